@@ -1,0 +1,197 @@
+"""Every error that jobctl raises on purpose.
+
+    JobctlError
+    ├── UsageError              the caller asked for something that makes no sense        exit 2
+    │   ├── InvalidId           a job id outside the allowlist
+    │   ├── InvalidCursor       text that is no ``epoch:revision``
+    │   └── InvalidJob          a value that cannot be a job (see codec.py)
+    ├── IllegalTransition       a move that the job's stage does not allow                exit 1
+    ├── Conflict                another process has just done what was asked              exit 1
+    ├── JobNotFound             no job of that id, or several for a prefix                exit 4
+    ├── StoreError              the store is out of reach or refuses                      exit 5
+    │   ├── StoreMissing        there is no such directory
+    │   ├── StoreLocked         the writer's lock was not free in time
+    │   └── StoreFull           no space, no inodes, or a file size limit
+    ├── HubError                the hub is out of reach or refuses                        exit 5
+    │   ├── AddressInUse        the port is taken
+    │   └── ProtocolError       the peer sent what the protocol does not allow
+    └── TimedOut                what was waited for did not come in time                  exit 124
+
+An error carries fields and renders in ``__str__`` as one line: what, where, what next.
+The exit code of each class is its ``exit_code``; the CLI maps the tree in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "AddressInUse",
+    "Conflict",
+    "HubError",
+    "IllegalTransition",
+    "InvalidCursor",
+    "InvalidId",
+    "InvalidJob",
+    "JobNotFound",
+    "JobctlError",
+    "ProtocolError",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreMissing",
+    "TimedOut",
+    "UsageError",
+]
+
+
+class JobctlError(Exception):
+    """The base of the tree; ``hint`` says what to do next, ``None`` when nothing helps."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class UsageError(JobctlError):
+    """What was asked makes no sense, whatever the state of the store."""
+
+    exit_code = 2
+
+
+class InvalidId(UsageError):
+    """An id outside the allowlist; ``id`` is the text that was given."""
+
+    def __init__(self, id: str) -> None:
+        shown = ascii(id if len(id) <= 80 else id[:77] + "...")
+        super().__init__(
+            f"{shown} is not a job id",
+            hint="an id has 1 to 64 ASCII letters, digits, '.', '_' or '-' "
+            "and does not start with '.' or '-'",
+        )
+        self.id = id
+
+
+class InvalidCursor(UsageError):
+    """Text that is no cursor; ``text`` is what was given."""
+
+    def __init__(self, text: str) -> None:
+        shown = ascii(text if len(text) <= 80 else text[:77] + "...")
+        super().__init__(f"{shown} is not a cursor", hint="a cursor reads epoch:revision")
+        self.text = text
+
+
+class InvalidJob(UsageError):
+    """A value or a file that cannot be a job; ``reason`` says why, in a few words."""
+
+    def __init__(self, reason: str, *, id: str | None = None) -> None:
+        super().__init__(f"job {id}: {reason}" if id else reason)
+        self.reason = reason
+        self.id = id
+
+
+class IllegalTransition(JobctlError):
+    """A move that the job's stage does not allow; ``legal`` lists those that it does."""
+
+    def __init__(self, id: str, stage: str, wanted: str, legal: Iterable[str]) -> None:
+        self.id, self.stage, self.wanted, self.legal = id, stage, wanted, tuple(legal)
+        moves = ", ".join(self.legal) or "none"
+        super().__init__(f"job {id} is {stage!r}: cannot {wanted}", hint=f"legal moves: {moves}")
+
+
+class Conflict(JobctlError):
+    """Somebody else was first: the job exists already, or changes faster than it is read."""
+
+
+class JobNotFound(JobctlError):
+    """No job answers to this id or prefix in ``where``; ``candidates`` when several do."""
+
+    exit_code = 4
+
+    def __init__(self, id: str, where: str, candidates: Iterable[str] = ()) -> None:
+        self.id, self.where, self.candidates = id, where, tuple(candidates)
+        if self.candidates:
+            shown = ", ".join(self.candidates[:4]) + (", ..." if len(self.candidates) > 4 else "")
+            super().__init__(
+                f"{ascii(id)[1:-1]} is the start of {len(self.candidates)} ids in {where}",
+                hint=f"write more of it: {shown}",
+            )
+        else:
+            super().__init__(
+                f"no job {ascii(id)[1:-1]} in {where}", hint="see 'jobctl ls' for what is there"
+            )
+
+
+class StoreError(JobctlError):
+    """The store is out of reach, or refuses; ``path`` names it."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, path: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
+class StoreMissing(StoreError):
+    """There is no such directory."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"no directory {path}",
+            path=path,
+            hint="the first 'jobctl create' or 'jobctl serve' makes it",
+        )
+
+
+class StoreLocked(StoreError):
+    """The writer's lock was not free within ``waited_s`` seconds; ``pid`` holds it, if known."""
+
+    def __init__(self, path: str, waited_s: float, pid: int | None) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"{holder} has held the lock on {path} for over {waited_s:g} s",
+            path=path,
+            hint=f"is it stopped? 'kill -CONT {pid}' wakes it" if pid else "try again",
+        )
+        self.waited_s, self.pid = waited_s, pid
+
+
+class StoreFull(StoreError):
+    """No space, no inodes, or a size limit; what was stored before stands untouched."""
+
+
+class HubError(JobctlError):
+    """The hub is out of reach, or refuses; ``url`` names it."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, url: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.url = url
+
+
+class AddressInUse(HubError):
+    """The port that the hub was to listen on is taken."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"{host}:{port} is already in use",
+            url=f"{host}:{port}",
+            hint="another hub? choose another with --port, or --port 0 for a free one",
+        )
+
+
+class ProtocolError(HubError):
+    """The peer sent what the protocol does not allow (see protocol.py)."""
+
+
+class TimedOut(JobctlError):
+    """What was waited for did not come in time."""
+
+    exit_code = 124

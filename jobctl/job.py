@@ -1,0 +1,378 @@
+"""The job: an immutable value, and the pure transitions that make the next one of it.
+
+On disk and on the wire the keys are camelCase; keys that nobody here knows are kept through every
+rewrite. Times are text as clock.py writes it, so that a foreign file comes back as it was.
+No transition reads a clock: ``now`` is an argument.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from jobctl.clock import to_ms
+from jobctl.errors import IllegalTransition, InvalidId, InvalidJob
+from jobctl.pipeline import COMPLETED, FAILED, PENDING, TERMINAL, Pipeline, pipeline_of
+
+__all__ = [
+    "MAX_HISTORY",
+    "MAX_RESULT_BYTES",
+    "Entered",
+    "Job",
+    "Steps",
+    "advance",
+    "cancel",
+    "check_id",
+    "complete",
+    "create",
+    "fail",
+    "new_id",
+    "report",
+    "retry",
+]
+
+MAX_HISTORY = 64
+"""Entries of `Job.history` that are kept: the first and the newest ones."""
+MAX_RESULT_BYTES = 64 * 1024
+
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
+_STAGE_NAME = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^\x00-\x1f\x7f,]{0,62}[^\s,\x00-\x1f\x7f])?\Z")
+
+_Time = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+        r"(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+    ),
+]
+_Stage = Annotated[str, StringConstraints(min_length=1)]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _own_key() -> Any:
+    """A key that the original program does not have: written only when it is set."""
+    return Field(default=None, exclude_if=_is_none)
+
+
+def _revision(value: object) -> int:
+    """The store alone knows the revision: whatever a foreign file says is no news and no error."""
+    return value if type(value) is int and 0 <= value < 2**53 else 0
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        alias_generator=to_camel,
+        validate_by_name=False,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+class Entered(_Value):
+    """One line of a job's history: the stage, and when it was entered."""
+
+    stage: str
+    at: _Time
+
+
+class Steps(_Value):
+    """Progress in steps: ``done`` of ``total``."""
+
+    done: Annotated[float | int, Field(ge=0, allow_inf_nan=False)]
+    total: Annotated[float | int, Field(gt=0, allow_inf_nan=False)]
+
+
+class Job(_Value):
+    """One unit of tracked work.
+
+    ``revision`` is 0 until a store has recorded the job; it is on the wire, never on disk.
+    ``progress`` is of the present stage: `Steps`, or a percentage from 0 to 100.
+    """
+
+    id: str
+    type: str
+    session_id: str | None = None
+    stage: _Stage
+    created_at: _Time
+    updated_at: _Time
+    completed_at: _Time | None = None
+    stage_started_at: _Time | None = None
+    error: str | None = None
+    retry_count: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    result_session_id: str | None = None
+    title: str | None = _own_key()
+    message: str | None = _own_key()
+    progress: Steps | Annotated[float | int, Field(ge=0, le=100, allow_inf_nan=False)] | None = (
+        _own_key()
+    )
+    stages: tuple[str, ...] | None = _own_key()
+    history: tuple[Entered, ...] | None = _own_key()
+    result: Any = _own_key()
+    revision: Annotated[int, BeforeValidator(_revision)] = 0
+
+    @property
+    def active(self) -> bool:
+        """Neither completed nor failed."""
+        return self.stage not in TERMINAL
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The way this job goes: its own stages, or those of its type."""
+        return pipeline_of(self.type, self.stages)
+
+    @property
+    def fraction(self) -> float:
+        """How much of the present stage is done, 0 to 1."""
+        if isinstance(self.progress, Steps):
+            return min(self.progress.done / self.progress.total, 1.0)
+        return (self.progress or 0) / 100
+
+    @property
+    def percent(self) -> int | None:
+        """How much of the whole is done, 0 to 100; ``None`` when the stage says nothing of it."""
+        return self.pipeline.percent(self.stage, self.fraction)
+
+    def stalled(self, now_ms: int) -> bool:
+        """Active, and in its stage for longer than its pipeline allows."""
+        limit_ms = self.pipeline.stalled_after_ms
+        if limit_ms is None or not self.active:
+            return False
+        return now_ms - to_ms(self.stage_started_at or self.updated_at) > limit_ms
+
+    def elapsed_ms(self, now_ms: int) -> int:
+        """From creation to the end, or to ``now_ms`` while active; never negative."""
+        end_ms = now_ms if self.active else to_ms(self.completed_at or self.updated_at)
+        return max(0, end_ms - to_ms(self.created_at))
+
+    def derived(self, now_ms: int) -> dict[str, Any]:
+        """What machine output adds to the job: ``{active, stalled, elapsedMs}``."""
+        return {
+            "active": self.active,
+            "stalled": self.stalled(now_ms),
+            "elapsedMs": self.elapsed_ms(now_ms),
+        }
+
+    def timeline(self) -> tuple[Entered, ...]:
+        """Every stage entered, oldest first, as far as the file tells."""
+        if self.history:
+            return self.history
+        start = Entered(stage=PENDING, at=self.created_at)
+        if self.stage == PENDING:
+            return (start,)
+        return (start, Entered(stage=self.stage, at=self.stage_started_at or self.updated_at))
+
+
+# -- ids ------------------------------------------------------------------------------------
+
+
+def new_id() -> str:
+    """A fresh id, as the original program makes them: a random UUID."""
+    return str(uuid.uuid4())
+
+
+def check_id(id: str) -> str:
+    """The id itself, if it is one; `InvalidId` otherwise. An id is safe as a file name."""
+    if not _ID.match(id):
+        raise InvalidId(id)
+    return id
+
+
+# -- transitions ----------------------------------------------------------------------------
+
+
+def create(
+    type: str,
+    *,
+    now: str,
+    id: str | None = None,
+    session_id: str | None = None,
+    title: str | None = None,
+    stages: Sequence[str] | None = None,
+) -> Job:
+    """A new pending job; `InvalidId` or `InvalidJob` when a part is not fit."""
+    if not type or len(type) > 64 or not type.isprintable():
+        raise InvalidJob(f"{ascii(type[:80])} is not a type: 1 to 64 printable characters")
+    if stages is not None:
+        _check_stages(stages)
+    return Job.model_construct(
+        id=check_id(id) if id is not None else new_id(),
+        type=type,
+        session_id=session_id,
+        stage=PENDING,
+        created_at=now,
+        updated_at=now,
+        stage_started_at=now,
+        title=title,
+        stages=tuple(stages) if stages is not None else None,
+        history=(Entered(stage=PENDING, at=now),),
+    )
+
+
+def advance(job: Job, stage: str | None = None, *, now: str, force: bool = False) -> Job:
+    """The job in ``stage``, or in the next one of its pipeline; forward only, unless forced.
+
+    A job whose type is unknown and that brings no stages may go to any stage by name.
+    """
+    pipeline = job.pipeline
+    wanted = f"advance to {stage!r}" if stage else "advance"
+    if not job.active:
+        raise IllegalTransition(job.id, job.stage, wanted, legal_moves(job))
+    if stage is None:
+        stage = pipeline.next(job.stage)
+        if stage is None:
+            raise IllegalTransition(
+                job.id, job.stage, "advance: name the next stage", legal_moves(job)
+            )
+    if stage == COMPLETED:
+        return complete(job, now=now)
+    if stage == FAILED:
+        raise IllegalTransition(job.id, job.stage, "advance to 'failed'", legal_moves(job))
+    if not _STAGE_NAME.match(stage):
+        raise InvalidJob(f"{ascii(stage[:80])} is not a stage: 1 to 64 printable characters")
+    here, there = pipeline.index(job.stage), pipeline.index(stage)
+    free = len(pipeline.stages) == 2 and stage != PENDING
+    backward = stage == job.stage or (there is not None and here is not None and there <= here)
+    if not force and (backward or (there is None and not free)):
+        raise IllegalTransition(job.id, job.stage, wanted, legal_moves(job))
+    return _enter(job, stage, now)
+
+
+def report(
+    job: Job,
+    *,
+    now: str,
+    done: float | None = None,
+    total: float | None = None,
+    message: str | None = None,
+) -> Job:
+    """The job with new progress: ``done`` of ``total``, or ``done`` percent without a total."""
+    if not job.active:
+        raise IllegalTransition(job.id, job.stage, "report progress", legal_moves(job))
+    update: dict[str, Any] = {"updated_at": now}
+    if done is not None:
+        update["progress"] = _progress(job, done, total)
+    if message is not None:
+        update["message"] = message
+    return job.model_copy(update=update)
+
+
+def complete(
+    job: Job, *, now: str, result: Any = None, result_session_id: str | None = None
+) -> Job:
+    """The job completed; ``result`` is any JSON value of at most `MAX_RESULT_BYTES`."""
+    if not job.active:
+        raise IllegalTransition(job.id, job.stage, "complete", legal_moves(job))
+    update: dict[str, Any] = {"completed_at": now}
+    if result is not None:
+        update["result"] = _result(job, result)
+    if result_session_id is not None:
+        update["result_session_id"] = result_session_id
+    return _enter(job, COMPLETED, now, **update)
+
+
+def fail(job: Job, error: str, *, now: str) -> Job:
+    """The job failed with this text; ``completedAt`` stays null, as in the original."""
+    if not job.active:
+        raise IllegalTransition(job.id, job.stage, "fail", legal_moves(job))
+    return _enter(job, FAILED, now, error=error)
+
+
+def retry(job: Job, *, now: str) -> Job:
+    """The failed job pending again: one more ``retryCount``, error and result cleared."""
+    if job.stage != FAILED:
+        raise IllegalTransition(job.id, job.stage, "retry", legal_moves(job))
+    return _enter(
+        job,
+        PENDING,
+        now,
+        error=None,
+        result=None,
+        completed_at=None,
+        retry_count=job.retry_count + 1,
+    )
+
+
+def cancel(job: Job, *, now: str) -> Job:
+    """The pending job failed with "Cancelled by user"."""
+    if job.stage != PENDING:
+        raise IllegalTransition(job.id, job.stage, "cancel", legal_moves(job))
+    return fail(job, "Cancelled by user", now=now)
+
+
+def legal_moves(job: Job) -> tuple[str, ...]:
+    """What may be done with the job in its present stage, as words for a person."""
+    if job.stage == COMPLETED:
+        return ()
+    if job.stage == FAILED:
+        return ("retry",)
+    pipeline = job.pipeline
+    here = pipeline.index(job.stage)
+    later = [stage.name for stage in pipeline.stages[(here or 0) + 1 :]]
+    if len(pipeline.stages) == 2:
+        later.insert(0, "any other stage")
+    moves = [*(f"advance to {name}" for name in later), "fail"]
+    return (*moves, "cancel") if job.stage == PENDING else tuple(moves)
+
+
+def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
+    history = (*job.timeline(), Entered(stage=stage, at=now))
+    if len(history) > MAX_HISTORY:
+        history = (history[0], *history[1 - MAX_HISTORY :])
+    return job.model_copy(
+        update={
+            "stage": stage,
+            "updated_at": now,
+            "stage_started_at": now,
+            "progress": None,
+            "message": None,
+            "history": history,
+            **update,
+        }
+    )
+
+
+def _progress(job: Job, done: float, total: float | None) -> Steps | float:
+    if total is None:
+        if not 0 <= done <= 100:
+            raise InvalidJob(f"{done!r} is no percentage; write DONE/TOTAL to count", id=job.id)
+        return done
+    if not (0 <= done < float("inf") and 0 < total < float("inf")):
+        raise InvalidJob(f"{done!r}/{total!r} is no progress", id=job.id)
+    return Steps(done=done, total=total)
+
+
+def _result(job: Job, result: Any) -> Any:
+    """The result as it will be read again: JSON has no tuples, no NaN and no bytes."""
+    try:
+        data = to_json(result, inf_nan_mode="constants")
+        value = from_json(data, allow_inf_nan=False)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise InvalidJob(f"the result is not JSON: {error}", id=job.id) from error
+    if len(data) > MAX_RESULT_BYTES:
+        raise InvalidJob(
+            f"the result has {len(data)} bytes, over the {MAX_RESULT_BYTES} allowed", id=job.id
+        )
+    return value
+
+
+def _check_stages(stages: Sequence[str]) -> None:
+    if len(stages) > MAX_HISTORY - 3:
+        raise InvalidJob(f"{len(stages)} stages, over the {MAX_HISTORY - 3} allowed")
+    for name in stages:
+        if not _STAGE_NAME.match(name):
+            raise InvalidJob(f"{ascii(name[:80])} is not a stage: 1 to 64 printable characters")
+        if name == PENDING or name in TERMINAL:
+            raise InvalidJob(f"every job has the stage {name!r}: leave it out")
+    if len(set(stages)) < len(stages):
+        raise InvalidJob(f"a stage stands twice in {','.join(stages)}")

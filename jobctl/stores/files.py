@@ -1,0 +1,167 @@
+"""Job files: read without trusting what lies there, and published whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stats
+from contextlib import suppress
+from typing import NamedTuple
+
+from jobctl.codec import MAX_JOB_BYTES
+from jobctl.errors import StoreError, StoreFull
+from jobctl.stores.changelog import write_all
+
+__all__ = ["Found", "Signature", "names_in", "publish", "read_file", "sign", "translate"]
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Signature = tuple[int, int, int, int]
+"""``(inode, mtime_ns, ctime_ns, size)``: equal for two looks at a file that nobody wrote."""
+
+
+class Found(NamedTuple):
+    """What lies under a name: its bytes, or the ``problem`` that keeps them from being a job.
+
+    With a problem, ``data`` is a text that stands for the state found, so that two looks at the
+    same bad thing give the same digest.
+    """
+
+    data: bytes
+    signature: Signature
+    mode: int
+    uid: int
+    gid: int
+    problem: str | None = None
+
+
+def sign(stat: os.stat_result) -> Signature:
+    """The signature of a file out of its stat."""
+    return (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+
+
+def read_file(dir_fd: int, name: str) -> Found | None:
+    """What lies under the name, ``None`` for nothing. Never blocks on a FIFO, follows no link."""
+    try:
+        fd = os.open(name, _READ, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return _unreadable(dir_fd, name, error)
+    try:
+        stat = os.fstat(fd)
+        problem = None
+        if not stats.S_ISREG(stat.st_mode):
+            problem = "not a regular file"
+        elif stat.st_size > MAX_JOB_BYTES:
+            problem = f"{stat.st_size} bytes, over the {MAX_JOB_BYTES} allowed"
+        if problem is not None:
+            return _bad(problem, stat)
+        data = os.read(fd, MAX_JOB_BYTES + 1)
+        while len(data) < stat.st_size:
+            more = os.read(fd, stat.st_size - len(data))
+            if not more:
+                break  # cut short while we read: the digest or the parser will tell
+            data += more
+        return Found(data, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid)
+    except OSError as error:
+        return _unreadable(dir_fd, name, error)
+    finally:
+        os.close(fd)
+
+
+def _unreadable(dir_fd: int, name: str, error: OSError) -> Found | None:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise StoreError(
+            "too many open files", hint="raise the limit with 'ulimit -n', or close some"
+        ) from error
+    try:
+        stat = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except OSError:
+        return None
+    if stats.S_ISLNK(stat.st_mode):
+        return _bad("a symbolic link", stat)
+    if stats.S_ISSOCK(stat.st_mode):
+        return _bad("not a regular file", stat)
+    return _bad(os.strerror(error.errno or 0).lower(), stat)
+
+
+def _bad(problem: str, stat: os.stat_result) -> Found:
+    stands_for = b"\0" + problem.encode()
+    return Found(stands_for, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid, problem)
+
+
+def names_in(dir_fd: int) -> list[str]:
+    """The stems of the ``*.json`` that are not hidden. A scan only discovers (FAULTS 0.1)."""
+    return [
+        name[:-5]
+        for name in os.listdir(dir_fd)
+        if name.endswith(".json") and not name.startswith(".")
+    ]
+
+
+def publish(
+    data: bytes,
+    *,
+    name: str,
+    dir_fd: int,
+    temporary: str,
+    temporary_dir_fd: int,
+    like: Found | None,
+    sync_fd: int | None,
+) -> None:
+    """Put the bytes under the name in one step, by way of the one temporary file.
+
+    ``like`` is the file that is replaced: its mode, group and, where we may, owner are kept; a new
+    one gets 0600. ``sync_fd`` is the change log's descriptor when the write must survive a power
+    cut: file and log are synced before the rename, the directory after it.
+    """
+    try:
+        fd = os.open(temporary, _WRITE, 0o600, dir_fd=temporary_dir_fd)
+        try:
+            write_all(fd, data)
+            have = os.fstat(fd)
+            mode = stats.S_IMODE(like.mode) if like else 0o600
+            if like and (have.st_gid, have.st_uid) != (like.gid, like.uid):
+                with suppress(PermissionError):
+                    os.fchown(fd, like.uid if os.geteuid() == 0 else -1, like.gid)
+            if stats.S_IMODE(have.st_mode) != mode:
+                os.fchmod(fd, mode)
+            if sync_fd is not None:
+                os.fsync(fd)
+                os.fsync(sync_fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, name, src_dir_fd=temporary_dir_fd, dst_dir_fd=dir_fd)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=temporary_dir_fd)
+        raise
+    if sync_fd is not None:
+        os.fsync(dir_fd)
+
+
+def translate(error: OSError, doing: str, path: str) -> StoreError:
+    """The store's own error for what the system said while ``doing`` (a verb and a job)."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = "disk full"
+        with suppress(OSError):
+            room = os.statvfs(path)
+            if room.f_files and not room.f_ffree:
+                what = "no inodes left"
+        return StoreFull(
+            f"{what} {doing} in {path}", path=path, hint="what was stored before is untouched"
+        )
+    if error.errno == errno.EFBIG:
+        return StoreFull(
+            f"file size limit reached {doing} in {path}", path=path, hint="see 'ulimit -f'"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreError(
+            f"{os.strerror(error.errno)} {doing} in {path}",
+            path=path,
+            hint="choose another directory with --dir",
+        )
+    text = os.strerror(error.errno) if error.errno else str(error)
+    return StoreError(f"{text} {doing} in {path}", path=path)

@@ -1,0 +1,153 @@
+"""One writer at a time: a file lock between processes, and a re-entrant lock between threads.
+
+The lock lies on the ``.jobctl`` directory itself, not on a file in it, so nobody can delete it and
+make room for a second holder. Two stores of one process on one directory share it, and a child
+made by ``fork`` lets go of its copy at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobctl.errors import StoreError, StoreLocked
+
+__all__ = ["LOCK_TIMEOUT_S", "WriteLock", "holder_of"]
+
+LOCK_TIMEOUT_S = 5.0
+
+_shared: weakref.WeakValueDictionary[tuple[int, int], WriteLock] = weakref.WeakValueDictionary()
+_shared_guard = threading.Lock()
+
+
+class WriteLock:
+    """The lock of one ``.jobctl`` directory in this process; get it with `WriteLock.of`."""
+
+    def __init__(self, key: tuple[int, int], path: str) -> None:
+        self._key, self._path = key, path
+        self._thread_lock = threading.RLock()
+        self._fd: int | None = None
+        self._depth = 0
+
+    @classmethod
+    def of(cls, dir_fd: int, path: str) -> WriteLock:
+        """The one lock that all stores of this process on this directory share."""
+        stat = os.fstat(dir_fd)
+        key = (stat.st_dev, stat.st_ino)
+        with _shared_guard:
+            lock = _shared.get(key)
+            if lock is None:
+                lock = _shared[key] = cls(key, path)
+            return lock
+
+    @contextmanager
+    def held(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+        """Hold the lock for the block; `StoreLocked` after ``timeout_s`` seconds."""
+        deadline = time.monotonic() + timeout_s
+        if not self._thread_lock.acquire(timeout=timeout_s):
+            raise StoreLocked(self._path, timeout_s, os.getpid())
+        try:
+            if self._depth == 0:
+                self._wait(dir_fd, deadline, timeout_s)
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._let_go()
+        finally:
+            self._release_thread()
+
+    @contextmanager
+    def tried(self, dir_fd: int) -> Iterator[bool]:
+        """Hold the lock for the block if it is free now; the block learns which."""
+        if not self._thread_lock.acquire(blocking=False):
+            yield False
+            return
+        try:
+            if self._depth == 0 and not self._try(dir_fd):
+                yield False
+                return
+            self._depth += 1
+            try:
+                yield True
+            finally:
+                self._let_go()
+        finally:
+            self._release_thread()
+
+    def _wait(self, dir_fd: int, deadline: float, timeout_s: float) -> None:
+        delay_s = 0.00005
+        while not self._try(dir_fd):
+            if time.monotonic() >= deadline:
+                raise StoreLocked(self._path, timeout_s, holder_of(self._key))
+            time.sleep(delay_s)
+            delay_s = min(delay_s * 1.5, 0.005)
+
+    def _try(self, dir_fd: int) -> bool:
+        if self._fd is None:
+            self._fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR):
+                return False
+            raise StoreError(
+                f"cannot lock {self._path}: {os.strerror(error.errno or 0)}",
+                path=self._path,
+                hint="the file system has no working locks (NFS without lockd?): use a local one",
+            ) from error
+        return True
+
+    def _let_go(self) -> None:
+        if self._depth == 0:
+            return  # this is a forked child: the parent holds the lock, not we
+        self._depth -= 1
+        if self._depth == 0 and self._fd is not None:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _release_thread(self) -> None:
+        try:
+            self._thread_lock.release()
+        except RuntimeError:
+            pass  # a forked child that was made under the lock has a new one
+
+    def _forget(self) -> None:
+        """In a forked child: close the copy of the descriptor, which holds the parent's lock."""
+        self._thread_lock = threading.RLock()
+        self._depth = 0
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def __del__(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+
+
+def _after_fork_in_child() -> None:
+    global _shared_guard
+    _shared_guard = threading.Lock()
+    for lock in list(_shared.values()):
+        lock._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def holder_of(key: tuple[int, int]) -> int | None:
+    """The process that holds a lock on the inode ``(device, number)``, where Linux tells."""
+    inode = f"{os.major(key[0]):02x}:{os.minor(key[0]):02x}:{key[1]}"
+    try:
+        table = Path("/proc/locks").read_text()
+    except OSError:
+        return None
+    match = re.search(rf"^\d+: FLOCK +\S+ +WRITE (\d+) {re.escape(inode)} ", table, re.MULTILINE)
+    return int(match[1]) if match else None

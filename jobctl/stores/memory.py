@@ -1,0 +1,87 @@
+"""The memory store: for tests, and for trackers within one process."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+
+from jobctl.bell import Listener, MemoryBell
+from jobctl.codec import encode
+from jobctl.cursor import Cursor
+from jobctl.errors import Conflict, JobNotFound
+from jobctl.job import Job, check_id
+from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
+from jobctl.stores.store import BadFile, Change
+from jobctl.stores.watcher import Watcher
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """Jobs in memory under the `Store` contract; they are gone with the process."""
+
+    where = "memory"
+
+    def __init__(self, *, max_tombstones: int = MAX_TOMBSTONES) -> None:
+        self._guard = threading.RLock()
+        self._set = JobSet(secrets.token_hex(6), max_tombstones=max_tombstones)
+        self._bell = MemoryBell()
+        self._watcher = Watcher(lambda: self._set.cursor, self.since, self.listen)
+
+    def since(self, cursor: Cursor) -> Delta:
+        with self._guard:
+            return self._set.since(cursor, tombstones=True)
+
+    def behind(self, cursor: Cursor) -> int:
+        return self._set.changed_since(cursor.revision)
+
+    def get(self, id: str) -> Job:
+        job = self._set.get(check_id(id))
+        if job is None:
+            raise JobNotFound(id, self.where)
+        return job
+
+    def ids(self, prefix: str = "") -> list[str]:
+        with self._guard:
+            return sorted(job.id for job in self._set if job.id.startswith(prefix))
+
+    def create(self, job: Job) -> Job:
+        with self._guard:
+            if self._set.get(check_id(job.id)) is not None:
+                raise Conflict(f"job {job.id} exists already", hint="leave out --id for a new one")
+            return self._put(job)
+
+    def update(self, id: str, change: Change) -> Job:
+        with self._guard:
+            old = self.get(id)
+            new = change(old)
+            return new if new is old else self._put(new)
+
+    def remove(self, id: str) -> None:
+        with self._guard:
+            self.get(id)
+            self._set.delete(id, self._set.revision + 1)
+        self._bell.ring()
+
+    def refresh(self, ids: set[str] | None = None) -> bool:
+        return False
+
+    def bad(self) -> list[BadFile]:
+        return []
+
+    def listen(self) -> Listener:
+        return self._bell.listen()
+
+    def subscribe(self, callback: Callable[[Delta], None]) -> Callable[[], None]:
+        return self._watcher.add(callback)
+
+    def close(self) -> None:
+        self._watcher.close()
+
+    def _put(self, job: Job) -> Job:
+        encode(job)
+        stored = job.model_copy(update={"revision": self._set.revision + 1})
+        self._set.put(stored)
+        self._bell.ring()
+        return stored

@@ -1,0 +1,86 @@
+"""The store: where jobs are kept, in an order that every reader can follow.
+
+One contract suite (``tests/stores/``) runs over every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from jobctl.bell import Listener
+from jobctl.cursor import Cursor
+from jobctl.job import Job
+from jobctl.jobset import Delta
+
+__all__ = ["BadFile", "Change", "Store"]
+
+Change = Callable[[Job], Job]
+"""A pure transition: the job that is stored, to the one that shall be. It may run twice."""
+
+
+class BadFile(NamedTuple):
+    """A file in quarantine: its name in the store, and why it is no job."""
+
+    name: str
+    reason: str
+
+
+class Store(Protocol):
+    """Jobs, by id, under one revision counter.
+
+    Implementers guarantee, for any number of threads and processes:
+
+    - every recorded change takes a revision greater than all before it in the epoch; a revision may
+      burn, and is never used twice; a change that returned is kept, and one that raised is either
+      kept or not;
+    - `since` gives, for a cursor of this epoch, the newest version of each job changed after it and
+      of each deletion, all of one moment, and a reset for any other cursor;
+    - readers wait for nobody; writers wait for each other only;
+    - after each change the bell rings, if it can.
+    """
+
+    where: str
+    """The store, for a person: a path or a URL."""
+
+    def since(self, cursor: Cursor) -> Delta:
+        """All that changed after the cursor; after a reset, tombstones and floor as well."""
+
+    def behind(self, cursor: Cursor) -> int:
+        """How many records a read from this cursor would look at; cheap; a hint."""
+
+    def get(self, id: str) -> Job:
+        """The job; `JobNotFound`; `InvalidJob` when what lies there is none."""
+
+    def ids(self, prefix: str = "") -> list[str]:
+        """The ids that start so, sorted."""
+
+    def create(self, job: Job) -> Job:
+        """Record a new job; `Conflict` when the id is taken. Returns it with its revision."""
+
+    def update(self, id: str, change: Change) -> Job:
+        """Record what ``change`` makes of the job; its errors pass through, and nothing changed."""
+
+    def remove(self, id: str) -> None:
+        """Record a deletion; `JobNotFound`."""
+
+    def refresh(self, ids: set[str] | None = None) -> bool:
+        """Look for what others did behind the store's back, to these ids or to all.
+
+        ``True`` when something is not settled yet and wants another look within a second.
+        """
+
+    def bad(self) -> list[BadFile]:
+        """The quarantine, as of the last read."""
+
+    def listen(self) -> Listener:
+        """A listener on the store's bell."""
+
+    def subscribe(self, callback: Callable[[Delta], None]) -> Callable[[], None]:
+        """Call back with each delta from now on, from a thread; returns the unsubscribe.
+
+        A callback that raises is logged, and disturbs nobody.
+        """
+
+    def close(self) -> None:
+        """End subscriptions and let go of descriptors."""
