@@ -59,9 +59,9 @@ class DirectoryStore:
         adopt: bool = False,
         durable: bool | None = None,
     ) -> None:
-        self.path = path.absolute()
+        self.path: Path | None = path.absolute()
         self.where = str(path)
-        self._place = Place(self.path)
+        self._place = Place(path.absolute())
         self._adopt = adopt
         self._durable = durable
         self._guard = threading.RLock()

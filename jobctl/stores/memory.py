@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from jobctl.bell import Listener, MemoryBell
 from jobctl.codec import encode
@@ -22,6 +23,7 @@ class MemoryStore:
     """Jobs in memory under the `Store` contract; they are gone with the process."""
 
     where = "memory"
+    path: Path | None = None
 
     def __init__(self, *, max_tombstones: int = MAX_TOMBSTONES) -> None:
         self._guard = threading.RLock()

@@ -6,6 +6,7 @@ One contract suite (``tests/stores/``) runs over every implementation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from jobctl.bell import Listener
@@ -42,6 +43,9 @@ class Store(Protocol):
 
     where: str
     """The store, for a person: a path or a URL."""
+
+    path: Path | None
+    """The directory, where the store is one: there foreign writers work, and hubs are found."""
 
     def since(self, cursor: Cursor) -> Delta:
         """All that changed after the cursor; after a reset, tombstones and floor as well."""

@@ -1,0 +1,265 @@
+"""The hub without its sockets: deltas in, "send these bytes to these sessions" out.
+
+One replica of a store, many sessions, and each session is a cursor. No queue for anybody: when a
+session's transport is writable, its next delta is computed from its cursor. So a stalled client
+costs one integer and the delta in flight, slows nobody, and lands on the latest state. Sessions
+that stand at the same place under the same filter and dialect share one computation and one
+encoding.
+
+The shell (net/server.py) tells the hub of sessions that come, speak, stall, recover and go, and of
+what the store says; `Hub.pump` tells the shell what to write. There is no clock, task or socket
+here, and no method waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from jobctl.cursor import ZERO, Cursor
+from jobctl.errors import ProtocolError
+from jobctl.filters import EVERYTHING, Filter
+from jobctl.jobset import Delta, JobSet
+from jobctl.protocol import (
+    MAX_PAGE,
+    Ack,
+    Dialect,
+    Ping,
+    Subscribe,
+    delta_message,
+    init_message,
+    parse_from_client,
+    pong_message,
+    update_message,
+)
+
+__all__ = ["Hub", "Sending", "Session"]
+
+
+class Position(NamedTuple):
+    """Where a session stands.
+
+    It holds everything up to ``sent``. Nothing up to ``looked`` concerns it, so the search goes on
+    from there. ``began`` is the revision at which the snapshot that it is paging began, else 0.
+    ``rest`` are the ids of a plain snapshot that are still to follow, after ``done`` of them.
+    ``fresh`` says that it has not heard anything yet, and must, even when there is nothing to say.
+    """
+
+    epoch: str
+    sent: int
+    looked: int
+    began: int = 0
+    fresh: bool = True
+    rest: tuple[str, ...] = ()
+    done: int = 0
+
+
+class Session:
+    """One connected client. ``acked`` is the newest revision that it said it has taken."""
+
+    __slots__ = ("acked", "dialect", "filter", "id", "position", "writable")
+
+    def __init__(self, id: int, dialect: Dialect, filter: Filter, position: Position) -> None:
+        self.id = id
+        self.dialect = dialect
+        self.filter = filter
+        self.position = position
+        self.writable = True
+        self.acked = 0
+
+
+class Sending(NamedTuple):
+    """These messages, in this order, to each of these sessions.
+
+    ``error`` stands instead of messages when computing them failed: these sessions are broken.
+    """
+
+    messages: tuple[bytes, ...]
+    sessions: tuple[int, ...]
+    error: Exception | None = None
+
+
+class Hub:
+    """A replica of a store, and the sessions that read it."""
+
+    def __init__(self, *, max_page: int = MAX_PAGE) -> None:
+        self.replica = JobSet()
+        self.sessions: dict[int, Session] = {}
+        self.loaded = False
+        self._max_page = max_page
+
+    # -- from the store ---------------------------------------------------------------------
+
+    def feed(self, delta: Delta) -> bool:
+        """Take what the store says; ``False`` when it does not follow on: ask with `cursor`."""
+        if not self.replica.apply(delta):
+            return False
+        self.loaded = True
+        return True
+
+    def adopt(self, replica: JobSet) -> None:
+        """Take a replica that was loaded elsewhere (a large one, in a thread)."""
+        self.replica = replica
+        self.loaded = True
+
+    @property
+    def cursor(self) -> Cursor:
+        """What to ask the store for next."""
+        return self.replica.cursor if self.loaded else ZERO
+
+    def is_ahead(self, cursor: Cursor) -> bool:
+        """Whether the cursor may be from a future that one fresh look at the store would reach."""
+        return not self.loaded or (
+            cursor.epoch == self.replica.epoch and cursor.revision > self.replica.revision
+        )
+
+    # -- from the sessions ------------------------------------------------------------------
+
+    def open(
+        self,
+        id: int,
+        dialect: Dialect = Dialect.V1,
+        cursor: Cursor = ZERO,
+        filter: Filter = EVERYTHING,
+    ) -> Session:
+        """A new session; the next `pump` has its first delta."""
+        session = Session(id, dialect, filter, self._start(dialect, cursor, filter))
+        self.sessions[id] = session
+        return session
+
+    def close(self, id: int) -> None:
+        """Forget the session; for one that is not known, nothing."""
+        self.sessions.pop(id, None)
+
+    def receive(self, id: int, data: str | bytes) -> bytes | None:
+        """Take a message of the client; returns the answer to send at once, if any.
+
+        `ProtocolError` for what the protocol does not allow: close with ``CLOSE_BAD_MESSAGE``.
+        """
+        session = self.sessions[id]
+        match parse_from_client(data):
+            case Ping(at):
+                return pong_message(at)
+            case Ack(through):
+                session.acked = max(session.acked, min(through, session.position.sent))
+            case Subscribe(cursor, filter):
+                if session.dialect is Dialect.PLAIN:
+                    raise ProtocolError("a plain client's filter stands in its query")
+                session.filter = filter
+                session.position = self._start(session.dialect, cursor, filter)
+        return None
+
+    def stall(self, id: int) -> None:
+        """The session's transport takes no more: leave it alone until `recover`."""
+        if id in self.sessions:
+            self.sessions[id].writable = False
+
+    def recover(self, id: int) -> None:
+        """The session's transport takes data again: the next `pump` has its next delta."""
+        if id in self.sessions:
+            self.sessions[id].writable = True
+
+    # -- to the sessions --------------------------------------------------------------------
+
+    def pump(self) -> Iterator[Sending]:
+        """What to write now: at most one page for each writable session that lags.
+
+        A session has moved on when it is in what this yields, so write all of it or cut the
+        session. Call again until it yields nothing.
+        """
+        if not self.loaded:
+            return
+        epoch, head = self.replica.epoch, self.replica.revision
+        alike: dict[tuple[Position, Dialect, Filter], list[Session]] = {}
+        for session in self.sessions.values():
+            position = session.position
+            if not session.writable or (
+                position.looked == head
+                and position.epoch == epoch
+                and not position.fresh
+                and not position.rest
+            ):
+                continue
+            alike.setdefault((position, session.dialect, session.filter), []).append(session)
+        for (position, dialect, filter), sessions in alike.items():
+            ids = tuple(session.id for session in sessions)
+            try:
+                step = self._v1 if dialect is Dialect.V1 else self._plain
+                messages, position = step(position, filter)
+            except Exception as error:
+                yield Sending((), ids, error)
+                continue
+            for session in sessions:
+                session.position = position
+            if messages:
+                yield Sending(messages, ids)
+
+    def lag(self, id: int) -> int:
+        """How many changes the session has not been sent."""
+        return self.replica.changed_since(self.sessions[id].position.sent)
+
+    def _start(self, dialect: Dialect, cursor: Cursor, filter: Filter) -> Position:
+        """A plain client has no cursor; one under another filter is as good as none."""
+        if dialect is Dialect.PLAIN or cursor.tag != filter.tag:
+            cursor = ZERO
+        return Position(cursor.epoch, cursor.revision, cursor.revision)
+
+    def _v1(self, position: Position, filter: Filter) -> tuple[tuple[bytes, ...], Position]:
+        cursor = Cursor(position.epoch, position.looked, filter.tag)
+        delta = self.replica.since(cursor, filter, limit=self._max_page, began=position.began)
+        since = position.sent if delta.since else 0
+        began = 0
+        if delta.more:
+            began = self.replica.revision if delta.since == 0 else position.began
+        if not (delta or position.fresh):
+            return (), position._replace(looked=delta.through, began=began)
+        message = delta_message(delta, since, (self.replica.wire(job.id) for job in delta.jobs))
+        moved = Position(delta.epoch, delta.through, delta.through, began, fresh=False)
+        return (message,), moved
+
+    # The plain dialect knows no cursor and no deletion: what it cannot say starts it over.
+
+    def _plain(self, position: Position, filter: Filter) -> tuple[tuple[bytes, ...], Position]:
+        if position.fresh:
+            return self._plain_start(filter)
+        if position.rest and position.epoch == self.replica.epoch:
+            return self._plain_rest(position)
+        cursor = Cursor(position.epoch, position.looked, filter.tag)
+        delta = self.replica.since(cursor, filter, limit=self._max_page)
+        if delta.since == 0 or delta.gone:
+            return self._plain_start(filter)
+        messages = tuple(update_message(self.replica.wire(job.id)) for job in delta.jobs)
+        return messages, Position(delta.epoch, delta.through, delta.through, fresh=False)
+
+    def _plain_start(self, filter: Filter) -> tuple[tuple[bytes, ...], Position]:
+        active = [job for job in self.replica if job.active and filter.matches(job)]
+        active.sort(key=lambda job: (job.created_at, job.id), reverse=True)
+        wires: list[bytes] = []
+        size = 0
+        for job in active:
+            wire = self.replica.wire(job.id)
+            size += len(wire)
+            if wires and size > self._max_page:
+                break
+            wires.append(wire)
+        head = self.replica.revision
+        rest = tuple(job.id for job in active[len(wires) :])
+        start = Position(self.replica.epoch, head, head, head, fresh=False, rest=rest)
+        return (init_message(wires),), start
+
+    def _plain_rest(self, position: Position) -> tuple[tuple[bytes, ...], Position]:
+        """The next of what did not fit into ``jobs:init``; what changed since follows anyway."""
+        messages: list[bytes] = []
+        size, done = 0, position.done
+        for id in position.rest[done:]:
+            job = self.replica.get(id)
+            if job is not None and job.revision <= position.began:
+                wire = self.replica.wire(id)
+                size += len(wire)
+                if messages and size > self._max_page:
+                    break
+                messages.append(update_message(wire))
+            done += 1
+        if done < len(position.rest):
+            return tuple(messages), position._replace(done=done)
+        return tuple(messages), position._replace(rest=(), done=0, began=0)

@@ -1,0 +1,194 @@
+"""The client of a hub: an async iterator of deltas and changes of state, that never gives up.
+
+It resumes from its cursor, whatever ended the connection: a restart of the hub, a cut, a sleep.
+What it yields moves one `JobSet` on; a delta that does not follow from its cursor is refused, and
+the subscription renewed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
+from websockets.typing import Subprotocol
+
+from jobctl.cursor import ZERO, Cursor
+from jobctl.errors import HubError, ProtocolError, TimedOut, UsageError
+from jobctl.filters import EVERYTHING, Filter
+from jobctl.jobset import Delta
+from jobctl.net.backoff import Backoff
+from jobctl.net.status import Status
+from jobctl.protocol import MAX_FROM_HUB, SUBPROTOCOL, Pong, parse_from_hub, query_of
+
+__all__ = ["Client", "hub_url"]
+
+_OPEN_TIMEOUT_S = 8.0
+_PING_EVERY_S = 8.0
+_PING_TIMEOUT_S = 10.0  # with the interval: a dead peer is noticed within 20 s
+_FATAL = range(4400, 4500)
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+
+
+def hub_url(text: str) -> str:
+    """The WebSocket URL for what a person wrote: ws, wss, http or https; ``/ws/jobs`` by default.
+
+    ``127.0.0.1:8765`` is taken as ``ws://127.0.0.1:8765``. `UsageError` for anything else.
+    """
+    try:
+        parts = urlsplit(text if "://" in text else f"ws://{text}")
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    scheme = _SCHEMES.get(parts.scheme.lower())
+    if scheme is None or not parts.hostname or parts.username is not None:
+        raise UsageError(
+            f"{ascii(text)[1:-1]} is not the URL of a hub", hint="write ws://HOST:PORT"
+        )
+    path = parts.path if parts.path not in ("", "/") else "/ws/jobs"
+    return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
+
+
+class Client:
+    """Deltas and `Status` changes of one hub, from ``cursor`` on, under ``filter``.
+
+    Iterate it once. ``retry`` False ends with the error that the first failure was; ``timeout_s``
+    raises `TimedOut` after so long without a connection. A refusal that trying again cannot cure
+    (a bad filter, a forbidden origin) raises `HubError` at once.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        cursor: Cursor = ZERO,
+        filter: Filter = EVERYTHING,
+        retry: bool = True,
+        timeout_s: float | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.url = hub_url(url)
+        self.cursor = cursor
+        self.filter = filter
+        self._retry = retry
+        self._timeout_s = timeout_s
+        self._backoff = backoff or Backoff()
+
+    async def __aiter__(self) -> AsyncIterator[Delta | Status]:
+        loop = asyncio.get_running_loop()
+        lost_s = loop.time()
+        while True:
+            yield Status("connecting", "hub", self.url)
+            opened = False
+            try:
+                async with self._connect() as connection:
+                    async for delta in self._deltas(connection):
+                        if not opened:
+                            opened = True
+                            self._backoff.reset()
+                            yield Status("open", "hub", self.url)
+                        yield delta
+            except asyncio.CancelledError:
+                raise
+            except (OSError, WebSocketException, ProtocolError) as error:
+                detail = _explain(error)
+                self._raise_if_final(error, detail)
+            else:
+                detail = "the hub closed the connection"
+            if opened:
+                lost_s = loop.time()
+            if not self._retry:
+                raise HubError(f"{self.url}: {detail}", url=self.url)
+            delay_s = self._backoff.next_s()
+            if self._timeout_s is not None:
+                left_s = lost_s + self._timeout_s - loop.time()
+                if left_s <= 0:
+                    raise TimedOut(
+                        f"no hub at {self.url} for {self._timeout_s:g} s: {detail}",
+                        hint="is 'jobctl serve' running there?",
+                    )
+                delay_s = min(delay_s, left_s)
+            yield Status("closed" if opened else "error", "hub", self.url, detail, delay_s)
+            await asyncio.sleep(delay_s)
+
+    def _connect(self) -> connect:
+        query = query_of(self.cursor, self.filter)
+        url = self.url + (("&" if "?" in self.url else "?") + query if query else "")
+        return connect(
+            url,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            # A proxy knows nothing of this machine's loopback.
+            proxy=None if _is_loopback(url) else True,
+            compression=None,
+            open_timeout=_OPEN_TIMEOUT_S,
+            ping_interval=_PING_EVERY_S,
+            ping_timeout=_PING_TIMEOUT_S,
+            close_timeout=0.5,
+            max_size=MAX_FROM_HUB,
+            max_queue=(4, 1),
+        )
+
+    async def _deltas(self, connection: ClientConnection) -> AsyncIterator[Delta]:
+        if connection.subprotocol != SUBPROTOCOL:
+            raise ProtocolError(f"{self.url} does not speak {SUBPROTOCOL}", url=self.url)
+        async for message in connection:
+            match parse_from_hub(message):
+                case Pong():
+                    continue
+                case Delta() as delta:
+                    follows = delta.epoch == self.cursor.epoch and (
+                        delta.since == self.cursor.revision
+                    )
+                    if delta.since != 0 and not follows:
+                        raise ProtocolError("a delta does not follow from where we are")
+                    self.cursor = delta.cursor(self.filter)
+                    yield delta
+
+    def _raise_if_final(self, error: Exception, detail: str) -> None:
+        """Raise what no further try can cure."""
+        if isinstance(error, InvalidURI):
+            raise UsageError(f"{self.url} is not the URL of a hub") from error
+        status = error.response.status_code if isinstance(error, InvalidStatus) else 0
+        code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else 0
+        refused = 400 <= status < 500 and status not in (408, 425, 429)
+        if refused or code in _FATAL:
+            raise HubError(f"{self.url} refuses: {detail}", url=self.url) from error
+
+
+def _explain(error: Exception) -> str:
+    """One line for a person."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens there"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, InvalidStatus):
+        body = (error.response.body or b"").decode("utf-8", "replace").strip()
+        return f"HTTP {error.response.status_code}" + (f", {body[:200]}" if body else "")
+    if isinstance(error, ConnectionClosed):
+        if error.rcvd is None:
+            return "the connection broke"
+        return error.rcvd.reason or f"closed with code {error.rcvd.code}"
+    if isinstance(error, InvalidHandshake):
+        return f"not a hub: {error}"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error)
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

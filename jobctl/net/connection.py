@@ -1,0 +1,113 @@
+"""One WebSocket connection of the hub, as the sweep and the pump need it.
+
+websockets' own ``send``, ``close`` and keepalive wait in ``drain()`` for a paused peer, so none of
+them is used: prebuilt frames go straight to the transport while the state is OPEN (its state
+machine cares for pings, pongs and closes only), and back-pressure is a callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any, cast
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from jobctl.cursor import ZERO
+from jobctl.filters import EVERYTHING
+from jobctl.protocol import Subscribe
+
+__all__ = ["HubConnection", "text_frame"]
+
+_SEND_BUFFER = 64 * 1024
+"""SO_SNDBUF: without it the kernel hoards megabytes of stale versions for a stalled client."""
+
+
+def text_frame(message: bytes) -> bytes:
+    """The message as one unmasked, uncompressed text frame."""
+    return Frame(Opcode.TEXT, message).serialize(mask=False)
+
+
+class HubConnection(ServerConnection):
+    """A connection that tells its hub when it stalls and recovers, and when it was last heard."""
+
+    def __init__(self, protocol: ServerProtocol, server: Server, **options: Any) -> None:
+        super().__init__(protocol, server, **options)
+        self.session_id = 0
+        self.on_stall: Callable[[int], None] | None = None
+        self.on_recover: Callable[[int], None] | None = None
+        self.heard_s = self.loop.time()
+        self.subscribe = Subscribe(ZERO, EVERYTHING)
+        self._unsent = 0
+        self._pinged = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = self.loop.time()
+        self._pinged = False
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.on_stall is not None:
+            self.on_stall(self.session_id)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.on_recover is not None:
+            self.on_recover(self.session_id)
+
+    def write_frames(self, frames: bytes) -> None:
+        """Hand prebuilt frames to the transport; for one that is closing, nothing."""
+        if self.protocol.state is State.OPEN:
+            self.transport.write(frames)
+
+    def ping_if_quiet(self, quiet_s: float) -> None:
+        """Ask for a sign of life after so long a silence; once, until one comes."""
+        if (
+            not self._pinged
+            and self.protocol.state is State.OPEN
+            and self.loop.time() - self.heard_s >= quiet_s
+        ):
+            self._pinged = True
+            self.protocol.send_ping(b"jobctl")
+            self.send_data()
+
+    def silent_s(self) -> float:
+        """How long the peer has neither said anything nor taken any of what waits for it.
+
+        A slow reader's pong waits behind the data, so data that moves is a sign of life too.
+        """
+        unsent = self.transport.get_write_buffer_size() + self._kernel_queue()
+        if unsent < self._unsent:
+            self.heard_s = self.loop.time()
+        self._unsent = unsent
+        return self.loop.time() - self.heard_s
+
+    def _kernel_queue(self) -> int:
+        """Bytes that the peer has not acknowledged; 0 where the system does not tell."""
+        sock = self.transport.get_extra_info("socket")
+        try:
+            answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+            return cast("int", struct.unpack("i", answer)[0])
+        except (OSError, ValueError, AttributeError):
+            return 0
+
+    def say_goodbye(self, code: int, reason: str) -> None:
+        """Send a close frame without waiting for anything."""
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_close(code, reason)
+            self.send_data()

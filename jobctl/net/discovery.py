@@ -1,0 +1,93 @@
+"""How a reader of a directory finds a hub that runs on it: ``.jobctl/hubs/``.
+
+Each hub holds a lock on its file for as long as it lives, so a crashed hub's file is known by its
+free lock, whatever became of its process id, and is swept by the next who looks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from jobctl.clock import now
+from jobctl.errors import StoreError
+
+__all__ = ["announced", "hub_of", "hubs_of"]
+
+
+@contextmanager
+def announced(directory: Path, url: str) -> Iterator[None]:
+    """Tell readers of the directory that a hub listens at ``url``, for the block."""
+    hubs = directory / ".jobctl" / "hubs"
+    path = hubs / f"{os.getpid()}-{secrets.token_hex(4)}.json"
+    text = json.dumps({"url": url, "pid": os.getpid(), "since": now()}) + "\n"
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(hubs, 0o700)
+        fd = _create_locked(path)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {hubs}: {os.strerror(error.errno or 0)}", path=str(hubs)
+        ) from error
+    try:
+        os.write(fd, text.encode())
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(fd)
+
+
+def _create_locked(path: Path) -> int:
+    """Make the file and lock it; a sweeper may come in between, so look and try again."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            if os.stat(path).st_ino == os.fstat(fd).st_ino:
+                return fd
+        except FileNotFoundError:
+            pass
+        os.close(fd)
+
+
+def hubs_of(directory: Path) -> list[str]:
+    """The URLs of the live hubs on the directory, newest first; dead hubs' files are swept."""
+    hubs = directory / ".jobctl" / "hubs"
+    try:
+        names = sorted(os.scandir(hubs), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
+    except OSError:
+        return []
+    return [url for entry in names if (url := _url_in(Path(entry.path))) is not None]
+
+
+def hub_of(directory: Path) -> str | None:
+    """The URL of a live hub on the directory, or ``None``."""
+    urls = hubs_of(directory)
+    return urls[0] if urls else None
+
+
+def _url_in(path: Path) -> str | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            value = json.loads(os.read(fd, 4096) or b"{}")
+            url = value.get("url") if isinstance(value, dict) else None
+            return url if isinstance(url, str) else None
+        with suppress(OSError):
+            path.unlink()
+        return None
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(fd)

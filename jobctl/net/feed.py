@@ -1,0 +1,282 @@
+"""The hub's one reader of its store: by the bell, by a poll, by watching foreign writers.
+
+A small read is done where it is asked for, in the event loop; a large one in a thread, so that the
+loop goes on. Nothing runs while no client is connected: the cursor makes that free of loss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from jobctl.bell import Listener
+from jobctl.cursor import Cursor
+from jobctl.errors import JobctlError
+from jobctl.hub import Hub
+from jobctl.jobset import Delta, JobSet
+from jobctl.stores import Store
+
+__all__ = ["POLL_S", "Feed"]
+
+POLL_S = 1.0
+"""The store is read this often without a bell."""
+
+_INLINE = 64  # records that are read in the loop; each costs some 50 µs
+_FALSE_RINGS = 50  # reads in a poll interval that may find nothing before rings must wait
+_FALSE_RING_DELAY_S = 0.01
+_GATHER_S = 0.2  # file events are gathered this long: a busy job is looked at five times a second
+_RESCAN_S = 5.0
+_MIN_RESCAN_RATIO = 20  # a rescan may take a twentieth of the time at the most
+
+_log = logging.getLogger("jobctl.hub")
+
+
+class Feed:
+    """Keeps ``hub.replica`` at the head of ``store`` while there are clients.
+
+    ``changed`` is called in the loop after the replica moved. An error that is nobody's to mend
+    ends the feed's tasks and stands in `failed`; an error of the store is logged, and tried again.
+    """
+
+    def __init__(
+        self, store: Store, hub: Hub, changed: Callable[[], None], *, watch_files: bool
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._changed = changed
+        self._watch_files = watch_files and store.path is not None
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="jobctl-store")
+        self._listener: Listener | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reading: asyncio.Future[Delta | JobSet] | None = None
+        self._again = False
+        self._idle_reads = 0
+        self._deaf: asyncio.TimerHandle | None = None
+        self._suspects: set[str] = set()
+        self._wake_watcher = asyncio.Event()
+        self._said = ""
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+        self.read_s = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether the store is subscribed to."""
+        return bool(self._tasks)
+
+    # -- the subscription -------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Subscribe: listen to the bell, poll, and watch for foreign writers."""
+        if self._tasks:
+            return
+        self._listen()
+        self._spawn(self._poll())
+        if self._watch_files:
+            self._spawn(self._refresh())
+            self._spawn(self._watch())
+
+    def stop(self) -> None:
+        """Unsubscribe."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        self._unlisten()
+        if self._deaf is not None:
+            self._deaf.cancel()
+            self._deaf = None
+
+    async def close(self) -> None:
+        """Unsubscribe and wait until nothing of it runs any more."""
+        tasks = list(self._tasks)
+        self.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+        self._threads.shutdown(wait=False)
+        self.failed.cancel()
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(task.exception())
+
+    def _fail(self, error: BaseException | None) -> None:
+        """A defect: better to end the hub than to freeze in silence."""
+        if not self.failed.done() and error is not None:
+            self.failed.set_exception(error)
+
+    def _listen(self) -> None:
+        try:
+            self._listener = self._store.listen()
+        except JobctlError as error:
+            _log.warning("no bell, so polling every %g s: %s", POLL_S, error)
+            return
+        self._loop.add_reader(self._listener.fileno(), self._on_bell)
+
+    def _unlisten(self) -> None:
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+
+    def _on_bell(self) -> None:
+        assert self._listener is not None, "its reader is removed with it"
+        self._listener.drain()
+        if self._idle_reads > _FALSE_RINGS:
+            # Somebody rings for nothing: hear them together, a hundred times a second.
+            self._loop.remove_reader(self._listener.fileno())
+            self._deaf = self._loop.call_later(_FALSE_RING_DELAY_S, self._hear_again)
+        self.read_soon()
+
+    def _hear_again(self) -> None:
+        self._deaf = None
+        if self._listener is not None:
+            self._loop.add_reader(self._listener.fileno(), self._on_bell)
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def read_soon(self) -> None:
+        """Read what is new: now if it is little, else in a thread; once for many who ask."""
+        if self._reading is not None:
+            self._again = True
+            return
+        try:
+            little = self._hub.loaded and self._store.behind(self._hub.cursor) <= _INLINE
+            if little:
+                self._read_inline()
+                return
+        except JobctlError as error:
+            self._complain(error)
+            return
+        except Exception as error:
+            self._fail(error)
+            return
+        self._reading = self._loop.run_in_executor(self._threads, self._read_much, self._hub.cursor)
+        self._reading.add_done_callback(self._read_done)
+
+    async def look(self) -> None:
+        """Return after a read that began after this call."""
+        while self._reading is not None:
+            await asyncio.wait([self._reading])
+        self.read_soon()
+        while self._reading is not None:
+            await asyncio.wait([self._reading])
+
+    def _read_inline(self) -> None:
+        moved = False
+        for _ in range(4):
+            delta = self._store.since(self._hub.cursor)
+            taken = self._hub.feed(delta)
+            moved = moved or bool(delta)
+            if taken and not delta.more:
+                break
+        self._idle_reads = 0 if moved else self._idle_reads + 1
+        self._said = ""
+        if moved:
+            self._changed()
+
+    def _read_much(self, cursor: Cursor) -> Delta | JobSet:
+        """In a thread, which must leave the hub's replica alone: a full load makes its own."""
+        began_s = time.perf_counter()
+        delta = self._store.since(cursor)
+        loaded = JobSet()
+        if delta.since == 0:
+            loaded.apply(delta)
+        self.read_s = time.perf_counter() - began_s
+        return delta if delta.since else loaded
+
+    def _read_done(self, reading: asyncio.Future[Delta | JobSet]) -> None:
+        self._reading = None
+        if reading.cancelled():
+            return
+        error = reading.exception()
+        if isinstance(error, JobctlError):
+            self._complain(error)
+        elif error is not None:
+            self._fail(error)
+        else:
+            self._said = ""
+            result = reading.result()
+            if isinstance(result, JobSet):
+                self._hub.adopt(result)
+            else:
+                taken = self._hub.feed(result)
+                self._again = self._again or result.more or not taken
+            self._changed()
+        if self._again:
+            self._again = False
+            self.read_soon()
+
+    def _complain(self, error: JobctlError) -> None:
+        """Once for each trouble: the last state is served until it is over."""
+        if str(error) != self._said:
+            self._said = str(error)
+            _log.error("cannot read the store, so serving what is known: %s", error)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            self._idle_reads = 0
+            if self._listener is None:
+                self._listen()
+            self.read_soon()
+
+    # -- foreign writers --------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Gather the names that the system reports; `_refresh` looks at them."""
+        import watchfiles
+
+        path = self._store.path
+        assert path is not None, "only a directory has files to watch"
+        while True:
+            try:
+                async for events in watchfiles.awatch(
+                    path,
+                    recursive=False,
+                    watch_filter=None,
+                    step=50,
+                    debounce=100,
+                    rust_timeout=5000,
+                ):
+                    ids = {Path(name).name[:-5] for _, name in events if name.endswith(".json")}
+                    if ids:
+                        self._suspects |= ids
+                        self._wake_watcher.set()
+            except (OSError, RuntimeError) as error:
+                _log.warning("cannot watch %s, so rescanning only: %s", path, error)
+            await asyncio.sleep(_RESCAN_S)
+
+    async def _refresh(self) -> None:
+        """Have the store look at what was reported, and at everything now and then."""
+        next_scan_s = self._loop.time() + _RESCAN_S
+        unsettled = False
+        while True:
+            wait_s = _GATHER_S if unsettled else max(0.0, next_scan_s - self._loop.time())
+            try:
+                await asyncio.wait_for(self._wake_watcher.wait(), wait_s)
+                await asyncio.sleep(_GATHER_S)
+            except TimeoutError:
+                pass
+            self._wake_watcher.clear()
+            ids, self._suspects = self._suspects, set()
+            began_s = self._loop.time()
+            full = began_s >= next_scan_s
+            try:
+                unsettled = await self._loop.run_in_executor(
+                    self._threads, self._store.refresh, None if full else ids
+                )
+            except JobctlError as error:
+                self._complain(error)
+            if full:
+                took_s = self._loop.time() - began_s
+                next_scan_s = self._loop.time() + max(_RESCAN_S, _MIN_RESCAN_RATIO * took_s)

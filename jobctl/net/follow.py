@@ -1,0 +1,148 @@
+"""Following a store live, through whichever way is open: its hub, or the directory itself.
+
+The hub is a replica of the directory, so one cursor serves on both sides, and a reader crosses from
+one to the other without loss: the hub when one runs, the directory when none does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from jobctl.bell import Listener
+from jobctl.cursor import ZERO, Cursor
+from jobctl.errors import HubError, JobctlError, StoreError, UsageError
+from jobctl.filters import EVERYTHING, Filter
+from jobctl.jobset import Delta, JobSet
+from jobctl.net.client import Client
+from jobctl.net.discovery import hub_of
+from jobctl.net.status import Status
+from jobctl.stores import Store
+
+__all__ = ["follow"]
+
+_LOOK_S = 0.4
+"""Without a ring the directory is read this often, also for foreign writers, who ring no bell."""
+_SHUN_S = 3.0
+"""A hub that does not answer (stopped, or going down) is left alone for so long."""
+
+
+async def follow(
+    *,
+    store: Store | None = None,
+    url: str | None = None,
+    filter: Filter = EVERYTHING,
+    cursor: Cursor = ZERO,
+    timeout_s: float | None = None,
+) -> AsyncIterator[Delta | Status]:
+    """Deltas from ``cursor`` on under ``filter``, and `Status` changes, without end.
+
+    With ``url`` it insists on that hub, and raises `TimedOut` after ``timeout_s`` seconds without
+    it. Else it reads ``store`` through a hub that runs on it, or directly while there is none.
+    """
+    if url is not None:
+        async for event in Client(url, cursor=cursor, filter=filter, timeout_s=timeout_s):
+            yield event
+        return
+    if store is None:
+        raise UsageError("nothing to follow: give a store or the URL of a hub")
+    loop = asyncio.get_running_loop()
+    shun_until_s = 0.0
+    while True:
+        hub = hub_of(store.path) if store.path is not None else None
+        opened = False
+        if hub is not None and loop.time() >= shun_until_s:
+            source = _from_hub(hub, cursor, filter)
+        else:
+            source = _from_store(store, cursor, filter, shun_until_s)
+        async for event in source:
+            if isinstance(event, Delta):
+                opened = True
+                cursor = event.cursor(filter)
+            yield event
+        if not opened:
+            shun_until_s = loop.time() + _SHUN_S
+
+
+async def _from_hub(url: str, cursor: Cursor, filter: Filter) -> AsyncIterator[Delta | Status]:
+    """Until the hub is gone: then somebody else has to go on."""
+    with suppress(HubError):
+        async for event in Client(url, cursor=cursor, filter=filter, retry=False):
+            yield event
+
+
+async def _from_store(
+    store: Store, cursor: Cursor, filter: Filter, shun_until_s: float
+) -> AsyncIterator[Delta | Status]:
+    """Until a hub runs on the store, and the time for which hubs are shunned is over."""
+    loop = asyncio.get_running_loop()
+    rung = asyncio.Event()
+    listener: Listener | None = None
+    trouble = ""
+    first = True
+    looked_s = 0.0
+    yield Status("open", "directory", store.where)
+    try:
+        while True:
+            if listener is None:
+                listener = _listen(store, loop, rung)
+            rung.clear()
+            try:
+                if loop.time() - looked_s >= _LOOK_S:
+                    await asyncio.to_thread(store.refresh)
+                    looked_s = loop.time()
+                more = True
+                while more:
+                    delta = await asyncio.to_thread(_read, store, cursor, filter)
+                    cursor, more = delta.cursor(filter), delta.more
+                    if delta or first:
+                        first = False
+                        yield delta
+                if trouble:
+                    trouble = ""
+                    yield Status("open", "directory", store.where)
+            except StoreError as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    yield Status("error", "directory", store.where, trouble, _LOOK_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(rung.wait(), _LOOK_S)
+            if (
+                loop.time() >= shun_until_s
+                and store.path is not None
+                and hub_of(store.path) is not None
+            ):
+                return
+    finally:
+        if listener is not None:
+            loop.remove_reader(listener.fileno())
+            listener.close()
+
+
+def _listen(store: Store, loop: asyncio.AbstractEventLoop, rung: asyncio.Event) -> Listener | None:
+    """A listener on the store's bell, or ``None`` while there is no bell for us."""
+    try:
+        listener = store.listen()
+    except JobctlError:
+        return None
+
+    def ring() -> None:
+        listener.drain()
+        rung.set()
+
+    loop.add_reader(listener.fileno(), ring)
+    return listener
+
+
+def _read(store: Store, cursor: Cursor, filter: Filter) -> Delta:
+    """The store's read under a filter: the store itself knows none."""
+    if cursor.tag != filter.tag:
+        cursor = ZERO
+    delta = store.since(Cursor(cursor.epoch, cursor.revision))
+    if delta.since == 0:
+        # A reset brings tombstones for replicas; a reader of its own needs the jobs only.
+        loaded = JobSet()
+        loaded.apply(delta)
+        return loaded.since(ZERO, filter)
+    return delta.filtered(filter)

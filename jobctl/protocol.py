@@ -1,0 +1,244 @@
+"""The wire: two dialects of the same delta, and the close codes. No I/O.
+
+*plain* (no subprotocol asked for; the clients of the original program)::
+
+    hub → client   {"type": "jobs:init", "jobs": [active jobs, newest first]}
+                   {"type": "jobs:update", "job": {…}}
+    client → hub   {"type": "jobs:ping", "at": …}
+
+*jobctl.v1* (``Sec-WebSocket-Protocol: jobctl.v1``)::
+
+    hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "more": …,
+                    "jobs": [{…}], "gone": [id]}
+                   {"type": "jobs:pong", "at": …}
+    client → hub   {"type": "jobs:subscribe", "since": cursor, "filter": {…}}
+                   {"type": "jobs:ack", "through": revision}
+                   {"type": "jobs:ping", "at": …}
+
+The first cursor and filter may also stand in the query: ``?since=…&type=…&stage=…&id=…&session=…``
+(each may be repeated) ``&active=1``. Every job carries its ``revision``. The delta's meaning is
+that of jobset.py.
+
+Close codes: 4000–4399 say "come back", 4400–4499 "do not come back like this".
+
+    1001  the hub goes away: come back
+    4000  the session failed inside the hub: come back
+    4400  a message was not understood
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, NamedTuple, TypeGuard
+from urllib.parse import parse_qs, urlencode
+
+from jobctl.codec import parse_wire
+from jobctl.cursor import MAX_REVISION, ZERO, Cursor
+from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
+from jobctl.filters import Filter
+from jobctl.jobset import Delta, Gone
+
+__all__ = [
+    "CLOSE_BAD_MESSAGE",
+    "CLOSE_GOING_AWAY",
+    "CLOSE_SESSION_FAILED",
+    "MAX_FROM_CLIENT",
+    "MAX_FROM_HUB",
+    "MAX_PAGE",
+    "SUBPROTOCOL",
+    "Ack",
+    "Dialect",
+    "Ping",
+    "Pong",
+    "Subscribe",
+    "delta_message",
+    "init_message",
+    "parse_from_client",
+    "parse_from_hub",
+    "parse_query",
+    "pong_message",
+    "query_of",
+    "subscribe_message",
+    "update_message",
+]
+
+SUBPROTOCOL = "jobctl.v1"
+MAX_PAGE = 256 * 1024
+"""Bytes of jobs in one message; a single job always fits, whatever it has."""
+MAX_FROM_HUB = 2 * 1024 * 1024
+"""What a client should be ready to take: one page, or one job with its text escaped."""
+MAX_FROM_CLIENT = 64 * 1024
+
+CLOSE_GOING_AWAY = 1001
+CLOSE_SESSION_FAILED = 4000
+CLOSE_BAD_MESSAGE = 4400
+
+
+class Dialect(Enum):
+    """How a session is talked to."""
+
+    PLAIN = "plain"
+    V1 = SUBPROTOCOL
+
+
+class Subscribe(NamedTuple):
+    """The client wants to read on from ``cursor`` under ``filter``."""
+
+    cursor: Cursor
+    filter: Filter
+
+
+class Ack(NamedTuple):
+    """The client has taken everything up to ``through``."""
+
+    through: int
+
+
+class Ping(NamedTuple):
+    """The client asks whether anybody is there; ``at`` comes back as it was."""
+
+    at: Any
+
+
+class Pong(NamedTuple):
+    """The hub's answer to a ping."""
+
+    at: Any
+
+
+# -- from the hub ---------------------------------------------------------------------------
+
+
+def delta_message(delta: Delta, since: int, jobs: Iterable[bytes]) -> bytes:
+    """A ``jobs:delta``, from the client's own revision ``since``; ``jobs`` are encoded already."""
+    head = (
+        f'{{"type":"jobs:delta","epoch":"{delta.epoch}","since":{since},'
+        f'"through":{delta.through},"more":{"true" if delta.more else "false"},"jobs":['
+    )
+    gone = ",".join(f'"{item.id}"' for item in delta.gone)
+    return b"".join((head.encode(), b",".join(jobs), b'],"gone":[', gone.encode(), b"]}"))
+
+
+def init_message(jobs: Iterable[bytes]) -> bytes:
+    """A ``jobs:init`` with jobs that are encoded already, newest first."""
+    return b'{"type":"jobs:init","jobs":[' + b",".join(jobs) + b"]}"
+
+
+def update_message(job: bytes) -> bytes:
+    """A ``jobs:update`` with a job that is encoded already."""
+    return b'{"type":"jobs:update","job":' + job + b"}"
+
+
+def pong_message(at: Any) -> bytes:
+    """The answer to a ``jobs:ping``."""
+    return json.dumps({"type": "jobs:pong", "at": at}, separators=(",", ":")).encode()
+
+
+def parse_from_hub(data: str | bytes) -> Delta | Pong:
+    """What a jobctl.v1 client is told; `ProtocolError` for anything else."""
+    value = _object(data)
+    match value.get("type"):
+        case "jobs:delta":
+            return _delta(value)
+        case "jobs:pong":
+            return Pong(value.get("at"))
+        case other:
+            raise ProtocolError(f"the hub sent {ascii(str(other)[:40])}")
+
+
+def _delta(value: dict[str, Any]) -> Delta:
+    epoch, since, through = value.get("epoch"), value.get("since"), value.get("through")
+    jobs, gone, more = value.get("jobs"), value.get("gone"), value.get("more")
+    if not (
+        isinstance(epoch, str)
+        and _is_revision(since)
+        and _is_revision(through)
+        and since <= through
+        and isinstance(jobs, list)
+        and isinstance(gone, list)
+        and all(isinstance(id, str) for id in gone)
+        and isinstance(more, bool)
+    ):
+        raise ProtocolError("the hub sent a delta that is none")
+    try:
+        parsed = tuple(parse_wire(job) for job in jobs)
+    except InvalidJob as error:
+        raise ProtocolError(f"the hub sent a job that is none: {error}") from error
+    return Delta(epoch, since, through, parsed, tuple(Gone(id, through) for id in gone), more)
+
+
+# -- from the client ------------------------------------------------------------------------
+
+
+def subscribe_message(cursor: Cursor, filter: Filter) -> str:
+    """The message that moves a session to another cursor and filter."""
+    return json.dumps(
+        {"type": "jobs:subscribe", "since": str(cursor), "filter": filter.to_wire()},
+        separators=(",", ":"),
+    )
+
+
+def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping:
+    """What a client may say; `ProtocolError` for anything else."""
+    value = _object(data)
+    match value.get("type"):
+        case "jobs:ping":
+            return Ping(value.get("at"))
+        case "jobs:ack":
+            if not _is_revision(value.get("through")):
+                raise ProtocolError("an ack needs the revision it goes through")
+            return Ack(value["through"])
+        case "jobs:subscribe":
+            try:
+                return Subscribe(_cursor(value.get("since")), Filter.from_wire(value.get("filter")))
+            except UsageError as error:
+                raise ProtocolError(str(error)) from error
+        case other:
+            raise ProtocolError(f"no message has the type {ascii(str(other)[:40])}")
+
+
+def parse_query(query: str) -> Subscribe:
+    """The first cursor and filter out of a request's query; `UsageError` for a bad filter."""
+    fields = parse_qs(query, keep_blank_values=True, max_num_fields=1000)
+    since = fields.pop("since", [None])[-1]
+    active = fields.pop("active", ["0"])[-1] not in ("0", "", "false")
+    wire: dict[str, object] = {
+        key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
+    }
+    return Subscribe(_cursor(since), Filter.from_wire({**wire, "active": active}))
+
+
+def query_of(cursor: Cursor, filter: Filter) -> str:
+    """The inverse of `parse_query`."""
+    fields: list[tuple[str, str]] = []
+    if cursor != ZERO:
+        fields.append(("since", str(cursor)))
+    for key, value in filter.to_wire().items():
+        fields += [(key, text) for text in value] if isinstance(value, list) else [(key, "1")]
+    return urlencode(fields)
+
+
+def _cursor(value: object) -> Cursor:
+    """A cursor that nobody can read belongs to no epoch: its bearer is reset, in the open."""
+    if not isinstance(value, str):
+        return ZERO
+    try:
+        return Cursor.parse(value)
+    except InvalidCursor:
+        return ZERO
+
+
+def _is_revision(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= MAX_REVISION
+
+
+def _object(data: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("a message is not JSON") from error
+    if not isinstance(value, dict):
+        raise ProtocolError("a message is not an object")
+    return value
