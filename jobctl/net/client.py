@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -83,7 +83,11 @@ class Client:
         self._timeout_s = timeout_s
         self._backoff = backoff or Backoff()
 
-    async def __aiter__(self) -> AsyncIterator[Delta | Status]:
+    def __aiter__(self) -> AsyncIterator[Delta | Status]:
+        return self.events()
+
+    async def events(self) -> AsyncGenerator[Delta | Status, None]:
+        """What iterating the client gives; close it with ``contextlib.aclosing`` to leave early."""
         loop = asyncio.get_running_loop()
         lost_s = loop.time()
         while True:
@@ -91,14 +95,15 @@ class Client:
             opened = False
             try:
                 async with self._connect() as connection:
-                    async for delta in self._deltas(connection):
+                    async for message in connection:
+                        delta = self._delta(connection, message)
+                        if delta is None:
+                            continue
                         if not opened:
                             opened = True
                             self._backoff.reset()
                             yield Status("open", "hub", self.url)
                         yield delta
-            except asyncio.CancelledError:
-                raise
             except (OSError, WebSocketException, ProtocolError) as error:
                 detail = _explain(error)
                 self._raise_if_final(error, detail)
@@ -137,21 +142,18 @@ class Client:
             max_queue=(4, 1),
         )
 
-    async def _deltas(self, connection: ClientConnection) -> AsyncIterator[Delta]:
+    def _delta(self, connection: ClientConnection, message: str | bytes) -> Delta | None:
+        """The delta in a message, if it holds one and it follows from where we are."""
         if connection.subprotocol != SUBPROTOCOL:
             raise ProtocolError(f"{self.url} does not speak {SUBPROTOCOL}", url=self.url)
-        async for message in connection:
-            match parse_from_hub(message):
-                case Pong():
-                    continue
-                case Delta() as delta:
-                    follows = delta.epoch == self.cursor.epoch and (
-                        delta.since == self.cursor.revision
-                    )
-                    if delta.since != 0 and not follows:
-                        raise ProtocolError("a delta does not follow from where we are")
-                    self.cursor = delta.cursor(self.filter)
-                    yield delta
+        delta = parse_from_hub(message)
+        if isinstance(delta, Pong):
+            return None
+        here = (self.cursor.epoch, self.cursor.revision)
+        if delta.since != 0 and (delta.epoch, delta.since) != here:
+            raise ProtocolError("a delta does not follow from where we are", url=self.url)
+        self.cursor = delta.cursor(self.filter)
+        return delta
 
     def _raise_if_final(self, error: Exception, detail: str) -> None:
         """Raise what no further try can cure."""

@@ -7,8 +7,8 @@ one to the other without loss: the hub when one runs, the directory when none do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 from jobctl.bell import Listener
 from jobctl.cursor import ZERO, Cursor
@@ -35,15 +35,17 @@ async def follow(
     filter: Filter = EVERYTHING,
     cursor: Cursor = ZERO,
     timeout_s: float | None = None,
-) -> AsyncIterator[Delta | Status]:
+) -> AsyncGenerator[Delta | Status, None]:
     """Deltas from ``cursor`` on under ``filter``, and `Status` changes, without end.
 
     With ``url`` it insists on that hub, and raises `TimedOut` after ``timeout_s`` seconds without
     it. Else it reads ``store`` through a hub that runs on it, or directly while there is none.
     """
     if url is not None:
-        async for event in Client(url, cursor=cursor, filter=filter, timeout_s=timeout_s):
-            yield event
+        client = Client(url, cursor=cursor, filter=filter, timeout_s=timeout_s)
+        async with aclosing(client.events()) as events:
+            async for event in events:
+                yield event
         return
     if store is None:
         raise UsageError("nothing to follow: give a store or the URL of a hub")
@@ -56,25 +58,30 @@ async def follow(
             source = _from_hub(hub, cursor, filter)
         else:
             source = _from_store(store, cursor, filter, shun_until_s)
-        async for event in source:
-            if isinstance(event, Delta):
-                opened = True
-                cursor = event.cursor(filter)
-            yield event
+        async with aclosing(source):
+            async for event in source:
+                if isinstance(event, Delta):
+                    opened = True
+                    cursor = event.cursor(filter)
+                yield event
         if not opened:
             shun_until_s = loop.time() + _SHUN_S
 
 
-async def _from_hub(url: str, cursor: Cursor, filter: Filter) -> AsyncIterator[Delta | Status]:
+async def _from_hub(
+    url: str, cursor: Cursor, filter: Filter
+) -> AsyncGenerator[Delta | Status, None]:
     """Until the hub is gone: then somebody else has to go on."""
+    client = Client(url, cursor=cursor, filter=filter, retry=False)
     with suppress(HubError):
-        async for event in Client(url, cursor=cursor, filter=filter, retry=False):
-            yield event
+        async with aclosing(client.events()) as events:
+            async for event in events:
+                yield event
 
 
 async def _from_store(
     store: Store, cursor: Cursor, filter: Filter, shun_until_s: float
-) -> AsyncIterator[Delta | Status]:
+) -> AsyncGenerator[Delta | Status, None]:
     """Until a hub runs on the store, and the time for which hubs are shunned is over."""
     loop = asyncio.get_running_loop()
     rung = asyncio.Event()
