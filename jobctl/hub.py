@@ -67,6 +67,11 @@ class Session:
         self.writable = True
         self.acked = 0
 
+    @property
+    def cursor(self) -> Cursor:
+        """What the client has been sent, as it would print it."""
+        return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
+
 
 class Sending(NamedTuple):
     """These messages, in this order, to each of these sessions.

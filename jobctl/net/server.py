@@ -234,6 +234,8 @@ class HubServer:
     def _receive(self, id: int, connection: HubConnection, message: str | bytes) -> None:
         answer = self.hub.receive(id, message)
         if answer is None:
+            if self.hub.is_ahead(self.hub.sessions[id].cursor):
+                self.feed.read_soon()  # before it is told that its cursor is from the future
             self._pump_soon()
         elif self.hub.sessions[id].writable:
             connection.write_frames(text_frame(answer))
