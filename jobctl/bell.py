@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from jobctl.errors import StoreError
 
 __all__ = ["Bell", "DirectoryBell", "Listener", "MemoryBell"]
 
+_MAX_DRAIN = 1000
 _FRESH_NS = 20_000_000  # a directory changed this recently may change again in the same tick
 
 
@@ -36,7 +38,7 @@ class Listener(Protocol):
         """The descriptor to wait on (``select``, ``loop.add_reader``)."""
 
     def drain(self) -> int:
-        """Take all rings; how many there were."""
+        """Take the rings that wait, in a flood not all of them; how many there were."""
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for a ring and drain; ``False`` after the time-out."""
@@ -58,10 +60,12 @@ class Bell(Protocol):
 
 
 class _SocketListener:
-    def __init__(self, sock: socket.socket, unlink: tuple[int, str] | None = None) -> None:
+    """Rings come as datagrams; ``forget`` is called once, after the socket is closed."""
+
+    def __init__(self, sock: socket.socket, forget: Callable[[], None]) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._unlink = unlink
+        self._forget: Callable[[], None] | None = forget
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -69,24 +73,25 @@ class _SocketListener:
     def drain(self) -> int:
         rings = 0
         with suppress(BlockingIOError, ConnectionError):
-            while self._socket.recv(16):
+            while rings < _MAX_DRAIN:  # of a flood, what is left wakes the next wait
+                self._socket.recv(16)
                 rings += 1
         return rings
 
     def wait(self, timeout_s: float) -> bool:
         if self._socket.fileno() < 0:
             return False
-        select.select([self._socket], [], [], max(0.0, timeout_s))
+        # Not select(): in a process with a thousand connections it refuses our descriptor.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        poll.poll(max(0.0, timeout_s) * 1000)
         return self.drain() > 0
 
     def close(self) -> None:
         self._socket.close()
-        if self._unlink is not None:
-            dir_fd, name = self._unlink
-            self._unlink = None
-            with suppress(OSError):
-                os.unlink(name, dir_fd=dir_fd)
-            os.close(dir_fd)
+        forget, self._forget = self._forget, None
+        if forget is not None:
+            forget()
 
 
 class MemoryBell:
@@ -94,24 +99,35 @@ class MemoryBell:
 
     def __init__(self) -> None:
         self.lost = 0
-        self._ringers: list[tuple[socket.socket, _SocketListener]] = []
+        self._guard = threading.Lock()
+        self._ringers: set[socket.socket] = set()
 
     def ring(self) -> None:
-        for ringer, listener in list(self._ringers):
-            try:
-                ringer.send(b"!")
-            except BlockingIOError:
-                self.lost += 1  # it has rings enough to wake it
-            except OSError:
-                ringer.close()
-                self._ringers.remove((ringer, listener))
+        with self._guard:
+            for ringer in self._ringers:
+                try:
+                    ringer.send(b"!")
+                except OSError:
+                    self.lost += 1  # it has rings enough to wake it, or is closing
 
     def listen(self) -> Listener:
         ringer, heard = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         ringer.setblocking(False)
-        listener = _SocketListener(heard)
-        self._ringers.append((ringer, listener))
-        return listener
+        with self._guard:
+            self._ringers.add(ringer)
+        return _SocketListener(heard, lambda: self._drop(ringer))
+
+    def _drop(self, ringer: socket.socket) -> None:
+        with self._guard:
+            self._ringers.discard(ringer)
+        ringer.close()
+
+    def close(self) -> None:
+        """Let go of the descriptors; listeners that are left hear nothing any more."""
+        with self._guard:
+            ringers, self._ringers = self._ringers, set()
+        for ringer in ringers:
+            ringer.close()
 
 
 class DirectoryBell:
@@ -160,7 +176,13 @@ class DirectoryBell:
                     hint="a path of 80 bytes or less works everywhere",
                 ) from error
             raise
-        return _SocketListener(sock, (dir_fd, name))
+
+        def forget() -> None:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=dir_fd)
+            os.close(dir_fd)
+
+        return _SocketListener(sock, forget)
 
     def _address(self, dir_fd: int, name: str) -> str:
         if sys.platform == "linux":

@@ -45,57 +45,74 @@ class Watcher:
         """Call back from the present revision on; returns what takes it back."""
         key = object()
         with self._guard:
-            self._callbacks[key] = callback
             if self._thread is None:
-                self._stop, stopped = socket.socketpair()
-                self._thread = threading.Thread(
-                    target=self._run,
-                    args=(self._head(), self._listen(), stopped),
-                    name="jobctl-watcher",
-                    daemon=True,
-                )
-                self._thread.start()
+                self._start()
+            # Each thread has its own: one that is ending must not tell the callbacks of the next.
+            callbacks = self._callbacks
+            callbacks[key] = callback
 
         def remove() -> None:
             with self._guard:
-                self._callbacks.pop(key, None)
-                last = not self._callbacks
-            if last:
-                self.close()
+                callbacks.pop(key, None)
+                ending = not callbacks and callbacks is self._callbacks
+            if ending:
+                self.close(callbacks)
 
         return remove
 
-    def close(self) -> None:
-        """Drop all callbacks and end the thread."""
+    def close(self, empty: dict[object, Callback] | None = None) -> None:
+        """Drop all callbacks and end the thread; with ``empty``, only if these are still none."""
         with self._guard:
-            self._callbacks.clear()
+            if empty is not None and (empty or empty is not self._callbacks):
+                return  # somebody was added, or another thread closed, in between
             thread, stop = self._thread, self._stop
             self._thread = self._stop = None
+            self._callbacks.clear()
+            self._callbacks = {}
         if stop is not None:
             stop.close()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self, cursor: Cursor, listener: Listener, stopped: socket.socket) -> None:
+    def _start(self) -> None:
+        cursor, listener = self._head(), self._listen()
+        self._stop, stopped = socket.socketpair()
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(cursor, listener, stopped, self._callbacks),
+            name="jobctl-watcher",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def _run(
+        self,
+        cursor: Cursor,
+        listener: Listener,
+        stopped: socket.socket,
+        callbacks: dict[object, Callback],
+    ) -> None:
+        poll = select.poll()  # not select(): our descriptors may be numbered above 1023
+        poll.register(listener.fileno(), select.POLLIN)
+        poll.register(stopped.fileno(), select.POLLIN)
         try:
             while True:
-                ready, _, _ = select.select([listener.fileno(), stopped.fileno()], [], [], POLL_S)
-                if stopped.fileno() in ready:
+                if any(fd == stopped.fileno() for fd, _ in poll.poll(POLL_S * 1000)):
                     break
                 listener.drain()
-                cursor = self._tell(cursor)
+                cursor = self._tell(cursor, callbacks)
         finally:
             listener.close()
             stopped.close()
 
-    def _tell(self, cursor: Cursor) -> Cursor:
+    def _tell(self, cursor: Cursor, callbacks: dict[object, Callback]) -> Cursor:
         try:
             delta = self._since(cursor)
         except JobctlError as error:
             _log.warning("cannot read the store: %s", error)
             return cursor
         if delta:
-            for callback in list(self._callbacks.values()):
+            for callback in list(callbacks.values()):
                 try:
                     callback(delta)
                 except Exception:
