@@ -81,7 +81,8 @@ class Log:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.stat = os.fstat(fd)
+        stat = os.fstat(fd)
+        self.key = (stat.st_dev, stat.st_ino)
         words = _opened(os.pread(fd, LINE, 0))
         if words is None or len(words) != 6 or words[0] != _MAGIC:
             raise Damaged("the header is not whole")
@@ -132,7 +133,7 @@ class Log:
         return low
 
     def head(self) -> int:
-        """The newest revision taken; ask under the lock, after `repair`, to take the next one."""
+        """The newest revision taken, as a reader sees it; a writer asks `repair`."""
         position = self.count() - 1
         while position >= 0:
             record = self._at(position)
@@ -141,8 +142,8 @@ class Log:
             position -= 1
         return max(self.floor, self.base)
 
-    def newest(self, id: str) -> Record | None:
-        """The newest record of one id, looked for from the end."""
+    def newest(self, id: str, digest: str | None = None) -> Record | None:
+        """The newest record of one id, or of its bytes with this digest, from the end."""
         word = b" %s " % id.encode("ascii")
         stop = self.count()
         while stop > 0:
@@ -152,7 +153,7 @@ class Log:
             while (found := data.rfind(word, 0, found)) >= 0:
                 offset = found - found % LINE
                 record = _record(data[offset : offset + LINE])
-                if record is not None and record.id == id:
+                if record is not None and record.id == id and digest in (None, record.digest):
                     return record
             stop = start
         return None
@@ -161,23 +162,30 @@ class Log:
         return _record(os.pread(self.fd, LINE, (position + 1) * LINE))
 
     def _expect_tail(self, position: int) -> None:
-        """Only the very last lines may be torn: anything whole after them means damage."""
-        count = self.count()
-        if any(
-            self._at(later) is not None for later in range(position + 1, min(count, position + 9))
-        ):
+        """Only the very last lines may be torn: anything whole after them means damage.
+
+        Unless a writer has cut off the torn line and gone on since we read it: then it is whole by
+        the time that one after it is.
+        """
+        later = range(position + 1, min(self.count(), position + 9))
+        if any(self._at(line) is not None for line in later) and self._at(position) is None:
             raise Damaged(f"line {position + 1} is not whole")
 
     # -- under the writer's lock ------------------------------------------------------------
 
-    def repair(self) -> None:
-        """Cut off what a crash or a full disk left of a last line."""
+    def repair(self) -> int:
+        """Cut off what a crash or a full disk left of a last line; returns the newest revision."""
         size = os.fstat(self.fd).st_size
         whole = size - size % LINE
-        while whole > LINE and _record(os.pread(self.fd, LINE, whole - LINE)) is None:
+        last = None
+        while whole > LINE:
+            last = _record(os.pread(self.fd, LINE, whole - LINE))
+            if last is not None:
+                break
             whole -= LINE
         if whole != size:
             os.ftruncate(self.fd, whole)
+        return max(last.revision if last else self.floor, self.base)
 
     def append(self, record: Record) -> None:
         """Take the record's revision. On an error nothing of the line stays."""

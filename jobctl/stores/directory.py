@@ -15,7 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobctl.bell import DirectoryBell, Listener
@@ -24,11 +24,11 @@ from jobctl.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.errors import Conflict, InvalidId, InvalidJob, JobNotFound, StoreError
 from jobctl.job import Job, check_id
 from jobctl.jobset import MAX_TOMBSTONES, Delta
-from jobctl.stores.changelog import DEL, PUT, Damaged, Log, Record, digest_of
+from jobctl.stores.changelog import DEL, PUT, SEEN, Damaged, Log, Record, digest_of
 from jobctl.stores.files import Found, names_in, publish, read_file, sign, translate
 from jobctl.stores.index import TORN_GRACE_S, Index
 from jobctl.stores.lock import WriteLock
-from jobctl.stores.place import Place
+from jobctl.stores.place import Place, Site
 from jobctl.stores.reader import Reading
 from jobctl.stores.scan import Scan
 from jobctl.stores.store import BadFile, Change
@@ -72,13 +72,14 @@ class DirectoryStore:
         self._unsettled: set[str] = set()
         self._may_write = True
         self._lock: WriteLock | None = None  # kept here, since the process shares it weakly
+        self._log: Log | None = None  # in force for the write at hand; under the lock
         self._parsed: OrderedDict[str, tuple[bytes, Job]] = OrderedDict()
         self._bell = DirectoryBell(os.path.join(self._place.meta_path, "bell"))
         self._watcher = Watcher(self._head, self.since, self.listen)
         if create:
             self._place.create()
         self.created = self._place.created
-        self._place.dir_fd()
+        self._place.look()
         if adopt:
             with self._writing():
                 pass
@@ -86,17 +87,17 @@ class DirectoryStore:
     # -- reading ----------------------------------------------------------------------------
 
     def since(self, cursor: Cursor) -> Delta:
-        with self._guard:
+        with self._translated("reading"):
             for _ in range(_MAX_READS):
-                log = self._readable_log()
-                if log is None:
-                    return self._scanned(cursor)
+                site = self._adopted()
+                if site.log is None:
+                    return self._scanned(cursor, site)
                 try:
-                    delta = self._read(log, cursor)
+                    delta = self._read(site, site.log, cursor)
                 except Damaged:
                     if not self._adopt:
-                        return self._scanned(cursor)
-                    self._begin_epoch_again()
+                        return self._scanned(cursor, site)
+                    self._begin_epoch_instead_of(site.log)
                     continue
                 if delta is not None:
                     return delta
@@ -105,44 +106,47 @@ class DirectoryStore:
         )
 
     def behind(self, cursor: Cursor) -> int:
-        with self._guard:
-            log = self._readable_log()
+        with self._translated("reading"):
+            log = self._place.look().log
             if log is None or log.epoch != cursor.epoch:
                 return MAX_REVISION
             return log.count() - log.after(cursor.revision)
 
     def get(self, id: str) -> Job:
-        found, job = self._read_whole(check_id(id))
-        if found is None or job is None:
-            raise JobNotFound(id, self.where)
-        with self._guard:
-            log = self._readable_log()
-            record = log.newest(id) if log is not None else None
-        return job.model_copy(update={"revision": record.revision}) if record else job
+        with self._translated("reading", check_id(id)):
+            found, job = self._read_whole(id)
+            if found is None or job is None:
+                raise JobNotFound(id, self.where)
+            log = self._place.look().log
+            # Of these very bytes: the newest record may be of a write that is still in flight.
+            record = log.newest(id, digest_of(found.data)) if log is not None else None
+        return job.model_copy(update={"revision": record.revision if record else 0})
 
     def ids(self, prefix: str = "") -> list[str]:
-        with self._guard:
-            names = names_in(self._place.dir_fd())
+        with self._translated("reading"):
+            names = names_in(self._place.look().dir_fd)
         return sorted(name for name in names if name.startswith(prefix) and _is_id(name))
 
     def bad(self) -> list[BadFile]:
         with self._guard:
-            if self._readable_log() is None:
+            if self._place.look().log is None:
                 return self._scan.bad()
             bad = {**self._odd, **{f"{id}.json": reason for id, reason in self._bad.items()}}
         return [BadFile(name, reason) for name, reason in sorted(bad.items())]
 
     def refresh(self, ids: set[str] | None = None) -> bool:
-        with self._guard:
-            log = self._readable_log()
-            if log is None:
+        with self._translated("reading"), self._guard:
+            site = self._place.look()
+            if site.log is None:
                 return False  # every scan looks at everything
-            dir_fd = self._place.dir_fd()
-            self._index.follow(log)
+            try:
+                self._index.follow(site.log)
+            except Damaged:
+                return False  # the next read sees to it
             if ids is None:
-                suspects, self._odd = self._index.suspects(dir_fd)
+                suspects, self._odd = self._index.suspects(site.dir_fd)
             else:
-                suspects = {id for id in ids if self._is_suspect(id, dir_fd)}
+                suspects = {id for id in ids if self._is_suspect(id, site.dir_fd)}
             self._unsettled |= suspects
             return bool(self._unsettled) and not self._settle(self._unsettled)
 
@@ -158,16 +162,13 @@ class DirectoryStore:
         return self._index.signatures.get(id) != sign(stat)
 
     def listen(self) -> Listener:
-        with self._guard:
-            if self._place.meta_fd() is None:
-                raise StoreError(f"{self.where} has no bell yet", path=self.where)
-        try:
+        if self._place.look().meta is None:
+            raise StoreError(f"{self.where} has no bell yet", path=self.where)
+        with self._translated("listening"):
             return self._bell.listen()
-        except OSError as error:
-            raise translate(error, "listening", self.where) from error
 
     def subscribe(self, callback: Callable[[Delta], None]) -> Callable[[], None]:
-        if self._place.meta_fd() is None:
+        if self._place.look().meta is None:
             with self._writing():
                 pass
         return self._watcher.add(callback)
@@ -180,100 +181,106 @@ class DirectoryStore:
             self._place.close()
 
     def _head(self) -> Cursor:
+        log = self._adopted().log
+        return Cursor(log.epoch, log.head()) if log is not None else ZERO
+
+    def _adopted(self) -> Site:
+        """The site as it is; one who adopts makes the log where it is missing.
+
+        Not under the guard: this may wait for a writer, who may wait for the guard.
+        """
+        site = self._place.look()
+        if site.log is None and self._adopt:
+            with self._writing() as site:
+                pass
+        return site
+
+    def _read(self, site: Site, log: Log, cursor: Cursor) -> Delta | None:
         with self._guard:
-            log = self._readable_log()
-            return Cursor(log.epoch, log.head()) if log is not None else ZERO
+            fresh = (
+                cursor.epoch != log.epoch
+                or cursor.revision < log.floor
+                or cursor.revision > log.head()
+            )
+            if fresh:
+                self._index.follow(log)
+                suspects, self._odd = self._index.suspects(site.dir_fd)
+                unknown = {id for id in suspects if id not in self._index.newest}
+                self._unsettled |= unknown
+            if self._unsettled:
+                self._settle(self._unsettled)
+            since = 0 if fresh else cursor.revision
+            reading = Reading(log, site.dir_fd, self._index, since, self._settle)
+            delta = reading.run()
+            self._unsettled |= reading.stale
+            if reading.stale and self._place.look().log is not log:
+                return None  # compacted or restored meanwhile: read the log that is now in force
+            if fresh:
+                self._bad.clear()
+                delta = reading.with_loose_files(delta, self._unsettled)
+            for id in reading.taken:
+                self._bad.pop(id, None)
+            self._bad.update(reading.bad)
+            return delta
 
-    def _readable_log(self) -> Log | None:
-        """The log in force; one who adopts makes it where it is missing."""
-        log = self._place.log()
-        if log is None and self._adopt:
-            with self._writing() as log:
-                return log
-        return log
-
-    def _read(self, log: Log, cursor: Cursor) -> Delta | None:
-        dir_fd = self._place.dir_fd()
-        fresh = (
-            cursor.epoch != log.epoch or cursor.revision < log.floor or cursor.revision > log.head()
-        )
-        if fresh:
-            self._index.follow(log)
-            suspects, self._odd = self._index.suspects(dir_fd)
-            unknown = {id for id in suspects if id not in self._index.newest}
-            self._unsettled |= unknown
-        if self._unsettled:
-            self._settle(self._unsettled)
-        reading = Reading(log, dir_fd, self._index, 0 if fresh else cursor.revision, self._settle)
-        delta = reading.run()
-        self._unsettled |= reading.stale
-        if reading.stale and self._place.log() is not log:
-            return None  # compacted or restored meanwhile: read the log that is now in force
-        if fresh:
-            self._bad.clear()
-            delta = reading.with_loose_files(delta, self._unsettled)
-        for id in reading.taken:
-            self._bad.pop(id, None)
-        self._bad.update(reading.bad)
-        return delta
-
-    def _scanned(self, cursor: Cursor) -> Delta:
-        return self._scan.since(cursor, self._place.dir_fd())
+    def _scanned(self, cursor: Cursor, site: Site) -> Delta:
+        with self._guard:
+            return self._scan.since(cursor, site.dir_fd)
 
     def _settle(self, ids: set[str]) -> bool:
         """Reconcile these ids if we may write and nobody else does; whether all are settled."""
-        meta_fd = self._place.meta_fd()
-        if meta_fd is None or not self._may_write:
+        meta = self._place.look().meta
+        if meta is None or not self._may_write:
             return False
+        before = after = 0
         try:
-            self._lock = WriteLock.of(meta_fd, self.where)
-            with self._lock.tried(meta_fd) as got:
+            self._lock = lock = WriteLock.of(meta.key, self.where)
+            with lock.tried(meta.fd) as got:
                 if not got:
                     return False
-                self._place.writable_meta_fd()
-                log = self._place.log()
-                if log is None:
+                site = self._place.writable()
+                if site.meta is not meta or site.log is None:
                     return False
-                log.repair()
-                before = log.count()
-                self._unsettled = self._index.reconcile(
-                    ids | self._unsettled, log, self._place.dir_fd()
-                )
-                appended = log.count() > before
-        except (OSError, StoreError) as error:
-            if not isinstance(error, OSError) or error.errno in (
-                errno.EACCES,
-                errno.EROFS,
-                errno.EBADF,
-                errno.EPERM,
+                before = after = site.log.repair()
+                with self._guard:
+                    self._unsettled = self._index.reconcile(
+                        ids | self._unsettled, site.log, site.dir_fd
+                    )
+                after = site.log.head()
+        except (OSError, StoreError, Damaged) as error:
+            if isinstance(error, StoreError) or (
+                isinstance(error, OSError)
+                and error.errno in (errno.EACCES, errno.EROFS, errno.EBADF, errno.EPERM)
             ):
                 self._may_write = False  # a reader that may not write goes on with what it has
             return False
-        if appended:
+        if after > before:
             self._bell.ring()
         return not self._unsettled
 
     # -- writing ----------------------------------------------------------------------------
 
     def create(self, job: Job) -> Job:
-        check_id(job.id)
+        name = check_id(job.id) + ".json"
         for _ in range(_MAX_RACES):
-            with self._writing(job.id) as log:
-                if read_file(self._place.dir_fd(), job.id + ".json") is not None:
+            with self._writing(job.id) as site:
+                if _lies_there(name, site.dir_fd):
                     raise Conflict(
                         f"job {job.id} exists already in {self.where}", hint="choose another id"
                     )
                 try:
-                    return self._put(log, job, None)
+                    job = self._put(site, job, None)
                 except _Overtaken:
                     continue
+            self._bell.ring()
+            return job
         raise self._too_busy(job.id)
 
     def update(self, id: str, change: Change) -> Job:
         check_id(id)
         for _ in range(_MAX_RACES):
-            with self._writing(id) as log:
-                found = read_file(self._place.dir_fd(), id + ".json")
+            with self._writing(id) as site:
+                found = read_file(site.dir_fd, id + ".json")
                 if found is None:
                     raise JobNotFound(id, self.where)
                 try:
@@ -283,59 +290,64 @@ class DirectoryStore:
                         return old
                     if new.id != id:
                         raise Conflict(f"job {id} cannot become job {new.id}")
-                    return self._put(log, new, found)
+                    job = self._put(site, new, found)
                 except _Overtaken:
                     continue
                 except _Unreadable:
-                    pass
-            self._read_whole(id)  # outside the lock: its writer may need a second to finish
+                    job = None
+            if job is not None:
+                self._bell.ring()
+                return job
+            with self._translated("reading", id):
+                self._read_whole(id)  # outside the lock: its writer may need a second to finish
         raise self._too_busy(id)
 
     def _too_busy(self, id: str) -> Conflict:
         return Conflict(f"job {id} in {self.where} changes all the time", hint="try again")
 
     def remove(self, id: str) -> None:
-        check_id(id)
-        name = id + ".json"
-        with self._writing(id) as log:
-            dir_fd = self._place.dir_fd()
-            if read_file(dir_fd, name) is None:
+        name = check_id(id) + ".json"
+        with self._writing(id) as site:
+            log = site.log
+            assert log is not None, "whoever writes has made it"
+            if not _lies_there(name, site.dir_fd):
                 self._settle({id})
                 raise JobNotFound(id, self.where)
             log.append(Record(self._next(log), id, DEL, _NO_DIGEST))
-            if self._place.durable():
-                os.fsync(log.fd)
             try:
-                os.unlink(name, dir_fd=dir_fd)
-            except FileNotFoundError:
-                pass
+                if site.durable:
+                    os.fsync(log.fd)
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=site.dir_fd)
+                if site.durable:
+                    os.fsync(site.dir_fd)
             except OSError:
                 self._settle({id})
                 raise
-            if self._place.durable():
-                os.fsync(dir_fd)
             self._parsed.pop(id, None)
+        self._bell.ring()
 
-    def _put(self, log: Log, job: Job, found: Found | None) -> Job:
+    def _put(self, site: Site, job: Job, found: Found | None) -> Job:
         """Take a revision, then publish. With the old file, only if nobody has touched it since."""
+        name, log = job.id + ".json", site.log
+        if log is None or self._log is not log:
+            raise _Overtaken  # a write within the change has put another log in force
         job = job.model_copy(update={"revision": self._next(log)})
         data = encode(job)
-        name, dir_fd, meta_fd = job.id + ".json", self._place.dir_fd(), self._place.meta_fd()
-        assert meta_fd is not None, "the lock is on it"
         log.append(Record(job.revision, job.id, PUT, digest_of(data)))
         try:
             if found is not None:
-                now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+                now = os.stat(name, dir_fd=site.dir_fd, follow_symlinks=False)
                 if sign(now) != found.signature:
                     raise _Overtaken
             publish(
                 data,
                 name=name,
-                dir_fd=dir_fd,
+                dir_fd=site.dir_fd,
                 temporary=_TEMPORARY,
-                temporary_dir_fd=meta_fd,
+                temporary_dir_fd=site.meta_fd,
                 like=found,
-                sync_fd=log.fd if self._place.durable() else None,
+                sync_fd=log.fd if site.durable else None,
             )
         except (OSError, _Overtaken) as error:
             self._settle({job.id})
@@ -349,77 +361,93 @@ class DirectoryStore:
         return job
 
     def _next(self, log: Log) -> int:
-        revision = log.head() + 1
+        """The revision to take now; what a crash left of the last line is cut off before."""
+        revision = log.repair() + 1
         if revision > MAX_REVISION:
             raise StoreError(f"{self.where} has used up its revisions", path=self.where)
         return revision
 
     @contextmanager
-    def _writing(self, id: str = "") -> Iterator[Log]:
-        """Hold the lock, with the log of this very directory open and whole; ring afterwards."""
-        doing = f"writing {id}" if id else "opening the change log"
-        try:
+    def _writing(self, id: str = "") -> Iterator[Site]:
+        """Hold the lock on this very directory, with a log in force; ring afterwards."""
+        with self._translated(f"writing {id}" if id else "opening the change log"):
             while True:
-                with self._guard:
-                    meta_fd = self._place.writable_meta_fd()
-                    self._lock = lock = WriteLock.of(meta_fd, self.where)
-                with lock.held(meta_fd), self._guard:
-                    if self._place.meta_fd() != meta_fd:
+                # The last look tells which lock to wait for, and the next one whether it was that.
+                site = self._place.last or self._place.writable()
+                meta = site.meta or self._place.writable().meta
+                assert meta is not None, "it was made, or an error raised"
+                self._lock = lock = WriteLock.of(meta.key, self.where)
+                with lock.held(meta.fd):
+                    site = self._place.writable()
+                    if site.meta is not meta:
                         continue  # somebody replaced .jobctl while we waited for its lock
-                    log = self._place.log()
-                    if log is None or (self._durable and not self._place.durable()):
-                        log = self._begin_epoch(meta_fd)
-                    log.repair()
-                    yield log
-                    self._compact_if_due(log, meta_fd)
+                    if site.log is None or (self._durable and not site.durable):
+                        site = self._begin_epoch(site)
+                    self._log = site.log
+                    yield site
+                    if not lock.nested:  # the outer write goes on with its log
+                        self._compact_if_due(site)
                 break
-        except OSError as error:
-            raise translate(error, doing, self.where) from error
-        self._bell.ring()
 
-    def _begin_epoch(self, meta_fd: int) -> Log:
+    @contextmanager
+    def _translated(self, doing: str, id: str = "") -> Iterator[None]:
+        """What the system says, in the store's own errors."""
+        try:
+            yield
+        except OSError as error:
+            raise translate(error, f"{doing} {id}".rstrip(), self.where) from error
+
+    def _begin_epoch(self, site: Site) -> Site:
         """Adopt all that lies here, oldest first, under a new epoch."""
-        dir_fd = self._place.dir_fd()
         files = [
             (found.signature[1], id, digest_of(found.data))
-            for id in names_in(dir_fd)
-            if _is_id(id) and (found := read_file(dir_fd, id + ".json")) is not None
+            for id in names_in(site.dir_fd)
+            if _is_id(id) and (found := read_file(site.dir_fd, id + ".json")) is not None
         ]
         records = [
-            Record(revision, id, "seen", digest)
+            Record(revision, id, SEEN, digest)
             for revision, (_, id, digest) in enumerate(sorted(files), 1)
         ]
-        durable = self._durable if self._durable is not None else self._place.durable()
-        return self._place.begin_epoch(meta_fd, records, durable=durable)
+        durable = self._durable if self._durable is not None else site.durable
+        site = self._place.begin_epoch(site, records, durable=durable)
+        if site.log is None:
+            raise StoreError(f"{self.where} was wiped meanwhile", path=self.where, hint="try again")
+        return site
 
-    def _begin_epoch_again(self) -> None:
-        """The log is damaged: start anew."""
-        meta_fd = self._place.writable_meta_fd()
-        with WriteLock.of(meta_fd, self.where).held(meta_fd):
-            self._begin_epoch(meta_fd)
+    def _begin_epoch_instead_of(self, damaged: Log) -> None:
+        """Start anew, unless somebody was faster."""
+        with self._writing() as site:
+            if site.log is damaged:
+                self._log = self._begin_epoch(site).log
 
-    def _compact_if_due(self, log: Log, meta_fd: int) -> None:
-        if log.count() <= 2 * log.kept + _COMPACT_FROM:
+    def _compact_if_due(self, site: Site) -> None:
+        log = site.log
+        if log is None or log.count() <= 2 * log.kept + _COMPACT_FROM:
             return
-        self.compact(log, meta_fd)
+        # The write has landed: what goes wrong here must not look as if it had not.
+        with suppress(OSError):
+            try:
+                self._compact(site)
+            except Damaged:
+                self._begin_epoch(site)
 
-    def compact(self, log: Log | None = None, meta_fd: int | None = None) -> None:
+    def compact(self) -> None:
         """Drop superseded records, and all but the newest tombstones, which raise the floor."""
-        if log is None or meta_fd is None:
-            with self._writing() as log:
-                meta_fd = self._place.meta_fd()
-                assert meta_fd is not None, "the lock is on it"
-                self.compact(log, meta_fd)
-            return
+        with self._writing() as site:
+            self._compact(site)
+
+    def _compact(self, site: Site) -> None:
+        log = site.log
+        assert log is not None, "whoever writes has made it"
         newest = {record.id: record for record in log.read(0)}
         records = sorted(newest.values())
         dead = [record for record in records if record.verb == DEL]
         dropped = set(dead[: max(0, len(dead) - MAX_TOMBSTONES)])
         self._place.replace_log(
-            meta_fd,
+            site,
             epoch=log.epoch,
             floor=max([log.floor, *(record.revision for record in dropped)]),
-            base=log.head(),
+            base=log.repair(),
             records=[record for record in records if record not in dropped],
         )
 
@@ -440,20 +468,19 @@ class DirectoryStore:
         """The job as it lies there; a file that may be half written gets its second of grace."""
         deadline = time.monotonic() + TORN_GRACE_S
         while True:
-            with self._guard:
-                found = read_file(self._place.dir_fd(), id + ".json")
-                try:
-                    return found, self._parse(id, found) if found is not None else None
-                except _Unreadable as error:
-                    old = found is not None and (
-                        time.time_ns() - found.signature[1] > TORN_GRACE_S * 1e9
-                    )
-                    if old or time.monotonic() > deadline:
-                        raise StoreError(
-                            f"{self.where}/{id}.json is damaged: {error}",
-                            path=self.where,
-                            hint="mend the file, or remove it with 'jobctl rm'",
-                        ) from error
+            found = read_file(self._place.look().dir_fd, id + ".json")
+            try:
+                return found, self._parse(id, found) if found is not None else None
+            except _Unreadable as error:
+                old = found is not None and (
+                    time.time_ns() - found.signature[1] > TORN_GRACE_S * 1e9
+                )
+                if old or time.monotonic() > deadline:
+                    raise StoreError(
+                        f"{self.where}/{id}.json is damaged: {error}",
+                        path=self.where,
+                        hint="mend the file, or remove it with 'jobctl rm'",
+                    ) from error
             time.sleep(0.02)
 
 
@@ -463,6 +490,15 @@ class _Overtaken(Exception):
 
 class _Unreadable(Exception):
     """What lies under the id is no job, with the reason; it may be half written."""
+
+
+def _lies_there(name: str, dir_fd: int) -> bool:
+    """Whether anything at all has this name."""
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_id(name: str) -> bool:

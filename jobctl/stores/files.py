@@ -12,7 +12,16 @@ from jobctl.codec import MAX_JOB_BYTES
 from jobctl.errors import StoreError, StoreFull
 from jobctl.stores.changelog import write_all
 
-__all__ = ["Found", "Signature", "names_in", "publish", "read_file", "sign", "translate"]
+__all__ = [
+    "Found",
+    "Signature",
+    "names_in",
+    "publish",
+    "raise_if_out_of_files",
+    "read_file",
+    "sign",
+    "translate",
+]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -71,11 +80,16 @@ def read_file(dir_fd: int, name: str) -> Found | None:
         os.close(fd)
 
 
-def _unreadable(dir_fd: int, name: str, error: OSError) -> Found | None:
+def raise_if_out_of_files(error: OSError) -> None:
+    """What cannot be opened for want of descriptors is there all the same: `StoreError`."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise StoreError(
             "too many open files", hint="raise the limit with 'ulimit -n', or close some"
         ) from error
+
+
+def _unreadable(dir_fd: int, name: str, error: OSError) -> Found | None:
+    raise_if_out_of_files(error)
     try:
         stat = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except OSError:

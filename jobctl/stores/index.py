@@ -96,7 +96,7 @@ class Index:
         Returns the ids that are not settled: files that may be half written.
         """
         self.follow(log)
-        revision = log.head()
+        revision = log.repair()
         unsettled: set[str] = set()
         for id in sorted(ids):
             found = read_file(dir_fd, id + ".json")

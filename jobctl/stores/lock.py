@@ -38,15 +38,21 @@ class WriteLock:
         self._depth = 0
 
     @classmethod
-    def of(cls, dir_fd: int, path: str) -> WriteLock:
-        """The one lock that all stores of this process on this directory share."""
-        stat = os.fstat(dir_fd)
-        key = (stat.st_dev, stat.st_ino)
+    def of(cls, key: tuple[int, int], path: str) -> WriteLock:
+        """The one lock that all stores of this process on this directory share.
+
+        ``key`` is the directory's (device, inode). Keep what you get: it is shared weakly.
+        """
         with _shared_guard:
             lock = _shared.get(key)
             if lock is None:
                 lock = _shared[key] = cls(key, path)
             return lock
+
+    @property
+    def nested(self) -> bool:
+        """Whether the thread that holds the lock does so for the second time or more."""
+        return self._depth > 1
 
     @contextmanager
     def held(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:

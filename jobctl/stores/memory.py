@@ -26,7 +26,8 @@ class MemoryStore:
     path: Path | None = None
 
     def __init__(self, *, max_tombstones: int = MAX_TOMBSTONES) -> None:
-        self._guard = threading.RLock()
+        self._writing = threading.RLock()  # held while a change runs: readers need not wait for it
+        self._guard = threading.Lock()
         self._set = JobSet(secrets.token_hex(6), max_tombstones=max_tombstones)
         self._bell = MemoryBell()
         self._watcher = Watcher(lambda: self._set.cursor, self.since, self.listen)
@@ -36,7 +37,8 @@ class MemoryStore:
             return self._set.since(cursor, tombstones=True)
 
     def behind(self, cursor: Cursor) -> int:
-        return self._set.changed_since(cursor.revision)
+        with self._guard:
+            return self._set.changed_since(cursor.revision)
 
     def get(self, id: str) -> Job:
         job = self._set.get(check_id(id))
@@ -49,21 +51,28 @@ class MemoryStore:
             return sorted(job.id for job in self._set if job.id.startswith(prefix))
 
     def create(self, job: Job) -> Job:
-        with self._guard:
+        with self._writing:
             if self._set.get(check_id(job.id)) is not None:
-                raise Conflict(f"job {job.id} exists already", hint="leave out --id for a new one")
+                raise Conflict(f"job {job.id} exists already", hint="choose another id")
             return self._put(job)
 
     def update(self, id: str, change: Change) -> Job:
-        with self._guard:
-            old = self.get(id)
-            new = change(old)
-            return new if new is old else self._put(new)
+        with self._writing:
+            while True:
+                old = self.get(id)
+                new = change(old)
+                if new is old:
+                    return old
+                if new.id != id:
+                    raise Conflict(f"job {id} cannot become job {new.id}")
+                if self._set.get(id) is old:  # the change has not itself changed the job
+                    return self._put(new)
 
     def remove(self, id: str) -> None:
-        with self._guard:
+        with self._writing:
             self.get(id)
-            self._set.delete(id, self._set.revision + 1)
+            with self._guard:
+                self._set.delete(id, self._set.revision + 1)
         self._bell.ring()
 
     def refresh(self, ids: set[str] | None = None) -> bool:
@@ -80,10 +89,12 @@ class MemoryStore:
 
     def close(self) -> None:
         self._watcher.close()
+        self._bell.close()
 
     def _put(self, job: Job) -> Job:
         encode(job)
-        stored = job.model_copy(update={"revision": self._set.revision + 1})
-        self._set.put(stored)
+        with self._guard:
+            stored = job.model_copy(update={"revision": self._set.revision + 1})
+            self._set.put(stored)
         self._bell.ring()
         return stored

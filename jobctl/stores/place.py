@@ -1,7 +1,8 @@
 """The place of a directory store: its descriptors, its mark, its epoch, the change log in force.
 
-A directory may be moved, wiped or restored from a copy while we work in it. So every use asks here
-first, at the price of a few ``stat`` calls, and all names are looked up relative to descriptors.
+A directory may be moved, wiped or restored from a copy while we work in it. So every use looks
+here first, at the price of four ``stat`` calls, and works on the `Site` it gets: all names are
+looked up relative to descriptors, and these stay open as long as anybody works on them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import stat as stats
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from jobctl.errors import StoreError, StoreMissing
 from jobctl.stores.changelog import Damaged, Log, Record, write_all
-from jobctl.stores.files import translate
+from jobctl.stores.files import raise_if_out_of_files, translate
 
-__all__ = ["Place"]
+__all__ = ["Place", "Site"]
 
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -38,56 +40,80 @@ def _boot_id() -> str:
         return "unknown"
 
 
+class _Dir:
+    """An open directory, closed with the last reference: another thread may be at work in it."""
+
+    __slots__ = ("fd", "key")
+
+    def __init__(self, fd: int, stat: os.stat_result) -> None:
+        self.fd = fd
+        self.key = (stat.st_dev, stat.st_ino)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class _Mark(NamedTuple):
+    identity: tuple[int, int]  # inode and change time: a copy has others
+    durable: bool
+    epoch: str
+
+
+class Site(NamedTuple):
+    """The directory as it was at one look; good to work with, also when it is gone meanwhile."""
+
+    dir: _Dir
+    stat: os.stat_result
+    meta: _Dir | None  # `.jobctl`, if it is there for us
+    mark: _Mark | None
+    log: Log | None  # the change log, if it belongs to this very directory
+
+    @property
+    def dir_fd(self) -> int:
+        """The directory's descriptor."""
+        return self.dir.fd
+
+    @property
+    def meta_fd(self) -> int:
+        """The descriptor of ``.jobctl``; ask only where there is one."""
+        assert self.meta is not None, "whoever writes has made it"
+        return self.meta.fd
+
+    @property
+    def durable(self) -> bool:
+        """Whether each write must survive a power cut, as the directory was made."""
+        return self.mark is not None and self.mark.durable
+
+
 class Place:
-    """One directory at ``path``, as it is now; it may not exist yet."""
+    """One directory at ``path``, as it is now; it may not exist yet. Safe for threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.meta_path = os.path.join(path, ".jobctl")
-        self._dir: tuple[int, int, int] | None = None  # descriptor, device, inode
-        self._meta: tuple[int, int, int] | None = None
-        self._mark: tuple[tuple[int, int], bool, str] | None = None  # identity, durable, epoch
-        self._log: Log | None = None
         self.created = False
+        self._site: Site | None = None
 
-    # -- descriptors ------------------------------------------------------------------------
+    @property
+    def last(self) -> Site | None:
+        """What the last look gave; a guess as to what the next one will."""
+        return self._site
 
-    def dir_fd(self) -> int:
-        """The directory's descriptor; `StoreMissing` when there is none."""
-        try:
-            stat = os.stat(self.path)
-        except FileNotFoundError:
-            raise StoreMissing(str(self.path)) from None
-        except OSError as error:
-            raise translate(error, "looking", str(self.path)) from error
-        if self._dir is None or self._dir[1:] != (stat.st_dev, stat.st_ino):
-            if not stats.S_ISDIR(stat.st_mode):
-                raise StoreError(
-                    f"{self.path} is not a directory",
-                    path=str(self.path),
-                    hint="name the directory that holds the job files",
-                )
-            self.close()
-            try:
-                fd = os.open(self.path, _OPEN_DIR)
-            except OSError as error:
-                raise translate(error, "reading", str(self.path)) from error
-            self._dir = (fd, stat.st_dev, stat.st_ino)
-        return self._dir[0]
-
-    def meta_fd(self) -> int | None:
-        """The descriptor of ``.jobctl``, or ``None`` where there is none for us."""
-        dir_fd = self.dir_fd()
-        try:
-            stat = os.stat(".jobctl", dir_fd=dir_fd, follow_symlinks=False)
-            if self._meta is None or self._meta[1:] != (stat.st_dev, stat.st_ino):
-                self._close_meta()
-                fd = os.open(".jobctl", _OPEN_DIR | os.O_NOFOLLOW, dir_fd=dir_fd)
-                self._meta = (fd, stat.st_dev, stat.st_ino)
-        except OSError:
-            self._close_meta()
-            return None
-        return self._meta[0]
+    def look(self) -> Site:
+        """The directory as it stands now; `StoreMissing` when there is none."""
+        old = self._site
+        dir, stat = self._look_at_dir(old)
+        meta = self._look_at_meta(dir, old)
+        mark = log = None
+        if meta is not None:
+            # The log before the mark: a new epoch puts its mark in force first, so that a log
+            # which still fits the mark was in force when we looked.
+            log = self._look_at_log(meta, old)
+            mark = self._look_at_mark(meta, old)
+            if log is not None and (mark is None or log.epoch != mark.epoch):
+                log = None
+        self._site = site = Site(dir, stat, meta, mark, log)
+        return site
 
     def create(self) -> None:
         """Make the directory, for its owner alone, if it is missing."""
@@ -102,135 +128,147 @@ class Place:
             raise translate(error, "making the directory", str(self.path)) from error
         self.created = True
 
-    def writable_meta_fd(self) -> int:
-        """The descriptor of ``.jobctl``, made if need be; `StoreError` where writing is unsafe."""
-        dir_fd = self.dir_fd()
-        stat = os.fstat(dir_fd)
+    def writable(self) -> Site:
+        """As `look`, with ``.jobctl`` made if need be; `StoreError` where writing is unsafe."""
+        site = self.look()
         path = str(self.path)
-        if stat.st_uid != os.geteuid():
+        if site.stat.st_uid != os.geteuid():
             raise StoreError(
-                f"{path} belongs to another user (uid {stat.st_uid}): it can be read, not written",
+                f"{path} belongs to another user (uid {site.stat.st_uid}): "
+                "it can be read, not written",
                 path=path,
                 hint="use a directory of your own, or run as its owner",
             )
-        if stat.st_mode & stats.S_IWOTH:
+        if site.stat.st_mode & stats.S_IWOTH:
             raise StoreError(
                 f"{path} can be written by everybody: it can be read, not written",
                 path=path,
                 hint=f"'chmod o-w {path}' makes it safe",
             )
-        fd = self.meta_fd()
-        if fd is None:
+        if site.meta is None:
             try:
-                os.mkdir(".jobctl", 0o700, dir_fd=dir_fd)
+                os.mkdir(".jobctl", 0o700, dir_fd=site.dir_fd)
             except FileExistsError:
                 pass
             except OSError as error:
                 raise translate(error, "making .jobctl", path) from error
-            fd = self.meta_fd()
-        if fd is None:
+            site = self.look()
+        if site.meta is None:
             raise StoreError(
                 f"{self.meta_path} is not a directory that we can open",
                 path=path,
                 hint="a link or another user's? remove it, or use another directory",
             )
-        return fd
+        return site
 
-    # -- the epoch and the log in force -----------------------------------------------------
+    # -- one look ---------------------------------------------------------------------------
 
-    def log(self) -> Log | None:
-        """The change log, if there is one and it belongs to this very directory."""
-        meta_fd = self.meta_fd()
-        if meta_fd is None:
-            return None
+    def _look_at_dir(self, old: Site | None) -> tuple[_Dir, os.stat_result]:
         try:
-            stat = os.stat("changes", dir_fd=meta_fd, follow_symlinks=False)
-            log = self._log
-            if log is None or (log.stat.st_dev, log.stat.st_ino) != (stat.st_dev, stat.st_ino):
-                flags = os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-                try:
-                    fd = os.open("changes", os.O_RDWR | flags, dir_fd=meta_fd)
-                except PermissionError:
-                    fd = os.open("changes", os.O_RDONLY | flags, dir_fd=meta_fd)
-                except OSError:
-                    fd = os.open("changes", os.O_RDONLY | flags, dir_fd=meta_fd)
-                log = Log(fd)
-            mark = self._read_mark(meta_fd)
-        except (OSError, Damaged):
-            self._log = None
-            return None
-        if mark is None or log.epoch != mark[2] or log.inode != log.stat.st_ino:
-            self._log = None
-            return None
-        self._log = log
-        return log
-
-    def durable(self) -> bool:
-        """Whether each write must survive a power cut, as the directory was made."""
-        meta_fd = self.meta_fd()
-        mark = self._read_mark(meta_fd) if meta_fd is not None else None
-        return mark is not None and mark[1]
-
-    def _read_mark(self, meta_fd: int) -> tuple[tuple[int, int], bool, str] | None:
+            stat = os.stat(self.path)
+        except FileNotFoundError:
+            raise StoreMissing(str(self.path)) from None
+        except OSError as error:
+            raise translate(error, "looking", str(self.path)) from error
+        if old is not None and old.dir.key == (stat.st_dev, stat.st_ino):
+            return old.dir, stat
+        if not stats.S_ISDIR(stat.st_mode):
+            raise StoreError(
+                f"{self.path} is not a directory",
+                path=str(self.path),
+                hint="name the directory that holds the job files",
+            )
         try:
-            stat = os.stat("mark", dir_fd=meta_fd, follow_symlinks=False)
+            fd = os.open(self.path, _OPEN_DIR)
+        except OSError as error:
+            raise translate(error, "reading", str(self.path)) from error
+        stat = os.fstat(fd)
+        return _Dir(fd, stat), stat
+
+    @staticmethod
+    def _look_at_meta(dir: _Dir, old: Site | None) -> _Dir | None:
+        try:
+            stat = os.stat(".jobctl", dir_fd=dir.fd, follow_symlinks=False)
+            if old is not None and old.meta and old.meta.key == (stat.st_dev, stat.st_ino):
+                return old.meta
+            fd = os.open(".jobctl", _OPEN_DIR | os.O_NOFOLLOW, dir_fd=dir.fd)
+        except OSError as error:
+            raise_if_out_of_files(error)
+            return None
+        return _Dir(fd, os.fstat(fd))
+
+    @staticmethod
+    def _look_at_log(meta: _Dir, old: Site | None) -> Log | None:
+        try:
+            stat = os.stat("changes", dir_fd=meta.fd, follow_symlinks=False)
+            if old is not None and old.log and old.log.key == (stat.st_dev, stat.st_ino):
+                return old.log
+            flags = os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            try:
+                fd = os.open("changes", os.O_RDWR | flags, dir_fd=meta.fd)
+            except OSError:  # not ours, or a file system that is mounted read-only
+                fd = os.open("changes", os.O_RDONLY | flags, dir_fd=meta.fd)
+            log = Log(fd)
+        except Damaged:
+            return None
+        except OSError as error:
+            raise_if_out_of_files(error)
+            return None
+        # A log that was copied here has another inode than it says, and is no order of ours.
+        return log if log.inode == log.key[1] else None
+
+    @staticmethod
+    def _look_at_mark(meta: _Dir, old: Site | None) -> _Mark | None:
+        try:
+            stat = os.stat("mark", dir_fd=meta.fd, follow_symlinks=False)
             identity = (stat.st_ino, stat.st_ctime_ns)
-            if self._mark is None or self._mark[0] != identity:
-                fd = os.open("mark", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=meta_fd)
-                with open(fd, "rb") as file:
-                    durable = b"durable" in file.read(100)
-                root = f"{identity} {'durable' if durable else _boot_id()}"
-                epoch = hashlib.blake2b(root.encode(), digest_size=6).hexdigest()
-                self._mark = (identity, durable, epoch)
-        except OSError:
+            if old is not None and old.mark is not None and old.mark.identity == identity:
+                return old.mark
+            fd = os.open(
+                "mark", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=meta.fd
+            )
+            with open(fd, "rb") as file:
+                durable = b"durable" in file.read(100)
+        except OSError as error:
+            raise_if_out_of_files(error)
             return None
-        return self._mark
+        root = f"{identity} {'durable' if durable else _boot_id()}"
+        return _Mark(identity, durable, hashlib.blake2b(root.encode(), digest_size=6).hexdigest())
 
     # -- under the writer's lock ------------------------------------------------------------
 
-    def begin_epoch(self, meta_fd: int, records: list[Record], *, durable: bool) -> Log:
+    def begin_epoch(self, site: Site, records: list[Record], *, durable: bool) -> Site:
         """A new mark and a log with these records: every older cursor is invalid from here on."""
-        fd = os.open(
-            "mark.new",
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
-            0o600,
-            dir_fd=meta_fd,
-        )
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open("mark.new", flags, 0o600, dir_fd=site.meta_fd)
         try:
             write_all(fd, b"jobctl 1\n" + (b"durable\n" if durable else b""))
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename("mark.new", "mark", src_dir_fd=meta_fd, dst_dir_fd=meta_fd)
-        mark = self._read_mark(meta_fd)
-        assert mark is not None, "we have just written it, under the lock"
-        self.replace_log(meta_fd, epoch=mark[2], floor=0, base=0, records=records)
-        log = self.log()
-        assert log is not None, "it carries this mark's epoch and its own inode"
-        return log
+        os.rename("mark.new", "mark", src_dir_fd=site.meta_fd, dst_dir_fd=site.meta_fd)
+        mark = self._look_at_mark(site.meta, None) if site.meta else None
+        if mark is None:
+            raise StoreError(f"{self.meta_path} was removed meanwhile", path=str(self.path))
+        return self.replace_log(site, epoch=mark.epoch, floor=0, base=0, records=records)
 
     def replace_log(
-        self, meta_fd: int, *, epoch: str, floor: int, base: int, records: list[Record]
-    ) -> None:
+        self, site: Site, *, epoch: str, floor: int, base: int, records: list[Record]
+    ) -> Site:
         """Put a whole new log in force; readers notice that the path has another inode."""
-        Log.create(
-            "changes.new", dir_fd=meta_fd, epoch=epoch, floor=floor, base=base, records=records
-        )
-        os.rename("changes.new", "changes", src_dir_fd=meta_fd, dst_dir_fd=meta_fd)
+        name, meta_fd = "changes.new", site.meta_fd
+        try:
+            Log.create(name, dir_fd=meta_fd, epoch=epoch, floor=floor, base=base, records=records)
+            os.rename(name, "changes", src_dir_fd=meta_fd, dst_dir_fd=meta_fd)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=meta_fd)  # on a full disk every byte counts
+            raise
         os.fsync(meta_fd)
+        return self.look()
 
     # -- the end ----------------------------------------------------------------------------
 
-    def _close_meta(self) -> None:
-        self._log = None
-        self._mark = None
-        if self._meta is not None:
-            os.close(self._meta[0])
-            self._meta = None
-
     def close(self) -> None:
         """Let go of all descriptors; the next use opens them again."""
-        self._close_meta()
-        if self._dir is not None:
-            os.close(self._dir[0])
-            self._dir = None
+        self._site = None
