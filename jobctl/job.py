@@ -29,6 +29,7 @@ __all__ = [
     "advance",
     "cancel",
     "check_id",
+    "check_result",
     "complete",
     "create",
     "fail",
@@ -188,6 +189,20 @@ def check_id(id: str) -> str:
     return id
 
 
+def check_result(result: Any, *, id: str) -> Any:
+    """The result as it will be read again, without tuples, NaN or bytes; `InvalidJob`."""
+    try:
+        data = to_json(result, inf_nan_mode="constants")
+        value = from_json(data, allow_inf_nan=False)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise InvalidJob(f"the result is not JSON: {error}", id=id) from error
+    if len(data) > MAX_RESULT_BYTES:
+        raise InvalidJob(
+            f"the result has {len(data)} bytes, over the {MAX_RESULT_BYTES} allowed", id=id
+        )
+    return value
+
+
 # -- transitions ----------------------------------------------------------------------------
 
 
@@ -275,7 +290,7 @@ def complete(
         raise IllegalTransition(job.id, job.stage, "complete", legal_moves(job))
     update: dict[str, Any] = {"completed_at": now}
     if result is not None:
-        update["result"] = _result(job, result)
+        update["result"] = check_result(result, id=job.id)
     if result_session_id is not None:
         update["result_session_id"] = result_session_id
     return _enter(job, COMPLETED, now, **update)
@@ -350,20 +365,6 @@ def _progress(job: Job, done: float, total: float | None) -> Steps | float:
     if not (0 <= done < float("inf") and 0 < total < float("inf")):
         raise InvalidJob(f"{done!r}/{total!r} is no progress", id=job.id)
     return Steps(done=done, total=total)
-
-
-def _result(job: Job, result: Any) -> Any:
-    """The result as it will be read again: JSON has no tuples, no NaN and no bytes."""
-    try:
-        data = to_json(result, inf_nan_mode="constants")
-        value = from_json(data, allow_inf_nan=False)
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise InvalidJob(f"the result is not JSON: {error}", id=job.id) from error
-    if len(data) > MAX_RESULT_BYTES:
-        raise InvalidJob(
-            f"the result has {len(data)} bytes, over the {MAX_RESULT_BYTES} allowed", id=job.id
-        )
-    return value
 
 
 def _check_stages(stages: Sequence[str]) -> None:

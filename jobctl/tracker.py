@@ -1,0 +1,501 @@
+"""The producers' API: record what a piece of work is doing while it does it.
+
+    with track("etl", title="Nightly load", stages=["fetch", "clean", "load"]) as job:
+        job.stage("fetch")
+        for done, name in enumerate(names):
+            job.progress(done, len(names), name)
+
+The job completes when the block ends, and fails with the exception's text when it raises.
+Tracking never breaks the work that it tracks: what cannot be recorded is warned of once, through
+the logger ``jobctl`` (on stderr where nobody configured logging), and the work goes on. A warning
+of the module `warnings` would be turned into an exception by many a test run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import operator
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from jobctl import job as jobs
+from jobctl.clock import now
+from jobctl.errors import InvalidJob, JobctlError, JobNotFound
+from jobctl.job import Job, check_result, new_id
+from jobctl.recorder import Recorder, Write, one_line
+from jobctl.stores import Store, open_store
+
+__all__ = ["INTERRUPTED", "MIN_INTERVAL_S", "TrackedJob", "track"]
+
+INTERRUPTED = "Interrupted"
+"""What a job fails with when Ctrl-C or a cancellation ends its work."""
+MIN_INTERVAL_S = 0.1
+"""Reports of progress are written at most this often."""
+LINGER_S = 0.15
+"""How long after that the recorder leaves a report to the next call, before it writes it itself."""
+MAX_TEXT = 4000
+MAX_WARNINGS = 10
+_NEVER = float("inf")
+
+_log = logging.getLogger("jobctl")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def track(
+    type: str = "job",
+    *,
+    title: str | None = None,
+    stages: Sequence[str] | None = None,
+    session: str | None = None,
+    id: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
+    strict: bool = False,
+    on_record: Callable[[Job], None] | None = None,
+) -> TrackedJob:
+    """A job for ``with``, for ``async with``, or, as a decorator, for every call of a function.
+
+    ``store`` is a store, a path or a URL; without one it is the directory that the command line
+    would use, made when it is missing. ``strict`` raises what would otherwise be warned of: at
+    the call, or under ``async with`` at a later one. ``on_record`` is called with each value that
+    the store took, from another thread.
+    """
+    return TrackedJob(
+        type,
+        title=title,
+        stages=stages,
+        session=session,
+        id=id,
+        store=store,
+        strict=strict,
+        on_record=on_record,
+    )
+
+
+class TrackedJob:
+    """A job that is being worked on; `track` makes it. It is entered once.
+
+    Calls may come from any thread. Under ``with`` they return when the store has the change, or
+    after a second at the latest; under ``async with`` at once, and only entering and leaving wait.
+    A child process made by ``fork`` inherits a handle that does nothing.
+    """
+
+    def __init__(
+        self,
+        type: str,
+        *,
+        title: str | None,
+        stages: Sequence[str] | None,
+        session: str | None,
+        id: str | None,
+        store: Store | str | os.PathLike[str] | None,
+        strict: bool,
+        on_record: Callable[[Job], None] | None,
+    ) -> None:
+        self.id = new_id() if id is None else id
+        self.armed = False
+        self._type, self._title, self._session = type, title, session
+        self._stages, self._given_id = stages, id
+        self._where, self._strict, self._on_record = store, strict, on_record
+        self._pid = os.getpid()
+        self._recorder: Recorder | None = None
+        self._waits = True
+        self._entered = self._ended = False
+        self._last: Write | None = None
+        self._late_error: Exception | None = None
+        self._warned: set[str] = set()
+        self._job: Job | None = None
+        self._result: Any = None
+        # The report: what was said last, whether it is still to be written, and from when on
+        # (monotonic). While it is pending, a call before `_look_s` has nothing else to do.
+        self._steps: tuple[float, float | None] | None = None
+        self._message: object = None
+        self._pending = True
+        self._next_s = self._look_s = _NEVER
+
+    # -- what the work says -------------------------------------------------------------------
+
+    def progress(self, done: float, total: float | None = None, message: object = None) -> None:
+        """``done`` of ``total``, or ``done`` percent; a message of `None` leaves the last one.
+
+        May be called for every row: at most ten values a second are written, and always the last.
+        """
+        self._steps = (done, total)
+        if message is not None:
+            self._message = message
+        if self._pending and monotonic() < self._look_s:
+            return
+        self._report()
+
+    def message(self, text: object) -> None:
+        """Say what is being done, in a few words; written as seldom as `progress`."""
+        self._message = text
+        if self._pending and monotonic() < self._look_s:
+            return
+        self._report()
+
+    def stage(self, name: str | None = None) -> None:
+        """Enter a stage, or the next one; entering the present one again is no news."""
+        at = now()
+
+        def enter(old: Job) -> Job:
+            return old if old.stage == name else jobs.advance(old, name, now=at)
+
+        self._say(enter, droppable=True)
+
+    def result(self, value: Any) -> None:
+        """What the job shall complete with, when the block ends: any JSON, at most 64 KiB."""
+        try:
+            self._result = check_result(value, id=self.id)
+        except InvalidJob as error:
+            self._complain(error)
+
+    def complete(self, *, result: Any = None, result_session_id: str | None = None) -> None:
+        """Complete the job now, whatever becomes of the rest of the block."""
+        if result is not None:
+            self.result(result)
+        value, at = self._result, now()
+        self._say(
+            lambda old: jobs.complete(
+                old, now=at, result=value, result_session_id=result_session_id
+            )
+        )
+
+    def fail(self, text: object) -> None:
+        """Fail the job now, whatever becomes of the rest of the block."""
+        error, at = _clean(text), now()
+        self._say(lambda old: jobs.fail(old, error, now=at))
+
+    @property
+    def recorded(self) -> Job | None:
+        """The value that the store took last; ``None`` before the first."""
+        return self._job
+
+    # -- with, async with, decorator ----------------------------------------------------------
+
+    def __enter__(self) -> TrackedJob:
+        write = self._begin()
+        try:
+            self._wait(write)
+        except BaseException as error:
+            self._end(error)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        write = self._end(error)
+        try:
+            self._wait(write)
+            self._raise_late()
+        except Exception as unrecorded:
+            if error is None:
+                raise
+            self._warn(one_line(unrecorded))  # the work's own error matters more
+
+    async def __aenter__(self) -> TrackedJob:
+        self._waits = False
+        write = self._begin()
+        try:
+            await self._wait_async(write)
+        except BaseException as error:
+            self._end(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        write = self._end(error)
+        try:
+            await self._wait_async(write)
+            self._raise_late()
+        except Exception as unrecorded:
+            if error is None:
+                raise
+            self._warn(one_line(unrecorded))
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Track every call of the function, which may be a coroutine function, as its own job."""
+
+        def again() -> TrackedJob:
+            return TrackedJob(
+                self._type,
+                title=self._title,
+                stages=self._stages,
+                session=self._session,
+                id=self._given_id,
+                store=self._where,
+                strict=self._strict,
+                on_record=self._on_record,
+            )
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def tracked_async(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+                async with again():
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[_P, _R]", tracked_async)
+
+        @functools.wraps(function)
+        def tracked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            with again():
+                return function(*args, **kwargs)
+
+        return tracked
+
+    # -- from the first write to the last -----------------------------------------------------
+
+    def _begin(self) -> Write | None:
+        if self._entered:
+            raise RuntimeError("a tracked job is entered once; call track() for another")
+        self._entered, self._pid = True, os.getpid()
+        try:
+            first = jobs.create(
+                self._type,
+                now=now(),
+                id=self.id,
+                session_id=None if self._session is None else _clean(self._session),
+                title=None if self._title is None else _clean(self._title),
+                stages=self._stages,
+            )
+            recorder = self._join()
+        except (JobctlError, OSError) as error:
+            self._complain(error)
+            return None
+        if recorder is None:
+            self._warn("too much waits to be recorded already: this job is not")
+            return None
+        with recorder.guard:
+            self._recorder = recorder
+            self._pending, self._next_s = False, 0.0
+            return self._post(lambda store: store.create(first), awaited=True)
+
+    def _join(self) -> Recorder | None:
+        store = self._where
+        if store is None:
+            from jobctl.config import resolve_dir  # not needed where a store is given
+
+            store = resolve_dir(None, os.environ, Path.cwd()).path
+        if isinstance(store, (str, os.PathLike)):
+            text = os.fspath(store)
+            path = text if ":" in text else os.path.abspath(text)
+            return Recorder.join(
+                path, lambda: open_store(path, create=True), owned=True, strict=self._strict
+            )
+        given = store
+        return Recorder.join(id(given), lambda: given, owned=False, strict=self._strict)
+
+    def _end(self, error: BaseException | None) -> Write | None:
+        recorder = self._mine()
+        if recorder is None:
+            return None
+        at, result = now(), self._result
+
+        def finish(old: Job) -> Job:
+            if not old.active and self._job is not None and self._job.stage == old.stage:
+                return old  # complete() or fail() was called
+            if error is None or _is_success(error):
+                return jobs.complete(old, now=at, result=result)
+            return jobs.fail(old, _text_of(error), now=at)
+
+        with recorder.guard:
+            self._flush(recorder)
+            self._ended = True
+            self._forget_report()
+            return self._post(self._update(finish), awaited=True, last=True)
+
+    def _say(self, change: Callable[[Job], Job], *, droppable: bool = False) -> None:
+        """Record a move, and before it what was reported of the stage that it ends."""
+        recorder = self._mine()
+        if recorder is None:
+            return
+        self._raise_late()
+        with recorder.guard:
+            self._flush(recorder)
+            self._steps = self._message = None
+            write = self._post(self._update(change), awaited=self._waits, droppable=droppable)
+        if self._waits:
+            self._wait(write)
+
+    def _report(self) -> None:
+        """Write the report if it is time, or see to it that it is written in time."""
+        recorder = self._mine()
+        if recorder is None:
+            self._forget_report()
+            return
+        self._raise_late()
+        with recorder.guard:
+            now_s = monotonic()
+            if self._waits and max(self._next_s, recorder.retry_at) <= now_s and self._is_idle():
+                write = recorder.post(self.take_report(awaited=True))
+            else:
+                write = None
+                self._pending = True
+                self._look_s = self._next_s if self._next_s > now_s else now_s + MIN_INTERVAL_S
+                recorder.arm(self)
+        self._wait(write)
+
+    def _flush(self, recorder: Recorder) -> None:
+        """Write the pending report, unless others wait: it is about to be superseded."""
+        if self._pending and self._next_s < _NEVER and not recorder.busy:
+            recorder.post(self.take_report())
+        self._pending = False
+
+    def _forget_report(self) -> None:
+        self._pending, self._next_s, self._look_s = True, _NEVER, _NEVER
+
+    def _mine(self) -> Recorder | None:
+        """The recorder, while there is something to record; a forked child has nothing."""
+        return None if self._ended or os.getpid() != self._pid else self._recorder
+
+    def _is_idle(self) -> bool:
+        return self._last is None or self._last.done
+
+    def _post(self, action: Callable[[Store], Job], **how: bool) -> Write:
+        assert self._recorder is not None, "it is set before the first write"
+        self._last = self._recorder.post(Write(self, action, **how))
+        return self._last
+
+    def _update(self, change: Callable[[Job], Job]) -> Callable[[Store], Job]:
+        return lambda store: store.update(self.id, change)
+
+    # -- waiting and complaining --------------------------------------------------------------
+
+    def _wait(self, write: Write | None) -> None:
+        if write is not None and self._recorder is not None:
+            self._recorder.wait(write)
+
+    async def _wait_async(self, write: Write | None) -> None:
+        if write is None or self._recorder is None:
+            return
+        loop = asyncio.get_running_loop()
+        written = loop.create_future()
+
+        def resolve() -> None:
+            if not written.done():
+                written.set_result(None)
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(resolve)
+            except RuntimeError:
+                pass  # the loop is closed: it did not want to wait that long
+
+        write.tell(tell)
+        await asyncio.wait([written], timeout=self._recorder.patience_s)
+        self._recorder.judge(write)
+
+    def _raise_late(self) -> None:
+        """In strict tracking: what went wrong since the last call."""
+        error, self._late_error = self._late_error, None
+        if error is not None:
+            raise error
+
+    def _complain(self, error: Exception) -> None:
+        if self._strict:
+            raise error
+        self._warn(one_line(error))
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(text)
+            _log.warning("jobctl: %s (tracking job %s; the work goes on)", text, self.id)
+
+    # -- what the recorder asks for -----------------------------------------------------------
+
+    def due_s(self) -> float | None:
+        if not self._pending or self._next_s == _NEVER:
+            return None
+        return self._next_s + (LINGER_S if self._waits else 0.0)
+
+    def take_report(self, *, awaited: bool = False) -> Write:
+        self._pending = False  # first: a value that comes after this is pending again
+        steps, message, at = self._steps, self._message, now()
+        self._next_s = monotonic() + MIN_INTERVAL_S
+
+        def report(old: Job) -> Job:
+            done, total = (None, None) if steps is None else _numbers(*steps)
+            text = None if message is None else _clean(message)
+            return jobs.report(old, now=at, done=done, total=total, message=text)
+
+        self._last = Write(self, self._update(report), report=True, awaited=awaited)
+        return self._last
+
+    def put_back(self) -> None:
+        if not self._ended:
+            self._pending = True
+
+    def recorded_as(self, job: Job) -> None:
+        self._job = job
+        if self._on_record is not None:
+            try:
+                self._on_record(job)
+            except Exception:
+                _log.exception("jobctl: on_record raised (tracking job %s)", self.id)
+
+    def failed(self, write: Write, error: Exception) -> None:
+        if self._strict:
+            if not write.awaited:
+                self._late_error = self._late_error or error
+        elif isinstance(error, JobNotFound):
+            self._forget_report()
+            self._warn("somebody removed the job")
+        else:
+            self._warn(one_line(error))
+
+
+def _is_success(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and error.code in (None, 0)
+
+
+def _text_of(error: BaseException) -> str:
+    """What a job fails with: the exception's text, or what it is where the text says nothing."""
+    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)):
+        return INTERRUPTED
+    if isinstance(error, SystemExit):
+        return _clean(error.code if isinstance(error.code, str) else f"Exit code {error.code}")
+    text = _clean(error)
+    if not text or isinstance(error, KeyError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text
+
+
+def _clean(text: object) -> str:
+    """Text that a job file can hold: no lone surrogates (as in file names), and not too long."""
+    try:
+        whole = str(text)
+    except Exception as error:
+        return f"{type(text).__name__} without a text: {type(error).__name__}"
+    if len(whole) > MAX_TEXT:
+        whole = f"{whole[: MAX_TEXT // 2]} … {whole[-MAX_TEXT // 2 + 3 :]}"
+    return whole.encode(errors="backslashreplace").decode()
+
+
+def _numbers(done: float, total: float | None) -> tuple[float | None, float | None]:
+    """Plain numbers out of whatever counts (numpy's, say); nothing of nothing is no progress."""
+    if total is not None and not total:
+        return None, None
+    return _number(done), None if total is None else _number(total)
+
+
+def _number(value: Any) -> float:
+    if type(value) in (int, float):
+        return cast("float", value)
+    return operator.index(value) if hasattr(value, "__index__") else float(value)
