@@ -78,7 +78,7 @@ class Write:
     def __init__(
         self,
         source: Source,
-        action: Callable[[Store], Job],
+        action: Callable[[Store], Job | None],
         *,
         awaited: bool = False,
         droppable: bool = False,
@@ -250,13 +250,16 @@ class Recorder:
                 self._store = self._open()
             job = write.action(self._store)
         except Exception as error:
-            if isinstance(error, (StoreError, OSError)) and not self.strict:
-                self._back_off(write, error)
-            else:
+            if not isinstance(error, (StoreError, OSError)):
                 self._settle(write, error)
+            elif self.strict:
+                self._fail_all(write, error)
+            else:
+                self._back_off(write, error)
         else:
-            self._retry_at, self._delay_s, self._late = 0.0, RETRY_S, False
-            write.source.recorded_as(job)
+            if job is not None:
+                self._retry_at, self._delay_s, self._late = 0.0, RETRY_S, False
+                write.source.recorded_as(job)
             self._settle(write, None)
 
     def _settle(self, write: Write, error: Exception | None) -> None:
@@ -267,6 +270,14 @@ class Recorder:
                 self._users -= 1
             self._leave()  # before whoever waits goes on: nothing of ours stays behind then
         write.finish(error)
+
+    def _fail_all(self, write: Write, error: Exception) -> None:
+        """What waited while the store failed has failed with it: nobody waits for each in turn."""
+        with self.guard:
+            others = list(self._ready)
+            self._ready.clear()
+        for failed in (write, *others):
+            self._settle(failed, error)
 
     def _back_off(self, write: Write, error: Exception) -> None:
         """Keep the write; its job goes to the end, so that one bad file holds up no other."""

@@ -108,7 +108,9 @@ class TrackedJob:
         self._recorder: Recorder | None = None
         self._waits = True
         self._entered = self._ended = False
+        self._first: Write | None = None
         self._last: Write | None = None
+        self._lost = False  # refused or removed: what has this id, if anything, is not our job
         self._late_error: Exception | None = None
         self._warned: set[str] = set()
         self._job: Job | None = None
@@ -210,7 +212,7 @@ class TrackedJob:
         try:
             await self._wait_async(write)
         except BaseException as error:
-            self._end(error)
+            await self._wait_async(self._end(error), quietly=True)
             raise
         return self
 
@@ -285,7 +287,8 @@ class TrackedJob:
         with recorder.guard:
             self._recorder = recorder
             self._pending, self._next_s = False, 0.0
-            return self._post(lambda store: store.create(first), awaited=True)
+            self._first = self._post(lambda store: store.create(first), awaited=True)
+            return self._first
 
     def _join(self) -> Recorder | None:
         store = self._where
@@ -368,13 +371,13 @@ class TrackedJob:
     def _is_idle(self) -> bool:
         return self._last is None or self._last.done
 
-    def _post(self, action: Callable[[Store], Job], **how: bool) -> Write:
+    def _post(self, action: Callable[[Store], Job | None], **how: bool) -> Write:
         assert self._recorder is not None, "it is set before the first write"
         self._last = self._recorder.post(Write(self, action, **how))
         return self._last
 
-    def _update(self, change: Callable[[Job], Job]) -> Callable[[Store], Job]:
-        return lambda store: store.update(self.id, change)
+    def _update(self, change: Callable[[Job], Job]) -> Callable[[Store], Job | None]:
+        return lambda store: None if self._lost else store.update(self.id, change)
 
     # -- waiting and complaining --------------------------------------------------------------
 
@@ -382,7 +385,7 @@ class TrackedJob:
         if write is not None and self._recorder is not None:
             self._recorder.wait(write)
 
-    async def _wait_async(self, write: Write | None) -> None:
+    async def _wait_async(self, write: Write | None, *, quietly: bool = False) -> None:
         if write is None or self._recorder is None:
             return
         loop = asyncio.get_running_loop()
@@ -400,7 +403,8 @@ class TrackedJob:
 
         write.tell(tell)
         await asyncio.wait([written], timeout=self._recorder.patience_s)
-        self._recorder.judge(write)
+        if not quietly:
+            self._recorder.judge(write)
 
     def _raise_late(self) -> None:
         """In strict tracking: what went wrong since the last call."""
@@ -416,7 +420,8 @@ class TrackedJob:
     def _warn(self, text: str) -> None:
         if text not in self._warned and len(self._warned) < MAX_WARNINGS:
             self._warned.add(text)
-            _log.warning("jobctl: %s (tracking job %s; the work goes on)", text, self.id)
+            about = "" if self.id in text else f"job {self.id}: "
+            _log.warning("jobctl: %s%s; the work goes on", about, text)
 
     # -- what the recorder asks for -----------------------------------------------------------
 
@@ -451,14 +456,14 @@ class TrackedJob:
                 _log.exception("jobctl: on_record raised (tracking job %s)", self.id)
 
     def failed(self, write: Write, error: Exception) -> None:
-        if self._strict:
-            if not write.awaited:
-                self._late_error = self._late_error or error
-        elif isinstance(error, JobNotFound):
+        if write is self._first or isinstance(error, JobNotFound):
+            self._lost = True
             self._forget_report()
-            self._warn("somebody removed the job")
-        else:
-            self._warn(one_line(error))
+        if not self._strict:
+            removed = isinstance(error, JobNotFound)
+            self._warn("somebody removed the job" if removed else one_line(error))
+        elif not write.awaited:
+            self._late_error = self._late_error or error
 
 
 def _is_success(error: BaseException) -> bool:
