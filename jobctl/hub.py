@@ -13,7 +13,7 @@ here, and no method waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from jobctl.cursor import ZERO, Cursor
@@ -228,15 +228,23 @@ class Hub:
         if position.fresh:
             return self._plain_start(filter)
         if position.rest and position.epoch == self.replica.epoch:
-            return self._plain_rest(position)
+            messages, position = self._plain_rest(position)
+            if messages or position.rest:
+                return messages, position
         cursor = Cursor(position.epoch, position.looked, filter.tag)
         delta = self.replica.since(cursor, filter, limit=self._max_page)
-        if delta.since == 0 or delta.gone:
+        if delta.since == 0:
             return self._plain_start(filter)
+        if delta.gone:
+            changed = self.replica.since(cursor, filter).jobs
+            return self._plain_start(filter, [job.id for job in changed if not job.active])
         messages = tuple(update_message(self.replica.wire(job.id)) for job in delta.jobs)
         return messages, Position(delta.epoch, delta.through, delta.through, fresh=False)
 
-    def _plain_start(self, filter: Filter) -> tuple[tuple[bytes, ...], Position]:
+    def _plain_start(
+        self, filter: Filter, ended: Iterable[str] = ()
+    ) -> tuple[tuple[bytes, ...], Position]:
+        """``jobs:init``; what does not fit in is the rest, and so are jobs that ``ended``."""
         active = [job for job in self.replica if job.active and filter.matches(job)]
         active.sort(key=lambda job: (job.created_at, job.id), reverse=True)
         wires: list[bytes] = []
@@ -248,7 +256,7 @@ class Hub:
                 break
             wires.append(wire)
         head = self.replica.revision
-        rest = tuple(job.id for job in active[len(wires) :])
+        rest = (*(job.id for job in active[len(wires) :]), *ended)
         start = Position(self.replica.epoch, head, head, head, fresh=False, rest=rest)
         return (init_message(wires),), start
 
