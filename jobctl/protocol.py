@@ -31,6 +31,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from enum import Enum
+from math import isfinite
 from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import parse_qs, urlencode
 
@@ -166,6 +167,8 @@ def _delta(value: dict[str, Any]) -> Delta:
         parsed = tuple(parse_wire(job) for job in jobs)
     except InvalidJob as error:
         raise ProtocolError(f"the hub sent a job that is none: {error}") from error
+    if any(job.revision > through for job in parsed):
+        raise ProtocolError("the hub sent a job newer than its delta")
     return Delta(epoch, since, through, parsed, tuple(Gone(id, through) for id in gone), more)
 
 
@@ -185,7 +188,7 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping:
     value = _object(data)
     match value.get("type"):
         case "jobs:ping":
-            return Ping(value.get("at"))
+            return Ping(_echoed(value.get("at")))
         case "jobs:ack":
             if not _is_revision(value.get("through")):
                 raise ProtocolError("an ack needs the revision it goes through")
@@ -228,6 +231,13 @@ def _cursor(value: object) -> Cursor:
         return Cursor.parse(value)
     except InvalidCursor:
         return ZERO
+
+
+def _echoed(value: object) -> object:
+    """What a pong can carry back: JSON's own scalars. Deep values and NaN would not survive."""
+    if isinstance(value, dict | list) or (isinstance(value, float) and not isfinite(value)):
+        raise ProtocolError("a ping's at is a text or a number")
+    return value
 
 
 def _is_revision(value: object) -> TypeGuard[int]:
