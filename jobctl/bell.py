@@ -23,6 +23,7 @@ from jobctl.errors import StoreError
 
 __all__ = ["Bell", "DirectoryBell", "Listener", "MemoryBell"]
 
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_DRAIN = 1000
 _FRESH_NS = 20_000_000  # a directory changed this recently may change again in the same tick
 
@@ -149,18 +150,22 @@ class DirectoryBell:
         self._guard = threading.Lock()
 
     def ring(self) -> None:
+        if self._pid != os.getpid():  # forked, perhaps while another thread was ringing
+            self._pid = os.getpid()
+            self._guard = threading.Lock()
         with self._guard:
             try:
                 names = self._listeners()
             except OSError:
-                return  # nobody has ever listened here
+                self.lost += 1  # nobody can listen here
+                return
             for name in list(names):
                 self._ring_one(name)
 
     def listen(self) -> Listener:
         with suppress(FileExistsError):
             os.mkdir(self.path, 0o700)
-        dir_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        dir_fd = os.open(self.path, _OPEN_DIR)
         name = f"{os.getpid()}-{secrets.token_hex(6)}"
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
@@ -190,17 +195,16 @@ class DirectoryBell:
         return os.path.join(self.path, name)
 
     def _listeners(self) -> list[str]:
-        stat = os.stat(self.path)
-        if self._fd is None or self._pid != os.getpid():
-            self._pid = os.getpid()
+        stat = os.fstat(self._fd) if self._fd is not None else None
+        if stat is None or not stat.st_nlink:  # the directory was removed, and perhaps made anew
+            self._let_go()
+            with suppress(FileExistsError):
+                os.mkdir(self.path, 0o700)
+            self._fd = os.open(self.path, _OPEN_DIR)
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._listed_ns = -1
-        elif stat.st_ino != os.fstat(self._fd).st_ino:
-            os.close(self._fd)
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._listed_ns = -1
+            stat = os.fstat(self._fd)
         if stat.st_mtime_ns != self._listed_ns:
             self._names = os.listdir(self._fd)
             # Within one clock tick two changes carry one time: trust a listing only when it is old.
@@ -227,9 +231,12 @@ class DirectoryBell:
     def close(self) -> None:
         """Let go of the descriptors; the next ring opens them again."""
         with self._guard:
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
-            if self._fd is not None:
-                os.close(self._fd)
-                self._fd = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

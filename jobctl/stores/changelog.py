@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from zlib import crc32
 
@@ -25,6 +25,7 @@ DEL = "del"  # the job was deleted
 
 _MAGIC = "jobctl1"
 _CHUNK = 8192  # records a read
+_ID = slice(16, 82)  # the id in a record's line, with the blanks around it
 
 
 class Damaged(Exception):
@@ -59,17 +60,17 @@ def _sealed(text: str) -> bytes:
 
 def _opened(line: bytes) -> list[str] | None:
     """The words of a line, or ``None`` when it is not whole."""
-    body = line[: LINE - 9]
-    if line[LINE - 9 :] != b" %07x\n" % (crc32(body) & 0xFFFFFFF):
-        return None
-    return body.decode("ascii").split()
+    return line[: LINE - 9].decode("ascii").split() if _is_whole(line) else None
+
+
+def _is_whole(line: bytes) -> bool:
+    return line[LINE - 9 :] == b" %07x\n" % (crc32(line[: LINE - 9]) & 0xFFFFFFF)
 
 
 def _record(line: bytes) -> Record | None:
-    words = _opened(line)
-    if words is None or len(words) != 4:
-        return None
-    return Record(int(words[0]), words[1], words[2], words[3])
+    """The record in a whole line."""
+    words = line.decode("ascii").split()
+    return Record(int(words[0]), words[1], words[2], words[3]) if len(words) == 5 else None
 
 
 class Log:
@@ -89,6 +90,7 @@ class Log:
         self.epoch = words[1]
         self.floor, self.base, self.kept, self.inode = (int(word) for word in words[2:])
         self._known = (0, 0)  # a position, and the revision of the record before it
+        self._whole = (-1, 0)  # a size at which all was whole, and the newest revision then
 
     def __del__(self) -> None:
         os.close(self.fd)
@@ -99,23 +101,31 @@ class Log:
 
     def read(self, start: int, stop: int | None = None) -> list[Record]:
         """The whole records from position ``start`` on; `Damaged` for a hole in the middle."""
-        records: list[Record] = []
+        records = [record for line in self._lines(start, stop) if (record := _record(line))]
+        if records:
+            self._known = (start + len(records), records[-1].revision)
+        return records
+
+    def newest_of_all(self) -> list[Record]:
+        """The newest record of each id; `Damaged` for a hole in the middle."""
+        newest = {line[_ID]: line for line in self._lines(0, None)}
+        return [record for line in newest.values() if (record := _record(line))]
+
+    def _lines(self, start: int, stop: int | None) -> Iterator[bytes]:
+        """The whole lines from position ``start`` on."""
         while stop is None or start < stop:
             want = _CHUNK if stop is None else min(_CHUNK, stop - start)
             data = os.pread(self.fd, want * LINE, (start + 1) * LINE)
             lines = len(data) // LINE
             for offset in range(0, lines * LINE, LINE):
-                record = _record(data[offset : offset + LINE])
-                if record is None:
+                line = data[offset : offset + LINE]
+                if not _is_whole(line):
                     self._expect_tail(start + offset // LINE)
-                    return records
-                records.append(record)
+                    return
+                yield line
             start += lines
             if lines < want:
-                break
-        if records:
-            self._known = (start, records[-1].revision)
-        return records
+                return
 
     def after(self, revision: int) -> int:
         """The position of the first record with a greater revision."""
@@ -152,14 +162,16 @@ class Log:
             found = len(data)
             while (found := data.rfind(word, 0, found)) >= 0:
                 offset = found - found % LINE
-                record = _record(data[offset : offset + LINE])
+                line = data[offset : offset + LINE]
+                record = _record(line) if _is_whole(line) else None
                 if record is not None and record.id == id and digest in (None, record.digest):
                     return record
             stop = start
         return None
 
     def _at(self, position: int) -> Record | None:
-        return _record(os.pread(self.fd, LINE, (position + 1) * LINE))
+        line = os.pread(self.fd, LINE, (position + 1) * LINE)
+        return _record(line) if _is_whole(line) else None
 
     def _expect_tail(self, position: int) -> None:
         """Only the very last lines may be torn: anything whole after them means damage.
@@ -176,22 +188,27 @@ class Log:
     def repair(self) -> int:
         """Cut off what a crash or a full disk left of a last line; returns the newest revision."""
         size = os.fstat(self.fd).st_size
+        if size == self._whole[0]:
+            return self._whole[1]  # whole lines are never cut off: nobody was here since
         whole = size - size % LINE
         last = None
         while whole > LINE:
-            last = _record(os.pread(self.fd, LINE, whole - LINE))
+            last = self._at(whole // LINE - 2)
             if last is not None:
                 break
             whole -= LINE
         if whole != size:
             os.ftruncate(self.fd, whole)
-        return max(last.revision if last else self.floor, self.base)
+        self._whole = (whole, max(last.revision if last else self.floor, self.base))
+        return self._whole[1]
 
     def append(self, record: Record) -> None:
-        """Take the record's revision. On an error nothing of the line stays."""
+        """Take the record's revision; straight after `repair`. On an error nothing of it stays."""
         line = _sealed(
             f"{record.revision:016d} {record.id:<64} {record.verb:<4} {record.digest:<32}"
         )
+        size, _ = self._whole
+        self._whole = (-1, 0)
         written = os.write(self.fd, line)
         if written != LINE:
             try:
@@ -199,6 +216,11 @@ class Log:
             except OSError:
                 self.repair()
                 raise
+        self._whole = (size + LINE, record.revision)
+
+    def superseded(self) -> int:
+        """How many records have come since the log was last compacted, as the writer knows it."""
+        return self._whole[0] // LINE - 1 - self.kept
 
     @staticmethod
     def create(

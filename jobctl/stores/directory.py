@@ -13,6 +13,7 @@ import errno
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +45,9 @@ _MAX_READS = 5
 _MAX_RACES = 20
 
 
+_stores: weakref.WeakSet[DirectoryStore] = weakref.WeakSet()
+
+
 class DirectoryStore:
     """Jobs in a directory under the `Store` contract.
 
@@ -72,10 +76,12 @@ class DirectoryStore:
         self._unsettled: set[str] = set()
         self._may_write = True
         self._lock: WriteLock | None = None  # kept here, since the process shares it weakly
+        self._belled: object = None  # the .jobctl whose bell we ring
         self._log: Log | None = None  # in force for the write at hand; under the lock
         self._parsed: OrderedDict[str, tuple[bytes, Job]] = OrderedDict()
         self._bell = DirectoryBell(os.path.join(self._place.meta_path, "bell"))
         self._watcher = Watcher(self._head, self.since, self.listen)
+        _stores.add(self)
         if create:
             self._place.create()
         self.created = self._place.created
@@ -332,7 +338,8 @@ class DirectoryStore:
         name, log = job.id + ".json", site.log
         if log is None or self._log is not log:
             raise _Overtaken  # a write within the change has put another log in force
-        job = job.model_copy(update={"revision": self._next(log)})
+        job = job.__copy__()
+        job.__dict__["revision"] = self._next(log)  # it is ours alone until it is returned
         data = encode(job)
         log.append(Record(job.revision, job.id, PUT, digest_of(data)))
         try:
@@ -369,25 +376,43 @@ class DirectoryStore:
 
     @contextmanager
     def _writing(self, id: str = "") -> Iterator[Site]:
-        """Hold the lock on this very directory, with a log in force; ring afterwards."""
-        with self._translated(f"writing {id}" if id else "opening the change log"):
-            while True:
-                # The last look tells which lock to wait for, and the next one whether it was that.
-                site = self._place.last or self._place.writable()
-                meta = site.meta or self._place.writable().meta
-                assert meta is not None, "it was made, or an error raised"
-                self._lock = lock = WriteLock.of(meta.key, self.where)
-                with lock.held(meta.fd):
-                    site = self._place.writable()
-                    if site.meta is not meta:
-                        continue  # somebody replaced .jobctl while we waited for its lock
-                    if site.log is None or (self._durable and not site.durable):
-                        site = self._begin_epoch(site)
-                    self._log = site.log
-                    yield site
-                    if not lock.nested:  # the outer write goes on with its log
-                        self._compact_if_due(site)
-                break
+        """Hold the lock on this very directory, with a log in force."""
+        lock = None
+        try:
+            site, lock = self._locked()
+            if site.log is None or (self._durable and not site.durable):
+                site = self._begin_epoch(site)
+            self._log = site.log
+            yield site
+            if not lock.nested:  # else the outer write goes on with its log
+                self._compact_if_due(site)
+        except OSError as error:
+            doing = f"writing {id}" if id else "opening the change log"
+            raise translate(error, doing, self.where) from error
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def _locked(self) -> tuple[Site, WriteLock]:
+        """The site, its lock taken."""
+        while True:
+            # The last look tells which lock to wait for, and the next one whether it was that.
+            before = self._place.last or self._place.writable()
+            meta = before.meta or self._place.writable().meta
+            assert meta is not None, "it was made, or an error raised"
+            self._lock = lock = WriteLock.of(meta.key, self.where)
+            lock.acquire(meta.fd)
+            try:
+                site = self._place.writable()
+                if site.meta is meta:
+                    if self._belled is not meta:
+                        self._belled = meta
+                        self._bell.close()  # it was that of another .jobctl
+                    return site, lock
+            except BaseException:
+                lock.release()
+                raise
+            lock.release()  # somebody replaced .jobctl while we waited for its lock
 
     @contextmanager
     def _translated(self, doing: str, id: str = "") -> Iterator[None]:
@@ -422,7 +447,7 @@ class DirectoryStore:
 
     def _compact_if_due(self, site: Site) -> None:
         log = site.log
-        if log is None or log.count() <= 2 * log.kept + _COMPACT_FROM:
+        if log is None or log.superseded() <= log.kept + _COMPACT_FROM:
             return
         # The write has landed: what goes wrong here must not look as if it had not.
         with suppress(OSError):
@@ -439,8 +464,7 @@ class DirectoryStore:
     def _compact(self, site: Site) -> None:
         log = site.log
         assert log is not None, "whoever writes has made it"
-        newest = {record.id: record for record in log.read(0)}
-        records = sorted(newest.values())
+        records = sorted(log.newest_of_all())
         dead = [record for record in records if record.verb == DEL]
         dropped = set(dead[: max(0, len(dead) - MAX_TOMBSTONES)])
         self._place.replace_log(
@@ -482,6 +506,15 @@ class DirectoryStore:
                         hint="mend the file, or remove it with 'jobctl rm'",
                     ) from error
             time.sleep(0.02)
+
+
+def _after_fork_in_child() -> None:
+    """The thread that held a guard when we were forked is not here to let go of it."""
+    for store in _stores:
+        store._guard = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _Overtaken(Exception):

@@ -67,7 +67,7 @@ def read_file(dir_fd: int, name: str) -> Found | None:
             problem = f"{stat.st_size} bytes, over the {MAX_JOB_BYTES} allowed"
         if problem is not None:
             return _bad(problem, stat)
-        data = os.read(fd, MAX_JOB_BYTES + 1)
+        data = os.read(fd, stat.st_size + 1)
         while len(data) < stat.st_size:
             more = os.read(fd, stat.st_size - len(data))
             if not more:

@@ -54,9 +54,8 @@ class WriteLock:
         """Whether the thread that holds the lock does so for the second time or more."""
         return self._depth > 1
 
-    @contextmanager
-    def held(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
-        """Hold the lock for the block; `StoreLocked` after ``timeout_s`` seconds."""
+    def acquire(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        """Take the lock; `StoreLocked` after ``timeout_s`` seconds. `release` it afterwards."""
         deadline = time.monotonic() + timeout_s
         if not self._thread_lock.acquire(timeout=timeout_s):
             raise StoreLocked(self._path, timeout_s, os.getpid())
@@ -64,12 +63,25 @@ class WriteLock:
             if self._depth == 0:
                 self._wait(dir_fd, deadline, timeout_s)
             self._depth += 1
-            try:
-                yield
-            finally:
-                self._let_go()
+        except BaseException:
+            self._release_thread()
+            raise
+
+    def release(self) -> None:
+        """Let go, once for each `acquire`; the outermost frees it for others."""
+        try:
+            self._let_go()
         finally:
             self._release_thread()
+
+    @contextmanager
+    def held(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+        """Hold the lock for the block; `StoreLocked` after ``timeout_s`` seconds."""
+        self.acquire(dir_fd, timeout_s)
+        try:
+            yield
+        finally:
+            self.release()
 
     @contextmanager
     def tried(self, dir_fd: int) -> Iterator[bool]:

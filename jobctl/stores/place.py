@@ -1,7 +1,7 @@
 """The place of a directory store: its descriptors, its mark, its epoch, the change log in force.
 
 A directory may be moved, wiped or restored from a copy while we work in it. So every use looks
-here first, at the price of four ``stat`` calls, and works on the `Site` it gets: all names are
+here first, at the price of three ``stat`` calls, and works on the `Site` it gets: all names are
 looked up relative to descriptors, and these stay open as long as anybody works on them.
 """
 
@@ -103,6 +103,10 @@ class Place:
         """The directory as it stands now; `StoreMissing` when there is none."""
         old = self._site
         dir, stat = self._look_at_dir(old)
+        if old is not None and old.dir is dir and self._is_as_it_was(old):
+            if (stat.st_mode, stat.st_uid) != (old.stat.st_mode, old.stat.st_uid):
+                self._site = old = old._replace(stat=stat)
+            return old
         meta = self._look_at_meta(dir, old)
         mark = log = None
         if meta is not None:
@@ -184,6 +188,23 @@ class Place:
             raise translate(error, "reading", str(self.path)) from error
         stat = os.fstat(fd)
         return _Dir(fd, stat), stat
+
+    @staticmethod
+    def _is_as_it_was(old: Site) -> bool:
+        """Whether mark and log are the old ones; then ``.jobctl`` is, for a mark cannot move
+        without another change time."""
+        if old.meta is None or old.mark is None or old.log is None:
+            return False
+        try:
+            log = os.stat(".jobctl/changes", dir_fd=old.dir.fd, follow_symlinks=False)
+            mark = os.stat(".jobctl/mark", dir_fd=old.dir.fd, follow_symlinks=False)
+        except OSError:
+            return False
+        return (
+            (log.st_dev, log.st_ino) == old.log.key
+            and (mark.st_ino, mark.st_ctime_ns) == old.mark.identity
+            and mark.st_dev == old.meta.key[0]
+        )
 
     @staticmethod
     def _look_at_meta(dir: _Dir, old: Site | None) -> _Dir | None:
