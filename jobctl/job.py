@@ -48,8 +48,10 @@ _STAGE_NAME = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^\x00-\x1f\x7f,]{0,62}[^\s,\x0
 _Time = Annotated[
     str,
     StringConstraints(
-        pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
-        r"(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+        # [0-9] and not \d, which takes the digits of all scripts.
+        pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+        r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+        r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
     ),
 ]
 _Stage = Annotated[str, StringConstraints(min_length=1)]

@@ -27,7 +27,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from jobctl import job as jobs
 from jobctl.clock import now
-from jobctl.errors import InvalidJob, JobctlError, JobNotFound
+from jobctl.errors import InvalidJob, JobNotFound
 from jobctl.job import Job, check_result, new_id
 from jobctl.recorder import Recorder, Write, one_line
 from jobctl.stores import Store, open_store
@@ -278,7 +278,7 @@ class TrackedJob:
                 stages=self._stages,
             )
             recorder = self._join()
-        except (JobctlError, OSError) as error:
+        except Exception as error:  # whatever it is, it is no fault of the work
             self._complain(error)
             return None
         if recorder is None:
