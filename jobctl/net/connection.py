@@ -41,6 +41,7 @@ class HubConnection(ServerConnection):
     def __init__(self, protocol: ServerProtocol, server: Server, **options: Any) -> None:
         super().__init__(protocol, server, **options)
         self.session_id = 0
+        self.on_made: Callable[[HubConnection], None] | None = None
         self.on_stall: Callable[[int], None] | None = None
         self.on_recover: Callable[[int], None] | None = None
         self.heard_s = self.loop.time()
@@ -54,6 +55,8 @@ class HubConnection(ServerConnection):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
+        if self.on_made is not None:
+            self.on_made(self)
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self.loop.time()

@@ -167,7 +167,7 @@ class HubServer:
 
     def _connection(self, *args: Any, **options: Any) -> HubConnection:
         connection = HubConnection(*args, **options)
-        self._connections.add(connection)
+        connection.on_made = self._connections.add  # not before: it has no transport yet
         connection.connection_lost_waiter.add_done_callback(
             lambda _: self._connections.discard(connection)
         )
