@@ -27,6 +27,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from jobctl import job as jobs
 from jobctl.clock import now
+from jobctl.config import is_durable, resolve_dir
 from jobctl.errors import InvalidJob, JobNotFound
 from jobctl.job import Job, check_result, new_id
 from jobctl.recorder import Recorder, Write, one_line
@@ -291,16 +292,18 @@ class TrackedJob:
             return self._first
 
     def _join(self) -> Recorder | None:
-        store = self._where
+        store, durable = self._where, None
         if store is None:
-            from jobctl.config import resolve_dir  # not needed where a store is given
-
-            store = resolve_dir(None, os.environ, Path.cwd()).path
+            where = resolve_dir(None, os.environ, Path.cwd())
+            store, durable = where.path, is_durable(os.environ, Path.cwd())
         if isinstance(store, (str, os.PathLike)):
             text = os.fspath(store)
-            path = text if ":" in text else os.path.abspath(text)
+            path = text if "://" in text or text == "memory:" else os.path.abspath(text)
             return Recorder.join(
-                path, lambda: open_store(path, create=True), owned=True, strict=self._strict
+                (path, durable),
+                lambda: open_store(path, create=True, durable=durable),
+                owned=True,
+                strict=self._strict,
             )
         given = store
         return Recorder.join(id(given), lambda: given, owned=False, strict=self._strict)
