@@ -258,8 +258,10 @@ def advance(job: Job, stage: str | None = None, *, now: str, force: bool = False
     if not _STAGE_NAME.match(stage):
         raise InvalidJob(f"{ascii(stage[:80])} is not a stage: 1 to 64 printable characters")
     here, there = pipeline.index(job.stage), pipeline.index(stage)
-    free = len(pipeline.stages) == 2 and stage != PENDING
-    backward = stage == job.stage or (there is not None and here is not None and there <= here)
+    free = len(pipeline.stages) == 2
+    backward = stage in (job.stage, PENDING) or (
+        there is not None and here is not None and there <= here
+    )
     if not force and (backward or (there is None and not free)):
         raise IllegalTransition(job.id, job.stage, wanted, legal_moves(job))
     return _enter(job, stage, now)

@@ -1,0 +1,70 @@
+"""Times: one form written, the forms of others read."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobctl import clock
+
+
+def test_times_are_written_as_javascript_writes_them() -> None:
+    """Milliseconds always, and a Z."""
+    assert clock.to_text(1_700_000_000_123) == "2023-11-14T22:13:20.123Z"
+    assert clock.to_text(0) == "1970-01-01T00:00:00.000Z"
+    assert clock.to_text(1_700_000_000_000) == "2023-11-14T22:13:20.000Z"
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_what_is_written_is_read_back(ms: int) -> None:
+    """Through the year 9999, to the millisecond."""
+    assert clock.to_ms(clock.to_text(ms)) == ms
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"),
+        ("2026-01-01T00:00:00.5Z", "2026-01-01T00:00:00.500Z"),
+        ("2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:00.123Z"),
+        ("2026-01-01T01:30:00+01:30", "2026-01-01T00:00:00.000Z"),
+        ("2025-12-31T19:00:00-05:00", "2026-01-01T00:00:00.000Z"),
+    ],
+)
+def test_other_precisions_and_offsets_are_read(text: str, same: str) -> None:
+    """A foreign file may write its times otherwise."""
+    assert clock.to_ms(text) == clock.to_ms(same)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2026-01-01",
+        "2026-01-01T00:00:00",
+        "2026-13-01T00:00:00Z",
+        "2026-00-01T00:00:00Z",
+        "2026-01-32T00:00:00Z",
+        "2026-01-01T24:00:00Z",
+        "2026-01-01T00:60:00Z",
+        "2026-01-01T00:00:00Z\n",
+        "٢٠٢٦-01-01T00:00:00Z",
+    ],
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """No zone, no such day, no such hour, digits of other scripts, a line after it."""
+    with pytest.raises(ValueError, match="not an ISO 8601 time"):
+        clock.to_ms(text)
+
+
+def test_now_is_the_wall_clock() -> None:
+    """Between two readings of the system's own."""
+    before = time.time_ns() // 1_000_000
+    text = clock.now()
+    assert before <= clock.to_ms(text) <= time.time_ns() // 1_000_000
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text)
