@@ -87,8 +87,8 @@ class DirectoryStore:
         self.created = self._place.created
         self._place.look()
         if adopt:
-            with self._writing():
-                pass
+            self._place.writable()
+            self._adopted()
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class DirectoryStore:
         Not under the guard: this may wait for a writer, who may wait for the guard.
         """
         site = self._place.look()
-        if site.log is None and self._adopt:
+        if self._adopt and (site.log is None or (self._durable and not site.durable)):
             with self._writing() as site:
                 pass
         return site
@@ -208,15 +208,19 @@ class DirectoryStore:
                 or cursor.revision < log.floor
                 or cursor.revision > log.head()
             )
+            records = None
             if fresh:
-                self._index.follow(log)
+                known = self._index.position if self._index.log is log else 0
+                records = self._index.follow(log)
+                if known:
+                    records = None  # it read the end only
                 suspects, self._odd = self._index.suspects(site.dir_fd)
                 unknown = {id for id in suspects if id not in self._index.newest}
                 self._unsettled |= unknown
             if self._unsettled:
                 self._settle(self._unsettled)
             since = 0 if fresh else cursor.revision
-            reading = Reading(log, site.dir_fd, self._index, since, self._settle)
+            reading = Reading(log, site.dir_fd, self._index, since, self._settle, records)
             delta = reading.run()
             self._unsettled |= reading.stale
             if reading.stale and self._place.look().log is not log:

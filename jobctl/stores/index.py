@@ -46,8 +46,8 @@ class Index:
         self.signatures: dict[str, Signature] = {}
         self._torn_since: dict[str, tuple[Signature, float]] = {}
 
-    def follow(self, log: Log) -> None:
-        """Read on to the end of the log, from its start if it is a new one."""
+    def follow(self, log: Log) -> list[Record]:
+        """Read on to the end of the log, from its start if it is a new one; what was read."""
         if self.log is not log:
             if self.log is None or self.log.epoch != log.epoch:
                 self.signatures.clear()
@@ -55,8 +55,8 @@ class Index:
             self.newest.clear()
         records = log.read(self.position)
         self.position += len(records)
-        for record in records:
-            self.newest[record.id] = record
+        self.newest.update((record.id, record) for record in records)
+        return records
 
     def suspects(self, dir_fd: int) -> tuple[set[str], dict[str, str]]:
         """The ids worth a look: names without a record, other signatures, records without a name.

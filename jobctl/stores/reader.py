@@ -28,7 +28,9 @@ _MAX_ROUNDS = 8
 
 
 class Reading:
-    """One run of the read; afterwards ``stale`` has the ids that no record tells the truth of,
+    """One run of the read. ``records`` are those after ``since`` if somebody has just read them.
+
+    Afterwards ``stale`` has the ids that no record tells the truth of,
     ``taken`` those that were delivered, and ``bad`` those that are no jobs, with the reason."""
 
     def __init__(
@@ -38,12 +40,14 @@ class Reading:
         index: Index,
         since: int,
         settle: Callable[[set[str]], bool],
+        records: list[Record] | None = None,
     ) -> None:
         self._log = log
         self._dir_fd = dir_fd
         self._index = index
         self._since = since
         self._settle = settle
+        self._records = records
         self._position = log.after(since)
         self._last: Record | None = None
         self._window: dict[str, list[Record]] = {}
@@ -74,7 +78,9 @@ class Reading:
         return self._delta(self._cut(moving=more), more)
 
     def _read_tail(self) -> bool:
-        records = self._log.read(self._position)
+        records, self._records = self._records, None
+        if records is None:
+            records = self._log.read(self._position)
         self._position += len(records)
         for record in records:
             self._window.setdefault(record.id, []).append(record)

@@ -1,0 +1,198 @@
+"""Foreign writers: files of the program that jobctl ports, and that program at work beside us."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobctl import job as jobs
+from jobctl.codec import encode
+from jobctl.cursor import ZERO
+from jobctl.stores.directory import DirectoryStore
+from tests.stores.support import DATA, T0, Follower, environment, head, new, say, until
+
+Open = Callable[..., DirectoryStore]
+
+NODE = shutil.which("node")
+
+# As the original does it: read, modify, writeFile, over and over, when told.
+WRITER = """
+const fs = require('node:fs/promises');
+const path = process.argv[2];
+require('node:readline').createInterface({input: process.stdin}).on('line', async (line) => {
+  const job = JSON.parse(await fs.readFile(path, 'utf-8'));
+  job.theirs = (job.theirs ?? 0) + 1;
+  if (line !== 'none') job.revision = JSON.parse(line);
+  await fs.writeFile(path, JSON.stringify(job, null, 2));
+  console.log(job.theirs);
+});
+"""
+
+
+@pytest.fixture
+def node_dir(tmp_path: Path) -> Path:
+    """A copy of the 48 files that the original program wrote."""
+    path = tmp_path / "node"
+    shutil.copytree(DATA / "node-app-jobs", path)
+    return path
+
+
+def bytes_of(path: Path) -> dict[str, bytes]:
+    """Every job file's bytes."""
+    return {file.name: file.read_bytes() for file in sorted(path.glob("*.json"))}
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_files_of_the_original_load_and_stay_as_they_are(
+    node_dir: Path, opened: Open, adopt: bool
+) -> None:
+    """All 48 are served, none is quarantined, and no byte of any changes."""
+    before = bytes_of(node_dir)
+    store = opened(node_dir, create=False, adopt=adopt)
+    delta = store.since(ZERO)
+    assert len(delta.jobs) == len(before) == 48
+    assert store.bad() == []
+    assert store.refresh() is False
+    assert bytes_of(node_dir) == before
+    assert (node_dir / ".jobctl").exists() is adopt
+
+
+def test_files_of_the_original_round_trip_byte_for_byte(node_dir: Path, opened: Open) -> None:
+    """What we would write of each job is what the original wrote."""
+    store = opened(node_dir, create=False)
+    for job in store.since(ZERO).jobs:
+        theirs = (node_dir / f"{job.id}.json").read_bytes()
+        assert encode(job).rstrip(b"\n") == theirs.rstrip(b"\n")
+
+
+def test_adoption_follows_the_files_own_order(node_dir: Path, opened: Open) -> None:
+    """The order in which a log begins is that of the files' times."""
+    names = sorted(node_dir.glob("*.json"))
+    for position, path in enumerate(reversed(names)):
+        os.utime(path, (1_700_000_000 + position, 1_700_000_000 + position))
+    store = opened(node_dir, adopt=True)
+    assert [job.id for job in store.since(ZERO).jobs] == [path.stem for path in reversed(names)]
+
+
+def test_advance_keeps_foreign_keys_and_touches_no_other_file(node_dir: Path, opened: Open) -> None:
+    """A rewrite keeps what we do not know, in one file, with its mode."""
+    store = opened(node_dir, create=False)
+    target = next(job for job in store.since(ZERO).jobs if job.stage == "pending")
+    path = node_dir / f"{target.id}.json"
+    value = json.loads(path.read_text()) | {"theirs": {"deep": [1, None, "é"]}, "zeta": 1.5}
+    path.write_text(json.dumps(value, ensure_ascii=False))
+    path.chmod(0o640)
+    before = bytes_of(node_dir)
+    store.update(target.id, lambda job: jobs.advance(job, now=T0))
+    after = bytes_of(node_dir)
+    assert {name for name in after if after[name] != before[name]} == {path.name}
+    now = json.loads(path.read_text())
+    assert {key: now[key] for key in ("theirs", "zeta")} == {
+        "theirs": {"deep": [1, None, "é"]},
+        "zeta": 1.5,
+    }
+    assert now["stage"] != "pending"
+    assert "revision" not in now
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_edit_between_read_and_replace_is_not_lost(opened: Open, jobs_dir: Path) -> None:
+    """A foreign write that comes while our change runs is read again, not overwritten."""
+    store = opened()
+    store.create(new("a"))
+    runs: list[str | None] = []
+
+    def change(job):
+        runs.append(job.title)
+        if len(runs) == 1:
+            value = json.loads((jobs_dir / "a.json").read_text()) | {"title": "theirs"}
+            (jobs_dir / "a.json").write_text(json.dumps(value))
+        return say("ours")(job)
+
+    job = store.update("a", change)
+    assert runs == [None, "theirs"]
+    assert (job.title, job.message) == ("theirs", "ours")
+    assert store.get("a") == job
+
+
+def test_deletion_between_read_and_replace_is_not_undone(opened: Open, jobs_dir: Path) -> None:
+    """A job that is deleted while our change runs does not come back."""
+    store = opened()
+    store.create(new("a"))
+
+    def change(job):
+        (jobs_dir / "a.json").unlink(missing_ok=True)
+        return say("ours")(job)
+
+    with pytest.raises(Exception, match="no job a"):
+        store.update("a", change)
+    assert store.since(ZERO).jobs == ()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NODE is None, reason="needs node")
+@pytest.mark.parametrize("revision", ["none", "0", "1", "999999", '"x"', "-1"])
+def test_taking_turns_with_node_loses_nothing(
+    opened: Open, jobs_dir: Path, tmp_path: Path, revision: str
+) -> None:
+    """A second program reads, modifies and rewrites one job in turns with us: both counts are
+    whole, and a follower sees each turn, whatever `revision` the rewrite carries."""
+    hub = opened(adopt=True)
+    hub.create(new("a"))
+    follower = Follower(hub)
+    follower.step()
+    script = tmp_path / "writer.js"
+    script.write_text(WRITER)
+    with subprocess.Popen(
+        [NODE, script, jobs_dir / "a.json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as node:
+        for turn in range(1, 11):
+            node.stdin.write(revision + "\n")
+            node.stdin.flush()
+            assert node.stdout.readline() == f"{turn}\n"
+            hub.refresh({"a"})
+            follower.step()
+            assert follower.replica.get("a").model_extra["theirs"] == turn
+            job = hub.update("a", lambda job: say(str(int(job.message or 0) + 1))(job))
+            assert (job.model_extra["theirs"], job.message) == (turn, str(turn))
+            follower.step()
+            assert follower.replica.get("a") == job
+        node.stdin.close()
+    assert follower.resets == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NODE is None, reason="needs node")
+def test_foreign_write_is_seen_by_a_poll_within_a_second(
+    opened: Open, jobs_dir: Path, tmp_path: Path
+) -> None:
+    """Even one who only refreshes by the clock sees a foreign write within 1 s."""
+    hub = opened(adopt=True)
+    hub.create(new("a"))
+    cursor = head(hub)
+    script = tmp_path / "writer.js"
+    script.write_text(WRITER)
+    subprocess.run(
+        [NODE, script, jobs_dir / "a.json"],
+        input="none\n",
+        text=True,
+        check=True,
+        timeout=20,
+        stdout=subprocess.DEVNULL,
+    )
+
+    def seen() -> bool:
+        hub.refresh()
+        return bool(hub.since(cursor).jobs)
+
+    until(seen, deadline_s=1)

@@ -1,0 +1,190 @@
+"""Quarantine: one bad file is named and counted, and all other jobs are served."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobctl.cursor import ZERO
+from jobctl.errors import Conflict, JobctlError, StoreError
+from jobctl.stores.directory import DirectoryStore
+from tests.stores.support import DATA, Follower, age, file_of, new, say
+
+Open = Callable[..., DirectoryStore]
+
+GOOD = {
+    "00000000-0000-4000-8000-000000000001",
+    "unknown-stage",
+    "terminal-escape",
+    "rich-markup",
+    "script-tag",
+}
+BAD = {
+    "bad-date.json": "createdAt: not an ISO 8601 time",
+    "bom.json": "byte order mark",
+    "deep.json": "nested over 100 deep",
+    "duplicate-keys.json": "stands twice",
+    "empty.json": "empty",
+    "huge-int.json": "digits",
+    "id-mismatch.json": "is not the file's",
+    "latin1.json": "not UTF-8",
+    "lone-surrogate.json": "stands twice",  # which it does as well
+    "missing-fields.json": "required",
+    "nan.json": "not JSON",
+    "not-an-object.json": "not a JSON object",
+    "torn.json": "not JSON",
+}
+
+
+@pytest.fixture(params=["scan", "adopt", "log"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, opened: Open) -> DirectoryStore:
+    """The bad files of a long time ago, in a store with and without a log."""
+    path = tmp_path / "bad"
+    shutil.copytree(DATA / "bad-jobs", path)
+    for file in path.iterdir():
+        age(file, 3600)
+    if request.param == "log":
+        opened(path, adopt=True).close()
+    return opened(path, create=False, adopt=request.param == "adopt")
+
+
+def test_bad_files_are_named_with_reasons_and_others_served(store: DirectoryStore) -> None:
+    """FAULTS row 58: each malformed file has its reason; the valid but hostile ones are jobs."""
+    delta = store.since(ZERO)
+    bad = dict(store.bad())
+    assert {job.id for job in delta.jobs} == GOOD
+    assert set(bad) == set(BAD)
+    assert {name: reason for name, reason in bad.items() if BAD[name] not in reason} == {}
+    assert all(reason.isprintable() and len(reason) < 200 for reason in bad.values())
+
+
+def test_bad_files_stay_as_they_are(store: DirectoryStore) -> None:
+    """Nobody rewrites or removes what is in quarantine."""
+    store.since(ZERO)
+    store.refresh()
+    for file in (DATA / "bad-jobs").iterdir():
+        assert (store.path / file.name).read_bytes() == file.read_bytes()  # type: ignore[operator]
+
+
+def test_bad_file_is_refused_by_name(store: DirectoryStore) -> None:
+    """`get`, `update` and `create` say which file is damaged; `remove` gets rid of it."""
+    for call in (lambda: store.get("nan"), lambda: store.update("nan", say("x"))):
+        with pytest.raises(StoreError, match=r"nan\.json is damaged: .*not JSON.*jobctl rm"):
+            call()
+    with pytest.raises(Conflict):
+        store.create(new("nan"))
+    store.remove("nan")
+    store.since(ZERO)
+    assert "nan.json" not in dict(store.bad())
+
+
+@pytest.mark.slow
+def test_json_bombs_are_refused_fast(opened: Open, jobs_dir: Path) -> None:
+    """FAULTS row 58: depth, digits and size cost under 100 ms each."""
+    store = opened()
+    store.create(new("good"))
+    start = file_of(new("x"))[:-3]
+    bombs = {
+        "depth": start + b', "result": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "digits": start + b', "result": ' + b"9" * 5000 + b"}",
+        "exponent": start + b', "result": 1e999}',
+        "infinity": start + b', "result": -Infinity}',
+        "keys": start + b"".join(b', "k%d": 1' % n for n in range(9000)) + b', "k1": 2}',
+        "strings": start + b', "result": "' + b"\\ud800" * 40_000 + b'"}',
+        "size": start + b', "result": "' + b"x" * 300_000 + b'"}',
+    }
+    for id, data in bombs.items():
+        path = jobs_dir / f"{id}.json"
+        path.write_bytes(data)
+        age(path)
+        began = time.perf_counter()
+        with pytest.raises(JobctlError):
+            store.get(id)
+        assert time.perf_counter() - began < 0.1, id
+    store.refresh()
+    assert [job.id for job in store.since(ZERO).jobs] == ["good"]
+    assert set(dict(store.bad())) == {f"{id}.json" for id in bombs}
+
+
+def test_only_regular_files_of_bounded_size_are_read(
+    opened: Open, jobs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS rows 11 and 56: directories, FIFOs, sockets, links and giants are named, and neither
+    opened for long nor followed."""
+    store = opened()
+    store.create(new("good"))
+    (jobs_dir / "dir.json").mkdir()
+    os.mkfifo(jobs_dir / "fifo.json")
+    (tmp_path / "secret").write_bytes(file_of(new("link")))
+    (jobs_dir / "link.json").symlink_to(tmp_path / "secret")
+    (jobs_dir / "dangling.json").symlink_to(tmp_path / "nowhere")
+    with open(jobs_dir / "giant.json", "wb") as file:
+        file.truncate(1 << 30)
+    with socket.socket(socket.AF_UNIX) as sock:
+        monkeypatch.chdir(jobs_dir)  # the name is short, whatever the directory's
+        sock.bind("sock.json")
+    for name in ("dir", "fifo", "giant", "sock"):
+        age(jobs_dir / f"{name}.json")
+    began = time.monotonic()
+    store.refresh()
+    delta = store.since(ZERO)
+    assert time.monotonic() - began < 2.5
+    assert [job.id for job in delta.jobs] == ["good"]
+    reasons = dict(store.bad())
+    assert "a symbolic link" in reasons["link.json"]
+    assert "a symbolic link" in reasons["dangling.json"]
+    assert "over the 262144 allowed" in reasons["giant.json"]
+    for name in ("dir", "fifo", "sock"):
+        assert "not a regular file" in reasons[f"{name}.json"]
+    with pytest.raises(Conflict):
+        store.create(new("dangling"))
+
+
+def test_names_that_are_no_ids_are_named(opened: Open, jobs_dir: Path) -> None:
+    """FAULTS row 55: a file whose name could be no job's is counted, never opened."""
+    store = opened()
+    store.create(new("good"))
+    for name in ("-rf.json", "a b.json", "é.json", "x" * 65 + ".json"):
+        (jobs_dir / name).write_bytes(file_of(new("x")))
+    (jobs_dir / ".hidden.json").write_bytes(b"")
+    (jobs_dir / "notes.txt").write_bytes(b"")
+    store.refresh()
+    assert [job.id for job in store.since(ZERO).jobs] == ["good"]
+    assert len(store.bad()) == 4
+    assert {reason for _, reason in store.bad()} == {"its name is not a job id"}
+    assert store.ids() == ["good"]
+
+
+def test_case_twins_are_two_jobs_or_one_file(opened: Open) -> None:
+    """FAULTS row 55: ids that differ in case only are never silently one."""
+    store = opened()
+    store.create(new("Twin"))
+    try:
+        store.create(new("twin"))
+    except Conflict:
+        assert store.ids() == ["Twin"]
+    else:
+        assert store.ids() == ["Twin", "twin"]
+
+
+def test_good_file_that_goes_bad_leaves_readers_a_deletion(opened: Open, jobs_dir: Path) -> None:
+    """A follower drops a job whose file is no job any more, and gets it back when it is mended."""
+    store = opened()
+    job = store.create(new("a"))
+    follower = Follower(store)
+    follower.step()
+    (jobs_dir / "a.json").write_bytes(b"{}")
+    age(jobs_dir / "a.json")
+    store.refresh()
+    follower.step()
+    assert (follower.state(), [name for name, _ in store.bad()]) == ({}, ["a.json"])
+    (jobs_dir / "a.json").write_bytes(file_of(job))
+    store.refresh()
+    follower.step()
+    assert (follower.state(), store.bad()) == ({"a": None}, [])
