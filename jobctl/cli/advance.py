@@ -1,0 +1,27 @@
+"""``jobctl advance``: a job's next stage."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobctl import job as jobs
+from jobctl.cli.common import DirOption, IdArgument, change
+from jobctl.clock import now
+
+__all__ = ["EXAMPLE", "advance"]
+
+EXAMPLE = "Example: jobctl advance 0b961de6 generate"
+
+
+def advance(
+    id: IdArgument,
+    stage: Annotated[
+        str | None, typer.Argument(help="The stage; the next one when left out.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Backward too, and to any stage.")] = False,
+    directory: DirOption = None,
+) -> None:
+    """Advance a job to its next stage, or to the one named."""
+    change(directory, id, lambda job: jobs.advance(job, stage, now=now(), force=force))

@@ -1,0 +1,175 @@
+"""The application: which module has which command, and what an error becomes.
+
+Only the module of the command that was asked for is imported. An error is one line on standard
+error (what, where, what next) and a fixed exit code; a traceback is a defect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+
+from jobctl._version import __version__
+from jobctl.cli.text import visible
+from jobctl.errors import JobctlError
+
+__all__ = ["COMMANDS", "build", "run"]
+
+COMMANDS = {
+    "serve": "serve",
+    "watch": "watch",
+    "ls": "ls",
+    "show": "show",
+    "create": "create",
+    "advance": "advance",
+    "progress": "progress",
+    "complete": "complete",
+    "fail": "fail",
+    "retry": "retry",
+    "cancel": "cancel",
+    "rm": "rm",
+    "run-dummy": "run_dummy",
+    "demo": "demo",
+    "completion": "completion",
+}
+"""Command → module in this package, in the order of the help; its function has the same name."""
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def build(names: list[str] | None = None) -> typer.Typer:
+    """The typer application with these commands, or all."""
+    app = typer.Typer(
+        name="jobctl",
+        help="Live job tracking across processes: record anywhere, watch anywhere.",
+        epilog="Start with: jobctl demo",
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings=_HELP,
+    )
+
+    @app.callback()
+    def root(
+        version: bool = typer.Option(
+            False, "--version", "-V", help="Print the version.", callback=_version, is_eager=True
+        ),
+    ) -> None: ...
+
+    for name in names or list(COMMANDS):
+        module = import_module(f"jobctl.cli.{COMMANDS[name]}")
+        function = getattr(module, COMMANDS[name])
+        app.command(name, context_settings=_HELP, epilog=module.EXAMPLE)(function)
+    return app
+
+
+def _version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"jobctl {__version__}\n")
+        raise typer.Exit
+
+
+def run(args: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    _make_streams_safe()
+    _on_termination()
+    asked = next((arg for arg in args if not arg.startswith("-")), None)
+    try:
+        command = typer.main.get_command(build([asked] if asked in COMMANDS else None))
+        code = command.main(args, prog_name="jobctl", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except JobctlError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return 130
+    except _Terminated as error:
+        return 128 + error.signal
+    except BrokenPipeError:
+        return _quiet_pipe()
+    except UnicodeEncodeError as error:
+        return _say(f"standard output cannot show {ascii(error.object[error.start])}", 1)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            return _quiet_pipe()
+        where = f" ({error.filename})" if error.filename else ""
+        return _say(f"{error.strerror or error}{where}", 1)
+    except Exception as error:
+        return _usage(error, asked)
+
+
+def _usage(error: Exception, asked: str | None) -> int:
+    """Typer's own complaints; what is not one of them is a defect and stays a traceback."""
+    context = getattr(error, "ctx", None)
+    name = type(error).__name__
+    if name == "NoArgsIsHelpError" and context is not None:
+        sys.stdout.write(context.get_help() + "\n")
+        return 2
+    if name == "Abort":
+        return 130
+    form = getattr(error, "format_message", None)
+    if form is None:
+        raise error
+    try_help = f"try 'jobctl {asked} --help'" if asked in COMMANDS else "try 'jobctl --help'"
+    return _say(f"{form().rstrip('.').replace(chr(10), ' ')}; {try_help}", 2)
+
+
+def _say(message: str, code: int) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"jobctl: {visible(message)}\n")
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    _drop_stdout()
+    return code
+
+
+def _quiet_pipe() -> int:
+    """The reader of our output went away, as ``head`` does: 128 + SIGPIPE, and not a word."""
+    _drop_stdout()
+    return 141
+
+
+def _drop_stdout() -> None:
+    """What is still in the buffer cannot be written: let the interpreter's exit not try again."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def _make_streams_safe() -> None:
+    """Standard output may be closed, or unable to show what we say: degrade, do not fail."""
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - lives as long as we do
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _Terminated(BaseException):
+    """SIGTERM or SIGHUP came."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = number
+
+
+def _on_termination() -> None:
+    """SIGTERM and SIGHUP unwind like Ctrl-C, so that nothing is left behind."""
+
+    def unwind(number: int, _frame: FrameType | None) -> NoReturn:
+        raise _Terminated(number)
+
+    with contextlib.suppress(ValueError):  # not in the main thread: a test, or somebody's program
+        signal.signal(signal.SIGTERM, unwind)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked us to stay
+            signal.signal(signal.SIGHUP, unwind)

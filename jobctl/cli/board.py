@@ -1,0 +1,156 @@
+"""What `watch`, `run-dummy` and `demo` show: the jobs worth showing, as lines for a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from jobctl.cli import shapes
+from jobctl.cli.text import fit, visible, width
+from jobctl.job import Job
+from jobctl.jobset import Delta, JobSet
+from jobctl.net.status import Status
+from jobctl.pipeline import COMPLETED, FAILED
+
+__all__ = ["Board", "Line"]
+
+Line = tuple[str, str]
+"""A line, and its style: ``""``, ``failed``, ``completed``, ``stalled``, ``dim``, ``bold``."""
+
+
+class Board:
+    """A reader's set of jobs, and which of them to show.
+
+    Shown are the active ones, then those that ended since the board was synced for the first time;
+    with ``everything`` all. ``only`` limits it to some ids, and then shows these whatever they are.
+    """
+
+    def __init__(
+        self, where: str, *, everything: bool = False, only: Iterable[str] | None = None
+    ) -> None:
+        self.where = where
+        self.jobs = JobSet(max_tombstones=0)
+        self.synced = False
+        self.status: Status | None = None
+        self._everything = everything
+        self._only = frozenset(only) if only is not None else None
+        self._ended: set[str] = set()
+        self._before_reset: set[str] = set()
+
+    def take(self, delta: Delta) -> list[str]:
+        """Move on by the delta; returns the ids that are gone, after a reset once it is whole."""
+        if delta.since == 0 and self.synced:
+            self._before_reset |= {job.id for job in self.jobs}
+        gone = [item.id for item in delta.gone if self.jobs.get(item.id) is not None]
+        moved = self.jobs.apply(delta)
+        assert moved, "a client refuses a delta that does not follow"
+        if self.synced:
+            self._ended.update(job.id for job in delta.jobs if not job.active)
+        if not delta.more:
+            gone += sorted(id for id in self._before_reset if self.jobs.get(id) is None)
+            self._before_reset.clear()
+            self.synced = True
+        return gone
+
+    def limit_to(self, ids: Iterable[str]) -> None:
+        """Show these only."""
+        self._only = frozenset(ids)
+
+    def shown(self) -> list[Job]:
+        """The jobs to show: active first, newest first."""
+        jobs = [job for job in self.jobs if self.shows(job)]
+        jobs.sort(key=lambda job: (job.active, job.created_at, job.id), reverse=True)
+        return jobs
+
+    def shows(self, job: Job) -> bool:
+        """Whether this job is worth showing."""
+        if self._only is not None:
+            return job.id in self._only
+        return self._everything or job.active or job.id in self._ended
+
+    def all_ended(self) -> bool:
+        """Whether every one of the named jobs has ended or is gone."""
+        if self._only is None or not self.synced:
+            return False
+        found = [self.jobs.get(id) for id in self._only]
+        return all(job is None or not job.active for job in found)
+
+    # -- lines ------------------------------------------------------------------------------
+
+    def screen(self, columns: int, rows: int, now_ms: int) -> list[Line]:
+        """The whole screen: jobs, how many more there are, and the status line."""
+        jobs = self.shown()
+        room = max(rows - 2, 1)
+        cut = jobs if len(jobs) <= room else jobs[: room - 1]
+        lines = table(cut, columns, now_ms)
+        if len(cut) < len(jobs):
+            lines.append((fit(f"… {len(jobs) - len(cut)} more", columns), "dim"))
+        if not jobs and self.synced:
+            lines.append((fit(f"No active jobs in {visible(self.where)}; waiting", columns), "dim"))
+        return [*lines, (fit(self.status_line(jobs), columns), "dim")]
+
+    def status_line(self, jobs: list[Job] | None = None) -> str:
+        """Live or not, through what, and the counts."""
+        jobs = self.shown() if jobs is None else jobs
+        counts = {
+            "active": sum(job.active for job in jobs),
+            "completed": sum(job.stage == COMPLETED for job in jobs),
+            "failed": sum(job.stage == FAILED for job in jobs),
+        }
+        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        return describe(self.status) + (f" | {said}" if said else "")
+
+
+def describe(status: Status | None) -> str:
+    """A status in one line."""
+    if status is None:
+        return "starting"
+    where = visible(status.where)
+    if status.state == "open":
+        hub = "" if status.source == "hub" else " (no hub)"
+        return f"live: {where}{hub}"
+    if status.state == "connecting":
+        return f"connecting to {where}"
+    retry = f", next try in {status.retry_s:.1f} s" if status.retry_s is not None else ""
+    return f"{status.state}: {where}: {visible(status.detail)}{retry}"
+
+
+def table(jobs: list[Job], columns: int, now_ms: int) -> list[Line]:
+    """One line a job, as much of it as the screen is wide."""
+    if not jobs:
+        return []
+    shorts = shapes.short_ids(job.id for job in jobs)
+    cells = [_cells(job, shorts[job.id], columns, now_ms) for job in jobs]
+    count = len(cells[0])
+    widths = [max(width(row[place]) for row in cells) for place in range(count)]
+    lines: list[Line] = []
+    for job, row in zip(jobs, cells, strict=True):
+        padded = [cell + " " * (widths[place] - width(cell)) for place, cell in enumerate(row)]
+        style = job.stage if not job.active else ("stalled" if job.stalled(now_ms) else "")
+        lines.append((fit("  ".join(padded).rstrip(), columns), style))
+    return lines
+
+
+def _cells(job: Job, id: str, columns: int, now_ms: int) -> list[str]:
+    percent = job.percent if job.stage != FAILED else None
+    elapsed = shapes.duration(job.elapsed_ms(now_ms))
+    cells = [shapes.strip(job), id]
+    if columns >= 70:
+        cells.append(fit(visible(job.type), 18))
+    cells.append(fit(visible(job.stage), 12))
+    if columns >= 60:
+        cells.append(shapes.bar(percent, 12 if columns < 120 else 24))
+    cells += [f"{percent}%" if percent is not None else "", elapsed]
+    if columns >= 100:
+        cells.append(shapes.eta(job))
+    words = [shapes.mark(job, now_ms), job.error or "", job.title or "", job.message or ""]
+    cells.append(visible(": ".join(word for word in words if word)))
+    return cells
+
+
+def change_line(job: Job, now_ms: int) -> str:
+    """One change as a line, for a pipe."""
+    percent = f"{job.percent}%" if job.percent is not None and job.stage != FAILED else "-"
+    words = [shapes.mark(job, now_ms), job.error or "", job.title or "", job.message or ""]
+    said = ": ".join(word for word in words if word)
+    parts = [job.updated_at, job.id, visible(job.type), visible(job.stage), percent, visible(said)]
+    return "  ".join(part for part in parts if part)

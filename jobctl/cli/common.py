@@ -1,0 +1,190 @@
+"""What the commands share: options, the directory they speak of, ids, and how they print."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import typer
+
+from jobctl.cli.text import visible
+from jobctl.clock import now_ms
+from jobctl.config import Where, is_durable, resolve_dir
+from jobctl.errors import JobctlError, JobNotFound
+from jobctl.filters import Filter
+from jobctl.job import Job, check_id
+from jobctl.stores import Change, Store, open_store
+
+__all__ = [
+    "ActiveOption",
+    "DirOption",
+    "IdArgument",
+    "IdsArgument",
+    "Place",
+    "SessionOption",
+    "StageOption",
+    "TypeOption",
+    "change",
+    "for_each",
+    "machine",
+    "make_filter",
+    "note",
+    "out",
+    "place",
+    "resolve",
+    "run_async",
+]
+
+T = TypeVar("T")
+
+DirOption = Annotated[
+    str | None,
+    typer.Option("--dir", metavar="PATH", help="Directory of the job files.", show_default=False),
+]
+TypeOption = Annotated[
+    list[str] | None, typer.Option("--type", metavar="TYPE", help="Only jobs of this type.")
+]
+StageOption = Annotated[
+    list[str] | None, typer.Option("--stage", metavar="STAGE", help="Only jobs in this stage.")
+]
+SessionOption = Annotated[
+    list[str] | None,
+    typer.Option("--session", metavar="SESSION", help="Only jobs of this session."),
+]
+ActiveOption = Annotated[
+    bool, typer.Option("--active", help="Only jobs that are neither completed nor failed.")
+]
+IdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The job's id, or any unique start of it.")
+]
+IdsArgument = Annotated[
+    list[str], typer.Argument(metavar="ID...", help="Ids, or any unique starts of them.")
+]
+
+
+class Place(NamedTuple):
+    """A store, and the directory it stands for."""
+
+    store: Store
+    where: Where
+
+
+def place(directory: str | None, *, create: bool = False, adopt: bool = False) -> Place:
+    """The store that a command works on; says so when it makes a directory that was named.
+
+    A default directory that does not exist yet is an empty one.
+    """
+    where = resolve_dir(directory, os.environ, Path.cwd())
+    missing = not where.path.is_dir()
+    if missing and not create and not where.explicit:
+        return Place(open_store("memory:"), where)
+    store = open_store(
+        where.path, create=create, adopt=adopt, durable=is_durable(os.environ, Path.cwd())
+    )
+    if missing and where.explicit and where.path.is_dir():
+        note(f"created {where.path}")
+    return Place(store, where)
+
+
+def make_filter(
+    ids: Iterable[str],
+    type: list[str] | None,
+    stage: list[str] | None,
+    session: list[str] | None,
+    active: bool,
+) -> Filter:
+    """The filter that the options say."""
+    return Filter.make(
+        ids=ids, types=type or (), stages=stage or (), sessions=session or (), active=active
+    )
+
+
+def resolve(store: Store, text: str) -> str:
+    """The id that the text is, or is the only start of; `JobNotFound` otherwise."""
+    check_id(text)
+    ids = store.ids(text)
+    if text in ids:
+        return text
+    if len(ids) == 1:
+        return ids[0]
+    raise JobNotFound(text, store.where, ids)
+
+
+def change(directory: str | None, id: str, transition: Change) -> Job:
+    """Record what the transition makes of one job."""
+    store = place(directory).store
+    try:
+        return store.update(resolve(store, id), transition)
+    finally:
+        store.close()
+
+
+def for_each(directory: str | None, ids: list[str], act: Callable[[Store, str], None]) -> None:
+    """Act on each job. A failure does not keep the others waiting.
+
+    The exit code is that of the first failure.
+    """
+    store = place(directory).store
+    code = 0
+    for text in ids:
+        try:
+            act(store, resolve(store, text))
+        except JobctlError as error:
+            code = code or error.exit_code
+            note(str(error))
+    store.close()
+    if code:
+        raise typer.Exit(code)
+
+
+def out(line: str) -> None:
+    """One line of data."""
+    sys.stdout.write(line + "\n")
+
+
+def note(line: str) -> None:
+    """One line for the person, beside the data."""
+    sys.stderr.write(f"jobctl: {visible(line)}\n")
+
+
+def machine(job: Job) -> dict[str, Any]:
+    """The job as machine output shows it: the wire's keys and ``derived``."""
+    value = job.model_dump(mode="json")
+    value["derived"] = job.derived(now_ms())
+    return value
+
+
+def compact(value: object) -> str:
+    """One line of JSON. Escapes beyond ASCII, so that no terminal or encoding minds it."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; SIGTERM and SIGHUP cancel it first, so that it can clean up."""
+
+    async def cancellable() -> T:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(main)
+        caught: list[int] = []
+
+        def cancel(number: int) -> None:
+            caught.append(number)
+            task.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, cancel, number)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if caught:
+                raise typer.Exit(128 + caught[0]) from None
+            raise
+
+    return asyncio.run(cancellable())

@@ -1,0 +1,24 @@
+"""``jobctl fail``: a job's bad end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobctl import job as jobs
+from jobctl.cli.common import DirOption, IdArgument, change
+from jobctl.clock import now
+
+__all__ = ["EXAMPLE", "fail"]
+
+EXAMPLE = 'Example: jobctl fail 0b961de6 "429 Too Many Requests"'
+
+
+def fail(
+    id: IdArgument,
+    message: Annotated[str, typer.Argument(help="Why it failed.")],
+    directory: DirOption = None,
+) -> None:
+    """Fail a job, with the reason."""
+    change(directory, id, lambda job: jobs.fail(job, message, now=now()))

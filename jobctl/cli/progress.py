@@ -1,0 +1,51 @@
+"""``jobctl progress``: how far a job has come in its present stage."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobctl import job as jobs
+from jobctl.cli.common import DirOption, IdArgument, change
+from jobctl.clock import now
+from jobctl.errors import UsageError
+
+__all__ = ["EXAMPLE", "parse_steps", "progress"]
+
+EXAMPLE = "Example: jobctl progress 0b961de6 3/8 orders.csv"
+
+
+def progress(
+    id: IdArgument,
+    done: Annotated[str, typer.Argument(metavar="DONE[/TOTAL]", help="Steps, or a percentage.")],
+    message: Annotated[str | None, typer.Argument(help="What is being done.")] = None,
+    directory: DirOption = None,
+) -> None:
+    """Report progress within the present stage."""
+    steps, total = parse_steps(done)
+    change(
+        directory,
+        id,
+        lambda job: jobs.report(job, now=now(), done=steps, total=total, message=message),
+    )
+
+
+def parse_steps(text: str) -> tuple[float, float | None]:
+    """``3/8`` → (3, 8); ``40`` and ``40%`` → (40, None). `UsageError` for anything else."""
+    first, slash, second = text.partition("/")
+    try:
+        return _number(first.removesuffix("%") if not slash else first), (
+            _number(second) if slash else None
+        )
+    except ValueError:
+        raise UsageError(
+            f"{ascii(text)[1:-1]} is no progress", hint="write DONE/TOTAL, or a percentage"
+        ) from None
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

@@ -1,0 +1,127 @@
+"""``jobctl serve``: the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from jobctl.cli.common import DirOption, note, place
+from jobctl.cli.text import visible
+from jobctl.clock import to_text
+
+__all__ = ["EXAMPLE", "serve"]
+
+EXAMPLE = "Example: jobctl serve --dir data/jobs --port 8765"
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class LogFormat(StrEnum):
+    """How events are logged on standard error."""
+
+    text = "text"
+    json = "json"
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8765,
+    path: Annotated[str, typer.Option(help="Path of the endpoint.")] = "/ws/jobs",
+    watch_files: Annotated[
+        bool,
+        typer.Option("--watch-files/--no-watch-files", help="See other programs' writes live."),
+    ] = True,
+    log_format: Annotated[LogFormat, typer.Option(help="How to log.")] = LogFormat.text,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log each session.")] = False,
+    directory: DirOption = None,
+) -> None:
+    """Serve the jobs of a directory to browsers and terminals, until Ctrl-C."""
+    from jobctl.errors import UsageError
+    from jobctl.net.server import serve as run_hub
+
+    if not path.startswith("/"):
+        raise UsageError(f"--path {path} does not start with '/'")
+    set_up_logging(log_format.value, verbose=verbose)
+    here = place(directory, create=True, adopt=True)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+
+        def ready(url: str) -> None:
+            note(f"serving {here.where.path} on {url} (Ctrl-C stops)")
+
+        await run_hub(
+            here.store,
+            host=host,
+            port=port,
+            path=path,
+            watch_files=watch_files,
+            stop=stop,
+            ready=ready,
+        )
+
+    try:
+        asyncio.run(main())
+    finally:
+        here.store.close()
+
+
+def set_up_logging(form: str, *, verbose: bool) -> None:
+    """Events on standard error: warnings only, or with ``verbose`` all; as JSON always all."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if form == "json" else _Text())
+    logger = logging.getLogger("jobctl")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO if verbose or form == "json" else logging.WARNING)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+
+
+def _event(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        text += f": {type(error).__name__}: {error}"
+    return text
+
+
+class _Text(logging.Formatter):
+    """One event, one line, whatever a client sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = " ".join(f"{key}={visible(str(value))}" for key, value in _fields(record).items())
+        who = f"[{os.getpid()}:{threading.get_native_id()}]"
+        text = f"{to_text(int(record.created * 1000))} {who} {record.levelname.lower()} "
+        return (text + visible(_event(record)) + ("  " + fields if fields else "")).rstrip()
+
+
+class _Json(logging.Formatter):
+    """One event, one object, one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        value = {
+            "time": to_text(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "event": _event(record),
+            "pid": os.getpid(),
+            "thread": threading.get_native_id(),
+            **_fields(record),
+        }
+        return json.dumps(value, default=str)

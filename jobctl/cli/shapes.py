@@ -1,0 +1,112 @@
+"""How a job looks in a line: its stage strip, bar, ages. Pure functions of a job and a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from jobctl.cli.text import fits_encoding, visible
+from jobctl.clock import to_ms
+from jobctl.job import Job
+from jobctl.pipeline import COMPLETED, FAILED, PENDING
+
+__all__ = ["ago", "bar", "duration", "eta", "local_time", "mark", "short_ids", "strip"]
+
+_SYMBOLS = {"done": "●", "here": "◐", "ahead": "○", "failed": "✗", "bar": "━", "rest": "─"}
+_PLAIN = {"done": "#", "here": ">", "ahead": ".", "failed": "x", "bar": "=", "rest": "-"}
+
+
+def _symbols() -> dict[str, str]:
+    return _SYMBOLS if fits_encoding("".join(_SYMBOLS.values())) else _PLAIN
+
+
+def strip(job: Job) -> str:
+    """One symbol a stage between pending and completed: done, here, ahead, failed."""
+    symbols = _symbols()
+    names = job.pipeline.names()[1:-1] or ("work",)
+    if job.stage == COMPLETED:
+        return symbols["done"] * len(names)
+    stage = job.stage
+    if stage == FAILED:
+        before = [entry.stage for entry in job.timeline() if entry.stage != FAILED]
+        stage = before[-1] if before else PENDING
+    here = names.index(stage) if stage in names else (-1 if stage == PENDING else 0)
+    marks = []
+    for place in range(len(names)):
+        if place < here:
+            marks.append(symbols["done"])
+        elif place == here or (job.stage == FAILED and here < 0 and place == 0):
+            marks.append(symbols["failed" if job.stage == FAILED else "here"])
+        else:
+            marks.append(symbols["ahead"])
+    return "".join(marks)
+
+
+def bar(percent: int | None, columns: int) -> str:
+    """A progress bar so many columns wide; blank where nobody knows."""
+    if percent is None:
+        return " " * columns
+    symbols = _symbols()
+    full = columns * min(max(percent, 0), 100) // 100
+    return symbols["bar"] * full + symbols["rest"] * (columns - full)
+
+
+def duration(ms: int) -> str:
+    """``850ms``, ``12s``, ``3m05s``, ``2h07m``, ``4d03h``."""
+    if ms < 1000:
+        return f"{ms}ms"
+    seconds = ms // 1000
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02d}s"
+    if seconds < 86400:
+        return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
+    return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
+
+
+def ago(text: str, now_ms: int) -> str:
+    """The age of a moment, in one unit: ``5s``, ``12m``, ``3h``, ``9d``."""
+    seconds = max(0, now_ms - to_ms(text)) // 1000
+    for limit, size, unit in ((60, 1, "s"), (3600, 60, "m"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds // size}{unit}"
+    return f"{seconds // 86400}d"
+
+
+def local_time(text: str) -> str:
+    """The moment in this machine's zone, with the offset."""
+    seconds = to_ms(text) / 1000
+    return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
+
+
+def eta(job: Job) -> str:
+    """The usual time of the type, for an active job; blank where nobody knows."""
+    band = job.pipeline.eta_ms
+    if band is None or not job.active:
+        return ""
+    return f"{duration(band[0]).replace('m00s', 'm')}-{duration(band[1]).replace('m00s', 'm')}"
+
+
+def mark(job: Job, now_ms: int) -> str:
+    """``stalled``, or nothing."""
+    return "stalled" if job.stalled(now_ms) else ""
+
+
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """Each id cut to 8 characters, or to as many as tell them all apart."""
+    known = sorted(ids)
+    shorts: dict[str, str] = {}
+    for place, id in enumerate(known):
+        beside = known[max(place - 1, 0) : place] + known[place + 1 : place + 2]
+        common = max((_common(id, other) for other in beside), default=0)
+        shorts[id] = visible(id[: max(8, common + 1)])
+    return shorts
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters both start with."""
+    for place, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return place
+    return min(len(one), len(other))

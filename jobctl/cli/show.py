@@ -1,0 +1,101 @@
+"""``jobctl show``: everything about one job."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from jobctl.cli import shapes
+from jobctl.cli.common import DirOption, IdArgument, compact, machine, out, place, resolve
+from jobctl.cli.table import paint
+from jobctl.cli.text import visible
+from jobctl.clock import now_ms, to_ms
+from jobctl.job import Job, Steps
+
+__all__ = ["EXAMPLE", "show"]
+
+EXAMPLE = "Example: jobctl show 0b961de6 -o json | jq .stage"
+
+
+class Output(StrEnum):
+    """How the job is printed."""
+
+    text = "text"
+    json = "json"
+
+
+def show(
+    id: IdArgument,
+    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.text,
+    directory: DirOption = None,
+) -> None:
+    """Show one job: every field, and the timeline of its stages."""
+    store = place(directory).store
+    job = store.get(resolve(store, id))
+    store.close()
+    if output is Output.json:
+        out(compact(machine(job)))
+        return
+    for line in describe(job, now_ms()):
+        out(line)
+
+
+def describe(job: Job, now: int) -> list[str]:
+    """The lines about a job, every foreign character visible."""
+    pipeline = job.pipeline
+    percent = f", {job.percent}% done" if job.percent is not None and job.active else ""
+    stalled = ", stalled" if job.stalled(now) else ""
+    fields = [
+        ("id", job.id),
+        ("type", f"{job.type} ({pipeline.label})" if pipeline.label != job.type else job.type),
+        ("title", job.title),
+        ("stage", f"{job.stage}  {shapes.strip(job)}{percent}{stalled}"),
+        ("progress", _progress(job)),
+        ("message", job.message),
+        ("error", job.error),
+        ("elapsed", shapes.duration(job.elapsed_ms(now))),
+        ("usually", shapes.eta(job) or None),
+        ("session", job.session_id),
+        ("result session", job.result_session_id),
+        ("retries", str(job.retry_count) if job.retry_count else None),
+        ("created", shapes.local_time(job.created_at)),
+        ("updated", shapes.local_time(job.updated_at)),
+        ("completed", shapes.local_time(job.completed_at) if job.completed_at else None),
+        ("revision", str(job.revision) if job.revision else None),
+    ]
+    lines = [f"{name:<15} {visible(str(value))}" for name, value in fields if value is not None]
+    if job.result is not None:
+        text = json.dumps(job.result, indent=2)
+        lines += ["", paint("result", "bold"), *(f"  {line}" for line in text.splitlines())]
+    extra = job.__pydantic_extra__ or {}
+    if extra:
+        lines += ["", paint("other keys", "bold")]
+        lines += [f"  {visible(key)}: {json.dumps(value)}" for key, value in extra.items()]
+    return [*lines, "", paint("timeline", "bold"), *_timeline(job, now)]
+
+
+def _progress(job: Job) -> str | None:
+    if isinstance(job.progress, Steps):
+        return f"{job.progress.done:g} of {job.progress.total:g}"
+    return f"{job.progress:g}%" if job.progress is not None else None
+
+
+def _timeline(job: Job, now: int) -> list[str]:
+    timeline = job.timeline()
+    lines: list[str] = []
+    for place_, entry in enumerate(timeline):
+        later = place_ + 1 < len(timeline)
+        if later:
+            stayed = to_ms(timeline[place_ + 1].at) - to_ms(entry.at)
+        else:
+            stayed = now - to_ms(entry.at)
+        text = shapes.duration(max(0, stayed)) if later or job.active else ""
+        label = job.pipeline.label_of(entry.stage)
+        lines.append(
+            f"  {shapes.local_time(entry.at)}  {visible(entry.stage):<12} "
+            f"{visible(label) if label != entry.stage else '':<12} {text}".rstrip()
+        )
+    return lines

@@ -1,0 +1,73 @@
+"""A plain table: columns as wide as they need, cut to the screen. Fast for any length."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from jobctl.cli.text import fit, visible, width
+
+__all__ = ["columns_of_terminal", "lines", "paint"]
+
+_COLOURS = {"failed": "31", "completed": "32", "stalled": "33", "dim": "2", "bold": "1"}
+
+
+def columns_of_terminal() -> int | None:
+    """How wide the terminal is; ``None`` where output does not go to one."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return max(os.get_terminal_size(sys.stdout.fileno()).columns, 20)
+    except OSError:
+        return 80
+
+
+def coloured() -> bool:
+    """Whether to colour: on a terminal, unless NO_COLOR or TERM=dumb; FORCE_COLOR decides."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, style: str) -> str:
+    """The text in a colour, where colours are wanted."""
+    code = _COLOURS.get(style)
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text and coloured() else text
+
+
+def lines(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    limit: int | None,
+    show_header: bool = True,
+    styles: Sequence[str] = (),
+) -> Iterable[str]:
+    """The table's lines. Cells are foreign text; ``styles`` has one for each row.
+
+    With a ``limit`` in columns, no line is longer: columns at the end are cut first.
+    """
+    shown = [[visible(cell) for cell in row] for row in rows]
+    table = [list(header), *shown] if show_header else shown
+    if not table:
+        return
+    widths = [max(width(row[place]) for row in table) for place in range(len(header))]
+    for index, row in enumerate(table):
+        cells: list[str] = []
+        left = limit if limit is not None else 1 << 30
+        for place, cell in enumerate(row):
+            last = place == len(row) - 1
+            room = min(widths[place], left)
+            text = fit(cell, room if limit is not None else 1 << 30)
+            cells.append(text if last else text + " " * (room - width(text)))
+            left -= room + 2
+            if left <= 0:
+                break
+        line = "  ".join(cells).rstrip()
+        style = "dim" if show_header and index == 0 else ""
+        if styles and (index or not show_header):
+            style = styles[index - 1 if show_header else index]
+        yield paint(line, style)

@@ -1,0 +1,62 @@
+"""Foreign text on a terminal: made visible, never obeyed.
+
+Whatever a job file says may be hostile: escape sequences move the cursor and set titles,
+bidirectional controls turn words round, and a carriage return overwrites what stands there. Every
+such character is shown as what it is. (rich passes ESC and C1 on even through ``escape()`` and
+``Text``.)
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+__all__ = ["fit", "fits_encoding", "visible", "width"]
+
+_HOSTILE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e0fff]"
+)
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
+
+
+def visible(text: str) -> str:
+    """The text with every control, bidi, invisible and surrogate character written out."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _HOSTILE.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    char = match[0]
+    code = ord(char)
+    return _SHORT.get(char) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def width(text: str) -> int:
+    """Columns on a terminal."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def fit(text: str, columns: int) -> str:
+    """The text cut to at most so many columns, with an ellipsis where something is missing."""
+    if width(text) <= columns:
+        return text
+    from rich.cells import set_cell_size
+
+    mark = "…" if fits_encoding("…") else "~"
+    return set_cell_size(text, max(columns - 1, 0)).rstrip() + mark if columns > 0 else ""
+
+
+def fits_encoding(text: str) -> bool:
+    """Whether standard output can show the text."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
