@@ -44,11 +44,12 @@ def _tree() -> list[_Command]:
 
 
 def _command(name: str, command: Any) -> _Command:
+    choices: list[str]
     options = [_Option(["-h", "--help"], "Show this message and exit.", False, [])]
     argument: list[str] = []
     for parameter in command.params:
         kind: Any = parameter.type_descriptor.annotation
-        choices = [str(choice.value) for choice in kind] if isinstance(kind, EnumMeta) else []
+        choices = list(kind) if isinstance(kind, EnumMeta) else []
         if isinstance(parameter, TyperArgument):
             argument += choices
             continue
