@@ -136,7 +136,7 @@ def _strict(data: bytes, id: str) -> dict[str, Any]:
         )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise InvalidJob(f"not JSON: {error.msg} at {where}", id=id) from error
+        raise InvalidJob(f"not JSON: {error.msg.removesuffix(' at')} at {where}", id=id) from error
     if not isinstance(value, dict):
         raise InvalidJob("not a JSON object", id=id)
     if "\\u" in text:

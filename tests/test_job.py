@@ -244,6 +244,7 @@ def test_a_file_without_history_still_has_a_timeline() -> None:
     assert at("pending", history=None).timeline() == told[:1]
 
 
+@pytest.mark.slow
 @given(strategies.stored_jobs(), strategies.schedules)
 def test_foreign_keys_survive_every_move(job: Job, schedule: list[strategies.Move]) -> None:
     """Whatever other programs keep in the file stays, with its value."""
@@ -256,6 +257,7 @@ def test_foreign_keys_survive_every_move(job: Job, schedule: list[strategies.Mov
         assert job.model_extra == foreign
 
 
+@pytest.mark.slow
 @given(strategies.new_jobs(), strategies.schedules)
 def test_no_schedule_breaks_a_job(job: Job, schedule: list[strategies.Move]) -> None:
     """I7: an end is left by a retry alone; each value can be written; the history stays bounded."""
@@ -396,6 +398,7 @@ def test_a_job_runs_from_its_creation_to_its_end(clock: Clock) -> None:
     assert done.derived(clock.now_ms()) == {"active": False, "stalled": False, "elapsedMs": 2000}
 
 
+@pytest.mark.slow
 @given(strategies.stored_jobs(), st.integers(0, 4_102_444_800_000))
 def test_any_file_can_be_shown(job: Job, now_ms: int) -> None:
     """Everything derived has a value in its range, whatever stands in the file."""
