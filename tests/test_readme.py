@@ -29,6 +29,7 @@ def test_example_runs(language: str, text: str, tmp_path: Path) -> None:
     shim.parent.mkdir()
     shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m jobctl "$@"\n')
     shim.chmod(0o755)
+    (tmp_path / "jobs").mkdir(mode=0o700)
     env = os.environ | {
         "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
         "JOBCTL_DIR": str(tmp_path / "jobs"),

@@ -94,7 +94,7 @@ def run(args: list[str]) -> int:
         return 130
     except _Terminated as error:
         return 128 + error.signal
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer exits by itself when the pipe is closed
         return _quiet_pipe()
     except UnicodeEncodeError as error:
         return _say(f"standard output cannot show {ascii(error.object[error.start])}", 1)

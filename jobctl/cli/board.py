@@ -97,13 +97,12 @@ class Board:
             "failed": sum(job.stage == FAILED for job in jobs),
         }
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        return describe(self.status) + (f" | {said}" if said else "")
+        state = self.where if self.status is None else describe(self.status)
+        return visible(state) + (f" | {said}" if said else "")
 
 
-def describe(status: Status | None) -> str:
+def describe(status: Status) -> str:
     """A status in one line."""
-    if status is None:
-        return "starting"
     where = visible(status.where)
     if status.state == "open":
         hub = "" if status.source == "hub" else " (no hub)"

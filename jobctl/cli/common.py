@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -167,6 +166,7 @@ def compact(value: object) -> str:
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end; SIGTERM and SIGHUP cancel it first, so that it can clean up."""
+    import asyncio  # most commands need no event loop
 
     async def cancellable() -> T:
         loop = asyncio.get_running_loop()

@@ -14,7 +14,6 @@ from jobctl.dummy import STAGE_DELAYS_S, DummyOptions, DummySummary
 from jobctl.dummy import run_dummy as run
 from jobctl.errors import JobNotFound, UsageError
 from jobctl.job import Job
-from jobctl.net.status import Status
 from jobctl.stores import Store
 
 __all__ = ["EXAMPLE", "run_dummy"]
@@ -92,7 +91,6 @@ async def _show(
     from jobctl.cli.live import Screen
 
     board = Board(where, everything=True)
-    board.status = Status("open", "directory", where)
     board.synced = True
     async with Screen(board) as screen:
 

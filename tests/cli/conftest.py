@@ -1,0 +1,71 @@
+"""Running the command line: in this process for speed, in its own for what only a process shows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from jobctl.cli import app
+
+ROOT = Path(__file__).parent.parent.parent
+DATA = ROOT / "tests" / "data"
+
+
+class Ran(NamedTuple):
+    """What a run of the command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def jobs_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of jobs that every command takes for granted; it does not exist yet."""
+    directory = tmp_path / "jobs"
+    monkeypatch.setenv("JOBCTL_DIR", str(directory))
+    return directory
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run a command line in this process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def run_it(*args: str) -> Ran:
+        capsys.readouterr()
+        code = app.run(list(args))
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    yield run_it
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child that finds this checkout."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
+
+
+def command(*args: str) -> list[str]:
+    """The command line as a process."""
+    return [sys.executable, "-m", "jobctl", *args]
+
+
+def run_process(*args: str, env: dict[str, str] | None = None) -> Ran:
+    """Run a command line in a process of its own."""
+    done = subprocess.run(
+        command(*args), env=env or environment(), capture_output=True, timeout=50, check=False
+    )
+    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())

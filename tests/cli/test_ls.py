@@ -1,0 +1,135 @@
+"""``jobctl ls``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jobctl.cli import ls as ls_module
+from tests.cli.conftest import DATA, Run
+
+NODE = str(DATA / "node-app-jobs")
+NOW_MS = 1791244800000  # 2026-10-06T00:00:00Z
+
+
+def test_all_files_of_the_original_program_are_listed_newest_first(run: Run) -> None:
+    """48 files, 48 lines, in descending order of creation."""
+    result = run("ls", "--dir", NODE, "-o", "json")
+    jobs = json.loads(result.out)["jobs"]
+    created = [job["createdAt"] for job in jobs]
+    assert (result.code, len(jobs), result.err) == (0, 48, "")
+    assert created == sorted(created, reverse=True)
+
+
+def test_machine_output_carries_cursor_gone_bad_and_derived(run: Run) -> None:
+    """The shape that programs rely on."""
+    value = json.loads(run("ls", "--dir", NODE, "-o", "json").out)
+    assert set(value) == {"cursor", "jobs", "gone", "bad"}
+    assert set(value["jobs"][0]["derived"]) == {"active", "stalled", "elapsedMs"}
+
+
+def test_reading_makes_nothing(run: Run, tmp_path: Path) -> None:
+    """A directory that is only read stays as it is."""
+    copy = tmp_path / "jobs"
+    shutil.copytree(NODE, copy)
+    before = sorted(path.name for path in copy.iterdir())
+    run("ls", "--dir", str(copy))
+    assert sorted(path.name for path in copy.iterdir()) == before
+
+
+def test_filters_are_or_within_a_flag_and_and_between_flags(run: Run) -> None:
+    """Two stages of one type."""
+    args = ("--stage", "failed", "--stage", "completed", "--type", "submit_answers")
+    lines = run("ls", "--dir", NODE, *args, "-o", "jsonl").out.splitlines()
+    jobs = [json.loads(line) for line in lines]
+    assert {job["stage"] for job in jobs} == {"failed", "completed"}
+    assert {job["type"] for job in jobs} == {"submit_answers"}
+    assert len(jobs) == 4
+
+
+def test_active_limit_and_names(run: Run) -> None:
+    """-q prints ids only, as many as --limit says."""
+    result = run("ls", "--dir", NODE, "--active", "--limit", "3", "-q")
+    assert len(result.out.splitlines()) == 3
+    assert all(len(line) == 36 for line in result.out.splitlines())
+
+
+def test_a_cursor_gets_exactly_the_difference(run: Run, jobs_dir: Path) -> None:
+    """What changed since, and what is gone."""
+    keep = run("create", "etl").out.strip()
+    drop = run("create", "etl").out.strip()
+    cursor = json.loads(run("ls", "-o", "json").out)["cursor"]
+    new = run("create", "etl").out.strip()
+    run("rm", drop)
+    value = json.loads(run("ls", "--cursor", cursor, "-o", "json").out)
+    assert [job["id"] for job in value["jobs"]] == [new]
+    assert value["gone"] == [drop]
+    assert keep not in str(value)
+
+
+def test_bad_files_are_counted_and_named_on_request(run: Run) -> None:
+    """The good ones are listed, with exit code 0 all the same."""
+    result = run("ls", "--dir", str(DATA / "bad-jobs"), "-q")
+    names = {
+        "00000000-0000-4000-8000-000000000001",
+        "unknown-stage",
+        "terminal-escape",
+        "rich-markup",
+        "script-tag",
+    }
+    assert (result.code, set(result.out.split())) == (0, names)
+    assert result.err == "jobctl: 13 files are no jobs; -v names them\n"
+    verbose = run("ls", "--dir", str(DATA / "bad-jobs"), "-q", "-v").err
+    assert "torn.json: not JSON" in verbose
+    assert "huge-int.json: a number of 5000 digits" in verbose
+
+
+def test_an_empty_answer_says_where_it_looked(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default directory may not exist; a hint points to where jobs lie."""
+    monkeypatch.delenv("JOBCTL_DIR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    result = run("ls")
+    assert (result.code, result.out) == (0, "")
+    assert result.err == f"No jobs in {tmp_path}/state/jobctl/jobs (default)\n"
+    shutil.copytree(NODE, tmp_path / "data" / "jobs")
+    assert run("ls").err.endswith("(default); try --dir data/jobs\n")
+
+
+def test_a_named_directory_that_is_missing_is_out_of_reach(run: Run, tmp_path: Path) -> None:
+    """Readers exit 5 and make nothing."""
+    result = run("ls", "--dir", str(tmp_path / "nowhere"))
+    assert (result.code, result.out) == (5, "")
+    assert result.err.count("\n") == 1
+    assert "nowhere" in result.err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_any_unique_start_of_an_id_will_do(run: Run) -> None:
+    """One that is not unique, or not there, is exit code 4."""
+    assert run("ls", "--dir", NODE, "0b961de6", "-q").out.startswith("0b961de6-0db3")
+    assert run("ls", "--dir", NODE, "f", "-q").code == 4
+    missing = run("ls", "--dir", NODE, "zzz")
+    assert (missing.code, missing.err.count("\n")) == (4, 1)
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_table_looks_as_it_did(run: Run, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Golden files pin the terminal output at two widths."""
+    monkeypatch.setattr(ls_module, "columns_of_terminal", lambda: columns)
+    monkeypatch.setattr(ls_module, "now_ms", lambda: NOW_MS)
+    text = run("ls", "--dir", NODE, "--sort", "id").out
+    golden = Path(__file__).parent / "golden" / f"ls-{columns}.txt"
+    assert text == golden.read_text()
+    assert max(len(line) for line in text.splitlines()) <= columns
+
+
+def test_a_bad_cursor_is_a_usage_error(run: Run) -> None:
+    """One line, exit code 2."""
+    result = run("ls", "--dir", NODE, "--cursor", "yesterday")
+    assert (result.code, result.err.count("\n")) == (2, 1)

@@ -1,0 +1,128 @@
+"""What only a process shows: pipes, signals, encodings, imports (FAULTS rows 36, 37, 40)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import DATA, command, environment, run_process
+
+pytestmark = pytest.mark.slow
+NODE = str(DATA / "node-app-jobs")
+
+
+def test_version_imports_neither_typer_nor_pydantic() -> None:
+    """The light path, which completion of ids will take as well."""
+    code = (
+        "import sys; sys.argv = ['jobctl', '--version']\n"
+        "from jobctl.__main__ import main; main()\n"
+        "heavy = {'typer', 'pydantic', 'rich', 'asyncio', 'websockets'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("jobctl ")
+
+
+def test_ls_imports_no_network() -> None:
+    """Nor an event loop."""
+    code = (
+        "import sys; from jobctl.cli.app import run; run(['ls', '--dir', sys.argv[1], '-q'])\n"
+        "heavy = {'asyncio', 'websockets', 'watchfiles', 'rich.table'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    args = [sys.executable, "-c", code, NODE]
+    done = subprocess.run(args, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("args", [["ls"], ["ls", "-o", "json"], ["show", "0b961de6"], ["--help"]])
+def test_a_closed_pipe_is_quiet(args: list[str]) -> None:
+    """FAULTS row 36: the reader goes away before the first line."""
+    where = [] if args == ["--help"] else ["--dir", NODE]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        command(*args, *where), env=environment(), stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("args", [["ls"], ["ls", "-o", "json"], ["show", "0b961de6"]])
+def test_a_full_disk_behind_stdout_is_one_line(args: list[str]) -> None:
+    """FAULTS row 36: ``>/dev/full``."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command(*args, "--dir", NODE),
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"jobctl: No space left on device\n"
+
+
+def test_a_closed_stdout_does_no_harm(tmp_path: Path) -> None:
+    """FAULTS row 36: ``>&-``."""
+    line = f'{sys.executable} -m jobctl create --id x --dir "{tmp_path}" >&-'
+    done = subprocess.run(["sh", "-c", line], env=environment(), capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
+    assert (tmp_path / "x.json").exists()
+
+
+def test_an_encoding_that_cannot_show_it_degrades(tmp_path: Path) -> None:
+    """FAULTS row 40: LANG=C, no UTF-8."""
+    env = environment(LC_ALL="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii", PYTHONCOERCECLOCALE="0")
+    for args in (["ls"], ["show", "0b961de6"], ["ls", "-o", "wide"]):
+        done = run_process(*args, "--dir", NODE, env=env)
+        assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signals_end_watch_quietly(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """FAULTS row 37: 128 + the signal, no litter, no traceback."""
+    subprocess.run(command("create", "--dir", str(tmp_path)), env=environment(), check=True)
+    watch = subprocess.Popen(
+        command("watch", "-o", "jsonl", "--dir", str(tmp_path)),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert watch.stdout is not None
+    while json.loads(watch.stdout.readline())["event"] != "put":
+        pass
+    watch.send_signal(number)
+    _, err = watch.communicate(timeout=20)
+    assert (watch.returncode, err) == (code, b"")
+    assert list((tmp_path / ".jobctl" / "bell").iterdir()) == []
+
+
+def test_sigterm_fails_the_dummies_in_flight(tmp_path: Path) -> None:
+    """FAULTS row 37: "Interrupted", also where ``&`` made the shell ignore Ctrl-C."""
+    run = subprocess.Popen(
+        command("run-dummy", "--count", "3", "--speed", "0.1", "--dir", str(tmp_path)),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 20
+    while len(list(tmp_path.glob("*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=20)
+    assert (run.returncode, b"Traceback" in err) == (143, False)
+    jobs = json.loads(run_process("ls", "--dir", str(tmp_path), "-o", "json").out)["jobs"]
+    assert {(job["stage"], job["error"]) for job in jobs} == {("failed", "Interrupted")}

@@ -1,0 +1,47 @@
+"""``jobctl run-dummy``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run
+
+FAST = ("--speed", "200")
+
+
+def test_lines_and_a_summary(run: Run, jobs_dir: Path) -> None:
+    """Off a terminal: a line for each stage, then the figures."""
+    result = run("run-dummy", "--count", "2", *FAST)
+    assert result.code == 0
+    last = result.out.splitlines()[-1]
+    assert last.startswith("2 jobs: 2 completed, 0 failed; ")
+    assert "updates/s" in last
+    assert result.out.count("generate") >= 2
+
+
+def test_quiet_prints_ids_that_can_be_removed(run: Run, jobs_dir: Path) -> None:
+    """They are easy to find: session ``dummy``."""
+    ids = run("run-dummy", "--count", "3", "-q", *FAST).out.split()
+    assert sorted(run("ls", "--session", "dummy", "-q").out.split()) == sorted(ids)
+    assert run("rm", *ids).code == 0
+
+
+def test_rm_leaves_nothing(run: Run, jobs_dir: Path) -> None:
+    """--rm removes what it made."""
+    run("run-dummy", "--count", "2", "--rm", *FAST)
+    assert run("ls", "-q").out == ""
+
+
+def test_failures_come_where_they_are_asked_for(run: Run, jobs_dir: Path) -> None:
+    """--fail-at fails every job in that stage."""
+    run("run-dummy", "--count", "2", "--fail-at", "analyze", *FAST)
+    jobs = json.loads(run("ls", "-o", "json").out)["jobs"]
+    assert {job["stage"] for job in jobs} == {"failed"}
+    assert {job["history"][-2]["stage"] for job in jobs} == {"analyze"}
+
+
+def test_a_stage_delay_that_is_none_is_a_usage_error(run: Run, jobs_dir: Path) -> None:
+    """NAME=SECONDS."""
+    assert run("run-dummy", "--stage-delay", "extract").code == 2
+    assert run("run-dummy", "--stage-delay", "extract=-1").code == 2

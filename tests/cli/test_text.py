@@ -1,0 +1,107 @@
+"""Foreign text on a terminal (FAULTS rows 53 and 54)."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobctl.cli.text import fit, visible, width
+from jobctl.clock import now
+from tests.cli.conftest import Run
+
+HOSTILE = {
+    "escape": "\x1b[2Jx",
+    "osc 8": "\x1b]8;;https://example.invalid\x07click\x1b]8;;\x07",
+    "osc 52": "\x1b]52;c;ZXZpbA==\x07",
+    "c1 csi": "\x9b31mred",
+    "carriage return": "good\rbad!",
+    "newline": "one\ntwo",
+    "bidi override": "red\u202egnp.exe",
+    "bidi isolate": "\u2066x\u2069",
+    "arabic mark": "a\u061cb",
+    "zero width": "a\u200bb",
+    "line separator": "a\u2028b",
+    "delete": "a\x7fb",
+    "backspace": "a\x08b",
+    "tag": "a\U000e0041b",
+}
+MARKUP = "[/x] [link=https://example.invalid]click[/link] [bold red]"
+
+
+def harmless(text: str) -> bool:
+    """Whether a terminal would only print this."""
+    return all(
+        char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        for char in text
+    )
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=()), max_size=50))
+def test_whatever_is_written_becomes_harmless(text: str) -> None:
+    """FAULTS row 53: no control, format, surrogate or separator character survives."""
+    shown = visible(text)
+    assert "\n" not in shown
+    assert harmless(shown)
+
+
+def test_plain_text_stays_as_it_is() -> None:
+    """Letters of any script, emoji and accents are not touched."""
+    for text in ("orders.csv", "模型没有返回结果 — no output", "naïve café", "✓ 🎉"):
+        assert visible(text) == text
+
+
+@given(st.text(max_size=40), st.integers(0, 30))
+def test_a_cut_text_fits(text: str, columns: int) -> None:
+    """Wide characters count for two."""
+    assert width(fit(visible(text), columns)) <= columns
+
+
+def _write(directory: Path, id: str, **fields: object) -> None:
+    directory.mkdir(exist_ok=True)
+    job = {"id": id, "type": "t", "stage": "work", "createdAt": now(), "updatedAt": now()}
+    (directory / f"{id}.json").write_text(json.dumps({**job, **fields}))
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+@pytest.mark.parametrize(
+    "field",
+    ["type", "stage", "sessionId", "error", "title", "message", "resultSessionId", "extra"],
+)
+@pytest.mark.parametrize(
+    "args", [["ls"], ["ls", "-o", "wide"], ["show", "j"], ["ls", "-o", "json"], ["watch", "j"]]
+)
+def test_hostile_field_is_made_visible(
+    run: Run, jobs_dir: Path, name: str, field: str, args: list[str]
+) -> None:
+    """FAULTS row 53: each hostile class in each text field, through each command."""
+    done = {} if field == "stage" or args[0] != "watch" else {"stage": "completed"}
+    _write(jobs_dir, "j", **{**done, field: HOSTILE[name]})
+    if args[0] == "watch" and field == "stage":
+        args = ["ls", "--sort", "stage"]
+    result = run(*args)
+    assert result.code == 0
+    assert result.out
+    assert harmless(result.out)
+    assert harmless(result.err)
+
+
+@pytest.mark.parametrize("field", ["type", "stage", "error", "title", "message"])
+@pytest.mark.parametrize("args", [["ls"], ["ls", "-o", "wide"], ["show", "j"]])
+def test_markup_is_literal(run: Run, jobs_dir: Path, field: str, args: list[str]) -> None:
+    """FAULTS row 54: no rich markup is obeyed, and none crashes."""
+    _write(jobs_dir, "j", **{field: MARKUP})
+    assert MARKUP in run(*args).out
+
+
+def test_hostile_file_names_are_made_visible(run: Run, jobs_dir: Path) -> None:
+    """FAULTS row 53: a name that is no id is quarantined, and shown harmlessly."""
+    jobs_dir.mkdir()
+    (jobs_dir / "a\x1b[2Jb.json").write_text("{}")
+    result = run("ls", "-v")
+    assert harmless(result.err)
+    assert "a\\e[2Jb.json: its name is not a job id" in result.err

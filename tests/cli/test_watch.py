@@ -1,0 +1,129 @@
+"""``jobctl watch``, off a terminal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jobctl.cli.board import Board
+from jobctl.clock import now
+from jobctl.cursor import ZERO
+from jobctl.job import complete, create
+from jobctl.jobset import JobSet
+from jobctl.stores import open_store
+from tests.cli.conftest import Run, command, environment
+
+ROWS = 24
+
+
+def test_named_jobs_that_have_ended_end_it(run: Run, jobs_dir: Path) -> None:
+    """One line a change, exit code 0."""
+    id = run("create").out.strip()
+    run("complete", id)
+    result = run("watch", id[:8])
+    assert result.code == 0
+    assert id in result.out
+    assert "completed" in result.out
+
+
+def test_every_line_is_a_place_to_resume_from(run: Run, jobs_dir: Path) -> None:
+    """Whoever stops after any line of a snapshot, and comes back with its cursor, has it all."""
+    ids = [run("create").out.strip() for _ in range(5)]
+    for id in ids:
+        run("complete", id)
+    out = run("watch", *ids, "-o", "jsonl").out
+    puts = [line for line in map(json.loads, out.splitlines()) if line["event"] == "put"]
+    assert [line["job"]["id"] for line in puts] == ids
+    for seen, line in enumerate(puts, 1):
+        again = run("watch", *ids, "-o", "jsonl", "--cursor", line["cursor"]).out
+        events = [line for line in map(json.loads, again.splitlines()) if line["event"] == "put"]
+        assert [event["job"]["id"] for event in events] == ids[seen:]
+
+
+def test_a_cursor_file_is_kept(run: Run, jobs_dir: Path, tmp_path: Path) -> None:
+    """The second run goes on where the first one stopped."""
+    id = run("create").out.strip()
+    run("complete", id)
+    kept = tmp_path / "cursor"
+    assert '"put"' in run("watch", id, "-o", "jsonl", "--cursor-file", str(kept)).out
+    assert kept.read_text().count(":") == 2
+    assert '"put"' not in run("watch", id, "-o", "jsonl", "--cursor-file", str(kept)).out
+    assert [path.name for path in tmp_path.iterdir() if "tmp" in path.name] == []
+
+
+def test_a_hub_that_is_insisted_on_and_missing_times_out(run: Run) -> None:
+    """Exit code 124, after trying."""
+    result = run("watch", "--url", "ws://127.0.0.1:9", "--timeout", "0.2")
+    assert result.code == 124
+    assert "no hub at ws://127.0.0.1:9/ws/jobs" in result.err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_changes_arrive_live_from_the_directory(tmp_path: Path) -> None:
+    """No hub: it says so, and shows what another process writes and removes."""
+    store = open_store(tmp_path / "jobs", create=True)
+    first = store.create(create("etl", now=now()))
+    watch = subprocess.Popen(
+        command("watch", "-o", "jsonl", "--dir", str(tmp_path / "jobs")),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stdout is not None
+    lines = (json.loads(line) for line in watch.stdout)
+    status = next(lines)
+    assert (status["event"], status["status"]["source"]) == ("status", "directory")
+    assert next(lines)["job"]["id"] == first.id
+    store.update(first.id, lambda job: complete(job, now=now()))
+    assert next(lines)["job"]["stage"] == "completed"
+    store.remove(first.id)
+    gone = next(lines)
+    assert (gone["event"], gone["job"]) == ("gone", {"id": first.id})
+    watch.terminate()
+    assert watch.wait(20) == 143
+    watch.stdout.close()
+    store.close()
+
+
+def _board(count: int) -> Board:
+    board = Board("here")
+    source = JobSet("e")
+    for number in range(count):
+        moment = f"2026-01-01T00:00:{number:02d}.000Z"
+        job = create("create_session", now=moment, id=f"job{number:04d}")
+        source.put(job.model_copy(update={"revision": number + 1}))
+    board.take(source.since(ZERO))
+    return board
+
+
+@pytest.mark.parametrize("columns", [20, 80, 200])
+def test_the_screen_is_cut_to_the_terminal(columns: int) -> None:
+    """Never a line too long or too many, and the rest is counted."""
+    lines = _board(53).screen(columns, ROWS, 0)
+    assert len(lines) <= ROWS
+    assert all(len(line) <= columns for line, _ in lines)
+    assert [line for line, _ in lines if "more" in line] == ["… 32 more"]
+
+
+def test_nothing_to_show_says_so() -> None:
+    """And waits."""
+    assert _board(0).screen(80, ROWS, 0)[0][0] == "No active jobs in here; waiting"
+
+
+def test_what_ended_before_is_shown_only_on_request() -> None:
+    """The jobs that end from now on stay."""
+    source = JobSet("e")
+    old = complete(create("t", now=now(), id="old"), now=now())
+    source.put(old.model_copy(update={"revision": 1}))
+    board, everything = Board("here"), Board("here", everything=True)
+    for one in (board, everything):
+        one.take(source.since(ZERO))
+    assert (board.shown(), [job.id for job in everything.shown()]) == ([], ["old"])
+    cursor = source.cursor
+    new = complete(create("t", now=now(), id="new"), now=now())
+    source.put(new.model_copy(update={"revision": 2}))
+    board.take(source.since(cursor))
+    assert [job.id for job in board.shown()] == ["new"]
