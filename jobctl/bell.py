@@ -163,9 +163,7 @@ class DirectoryBell:
                 self._ring_one(name)
 
     def listen(self) -> Listener:
-        with suppress(FileExistsError):
-            os.mkdir(self.path, 0o700)
-        dir_fd = os.open(self.path, _OPEN_DIR)
+        dir_fd = self._open_dir()
         name = f"{os.getpid()}-{secrets.token_hex(6)}"
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
@@ -189,6 +187,12 @@ class DirectoryBell:
 
         return _SocketListener(sock, forget)
 
+    def _open_dir(self) -> int:
+        with suppress(FileExistsError):
+            os.mkdir(self.path, 0o700)
+            os.chmod(self.path, 0o700)  # whatever the umask takes away
+        return os.open(self.path, _OPEN_DIR)
+
     def _address(self, dir_fd: int, name: str) -> str:
         if sys.platform == "linux":
             return f"/proc/self/fd/{dir_fd}/{name}"
@@ -198,9 +202,7 @@ class DirectoryBell:
         stat = os.fstat(self._fd) if self._fd is not None else None
         if stat is None or not stat.st_nlink:  # the directory was removed, and perhaps made anew
             self._let_go()
-            with suppress(FileExistsError):
-                os.mkdir(self.path, 0o700)
-            self._fd = os.open(self.path, _OPEN_DIR)
+            self._fd = self._open_dir()
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
             self._listed_ns = -1

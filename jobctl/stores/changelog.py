@@ -238,6 +238,7 @@ class Log:
                 _sealed(f"{item.revision:016d} {item.id:<64} {item.verb:<4} {item.digest:<32}")
                 for item in records
             ]
+            os.fchmod(fd, 0o600)
             inode = os.fstat(fd).st_ino
             header = f"{_MAGIC} {epoch} {floor:016d} {base:016d} {len(lines):010d} {inode:020d}"
             write_all(fd, _sealed(header) + b"".join(lines))

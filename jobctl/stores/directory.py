@@ -184,6 +184,7 @@ class DirectoryStore:
         self._bell.close()
         with self._guard:
             self._index = Index()
+            self._log = self._belled = self._lock = None
             self._place.close()
 
     def _head(self) -> Cursor:
@@ -323,7 +324,16 @@ class DirectoryStore:
             if not _lies_there(name, site.dir_fd):
                 self._settle({id})
                 raise JobNotFound(id, self.where)
-            log.append(Record(self._next(log), id, DEL, _NO_DIGEST))
+            record = Record(self._next(log), id, DEL, _NO_DIGEST)
+            try:
+                log.append(record)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                # On a full disk removing is what helps. Should we die in between, this is a
+                # deletion by hand, which whoever reconciles records.
+                os.unlink(name, dir_fd=site.dir_fd)
+                log.append(record)
             try:
                 if site.durable:
                     os.fsync(log.fd)

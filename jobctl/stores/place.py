@@ -152,6 +152,7 @@ class Place:
         if site.meta is None:
             try:
                 os.mkdir(".jobctl", 0o700, dir_fd=site.dir_fd)
+                os.chmod(".jobctl", 0o700, dir_fd=site.dir_fd)  # whatever the umask takes away
             except FileExistsError:
                 pass
             except OSError as error:
@@ -263,6 +264,7 @@ class Place:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open("mark.new", flags, 0o600, dir_fd=site.meta_fd)
         try:
+            os.fchmod(fd, 0o600)
             write_all(fd, b"jobctl 1\n" + (b"durable\n" if durable else b""))
             os.fsync(fd)
         finally:

@@ -24,9 +24,7 @@ class Killed(BaseException):
     """Stands for kill -9: no handler of the store may run."""
 
 
-def crash(
-    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
-) -> None:
+def crash(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Run the act, and die between its record and its file."""
 
     def die(*_: object, **__: object) -> None:

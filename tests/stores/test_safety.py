@@ -1,0 +1,174 @@
+"""FAULTS rows 56 and 57: whose directory it is, and who may read what we write."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobctl.cursor import ZERO
+from jobctl.errors import StoreError
+from jobctl.stores.directory import DirectoryStore
+from tests.stores.support import head, new, run, say, state
+
+Open = Callable[..., DirectoryStore]
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
+
+
+def mode(path: Path) -> int:
+    """The permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+def test_umask_widens_nothing(jobs_dir: Path, umask: int) -> None:
+    """FAULTS row 57: 0700 and 0600 whatever the umask, sockets and log too."""
+    script = f"""
+store.close(); import shutil; shutil.rmtree(sys.argv[1])
+os.umask(0o{umask:o})
+store = open_store(sys.argv[1], create=True)
+store.create(new("a")); store.update("a", say("x")); store.listen()
+for round in range(2):
+    store.compact()
+os._exit(0)
+"""
+    result = run(script, jobs_dir)
+    assert result.returncode == 0, result.stderr
+    paths = [jobs_dir, *jobs_dir.rglob("*")]
+    assert len(paths) == 7
+    for path in paths:
+        assert mode(path) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_directory_of_others_is_left_as_it_is(tmp_path: Path, opened: Open) -> None:
+    """FAULTS row 57: a directory that we did not make is never chmod-ed; a rewrite keeps the
+    file's mode."""
+    path = tmp_path / "made"
+    path.mkdir(mode=0o755)
+    store = opened(path)
+    store.create(new("a"))
+    (path / "a.json").chmod(0o664)
+    store.update("a", say("x"))
+    store.create(new("b"))
+    assert (mode(path), mode(path / "a.json"), mode(path / "b.json")) == (0o755, 0o664, 0o600)
+    assert store.created is False
+
+
+@root_only
+def test_rewrite_keeps_group_and_owner(jobs_dir: Path, opened: Open) -> None:
+    """A file shared with a group stays shared with it."""
+    store = opened()
+    store.create(new("a"))
+    os.chown(jobs_dir / "a.json", 1234, 4321)
+    store.update("a", say("x"))
+    found = (jobs_dir / "a.json").stat()
+    assert (found.st_uid, found.st_gid) == (1234, 4321)
+
+
+def test_directory_that_all_may_write_is_read_only_for_us(tmp_path: Path, opened: Open) -> None:
+    """FAULTS row 56: in a 0777 directory anybody may plant files: read, never write."""
+    path = tmp_path / "open"
+    path.mkdir()
+    path.chmod(0o777)
+    reader = opened(path)
+    with pytest.raises(StoreError, match="can be written by everybody.*chmod o-w"):
+        reader.create(new("a"))
+    assert state(reader) == {}
+    assert os.listdir(path) == []
+
+
+@root_only
+def test_directory_of_another_user_is_read_only_for_us(jobs_dir: Path, opened: Open) -> None:
+    """FAULTS row 56: another user's directory is listed, never written."""
+    opened().create(new("a"))
+    os.chown(jobs_dir, 1234, 1234)
+    reader = opened(create=False)
+    cursor = head(reader)
+    with pytest.raises(StoreError, match=r"belongs to another user \(uid 1234\)"):
+        reader.update("a", say("x"))
+    with pytest.raises(StoreError, match="another user"):
+        opened(adopt=True)
+    assert not reader.since(cursor)
+
+
+@pytest.mark.parametrize("name", [".jobctl", ".jobctl/changes", ".jobctl/mark", ".jobctl/next"])
+def test_planted_links_are_not_followed(
+    jobs_dir: Path, tmp_path: Path, opened: Open, name: str
+) -> None:
+    """FAULTS row 56: a link in the place of our own files leads nobody out of the directory."""
+    outside = tmp_path / "outside"
+    if name == ".jobctl":
+        outside.mkdir()
+        jobs_dir.mkdir()
+    else:
+        outside.write_bytes(b"precious")
+        opened().create(new("a"))
+        (jobs_dir / name).unlink(missing_ok=True)
+    (jobs_dir / name).symlink_to(outside)
+    store = opened()
+    try:
+        store.create(new("b"))
+    except StoreError as error:
+        assert str(jobs_dir) in str(error)
+    store.since(ZERO)
+    if name == ".jobctl":
+        assert os.listdir(outside) == []
+    else:
+        assert outside.read_bytes() == b"precious"
+
+
+@root_only
+@pytest.mark.slow
+def test_reader_without_permission_to_write_follows(jobs_dir: Path, opened: Open) -> None:
+    """A user who may only read gets jobs and changes, and leaves nothing behind."""
+    store = opened()
+    store.create(new("a"))
+    for path in [jobs_dir, *jobs_dir.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    for parent in (jobs_dir.parent, jobs_dir.parent.parent, jobs_dir.parent.parent.parent):
+        parent.chmod(0o755)
+    before = sorted(jobs_dir.rglob("*"))
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setgroups([])
+            os.setgid(1234)
+            os.setuid(1234)
+            reader = DirectoryStore(jobs_dir)
+            first = reader.since(ZERO)
+            again = reader.since(first.cursor())
+            if [job.id for job in first.jobs] == ["a"] and not again and again.since:
+                status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert sorted(jobs_dir.rglob("*")) == before
+
+
+def test_descriptors_return_to_baseline(opened: Open, tmp_path: Path) -> None:
+    """FAULTS, invariant I9: stores, listeners and subscriptions that are closed leave nothing."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.exists():
+        pytest.skip("needs /proc")
+    baseline = len(os.listdir(descriptors))
+    for round in range(3):
+        store = DirectoryStore(tmp_path / str(round), create=True)
+        store.create(new("a"))
+        listener = store.listen()
+        store.subscribe(lambda delta: None)
+        for _ in range(5):
+            store.update("a", say("x"))
+            store.since(ZERO)
+            store.compact()
+        listener.close()
+        store.close()
+        del store, listener
+    assert len(os.listdir(descriptors)) == baseline
+    assert os.listdir(tmp_path / "0" / ".jobctl" / "bell") == []
