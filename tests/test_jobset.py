@@ -1,0 +1,384 @@
+"""The one read and the one apply: the delta rules, one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jobctl import job as jobs
+from jobctl.cursor import ZERO, Cursor
+from jobctl.filters import EVERYTHING, Filter
+from jobctl.job import Job
+from jobctl.jobset import Delta, Gone, JobSet
+from tests.strategies import T0
+
+EXTRACT = Filter(stages=frozenset({"extract"}))
+ETL = Filter(types=frozenset({"etl"}))
+ACTIVE = Filter(active=True)
+
+
+def job(id: str, revision: int, **fields: Any) -> Job:
+    """A job as of a revision."""
+    made = jobs.create("etl", now=T0, id=id)
+    return made.model_copy(update={"revision": revision, **fields})
+
+
+def filled(*changes: Job | Gone, epoch: str = "e1", max_tombstones: int = 4096) -> JobSet:
+    """A set that saw these changes, one by one."""
+    made = JobSet(epoch, max_tombstones=max_tombstones)
+    for change in changes:
+        if isinstance(change, Gone):
+            made.delete(change.id, change.revision)
+        else:
+            made.put(change)
+    return made
+
+
+def ids(delta: Delta) -> list[str]:
+    """The jobs of a delta, in its order."""
+    return [item.id for item in delta.jobs]
+
+
+def gone(delta: Delta) -> list[str]:
+    """What a delta takes away, in its order."""
+    return [item.id for item in delta.gone]
+
+
+def at(revision: int, filter: Filter = EVERYTHING, epoch: str = "e1") -> Cursor:
+    """The cursor of a reader under the filter."""
+    return Cursor(epoch, revision, filter.tag)
+
+
+# -- one read ---------------------------------------------------------------------------------
+
+
+def test_a_first_snapshot_is_all_that_is_there() -> None:
+    """In the order of change; deletions are nothing to one who holds nothing."""
+    source = filled(job("a", 1), job("b", 2), job("c", 3), job("a", 4), Gone("b", 5))
+    delta = source.since(ZERO)
+    assert (delta.epoch, delta.since, delta.through, delta.more) == ("e1", 0, 5, False)
+    assert (ids(delta), gone(delta)) == (["c", "a"], [])
+
+
+def test_a_read_is_what_changed_since() -> None:
+    """Each job once, in its newest version; deletions as well."""
+    source = filled(job("a", 1), job("b", 2), job("a", 3), job("a", 4), Gone("b", 5))
+    delta = source.since(at(2))
+    assert (delta.since, delta.through) == (2, 5)
+    assert [(item.id, item.revision) for item in delta.jobs] == [("a", 4)]
+    assert delta.gone == (Gone("b", 5),)
+
+
+def test_a_read_of_nothing_new_is_empty() -> None:
+    """And says nothing; the reader stays where it is."""
+    delta = filled(job("a", 1)).since(at(1))
+    assert (delta.since, delta.through, ids(delta), bool(delta)) == (1, 1, [], False)
+
+
+def test_an_empty_delta_moves_the_reader_all_the_same() -> None:
+    """Rule 1: everything up to through was sent, also when the filter let nothing pass."""
+    source = filled(job("a", 1), job("b", 2, stage="extract"), job("a", 3))
+    delta = source.since(at(2, EXTRACT), EXTRACT)
+    assert (delta.jobs, delta.gone, delta.since, delta.through) == ((), (), 2, 3)
+
+
+def test_a_deleted_job_that_returns_is_a_job() -> None:
+    """Its tombstone is superseded."""
+    source = filled(job("a", 1), Gone("a", 2), job("a", 3))
+    assert (ids(source.since(at(1))), gone(source.since(at(1)))) == (["a"], [])
+    assert (len(source), [item.id for item in source]) == (1, ["a"])
+
+
+# -- rule 2: gone -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("filter", "before", "after"),
+    [
+        (EXTRACT, {"stage": "extract"}, {"stage": "analyze"}),
+        (ACTIVE, {"stage": "extract"}, {"stage": "completed"}),
+        (ETL, {"type": "etl"}, {"type": "other"}),
+        (Filter(sessions=frozenset({"s"})), {"session_id": "s"}, {"session_id": None}),
+    ],
+    ids=["stage", "active", "type", "session"],
+)
+def test_a_job_that_leaves_the_filter_is_gone(
+    filter: Filter, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """To whoever stood before the change, and to nobody else."""
+    source = filled(job("a", 1, **before), job("a", 2, **after), job("a", 3, **after))
+    assert gone(source.since(at(1, filter), filter)) == ["a"]
+    assert gone(source.since(at(2, filter), filter)) == []
+    assert gone(source.since(ZERO, filter)) == []
+
+
+def test_a_job_is_gone_only_if_a_field_of_the_filter_changed() -> None:
+    """Rule 2: another field's change is no news to a reader that never held it."""
+    source = filled(
+        job("a", 1, type="other"), job("b", 2), job("a", 3, type="other", stage="extract")
+    )
+    delta = source.since(at(2, ETL), ETL)
+    assert (delta.jobs, delta.gone, delta.through) == ((), (), 3)
+
+
+def test_a_deletion_goes_to_all_but_filters_on_other_ids() -> None:
+    """Nobody knows what the job was when it went."""
+    source = filled(job("a", 1), job("b", 2), Gone("a", 3))
+    assert gone(source.since(at(2, EXTRACT), EXTRACT)) == ["a"]
+    mine, other = Filter(ids=frozenset({"a"})), Filter(ids=frozenset({"b"}))
+    assert gone(source.since(at(2, mine), mine)) == ["a"]
+    assert gone(source.since(at(2, other), other)) == []
+
+
+def test_where_versions_were_merged_every_field_may_have_changed() -> None:
+    """In between the job may have left the filter and come back to what it was not."""
+    upstream = filled(job("a", 1, type="other"))
+    replica = JobSet()
+    assert replica.apply(upstream.since(ZERO))
+    upstream.put(job("b", 2))
+    assert replica.apply(upstream.since(replica.cursor))
+    upstream.put(job("a", 3, type="etl"))
+    upstream.put(job("a", 4, type="other"))
+    assert replica.apply(upstream.since(replica.cursor))
+    assert gone(replica.since(at(3, ETL), ETL)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("merged", "told"), [(None, ["a"]), ({"a"}, ["a"]), ({"b"}, []), (set(), [])]
+)
+def test_a_delta_says_which_versions_it_merged(merged: set[str] | None, told: list[str]) -> None:
+    """Of the others, a replica knows which fields changed, as the source does."""
+    replica = filled(job("a", 1, type="other"), job("b", 2))
+    newer = (job("a", 3, type="other", stage="extract"),)
+    merged_ids = frozenset(merged) if merged is not None else None
+    assert replica.apply(Delta("e1", 2, 3, newer, merged=merged_ids))
+    assert gone(replica.since(at(2, ETL), ETL)) == told
+
+
+def test_a_delta_alone_is_filtered_on_the_safe_side() -> None:
+    """Whoever has only the delta calls every job that does not match gone."""
+    source = filled(
+        job("a", 1), job("b", 2), job("a", 3), job("b", 4, stage="extract"), Gone("c", 5)
+    )
+    delta = source.since(at(2)).filtered(EXTRACT)
+    assert (ids(delta), gone(delta), delta.through) == (["b"], ["a", "c"], 5)
+    assert gone(source.since(ZERO).filtered(EXTRACT)) == []
+    other = source.since(at(2)).filtered(Filter(ids=frozenset({"z"})))
+    assert (other.jobs, other.gone, other.through) == ((), (), 5)
+
+
+# -- resets -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        ZERO,
+        Cursor("e2", 2),
+        Cursor("e1", 4),
+        Cursor("e1", 2**53 - 1),
+        Cursor("e1", 2, EXTRACT.tag),
+    ],
+    ids=["zero", "another epoch", "the future", "the far future", "another filter"],
+)
+def test_a_cursor_that_says_nothing_here_is_reset(cursor: Cursor) -> None:
+    """FAULTS row 31: in the open, with since = 0 and all that there is."""
+    source = filled(job("a", 1), job("b", 2), Gone("a", 3))
+    delta = source.since(cursor)
+    assert (delta.since, delta.through, ids(delta), gone(delta)) == (0, 3, ["b"], [])
+    assert delta
+
+
+def test_a_reset_clears_first() -> None:
+    """What the reader held of another epoch is not there any more."""
+    replica = filled(job("x", 7), epoch="e0")
+    assert replica.apply(filled(job("a", 1)).since(replica.cursor))
+    assert (replica.epoch, [item.id for item in replica], replica.revision) == ("e1", ["a"], 1)
+    assert gone(replica.since(at(0))) == []
+
+
+def test_a_reset_of_an_empty_set_is_still_a_reset() -> None:
+    """Nothing is an answer too."""
+    replica = filled(job("x", 7), epoch="e0")
+    assert replica.apply(JobSet("e1").since(replica.cursor))
+    assert (len(replica), replica.cursor) == (0, Cursor("e1", 0))
+
+
+# -- one apply --------------------------------------------------------------------------------
+
+
+def test_a_gap_is_refused() -> None:
+    """And nothing is done."""
+    source = filled(job("a", 1), job("b", 2), job("c", 3))
+    replica = filled(job("a", 1))
+    assert not replica.apply(source.since(at(2)))
+    assert (replica.cursor, len(replica)) == (at(1), 1)
+
+
+def test_a_delta_is_applied_once() -> None:
+    """The second time it does not continue us."""
+    source = filled(job("a", 1), job("b", 2))
+    replica = filled(job("a", 1))
+    delta = source.since(at(1))
+    assert replica.apply(delta)
+    source.delete("b", 3)
+    assert replica.apply(source.since(replica.cursor))
+    assert not replica.apply(delta)
+    assert [item.id for item in replica] == ["a"]
+
+
+def test_a_delta_of_another_epoch_is_refused() -> None:
+    """Also one that begins where we stand."""
+    replica = filled(job("a", 1))
+    assert not replica.apply(Delta("e2", 1, 2, (job("a", 2),)))
+    assert replica.cursor == at(1)
+
+
+def test_a_deletion_before_its_job_in_one_delta_is_no_deletion() -> None:
+    """The changes of a delta are taken in their order, whichever list they stand in."""
+    replica = filled(job("a", 1))
+    assert replica.apply(
+        Delta("e1", 1, 5, (job("a", 5), job("b", 3)), (Gone("a", 4), Gone("b", 2)))
+    )
+    assert sorted(item.id for item in replica) == ["a", "b"]
+
+
+# -- tombstones and the floor -----------------------------------------------------------------
+
+
+def test_dropped_tombstones_raise_the_floor() -> None:
+    """A cursor below it gets a reset, one at it the difference."""
+    source = filled(
+        *(job(f"j{n}", n) for n in range(1, 8)),
+        *(Gone(f"j{n}", 10 + n) for n in range(1, 6)),
+        max_tombstones=2,
+    )
+    assert source.floor == 13
+    assert source.since(at(12)).since == 0
+    delta = source.since(at(13))
+    assert (delta.since, gone(delta)) == (13, ["j4", "j5"])
+    assert len(source) == 2
+
+
+def test_only_deletions_raise_the_floor() -> None:
+    """However many versions a job had: a reader of long ago gets its newest."""
+    source = filled(*(job("a", n) for n in range(1, 10_000)), max_tombstones=2)
+    assert source.floor == 0
+    delta = source.since(at(1))
+    assert (delta.since, [item.revision for item in delta.jobs]) == (1, [9999])
+
+
+def test_the_order_stays_as_short_as_what_it_orders() -> None:
+    """Superseded lines go, so that memory and reads cost what is there."""
+    source = filled(*(job(f"j{n % 3}", n) for n in range(1, 10_000)))
+    assert source.changed_since(0) <= 2 * 3 + 64
+    assert source.changed_since(9999) == 0
+
+
+def test_a_load_with_tombstones_resumes_whoever_the_source_would() -> None:
+    """So a hub that starts again resets nobody."""
+    source = filled(job("a", 1), job("b", 2), job("c", 3), Gone("a", 4))
+    copy = JobSet()
+    assert copy.apply(source.since(ZERO, tombstones=True))
+    delta = copy.since(at(2))
+    assert (delta.since, ids(delta), gone(delta)) == (2, ["c"], ["a"])
+
+
+def test_the_floor_travels_with_the_load() -> None:
+    """What the source has forgotten, its copy does not know either."""
+    source = filled(
+        job("a", 1), *(Gone(f"x{n}", n) for n in range(2, 8)), job("b", 8), max_tombstones=2
+    )
+    copy = JobSet()
+    assert copy.apply(source.since(ZERO, tombstones=True))
+    assert copy.floor == source.floor > 1
+    assert copy.since(at(1)).since == 0
+
+
+def test_a_later_floor_travels_with_an_update() -> None:
+    """The copy's tombstones may outlive the source's, but promises are kept to the stricter."""
+    copy = filled(job("a", 1))
+    assert copy.apply(Delta("e1", 1, 9, (), (Gone("a", 9),), floor=5))
+    assert copy.floor == 5
+    assert copy.since(at(3)).since == 0
+
+
+# -- rule 3: pages ----------------------------------------------------------------------------
+
+
+def pages(source: JobSet, filter: Filter = EVERYTHING, *, limit: int) -> list[Delta]:
+    """A whole snapshot, page by page."""
+    got = [source.since(ZERO, filter, limit=limit)]
+    began = source.revision
+    while got[-1].more:
+        got.append(source.since(got[-1].cursor(filter), filter, limit=limit, began=began))
+    return got
+
+
+def test_pages_are_bounded_and_follow_each_other() -> None:
+    """In ascending revision; the last says that it is the last."""
+    source = filled(*(job(f"j{n}", n, message="x" * 50) for n in range(1, 21)))
+    size = len(source.wire("j1"))
+    got = pages(source, limit=5 * size + 20)
+    assert len(got) == 4
+    assert [delta.since for delta in got] == [0, *(delta.through for delta in got[:-1])]
+    assert [id for delta in got for id in ids(delta)] == [f"j{n}" for n in range(1, 21)]
+    for delta in got:
+        assert sum(len(source.wire(id)) for id in ids(delta)) <= 5 * size + 20
+
+
+def test_one_job_always_fits() -> None:
+    """Or a reader would never pass it."""
+    source = filled(*(job(f"j{n}", n) for n in range(1, 4)))
+    got = pages(source, limit=1)
+    assert [ids(delta) for delta in got] == [["j1"], ["j2"], ["j3"]]
+
+
+def test_deletions_fill_pages_too() -> None:
+    """Ten thousand of them are no single message."""
+    source = filled(job("a", 1), *(Gone(f"x{n:04}", n) for n in range(2, 102)))
+    delta = source.since(at(1), limit=80)
+    assert (len(delta.gone), delta.more) == (10, True)
+
+
+def test_a_filter_that_lets_little_pass_takes_few_pages() -> None:
+    """What is not sent costs nothing, and the reader moves over it."""
+    source = filled(*(job(f"j{n}", n) for n in range(1, 100)), job("last", 100, stage="extract"))
+    (delta,) = pages(source, EXTRACT, limit=1000)
+    assert (ids(delta), delta.through) == (["last"], 100)
+
+
+def test_a_reader_is_not_reset_while_it_pages_its_snapshot() -> None:
+    """The floor is checked against where the snapshot began, or it would be so for ever."""
+    source = filled(*(job(f"j{n}", n) for n in range(1, 11)), max_tombstones=1)
+    for n in range(1, 6):
+        source.delete(f"j{n}", 10 + n)
+    began = source.revision
+    first = source.since(ZERO, limit=1)
+    assert (ids(first), first.more, source.floor > first.through) == (["j6"], True, True)
+    assert source.since(first.cursor(), limit=1, began=began).since == first.through
+    assert source.since(first.cursor(), limit=1).since == 0
+
+
+def test_what_a_reader_cannot_hold_yet_is_not_gone() -> None:
+    """Deleted before the snapshot began: it was never sent. Deleted since: it may have been."""
+    source = filled(job("a", 1), job("b", 2), job("c", 3), Gone("b", 4))
+    first = source.since(ZERO, limit=1)
+    began = source.revision
+    assert ids(first) == ["a"]
+    source.delete("a", 5)
+    second = source.since(first.cursor(), began=began)
+    assert (ids(second), gone(second)) == (["c"], ["a"])
+
+
+def test_a_page_encodes_each_job_once() -> None:
+    """And once more when it has changed."""
+    source = filled(job("a", 1))
+    assert source.wire("a") is source.wire("a")
+    source.put(job("a", 2))
+    assert b'"revision":2' in source.wire("a")
+    for id in ("b", "x"):
+        source.delete("b", 3)
+        with pytest.raises(KeyError):
+            source.wire(id)
