@@ -30,11 +30,12 @@ from jobctl.net.backoff import Backoff
 from jobctl.net.status import Status
 from jobctl.protocol import MAX_FROM_HUB, SUBPROTOCOL, Pong, parse_from_hub, query_of
 
-__all__ = ["Client", "hub_url"]
+__all__ = ["PATIENCE_S", "Client", "hub_url"]
+
+PATIENCE_S = 18.0
+"""A hub that has been silent for so long is given up; with the goodbye, within 20 s."""
 
 _OPEN_TIMEOUT_S = 8.0
-_PING_EVERY_S = 8.0
-_PING_TIMEOUT_S = 10.0  # with the interval: a dead peer is noticed within 20 s
 _FATAL = range(4400, 4500)
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
@@ -62,8 +63,9 @@ class Client:
     """Deltas and `Status` changes of one hub, from ``cursor`` on, under ``filter``.
 
     Iterate it once. ``retry`` False ends with the error that the first failure was; ``timeout_s``
-    raises `TimedOut` after so long without a connection. A refusal that trying again cannot cure
-    (a bad filter, a forbidden origin) raises `HubError` at once.
+    raises `TimedOut` after so long without a connection. A hub that is silent for ``patience_s``,
+    pings unanswered, counts as gone. A refusal that trying again cannot cure (a bad filter, a
+    forbidden origin) raises `HubError` at once.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Client:
         filter: Filter = EVERYTHING,
         retry: bool = True,
         timeout_s: float | None = None,
+        patience_s: float = PATIENCE_S,
         backoff: Backoff | None = None,
     ) -> None:
         self.url = hub_url(url)
@@ -81,6 +84,7 @@ class Client:
         self.filter = filter
         self._retry = retry
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
         self._backoff = backoff or Backoff()
 
     def __aiter__(self) -> AsyncIterator[Delta | Status]:
@@ -134,9 +138,9 @@ class Client:
             # A proxy knows nothing of this machine's loopback.
             proxy=None if _is_loopback(url) else True,
             compression=None,
-            open_timeout=_OPEN_TIMEOUT_S,
-            ping_interval=_PING_EVERY_S,
-            ping_timeout=_PING_TIMEOUT_S,
+            open_timeout=min(_OPEN_TIMEOUT_S, self._patience_s),
+            ping_interval=self._patience_s / 2,
+            ping_timeout=self._patience_s / 2,
             close_timeout=0.5,
             max_size=MAX_FROM_HUB,
             max_queue=(4, 1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 from jobctl.bell import Listener
 from jobctl.cursor import ZERO, Cursor
@@ -24,8 +25,11 @@ __all__ = ["follow"]
 
 _LOOK_S = 0.4
 """Without a ring the directory is read this often, also for foreign writers, who ring no bell."""
+_PATIENCE_S = 2.0
+"""A hub that is silent for so long may be stopped: the directory knows as much, so read that."""
 _SHUN_S = 3.0
-"""A hub that does not answer (stopped, or going down) is left alone for so long."""
+"""A hub that was lost is left alone for so long, and for longer the oftener it does not answer."""
+_MAX_SHUN_S = 30.0
 
 
 async def follow(
@@ -50,29 +54,32 @@ async def follow(
     if store is None:
         raise UsageError("nothing to follow: give a store or the URL of a hub")
     loop = asyncio.get_running_loop()
-    shun_until_s = 0.0
+    shun_s, shun_until_s = _SHUN_S, 0.0
     while True:
         hub = hub_of(store.path) if store.path is not None else None
-        opened = False
-        if hub is not None and loop.time() >= shun_until_s:
+        if hub is not None and loop.time() < shun_until_s:
+            hub = None
+        if hub is not None:
             source = _from_hub(hub, cursor, filter)
         else:
             source = _from_store(store, cursor, filter, shun_until_s)
+        opened = False
         async with aclosing(source):
             async for event in source:
                 if isinstance(event, Delta):
                     opened = True
                     cursor = event.cursor(filter)
                 yield event
-        if not opened:
-            shun_until_s = loop.time() + _SHUN_S
+        if hub is not None:
+            shun_s = _SHUN_S if opened else min(2 * shun_s, _MAX_SHUN_S)
+            shun_until_s = loop.time() + shun_s
 
 
 async def _from_hub(
     url: str, cursor: Cursor, filter: Filter
 ) -> AsyncGenerator[Delta | Status, None]:
     """Until the hub is gone: then somebody else has to go on."""
-    client = Client(url, cursor=cursor, filter=filter, retry=False)
+    client = Client(url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S)
     with suppress(HubError):
         async with aclosing(client.events()) as events:
             async for event in events:
@@ -88,6 +95,7 @@ async def _from_store(
     listener: Listener | None = None
     trouble = ""
     first = True
+    said = cursor.revision
     looked_s = 0.0
     yield Status("open", "directory", store.where)
     try:
@@ -105,7 +113,9 @@ async def _from_store(
                     cursor, more = delta.cursor(filter), delta.more
                     if delta or first:
                         first = False
-                        yield delta
+                        # What was read in silence before is part of it: it follows from `said`.
+                        yield replace(delta, since=min(delta.since, said))
+                        said = delta.through
                 if trouble:
                     trouble = ""
                     yield Status("open", "directory", store.where)
