@@ -235,6 +235,31 @@ def test_a_b_a_behind_everybodys_back_meets_the_next_write(
     assert state(opened()) == {"a": "C", "b": None, "c": None}
 
 
+@pytest.mark.parametrize("logged", [True, False])
+def test_scan_that_misses_a_live_file_deletes_nothing(
+    opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch, logged: bool
+) -> None:
+    """FAULTS 0.1: a lock-free scan may miss files; only a look-up by name tells of a deletion."""
+    store = opened()
+    if logged:
+        store.create(new("a"))
+    else:
+        (jobs_dir / "a.json").write_bytes(file_of(new("a")))
+    follower = Follower(store)
+    follower.step()
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda fd: [n for n in real(fd) if n != "a.json"])
+    store.refresh()
+    follower.step()
+    assert follower.state() == {"a": None}
+    assert store.since(follower.replica.cursor).gone == ()
+    monkeypatch.undo()
+    (jobs_dir / "a.json").unlink()
+    store.refresh()
+    follower.step()
+    assert follower.state() == {}
+
+
 # -- torn foreign files ---------------------------------------------------------------------
 
 
