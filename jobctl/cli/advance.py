@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jobctl import job as jobs
-from jobctl.cli.common import DirOption, IdArgument, change
-from jobctl.clock import now
+from jobctl import api
+from jobctl.cli.common import DirOption, IdArgument, on_store
 
 __all__ = ["EXAMPLE", "advance"]
 
@@ -24,4 +23,4 @@ def advance(
     directory: DirOption = None,
 ) -> None:
     """Advance a job to its next stage, or to the one named."""
-    change(directory, id, lambda job: jobs.advance(job, stage, now=now(), force=force))
+    on_store(directory, lambda store: api.advance(store, id, stage, force=force))

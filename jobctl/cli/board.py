@@ -30,7 +30,8 @@ class Board:
         self.where = where
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
-        self.status: Status | None = None
+        self._status: Status | None = None
+        self._status_at_ms = 0
         self._everything = everything
         self._only = frozenset(only) if only is not None else None
         self._ended: set[str] = set()
@@ -50,6 +51,10 @@ class Board:
             self._before_reset.clear()
             self.synced = True
         return gone
+
+    def take_status(self, status: Status, now_ms: int) -> None:
+        """Where the reader stands with its source from now on."""
+        self._status, self._status_at_ms = status, now_ms
 
     def limit_to(self, ids: Iterable[str]) -> None:
         """Show these only."""
@@ -86,30 +91,32 @@ class Board:
             lines.append((fit(f"… {len(jobs) - len(cut)} more", columns), "dim"))
         if not jobs and self.synced:
             lines.append((fit(f"No active jobs in {visible(self.where)}; waiting", columns), "dim"))
-        return [*lines, (fit(self.status_line(jobs), columns), "dim")]
+        return [*lines, (fit(self._status_line(jobs, now_ms), columns), "dim")]
 
-    def status_line(self, jobs: list[Job] | None = None) -> str:
+    def _status_line(self, jobs: list[Job], now_ms: int) -> str:
         """Live or not, through what, and the counts."""
-        jobs = self.shown() if jobs is None else jobs
         counts = {
             "active": sum(job.active for job in jobs),
             "completed": sum(job.stage == COMPLETED for job in jobs),
             "failed": sum(job.stage == FAILED for job in jobs),
         }
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        state = self.where if self.status is None else describe(self.status)
+        state = self.where
+        if self._status is not None:
+            state = describe(self._status, max(0, now_ms - self._status_at_ms) / 1000)
         return visible(state) + (f" | {said}" if said else "")
 
 
-def describe(status: Status) -> str:
-    """A status in one line."""
+def describe(status: Status, ago_s: float = 0.0) -> str:
+    """A status that came ``ago_s`` seconds ago, in one line."""
     where = visible(status.where)
     if status.state == "open":
         hub = "" if status.source == "hub" else " (no hub)"
         return f"live: {where}{hub}"
     if status.state == "connecting":
         return f"connecting to {where}"
-    retry = f", next try in {status.retry_s:.1f} s" if status.retry_s is not None else ""
+    left_s = max(0.0, status.retry_s - ago_s) if status.retry_s is not None else None
+    retry = f", next try in {left_s:.0f} s" if left_s is not None else ""
     return f"{status.state}: {where}: {visible(status.detail)}{retry}"
 
 

@@ -15,10 +15,10 @@ import typer
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.config import Where, is_durable, resolve_dir
-from jobctl.errors import JobctlError, JobNotFound
+from jobctl.errors import JobctlError
 from jobctl.filters import Filter
-from jobctl.job import Job, check_id
-from jobctl.stores import Change, Store, open_store
+from jobctl.job import Job
+from jobctl.stores import Store, open_store
 
 __all__ = [
     "ActiveOption",
@@ -29,14 +29,13 @@ __all__ = [
     "SessionOption",
     "StageOption",
     "TypeOption",
-    "change",
     "for_each",
     "machine",
     "make_filter",
     "note",
+    "on_store",
     "out",
     "place",
-    "resolve",
     "run_async",
 ]
 
@@ -74,15 +73,21 @@ class Place(NamedTuple):
     where: Where
 
 
-def place(directory: str | None, *, create: bool = False, adopt: bool = False) -> Place:
+def place(
+    directory: str | None, *, create: bool = False, adopt: bool = False, live: bool = False
+) -> Place:
     """The store that a command works on; says so when it makes a directory that was named.
 
-    A default directory that does not exist yet is an empty one.
+    A default directory that does not exist yet is an empty one; ``live`` readers make it, to see
+    what comes.
     """
     where = resolve_dir(directory, os.environ, Path.cwd())
     missing = not where.path.is_dir()
+    create = create or (live and not where.explicit)
     if missing and not create and not where.explicit:
-        return Place(open_store("memory:"), where)
+        empty = open_store("memory:")
+        empty.where = str(where.path)
+        return Place(empty, where)
     store = open_store(
         where.path, create=create, adopt=adopt, durable=is_durable(os.environ, Path.cwd())
     )
@@ -104,27 +109,18 @@ def make_filter(
     )
 
 
-def resolve(store: Store, text: str) -> str:
-    """The id that the text is, or is the only start of; `JobNotFound` otherwise."""
-    check_id(text)
-    ids = store.ids(text)
-    if text in ids:
-        return text
-    if len(ids) == 1:
-        return ids[0]
-    raise JobNotFound(text, store.where, ids)
-
-
-def change(directory: str | None, id: str, transition: Change) -> Job:
-    """Record what the transition makes of one job."""
-    store = place(directory).store
+def on_store(
+    directory: str | None, act: Callable[[Store], object], *, create: bool = False
+) -> None:
+    """Act on the store of the directory."""
+    store = place(directory, create=create).store
     try:
-        return store.update(resolve(store, id), transition)
+        act(store)
     finally:
         store.close()
 
 
-def for_each(directory: str | None, ids: list[str], act: Callable[[Store, str], None]) -> None:
+def for_each(directory: str | None, ids: list[str], act: Callable[[Store, str], object]) -> None:
     """Act on each job. A failure does not keep the others waiting.
 
     The exit code is that of the first failure.
@@ -133,7 +129,7 @@ def for_each(directory: str | None, ids: list[str], act: Callable[[Store, str], 
     code = 0
     for text in ids:
         try:
-            act(store, resolve(store, text))
+            act(store, text)
         except JobctlError as error:
             code = code or error.exit_code
             note(str(error))

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jobctl import job as jobs
-from jobctl.cli.common import DirOption, IdArgument, change
-from jobctl.clock import now
+from jobctl import api
+from jobctl.cli.common import DirOption, IdArgument, on_store
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "complete"]
@@ -30,10 +29,9 @@ def complete(
 ) -> None:
     """Complete a job."""
     value = _json(result) if result is not None else None
-    change(
+    on_store(
         directory,
-        id,
-        lambda job: jobs.complete(job, now=now(), result=value, result_session_id=result_session),
+        lambda store: api.complete(store, id, result=value, result_session=result_session),
     )
 
 

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jobctl import job as jobs
-from jobctl.cli.common import DirOption, out, place
-from jobctl.clock import now
+from jobctl import api
+from jobctl.cli.common import DirOption, on_store, out
 
 __all__ = ["EXAMPLE", "create"]
 
@@ -26,14 +25,11 @@ def create(
     directory: DirOption = None,
 ) -> None:
     """Create a pending job, and print its id."""
-    job = jobs.create(
-        type,
-        now=now(),
-        id=id,
-        session_id=session,
-        title=title,
-        stages=[name.strip() for name in stages.split(",")] if stages is not None else None,
+    named = [name.strip() for name in stages.split(",")] if stages is not None else None
+    on_store(
+        directory,
+        lambda store: out(
+            api.create(store, type, id=id, session=session, title=title, stages=named).id
+        ),
+        create=True,
     )
-    store = place(directory, create=True).store
-    out(store.create(job).id)
-    store.close()

@@ -92,7 +92,7 @@ async def _watch(url: str, *, jobs: int) -> None:
         async with aclosing(follow(url=url, timeout_s=10)) as events:
             async for event in events:
                 if isinstance(event, Status):
-                    board.status = event
+                    board.take_status(event, now_ms())
                 elif isinstance(event, Delta):
                     board.take(event)
                     if screen is None:

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jobctl import job as jobs
-from jobctl.cli.common import DirOption, IdArgument, change
-from jobctl.clock import now
+from jobctl import api
+from jobctl.cli.common import DirOption, IdArgument, on_store
 
 __all__ = ["EXAMPLE", "fail"]
 
@@ -21,4 +20,4 @@ def fail(
     directory: DirOption = None,
 ) -> None:
     """Fail a job, with the reason."""
-    change(directory, id, lambda job: jobs.fail(job, message, now=now()))
+    on_store(directory, lambda store: api.fail(store, id, message))

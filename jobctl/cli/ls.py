@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from jobctl import api
 from jobctl.cli import shapes
 from jobctl.cli.common import (
     ActiveOption,
@@ -23,18 +24,15 @@ from jobctl.cli.common import (
     note,
     out,
     place,
-    resolve,
 )
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.clock import now_ms
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import JobNotFound
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 from jobctl.jobset import Delta
-from jobctl.stores import Store
 
-__all__ = ["EXAMPLE", "ls", "read"]
+__all__ = ["EXAMPLE", "ls"]
 
 EXAMPLE = "Example: jobctl ls --stage failed -o wide"
 
@@ -87,9 +85,9 @@ def ls(
     since = Cursor.parse(cursor) if cursor is not None else ZERO
     here = place(directory)
     chosen = make_filter(
-        [resolve(here.store, id) for id in ids or ()], type, stage, session, active
+        [api.resolve(here.store, id) for id in ids or ()], type, stage, session, active
     )
-    delta = read(here.store, chosen, since)
+    delta = api.ls(here.store, chosen, since)
     jobs = order(delta.jobs, sort)[:limit]
     if quiet or output is Output.name:
         for job in jobs:
@@ -107,23 +105,6 @@ def ls(
         _print_table(jobs, wide=output is Output.wide, header=not no_headers)
     _explain(here, chosen, delta, verbose=verbose, table=output in (Output.table, Output.wide))
     here.store.close()
-
-
-def read(store: Store, filter: Filter = EVERYTHING, cursor: Cursor = ZERO) -> Delta:
-    """The one read, for a person: the jobs under a filter, and what is gone since the cursor.
-
-    A cursor that cannot be resumed, or that belongs to another filter, gets everything.
-    """
-    if cursor.tag != filter.tag:
-        cursor = ZERO
-    delta = store.since(Cursor(cursor.epoch, cursor.revision)).filtered(filter)
-    if delta.since == 0 and filter.ids:
-        missing = filter.ids - {job.id for job in delta.jobs}
-        bad = {bad.name for bad in store.bad()}
-        for id in sorted(missing):
-            if f"{id}.json" not in bad and filter == Filter.make(ids=filter.ids):
-                raise JobNotFound(id, store.where)
-    return delta
 
 
 def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:

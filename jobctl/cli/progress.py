@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jobctl import job as jobs
-from jobctl.cli.common import DirOption, IdArgument, change
-from jobctl.clock import now
+from jobctl import api
+from jobctl.cli.common import DirOption, IdArgument, on_store
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "parse_steps", "progress"]
@@ -24,11 +23,7 @@ def progress(
 ) -> None:
     """Report progress within the present stage."""
     steps, total = parse_steps(done)
-    change(
-        directory,
-        id,
-        lambda job: jobs.report(job, now=now(), done=steps, total=total, message=message),
-    )
+    on_store(directory, lambda store: api.progress(store, id, steps, total, message))
 
 
 def parse_steps(text: str) -> tuple[float, float | None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from jobctl import api
 from jobctl.cli.common import DirOption, IdsArgument, for_each
-from jobctl.stores import Store
 
 __all__ = ["EXAMPLE", "rm"]
 
@@ -12,8 +12,4 @@ EXAMPLE = "Example: jobctl rm $(jobctl ls --session dummy -q)"
 
 def rm(ids: IdsArgument, directory: DirOption = None) -> None:
     """Remove jobs, whatever their stage."""
-    for_each(directory, ids, _rm)
-
-
-def _rm(store: Store, id: str) -> None:
-    store.remove(id)
+    for_each(directory, ids, api.rm)

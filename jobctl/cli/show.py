@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from jobctl import api
 from jobctl.cli import shapes
-from jobctl.cli.common import DirOption, IdArgument, compact, machine, out, place, resolve
+from jobctl.cli.common import DirOption, IdArgument, compact, machine, out, place
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms, to_ms
@@ -34,8 +35,10 @@ def show(
 ) -> None:
     """Show one job: every field, and the timeline of its stages."""
     store = place(directory).store
-    job = store.get(resolve(store, id))
-    store.close()
+    try:
+        job = api.show(store, id)
+    finally:
+        store.close()
     if output is Output.json:
         out(compact(machine(job)))
         return

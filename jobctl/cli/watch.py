@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobctl import api
 from jobctl.cli.board import Board, change_line, describe
 from jobctl.cli.common import (
     ActiveOption,
@@ -25,7 +26,6 @@ from jobctl.cli.common import (
     note,
     out,
     place,
-    resolve,
     run_async,
 )
 from jobctl.cli.text import visible
@@ -84,9 +84,9 @@ def watch(
     store: Store | None = None
     named = list(ids or ())
     if url is None:
-        here = place(directory)
+        here = place(directory, live=True)
         store, where = here.store, str(here.where.path)
-        named = [resolve(store, id) for id in named]
+        named = [api.resolve(store, id) for id in named]
         chosen = make_filter(named, type, stage, session, active)
     else:
         if directory is not None:
@@ -142,7 +142,7 @@ class Reader:
         async with Screen(self._board) as screen, aclosing(self._events()) as events:
             async for event in events:
                 if isinstance(event, Status):
-                    self._board.status = event
+                    self._board.take_status(event, now_ms())
                 else:
                     self._take(event)
                 screen.changed()
@@ -155,7 +155,7 @@ class Reader:
         async with aclosing(self._events()) as events:
             async for event in events:
                 if isinstance(event, Status):
-                    self._board.status = event
+                    self._board.take_status(event, now_ms())
                     if jsonl:
                         self._emit("status", None, status=_status(event))
                     elif event.state != "connecting":

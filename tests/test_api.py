@@ -1,0 +1,52 @@
+"""Each command as a call of the same name."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobctl import api
+from jobctl.cli.app import COMMANDS
+from jobctl.errors import JobNotFound
+from jobctl.filters import Filter
+from jobctl.stores import open_store
+
+OF_THE_COMMAND_LINE_ALONE = {"demo", "completion"}
+
+
+def test_every_command_has_its_call() -> None:
+    """By the same name."""
+    names = {name.replace("-", "_") for name in COMMANDS} - OF_THE_COMMAND_LINE_ALONE
+    assert [name for name in sorted(names) if not callable(getattr(api, name))] == []
+    assert names <= set(api.__all__)
+
+
+def test_a_job_goes_its_way_through_the_calls() -> None:
+    """Ids may be cut short as long as they are unique."""
+    store = open_store("memory:")
+    id = api.create(store, "etl", title="Nightly", stages=["fetch", "load"]).id
+    start = id[:8]
+    assert api.advance(store, start).stage == "fetch"
+    assert api.progress(store, start, 3, 8, "orders.csv").message == "orders.csv"
+    assert api.fail(store, start, "no space").error == "no space"
+    assert api.retry(store, start).retry_count == 1
+    assert api.cancel(store, start).error == "Cancelled by user"
+    api.retry(store, start)
+    cursor = api.ls(store).cursor()
+    assert api.complete(store, start, result={"rows": 3}).result == {"rows": 3}
+    assert [job.id for job in api.ls(store, cursor=cursor).jobs] == [id]
+    assert api.ls(store, Filter.make(stages=["pending"])).jobs == ()
+    assert api.show(store, start).stage == "completed"
+    api.rm(store, start)
+    with pytest.raises(JobNotFound):
+        api.show(store, start)
+
+
+def test_a_start_of_two_ids_names_them() -> None:
+    """So that one can write more of it."""
+    store = open_store("memory:")
+    api.create(store, id="same-one")
+    api.create(store, id="same-two")
+    api.create(store, id="same")
+    assert api.resolve(store, "same") == "same"
+    with pytest.raises(JobNotFound, match="same-one, same-two"):
+        api.resolve(store, "same-")
