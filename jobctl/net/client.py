@@ -108,11 +108,10 @@ class Client:
                             self._backoff.reset()
                             yield Status("open", "hub", self.url)
                         yield delta
+                detail = connection.close_reason or "the hub closed the connection"
             except (OSError, WebSocketException, ProtocolError) as error:
                 detail = _explain(error)
                 self._raise_if_final(error, detail)
-            else:
-                detail = "the hub closed the connection"
             if opened:
                 lost_s = loop.time()
             if not self._retry:

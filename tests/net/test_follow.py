@@ -126,10 +126,14 @@ async def test_insists_on_the_hub_of_a_url(served, writer):
     async with running_hub(served) as hub:
         url = hub.url
     seen: list[Status] = []
-    with pytest.raises(TimedOut, match="nobody listens there"):
+
+    async def watch() -> None:
         async for event in follow(url=url, store=writer, timeout_s=0.2):
             assert isinstance(event, Status)
             seen.append(event)
+
+    with pytest.raises(TimedOut, match="nobody listens there"):
+        await watch()
     assert {status.source for status in seen} == {"hub"}
     assert {status.state for status in seen} == {"connecting", "error"}
     assert all(status.retry_s is not None for status in seen if status.state == "error")
