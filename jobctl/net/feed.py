@@ -172,13 +172,13 @@ class Feed:
             await asyncio.wait([self._reading])
 
     def _read_inline(self) -> None:
-        moved = False
+        before = self._hub.cursor
         for _ in range(4):
             delta = self._store.since(self._hub.cursor)
             taken = self._hub.feed(delta)
-            moved = moved or bool(delta)
             if taken and not delta.more:
                 break
+        moved = self._hub.cursor != before  # an empty store resets whoever asks, and says nothing
         self._idle_reads = 0 if moved else self._idle_reads + 1
         self._said = ""
         if moved:
