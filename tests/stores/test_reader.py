@@ -253,6 +253,8 @@ def test_scan_that_misses_a_live_file_deletes_nothing(
     follower.step()
     assert follower.state() == {"a": None}
     assert store.since(follower.replica.cursor).gone == ()
+    if logged:
+        assert store.behind(follower.replica.cursor) == 0  # nor is one recorded
     monkeypatch.undo()
     (jobs_dir / "a.json").unlink()
     store.refresh()

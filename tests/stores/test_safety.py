@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 from collections.abc import Callable
@@ -156,6 +157,7 @@ def test_descriptors_return_to_baseline(opened: Open, tmp_path: Path) -> None:
     descriptors = Path("/proc/self/fd")
     if not descriptors.exists():
         pytest.skip("needs /proc")
+    gc.collect()  # of what other tests left
     baseline = len(os.listdir(descriptors))
     for round in range(3):
         store = DirectoryStore(tmp_path / str(round), create=True)

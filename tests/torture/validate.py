@@ -5,8 +5,8 @@
 A history is a JSON object:
 
 - ``acks``: ``[revision, id, tag]`` for each write that returned; ``errors``: what writers died of
-- ``reader``: one ``{epoch, since, through, jobs: [[revision, id, tag]], gone: [[revision, id]]}`` for
-  each delta that the reader took, in order
+- ``reader``: for each delta that the reader took, in order, one
+  ``{epoch, since, through, jobs: [[revision, id, tag]], gone: [[revision, id]]}``
 - ``end``: the same for a reader without a past, after all was quiet
 - ``disk``: id → tag of each file, or ``null`` where it does not parse or has another id inside
 - ``litter``: names that should not be there; ``log``: the revisions of the change log, in order
