@@ -38,7 +38,7 @@ from urllib.parse import parse_qs, urlencode
 from jobctl.codec import parse_wire
 from jobctl.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
-from jobctl.filters import Filter
+from jobctl.filters import EVERYTHING, Filter
 from jobctl.jobset import Delta, Gone
 
 __all__ = [
@@ -210,7 +210,8 @@ def parse_query(query: str) -> Subscribe:
     wire: dict[str, object] = {
         key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
     }
-    return Subscribe(_cursor(since), Filter.from_wire({**wire, "active": active}))
+    filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
+    return Subscribe(_cursor(since), filter)
 
 
 def query_of(cursor: Cursor, filter: Filter) -> str:

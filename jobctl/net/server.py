@@ -200,6 +200,7 @@ class HubServer:
         id = next(self._ids)
         dialect = Dialect.V1 if connection.subprotocol == SUBPROTOCOL else Dialect.PLAIN
         self._sessions[id] = connection
+        connection.forget_handshake()
         _log.info("open", extra=self._about(id, dialect=dialect.value))
         try:
             if len(self._sessions) == 1:
