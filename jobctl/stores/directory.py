@@ -10,13 +10,14 @@ burns a revision and leaves the old file. Readers never wait for the lock (see r
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import threading
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from jobctl.bell import DirectoryBell, Listener
@@ -222,7 +223,8 @@ class DirectoryStore:
                 self._settle(self._unsettled)
             since = 0 if fresh else cursor.revision
             reading = Reading(log, site.dir_fd, self._index, since, self._settle, records)
-            delta = reading.run()
+            with _no_collecting() if fresh else nullcontext():
+                delta = reading.run()
             self._unsettled |= reading.stale
             if reading.stale and self._place.look().log is not log:
                 return None  # compacted or restored meanwhile: read the log that is now in force
@@ -537,6 +539,21 @@ class _Overtaken(Exception):
 
 class _Unreadable(Exception):
     """What lies under the id is no job, with the reason; it may be half written."""
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Keep the garbage collector out of a load, which makes a million objects and no garbage.
+
+    It would walk them all, again and again. Precedent: Mercurial's ``util.nogc``.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _lies_there(name: str, dir_fd: int) -> bool:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from jobctl.codec import parse, parse_own
 from jobctl.errors import InvalidJob
 from jobctl.job import Job
 from jobctl.jobset import Delta, Gone
 from jobctl.stores.changelog import DEL, PUT, Log, Record, digest_of
-from jobctl.stores.files import Found, read_file
+from jobctl.stores.files import Found, Signature, read_file
 from jobctl.stores.index import Index
 
 __all__ = ["Reading"]
@@ -27,11 +28,34 @@ __all__ = ["Reading"]
 _MAX_ROUNDS = 8
 
 
+class _Match(NamedTuple):
+    """A file whose bytes are those of a record: the job in it, or why there is none."""
+
+    record: Record
+    signature: Signature | None  # `None` for a deletion
+    job: Job | None = None
+    problem: str | None = None
+
+
+def _matched(record: Record, found: Found | None) -> _Match:
+    if found is None:
+        return _Match(record, None)
+    if found.problem is not None:
+        return _Match(record, found.signature, problem=found.problem)
+    read = parse_own if record.verb == PUT else parse
+    try:
+        job = read(found.data, id=record.id, revision=record.revision)
+    except InvalidJob as error:
+        return _Match(record, found.signature, problem=error.reason)
+    return _Match(record, found.signature, job)
+
+
 class Reading:
     """One run of the read. ``records`` are those after ``since`` if somebody has just read them.
 
-    Afterwards ``stale`` has the ids that no record tells the truth of,
-    ``taken`` those that were delivered, and ``bad`` those that are no jobs, with the reason."""
+    Afterwards ``stale`` has the ids that no record tells the truth of, ``taken`` those that were
+    delivered, and ``bad`` those that are no jobs, with the reason.
+    """
 
     def __init__(
         self,
@@ -51,7 +75,7 @@ class Reading:
         self._position = log.after(since)
         self._last: Record | None = None
         self._window: dict[str, list[Record]] = {}
-        self._matched: dict[str, tuple[Record, Found | None]] = {}
+        self._matched: dict[str, _Match] = {}
         self._pending: set[str] = set()
         self.stale: set[str] = set()
         self.taken: set[str] = set()
@@ -92,21 +116,25 @@ class Reading:
         """Look at each file again; an id is done when the bytes are its newest record's."""
         for id in list(self._pending):
             records = self._window[id]
-            match = self._match(id, records)
-            if match is None:
+            found = read_file(self._dir_fd, id + ".json")
+            record = self._record_of(found, records)
+            if record is None:
                 continue
-            self._matched[id] = match
-            if match[0] is records[-1]:
+            known = self._matched.get(id)
+            if known is None or known.record is not record:
+                self._matched[id] = _matched(record, found)
+            if record is records[-1]:
                 self._pending.discard(id)
 
-    def _match(self, id: str, records: list[Record]) -> tuple[Record, Found | None] | None:
-        found = read_file(self._dir_fd, id + ".json")
+    @staticmethod
+    def _record_of(found: Found | None, records: list[Record]) -> Record | None:
+        """The newest record that tells the truth of what was found."""
         digest = digest_of(found.data) if found is not None else None
         for record in reversed(records):
             if found is None and record.verb == DEL:
-                return record, None
+                return record
             if record.verb != DEL and record.digest == digest:
-                return record, found
+                return record
         return None
 
     def _cut(self, *, moving: bool) -> int:
@@ -124,13 +152,13 @@ class Reading:
                 self.stale.add(id)
                 continue
             matched = self._matched.get(id)
-            done = matched[0].revision if matched else 0
+            done = matched.record.revision if matched else 0
             cut = min(cut, next(item.revision for item in records if item.revision > done) - 1)
         moved = True
         while moved:
             moved = False
-            for id, (record, _) in self._matched.items():
-                if record.revision > cut and self._window[id][0].revision <= cut:
+            for id, match in self._matched.items():
+                if match.record.revision > cut and self._window[id][0].revision <= cut:
                     cut = self._window[id][0].revision - 1
                     moved = True
         return max(cut, self._since)
@@ -138,15 +166,20 @@ class Reading:
     def _delta(self, cut: int, more: bool) -> Delta:
         jobs: list[Job] = []
         gone: list[Gone] = []
-        for id, (record, found) in self._matched.items():
-            if record.revision > cut:
+        for id, match in self._matched.items():
+            if match.record.revision > cut:
                 continue
             self.taken.add(id)
-            job = self._job(record, found)
-            if job is None:
-                gone.append(Gone(id, record.revision))
+            if match.signature is None:
+                self._index.signatures.pop(id, None)
             else:
-                jobs.append(job)
+                self._index.signatures[id] = match.signature
+            if match.problem is not None:
+                self.bad[id] = match.problem
+            if match.job is None:
+                gone.append(Gone(id, match.record.revision))
+            else:
+                jobs.append(match.job)
         jobs.sort(key=lambda job: job.revision)
         gone.sort(key=lambda item: item.revision)
         merged = None
@@ -163,22 +196,6 @@ class Reading:
             self._log.floor,
             merged,
         )
-
-    def _job(self, record: Record, found: Found | None) -> Job | None:
-        """The job in the matched bytes; ``None`` for a deletion and for what is no job."""
-        if found is None:
-            self._index.signatures.pop(record.id, None)
-            return None
-        self._index.signatures[record.id] = found.signature
-        if found.problem is not None:
-            self.bad[record.id] = found.problem
-            return None
-        read = parse_own if record.verb == PUT else parse
-        try:
-            return read(found.data, id=record.id, revision=record.revision)
-        except InvalidJob as error:
-            self.bad[record.id] = error.reason
-            return None
 
     def with_loose_files(self, delta: Delta, ids: set[str]) -> Delta:
         """For a full load: also what lies there without a true record, as it stands.

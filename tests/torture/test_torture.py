@@ -249,7 +249,7 @@ def test_nothing_acknowledged_is_lost(
     history = judge(path, acks, reader)
     file = tmp_path / "history.json"
     file.write_text(json.dumps(history))
-    assert len(history["acks"]) > 50 * seconds, "hardly anything was written"
-    assert killed > 10 * seconds, "hardly anyone was killed"
+    assert len(history["acks"]) > 10 * seconds, "hardly anything was written"
+    assert killed > 4 * seconds, "hardly anyone was killed"
     assert complaints(history) == [], f"seed {seed}; judge again: -m tests.torture.validate {file}"
     print(f"{killed} kills, {len(history['acks'])} writes, {len(history['reader'])} deltas")
