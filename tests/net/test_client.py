@@ -149,9 +149,7 @@ async def test_hub_that_speaks_another_language_is_not_believed():
 async def test_refusal_that_trying_cannot_cure_ends_it(served):
     """A wrong path or a fatal close code raises at once, and says what the hub said."""
     async with running_hub(served) as hub:
-        with pytest.raises(
-            HubError, match="refuses: HTTP 404, nothing here; jobs"
-        ):
+        with pytest.raises(HubError, match="refuses: HTTP 404, nothing here; jobs"):
             await first(Client(f"{hub.host}:{hub.port}/elsewhere"), "error")
 
     async def fatal(connection: ServerConnection) -> None:
