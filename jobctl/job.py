@@ -167,9 +167,15 @@ class Job(_Value):
         }
 
     def timeline(self) -> tuple[Entered, ...]:
-        """Every stage entered, oldest first, as far as the file tells."""
+        """Every stage entered, oldest first, as far as the file tells.
+
+        A foreign writer that moves the stage knows nothing of the history.
+        """
         if self.history:
-            return self.history
+            if self.history[-1].stage == self.stage:
+                return self.history
+            moved = Entered(stage=self.stage, at=self.stage_started_at or self.updated_at)
+            return (*self.history, moved)
         start = Entered(stage=PENDING, at=self.created_at)
         if self.stage == PENDING:
             return (start,)

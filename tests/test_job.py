@@ -226,7 +226,7 @@ def test_a_result_is_bounded() -> None:
 
 def test_the_history_is_bounded() -> None:
     """The first line and the newest ones are kept, also of a foreign history that is too long."""
-    job = at("pending", "etl", history=tuple(Entered(stage=f"s{n}", at=T0) for n in range(500)))
+    job = at("s499", "etl", history=tuple(Entered(stage=f"s{n}", at=T0) for n in range(500)))
     for number in range(5):
         job = jobs.advance(job, f"t{number}", now=T1)
     assert job.history is not None
@@ -408,3 +408,12 @@ def test_any_file_can_be_shown(job: Job, now_ms: int) -> None:
     assert job.stalled(now_ms) in (True, False)
     assert job.timeline()
     assert job.type in BUILT_IN or job.pipeline.eta_ms is None
+
+
+def test_a_stage_that_a_foreign_writer_entered_joins_the_timeline(clock: Clock) -> None:
+    """It changed ``stage`` and left ``history`` as it was."""
+    job = jobs.create("create_session", now=clock.now())
+    foreign = job.model_copy(update={"stage": "analyze", "stage_started_at": clock.now()})
+    assert [entry.stage for entry in foreign.timeline()] == ["pending", "analyze"]
+    moved = jobs.advance(foreign, now=clock.now())
+    assert [entry.stage for entry in moved.timeline()] == ["pending", "analyze", "generate"]
