@@ -125,38 +125,55 @@ def table(jobs: list[Job], columns: int, now_ms: int) -> list[Line]:
     if not jobs:
         return []
     shorts = shapes.short_ids(job.id for job in jobs)
-    cells = [_cells(job, shorts[job.id], columns, now_ms) for job in jobs]
-    count = len(cells[0])
-    widths = [max(width(row[place]) for row in cells) for place in range(count)]
+    heads = _aligned([_head(job, shorts[job.id], columns, now_ms) for job in jobs])
+    running = _aligned([_progress(job, columns) if job.stage != FAILED else [] for job in jobs])
     lines: list[Line] = []
-    for job, row in zip(jobs, cells, strict=True):
-        padded = [cell + " " * (widths[place] - width(cell)) for place, cell in enumerate(row)]
+    for job, head, progress in zip(jobs, heads, running, strict=True):
+        # A failed job has no progress, so its error stands there.
+        said = visible(words(job, now_ms))
+        text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
         style = job.stage if not job.active else ("stalled" if job.stalled(now_ms) else "")
-        lines.append((fit("  ".join(padded).rstrip(), columns), style))
+        lines.append((fit(text.rstrip(), columns), style))
     return lines
 
 
-def _cells(job: Job, id: str, columns: int, now_ms: int) -> list[str]:
-    percent = job.percent if job.stage != FAILED else None
-    elapsed = shapes.duration(job.elapsed_ms(now_ms))
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Each row as one text, its cells as wide as the widest of their column."""
+    count = max(len(row) for row in rows)
+    full = [row or [""] * count for row in rows]
+    widths = [max(width(row[place]) for row in full) for place in range(count)]
+    return [
+        "  ".join(cell + " " * (widths[place] - width(cell)) for place, cell in enumerate(row))
+        for row in full
+    ]
+
+
+def _head(job: Job, id: str, columns: int, now_ms: int) -> list[str]:
     cells = [shapes.strip(job), id]
     if columns >= 70:
         cells.append(fit(visible(job.type), 18))
-    cells.append(fit(visible(job.stage), 12))
+    return [*cells, fit(visible(job.stage), 12), shapes.duration(job.elapsed_ms(now_ms))]
+
+
+def _progress(job: Job, columns: int) -> list[str]:
+    cells: list[str] = []
     if columns >= 60:
-        cells.append(shapes.bar(percent, 12 if columns < 120 else 24))
-    cells += [f"{percent}%" if percent is not None else "", elapsed]
+        cells.append(shapes.bar(job.percent, 12 if columns < 120 else 24))
+    cells.append(f"{job.percent}%" if job.percent is not None else "")
     if columns >= 100:
         cells.append(shapes.eta(job))
-    words = [shapes.mark(job, now_ms), job.error or "", job.title or "", job.message or ""]
-    cells.append(visible(": ".join(word for word in words if word)))
     return cells
+
+
+def words(job: Job, now_ms: int) -> str:
+    """What there is to say about a job: its stall, its error, its title, its message."""
+    said = [shapes.mark(job, now_ms), job.error or "", job.title or "", job.message or ""]
+    return ": ".join(part for part in said if part)
 
 
 def change_line(job: Job, now_ms: int) -> str:
     """One change as a line, for a pipe."""
     percent = f"{job.percent}%" if job.percent is not None and job.stage != FAILED else "-"
-    words = [shapes.mark(job, now_ms), job.error or "", job.title or "", job.message or ""]
-    said = ": ".join(word for word in words if word)
+    said = words(job, now_ms)
     parts = [job.updated_at, job.id, visible(job.type), visible(job.stage), percent, visible(said)]
     return "  ".join(part for part in parts if part)
