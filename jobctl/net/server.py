@@ -233,6 +233,8 @@ class HubServer:
                 _log.info("unsubscribed", extra={"store": self._store.where, "sessions": 0})
 
     def _receive(self, id: int, connection: HubConnection, message: str | bytes) -> None:
+        if id not in self.hub.sessions:
+            return  # it broke, and has not heard of it yet
         answer = self.hub.receive(id, message)
         if answer is None:
             if self.hub.is_ahead(self.hub.sessions[id].cursor):

@@ -153,3 +153,15 @@ async def test_connection_that_cannot_be_written_to_breaks_alone(served, writer,
         await broken.wait_closed()
         assert broken.close_code == 4000
         assert hub.sessions == 1
+
+
+async def test_last_words_of_a_broken_session_are_not_heard(served, caplog):
+    """What it still says before it learns of its end is no second failure."""
+    async with running_hub(served) as hub, v1(hub.url) as broken:
+        await said(broken)
+        hub.server._break(list(hub.server._sessions), RuntimeError("defect"))
+        await broken.send('{"type":"jobs:ping","at":1}')
+        await broken.wait_closed()
+        await until(lambda: not hub.server.feed.active)
+    failed = [record for record in caplog.records if record.getMessage() == "session failed"]
+    assert len(failed) == 1
