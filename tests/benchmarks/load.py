@@ -31,7 +31,7 @@ _BUFFER = bytearray(1024 * 1024)
 _VIEW = memoryview(_BUFFER)
 _NAP_S = 0.003  # between looks, while counting: many small frames cost one read then
 _HEAD = 200  # bytes of a v1 frame that hold its ``through``
-_THROUGH = re.compile(rb'"through":(\d+),')
+_THROUGH = re.compile(rb'"through":(\d+),"more":(true|false)')
 _STAMP = re.compile(rb'"message":"(\d{20})"')
 _UPDATE = b'"updatedAt":'
 
@@ -44,6 +44,7 @@ class Client:
         self.v1 = v1
         self.bytes = 0
         self.through = 0
+        self.synced = False
         self.seen: list[bytes] | None = None  # the first client keeps everything
         self._skip = 0
         self._carry = b""
@@ -90,7 +91,7 @@ class Client:
                 return
             match = _THROUGH.search(head)
             if match is not None:
-                self.through = int(match[1])
+                self.through, self.synced = int(match[1]), match[2] == b"false"
             self._skip = start + size
 
 

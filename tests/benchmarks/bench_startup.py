@@ -1,0 +1,89 @@
+"""Start-up: what the shell waits for.
+
+    python -m tests.benchmarks.bench_startup [--pairs P]
+
+``jobctl --version`` against a bare interpreter, and ``jobctl ls`` of the 48 jobs in
+tests/data/node-app-jobs against the smallest typer application: one command that does nothing.
+All from the same interpreter, by turns, the byte code cached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks.measure import HUB_CPU, table
+
+_JOBS = Path(__file__).parents[1] / "data" / "node-app-jobs"
+_JOBCTL = "from jobctl.__main__ import main; main()"  # as the installed script does
+_TYPER = """
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def main() -> None:
+    pass
+
+
+app()
+"""
+
+
+def run_ms(code: str, *arguments: str) -> float:
+    """One run of a script."""
+    began_s = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {HUB_CPU}),
+    )
+    return (time.perf_counter() - began_s) * 1e3
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--pairs", type=int, default=21)
+    options = parser.parse_args()
+    runs = [
+        (
+            run_ms("pass"),
+            run_ms(_JOBCTL, "--version"),
+            run_ms(_TYPER),
+            run_ms(_JOBCTL, "ls", "--dir", str(_JOBS)),
+        )
+        for _ in range(options.pairs + 1)
+    ][1:]
+    bare, version, app, ls = (f"{median(run[n] for run in runs):.0f}" for n in range(4))
+    table(
+        "Start-up, ms",
+        ("", "ours", "theirs", "difference", "times"),
+        [
+            (
+                "--version, bare Python",
+                version,
+                bare,
+                f"{median(run[1] - run[0] for run in runs):.0f}",
+                f"{median(run[1] / run[0] for run in runs):.2f}",
+            ),
+            (
+                "ls of 48 jobs, empty typer app",
+                ls,
+                app,
+                f"{median(run[3] - run[2] for run in runs):.0f}",
+                f"{median(run[3] / run[2] for run in runs):.2f}",
+            ),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
