@@ -17,7 +17,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobctl.bell import DirectoryBell, Listener
@@ -204,37 +204,41 @@ class DirectoryStore:
         return site
 
     def _read(self, site: Site, log: Log, cursor: Cursor) -> Delta | None:
+        """The delta, or ``None`` when another log has been put in force meanwhile."""
         with self._guard:
-            fresh = (
-                cursor.epoch != log.epoch
-                or cursor.revision < log.floor
-                or cursor.revision > log.head()
-            )
-            records = None
-            if fresh:
+            if cursor.epoch == log.epoch and log.floor <= cursor.revision <= log.head():
+                return self._read_on(site, log, cursor.revision, None)
+            with _no_collecting():
                 known = self._index.position if self._index.log is log else 0
                 records = self._index.follow(log)
-                if known:
-                    records = None  # it read the end only
                 suspects, self._odd = self._index.suspects(site.dir_fd)
-                unknown = {id for id in suspects if id not in self._index.newest}
-                self._unsettled |= unknown
-            if self._unsettled:
-                self._settle(self._unsettled)
-            since = 0 if fresh else cursor.revision
-            reading = Reading(log, site.dir_fd, self._index, since, self._settle, records)
-            with _no_collecting() if fresh else nullcontext():
-                delta = reading.run()
-            self._unsettled |= reading.stale
-            if reading.stale and self._place.look().log is not log:
-                return None  # compacted or restored meanwhile: read the log that is now in force
-            if fresh:
+                self._unsettled |= {id for id in suspects if id not in self._index.newest}
                 self._bad.clear()
-                delta = reading.with_loose_files(delta, self._unsettled)
-            for id in reading.taken:
-                self._bad.pop(id, None)
-            self._bad.update(reading.bad)
-            return delta
+                # What the index has read of the log needs no second reading, if that was all of it.
+                return self._read_on(site, log, 0, None if known else records, fresh=True)
+
+    def _read_on(
+        self,
+        site: Site,
+        log: Log,
+        since: int,
+        records: list[Record] | None,
+        *,
+        fresh: bool = False,
+    ) -> Delta | None:
+        if self._unsettled:
+            self._settle(self._unsettled)
+        reading = Reading(log, site.dir_fd, self._index, since, self._settle, records)
+        delta = reading.run()
+        self._unsettled |= reading.stale
+        if reading.stale and self._place.look().log is not log:
+            return None
+        if fresh:
+            delta = reading.with_loose_files(delta, self._unsettled)
+        for id in reading.taken:
+            self._bad.pop(id, None)
+        self._bad.update(reading.bad)
+        return delta
 
     def _scanned(self, cursor: Cursor, site: Site) -> Delta:
         with self._guard:
