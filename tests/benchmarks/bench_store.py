@@ -136,6 +136,7 @@ def main() -> None:
     rows = []
     for place in ("disk", "tmpfs"):
         for writers in (1, 4):
+            label = place
             runs: list[dict[str, float]] = []
             for _ in range(options.pairs):
                 runs.append({})

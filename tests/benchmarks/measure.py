@@ -70,7 +70,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"{process.args} ended with {process.wait()}")
+        raise RuntimeError(f"{process.args!r} ended with {process.wait()}")
     return line.strip()
 
 
