@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -10,12 +11,19 @@ def main() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):
         from jobctl._version import __version__
 
-        print(f"jobctl {__version__}")
+        try:
+            print(f"jobctl {__version__}", flush=True)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise SystemExit(f"jobctl: {error.strerror}") from None
         return
     if sys.platform == "win32":
         print("jobctl: Windows is not supported; run it in WSL", file=sys.stderr)
         raise SystemExit(1)
-    from jobctl.cli.app import run
+    try:
+        from jobctl.cli.app import run
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
     raise SystemExit(run(sys.argv[1:]))
 

@@ -23,6 +23,8 @@ class Where(NamedTuple):
 
 def resolve_dir(flag: str | None, env: Mapping[str, str], cwd: Path) -> Where:
     """The directory of jobs for a command; `UsageError` for a ``jobctl.toml`` that is none."""
+    if flag == "":
+        raise UsageError("--dir is empty", hint="name a directory, or leave it out")
     if flag is not None:
         return Where(cwd / _home(flag), "--dir", explicit=True)
     if env.get("JOBCTL_DIR"):

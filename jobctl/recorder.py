@@ -214,6 +214,7 @@ class Recorder:
     def _run(self) -> None:
         while True:
             with self.guard:
+                self._writing = False  # while we wait for the next one
                 write = self._next()
                 self._writing = write is not None
             if write is not None:

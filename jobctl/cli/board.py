@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jobctl.cli import shapes
-from jobctl.cli.text import fit, visible, width
+from jobctl.cli.text import fit, fits_encoding, visible, width
 from jobctl.job import Job
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.status import Status
@@ -30,6 +30,7 @@ class Board:
         self.where = where
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
+        self.goes_on = False  # from a cursor of before: it knows nothing of what is gone
         self._status: Status | None = None
         self._status_at_ms = 0
         self._everything = everything
@@ -39,9 +40,11 @@ class Board:
 
     def take(self, delta: Delta) -> list[str]:
         """Move on by the delta; returns the ids that are gone, after a reset once it is whole."""
-        if delta.since == 0 and self.synced:
+        if delta.since == 0:
+            self.goes_on = False
             self._before_reset |= {job.id for job in self.jobs}
-        gone = [item.id for item in delta.gone if self.jobs.get(item.id) is not None]
+        known = [item.id for item in delta.gone if self.jobs.get(item.id) is not None]
+        gone = [item.id for item in delta.gone] if self.goes_on else known
         moved = self.jobs.apply(delta)
         assert moved, "a client refuses a delta that does not follow"
         if self.synced:
@@ -88,7 +91,8 @@ class Board:
         cut = jobs if len(jobs) <= room else jobs[: room - 1]
         lines = table(cut, columns, now_ms)
         if len(cut) < len(jobs):
-            lines.append((fit(f"… {len(jobs) - len(cut)} more", columns), "dim"))
+            dots = "…" if fits_encoding("…") else "..."
+            lines.append((fit(f"{dots} {len(jobs) - len(cut)} more", columns), "dim"))
         if not jobs and self.synced:
             lines.append((fit(f"No active jobs in {visible(self.where)}; waiting", columns), "dim"))
         return [*lines, (fit(self._status_line(jobs, now_ms), columns), "dim")]
@@ -116,7 +120,7 @@ def describe(status: Status, ago_s: float = 0.0) -> str:
     if status.state == "connecting":
         return f"connecting to {where}"
     left_s = max(0.0, status.retry_s - ago_s) if status.retry_s is not None else None
-    retry = f", next try in {left_s:.0f} s" if left_s is not None else ""
+    retry = f", next try in {max(left_s, 0.1):.1f} s" if left_s is not None else ""
     return f"{status.state}: {where}: {visible(status.detail)}{retry}"
 
 

@@ -15,7 +15,7 @@ import typer
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.config import Where, is_durable, resolve_dir
-from jobctl.errors import JobctlError
+from jobctl.errors import JobctlError, UsageError
 from jobctl.filters import Filter
 from jobctl.job import Job
 from jobctl.stores import Store, open_store
@@ -81,7 +81,7 @@ def place(
     A default directory that does not exist yet is an empty one; ``live`` readers make it, to see
     what comes.
     """
-    where = resolve_dir(directory, os.environ, Path.cwd())
+    where = resolve_dir(directory, os.environ, _here())
     missing = not where.path.is_dir()
     create = create or (live and not where.explicit)
     if missing and not create and not where.explicit:
@@ -89,11 +89,18 @@ def place(
         empty.where = str(where.path)
         return Place(empty, where)
     store = open_store(
-        where.path, create=create, adopt=adopt, durable=is_durable(os.environ, Path.cwd())
+        where.path, create=create, adopt=adopt, durable=is_durable(os.environ, _here())
     )
     if missing and where.explicit and where.path.is_dir():
         note(f"created {where.path}")
     return Place(store, where)
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the present directory is gone", hint="go to another one") from None
 
 
 def make_filter(
@@ -161,7 +168,7 @@ def compact(value: object) -> str:
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; SIGTERM and SIGHUP cancel it first, so that it can clean up."""
+    """Run to the end; SIGINT, SIGTERM and SIGHUP cancel it, once, so that it can clean up."""
     import asyncio  # most commands need no event loop
 
     async def cancellable() -> T:
@@ -170,10 +177,11 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
         caught: list[int] = []
 
         def cancel(number: int) -> None:
-            caught.append(number)
-            task.cancel()
+            if not caught:  # an impatient second one would cut the cleaning up short
+                caught.append(number)
+                task.cancel()
 
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, cancel, number)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from jobctl import api
 from jobctl.cli.common import DirOption, IdArgument, on_store
 from jobctl.errors import UsageError
+from jobctl.job import MAX_RESULT_BYTES
 
 __all__ = ["EXAMPLE", "complete"]
 
@@ -20,7 +20,7 @@ EXAMPLE = "Example: jobctl complete 0b961de6 --result '{\"rows\": 41200}'"
 def complete(
     id: IdArgument,
     result: Annotated[
-        str | None, typer.Option(metavar="JSON|@FILE", help="What came out: any JSON.")
+        str | None, typer.Option(metavar="JSON|@FILE|@-", help="What came out: any JSON.")
     ] = None,
     result_session: Annotated[
         str | None, typer.Option(metavar="SESSION", help="The session that came out.")
@@ -38,12 +38,19 @@ def complete(
 def _json(text: str) -> Any:
     where = "--result"
     if text.startswith("@"):
-        where = text[1:]
+        where = "standard input" if text == "@-" else text[1:]
         try:
-            text = Path(where).read_text()
+            with open(0 if text == "@-" else where, "rb", closefd=text != "@-") as file:
+                text = file.read(MAX_RESULT_BYTES + 1).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read {where}: {error}") from error
+    if len(text) > MAX_RESULT_BYTES:
+        raise UsageError(f"{where} is over the {MAX_RESULT_BYTES} bytes of a result")
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where} is not JSON: {error}") from error
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")

@@ -29,7 +29,7 @@ EXAMPLE = "Example: jobctl demo"
 _NEXT = (
     ("jobctl serve", "the hub, for browsers and terminals"),
     ("jobctl watch", "a live table, in another terminal"),
-    ("jobctl run-dummy --count 20 --concurrency 5", "something to look at, in a third"),
+    ("jobctl run-dummy --count 20", "something to look at, in a third"),
 )
 
 
@@ -43,7 +43,7 @@ def demo() -> None:
     out("")
     out("Next, try:")
     for command, what in _NEXT:
-        out(f"  {command:<45} # {what}")
+        out(f"  {command:<29} # {what}")
 
 
 async def _run(directory: Path) -> None:
@@ -68,6 +68,7 @@ async def _run(directory: Path) -> None:
             )
         finally:
             work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
         completed = sum(summary.completed for summary in summaries)
         failed = sum(summary.failed for summary in summaries)
         out(f"{completed} jobs completed and {failed} failed, as it was meant to.")

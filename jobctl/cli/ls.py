@@ -88,6 +88,8 @@ def ls(
         [api.resolve(here.store, id) for id in ids or ()], type, stage, session, active
     )
     delta = api.ls(here.store, chosen, since)
+    if delta.since == 0 and since != ZERO:
+        note("the cursor cannot be resumed, so everything is listed")
     jobs = order(delta.jobs, sort)[:limit]
     if quiet or output is Output.name:
         for job in jobs:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -87,7 +89,14 @@ async def _show(
     live = sys.stdout.isatty() and not quiet
     if not live:
         lines = _Lines(made, quiet=quiet)
-        return await run(store, options, on_job=lines.take)
+        running = asyncio.ensure_future(run(store, options, on_job=lines.take))
+        lines.stop = running.cancel
+        try:
+            return await running
+        except asyncio.CancelledError:
+            if lines.error is not None:  # nobody reads our output any more
+                raise lines.error from None
+            raise
     from jobctl.cli.live import Screen
 
     board = Board(where, everything=True)
@@ -110,12 +119,19 @@ class _Lines:
     def __init__(self, made: set[str], *, quiet: bool) -> None:
         self._made, self._quiet = made, quiet
         self._stages: dict[str, str] = {}
+        self.stop: Callable[[], object] = lambda: None
+        self.error: OSError | None = None
 
     def take(self, job: Job) -> None:
         self._made.add(job.id)
         if not self._quiet and self._stages.get(job.id) != job.stage:
             self._stages[job.id] = job.stage
-            out(change_line(job, now_ms()))
+            try:
+                out(change_line(job, now_ms()))
+            except OSError as error:
+                if self.error is None:
+                    self.error = error
+                    self.stop()
 
 
 def _remove(store: Store, ids: set[str]) -> None:

@@ -33,6 +33,7 @@ from jobctl.clock import now_ms
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import JobNotFound, UsageError
 from jobctl.filters import Filter
+from jobctl.job import check_id
 from jobctl.jobset import Delta
 from jobctl.net.follow import follow
 from jobctl.net.status import Status
@@ -80,6 +81,10 @@ def watch(
 
     Ends when the jobs that were named have ended; else with Ctrl-C.
     """
+    if ids and (type or stage or session or active):
+        raise UsageError("ids and filters are two choices", hint="give one of them")
+    if timeout is not None and url is None:
+        raise UsageError("--timeout goes with --url", hint="without it there is no hub to wait for")
     since = _start(cursor, cursor_file)
     store: Store | None = None
     named = list(ids or ())
@@ -92,10 +97,14 @@ def watch(
         if directory is not None:
             raise UsageError("--dir and --url are two sources", hint="give one of them")
         where = url
+        named = [check_id(id) for id in named]
         chosen = make_filter((), type, stage, session, active)  # ids are resolved when it is synced
     board = Board(where, everything=everything, only=named or None)
     reader = Reader(board, store, url, chosen, since, cursor_file, timeout, named)
-    live = output is Output.table and sys.stdout.isatty()
+    repaints = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    live = output is Output.table and repaints
+    if live:
+        since = ZERO  # a screen shows what is, not what has changed
     try:
         run_async(reader.on_screen() if live else reader.as_lines(jsonl=output is Output.jsonl))
     finally:
@@ -106,8 +115,13 @@ def watch(
 def _start(cursor: str | None, cursor_file: Path | None) -> Cursor:
     if cursor is not None and cursor_file is not None:
         raise UsageError("--cursor and --cursor-file are two cursors", hint="give one of them")
+    if cursor_file is not None and not os.access(cursor_file.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot keep the cursor in {cursor_file}: its directory is not writable")
     if cursor_file is not None and cursor_file.exists():
-        cursor = cursor_file.read_text().strip() or "0"
+        try:
+            cursor = cursor_file.read_text().strip() or "0"
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read a cursor from {cursor_file}: {error}") from error
     return Cursor.parse(cursor) if cursor is not None else ZERO
 
 
@@ -134,6 +148,7 @@ class Reader:
         if cursor != ZERO:
             # The first delta goes on from here: the board pretends to have been there.
             board.jobs.epoch, board.jobs.revision = cursor.epoch, cursor.revision
+            board.goes_on = True
 
     async def on_screen(self) -> None:
         """The live table."""
@@ -162,6 +177,8 @@ class Reader:
                         note(describe(event))
                     continue
                 before = self._cursor
+                if event.since == 0 and before != ZERO:
+                    self._say_reset(jsonl=jsonl)
                 gone = self._take(event, announce=False)
                 self._write_changes(event, before, gone, jsonl=jsonl)
                 self._keep_cursor()
@@ -222,6 +239,14 @@ class Reader:
         if events:
             sys.stdout.flush()
 
+    def _say_reset(self, *, jsonl: bool) -> None:
+        """The cursor is of another epoch or filter, or too old: everything comes again."""
+        if jsonl:
+            status = {"state": "reset", "detail": "the cursor cannot be resumed: clear first"}
+            self._emit("status", None, status=status)
+        else:
+            note("the cursor cannot be resumed, so everything comes again")
+
     def _emit(self, event: str, job: Any, *, cursor: Cursor | None = None, **more: Any) -> None:
         at = str(cursor if cursor is not None else self._cursor)
         out(compact({"event": event, "cursor": at, "job": job, **more}))
@@ -234,6 +259,10 @@ class Reader:
         try:
             temporary.write_text(f"{self._cursor}\n")
             temporary.replace(self._cursor_file)
+        except OSError as error:
+            raise UsageError(
+                f"cannot keep the cursor in {self._cursor_file}: {error.strerror}"
+            ) from error
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()

@@ -126,3 +126,37 @@ def test_sigterm_fails_the_dummies_in_flight(tmp_path: Path) -> None:
     assert (run.returncode, b"Traceback" in err) == (143, False)
     jobs = json.loads(run_process("ls", "--dir", str(tmp_path), "-o", "json").out)["jobs"]
     assert {(job["stage"], job["error"]) for job in jobs} == {("failed", "Interrupted")}
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_run_dummy_ends_with_its_reader(tmp_path: Path, full: bool) -> None:
+    """FAULTS row 36: quiet, at once, and no job is left as if it were running."""
+    target = "/dev/full" if full else None
+    line = f'{sys.executable} -m jobctl run-dummy --count 5 --speed 0.2 --dir "{tmp_path}"'
+    line += f" >{target}" if target else " | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], env=environment(), capture_output=True, check=False
+    )
+    assert done.returncode == (1 if full else 141)
+    assert done.stderr == (b"jobctl: No space left on device\n" if full else b"")
+    jobs = json.loads(run_process("ls", "--dir", str(tmp_path), "-o", "json").out)["jobs"]
+    assert {job["error"] for job in jobs} == {"Interrupted"}
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, times: int) -> None:
+    """FAULTS row 37: nor does an impatient user."""
+    demo = subprocess.Popen(
+        command("demo"),
+        env=environment(TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert demo.stdout is not None
+    while b"extract" not in demo.stdout.readline():
+        pass
+    for _ in range(times):
+        demo.send_signal(signal.SIGINT)
+    _, err = demo.communicate(timeout=20)
+    assert (demo.returncode, err) == (130, b"")
+    assert list(tmp_path.iterdir()) == []

@@ -81,6 +81,13 @@ def test_the_first_writer_makes_the_directory_and_says_so(run: Run, jobs_dir: Pa
         (["serve", "--port", "99999"], 2, "try 'jobctl serve --help'"),
         (["watch", "--url", "ftp://x"], 2, "not the URL of a hub"),
         (["watch", "--url", "ws://127.0.0.1:1", "--dir", "x"], 2, "two sources"),
+        (["watch", "--timeout", "1"], 2, "goes with --url"),
+        (["watch", "{id}", "--stage", "pending"], 2, "two choices"),
+        (["watch", "--url", "ws://127.0.0.1:1", ""], 2, "not a job id"),
+        (["watch", "--cursor-file", "/dev/full/x"], 2, "cursor"),
+        (["ls", "--dir", ""], 2, "--dir is empty"),
+        (["complete", "{id}", "--result", "NaN"], 2, "NaN"),
+        (["complete", "{id}", "--result", "@/dev/zero"], 2, "over the 65536 bytes"),
     ],
 )
 def test_bad_input_gets_one_line_and_its_code(

@@ -10,7 +10,7 @@ import pytest
 
 from jobctl.cli.board import Board
 from jobctl.clock import now
-from jobctl.cursor import ZERO
+from jobctl.cursor import ZERO, Cursor
 from jobctl.job import complete, create
 from jobctl.jobset import JobSet
 from jobctl.stores import open_store
@@ -59,6 +59,36 @@ def test_a_hub_that_is_insisted_on_and_missing_times_out(run: Run) -> None:
     result = run("watch", "--url", "ws://127.0.0.1:9", "--timeout", "0.2")
     assert result.code == 124
     assert "no hub at ws://127.0.0.1:9/ws/jobs" in result.err.splitlines()[-1]
+
+
+def test_a_deletion_after_the_cursor_is_told(run: Run, jobs_dir: Path) -> None:
+    """Though this process never held the job."""
+    ids = [run("create").out.strip() for _ in range(2)]
+    run("complete", ids[0])
+    cursor = run("watch", ids[0], "-o", "jsonl").out.splitlines()[-1]
+    run("rm", *ids)
+    cursor = json.loads(cursor)["cursor"]
+    store = open_store(jobs_dir)
+    board = Board("here")
+    board.goes_on = True
+    start = Cursor.parse(cursor)
+    board.jobs.epoch, board.jobs.revision = start.epoch, start.revision
+    assert board.take(store.since(Cursor(start.epoch, start.revision))) == ids
+    store.close()
+
+
+def test_a_cursor_that_cannot_be_resumed_says_so(run: Run, jobs_dir: Path) -> None:
+    """A reset in the open: clear first."""
+    id = run("create").out.strip()
+    run("complete", id)
+    out = run("watch", id, "-o", "jsonl", "--cursor", "deadbeef0000:7").out
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["status"]["state"] for event in events if event["event"] == "status"] == [
+        "open",
+        "reset",
+    ]
+    assert "cannot be resumed" in run("ls", "--cursor", "deadbeef0000:7").err
+    assert "cannot be resumed" in run("watch", id, "--cursor", "deadbeef0000:7").err
 
 
 @pytest.mark.slow
