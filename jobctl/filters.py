@@ -45,6 +45,11 @@ class Filter:
         return not self.ids or id in self.ids
 
     @property
+    def may_lose(self) -> bool:
+        """Whether a job that passed may fail to pass later, other than by its deletion."""
+        return bool(self.types or self.stages or self.sessions) or self.active
+
+    @property
     def tag(self) -> str:
         """Six hex digits that tell this filter from others in a cursor; ``""`` for no filter."""
         if self == EVERYTHING:

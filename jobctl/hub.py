@@ -213,9 +213,7 @@ class Hub:
         cursor = Cursor(position.epoch, position.looked, filter.tag)
         delta = self.replica.since(cursor, filter, limit=self._max_page, began=position.began)
         since = position.sent if delta.since else 0
-        began = 0
-        if delta.more:
-            began = self.replica.revision if delta.since == 0 else position.began
+        began = delta.began if delta.more else 0
         if not (delta or position.fresh):
             return (), position._replace(looked=delta.through, began=began)
         message = delta_message(delta, since, (self.replica.wire(job.id) for job in delta.jobs))

@@ -12,7 +12,8 @@ The rules, which hold between any two sets:
     one of the fields that filters look at changed after the cursor; a deletion goes to all but
     filters on other ids. Where versions were merged on the way here, nobody can say what a field
     was in between, so it counts as changed.
-3.  Deltas are pages in ascending revision, ``more`` until synced.
+3.  Deltas are pages in ascending revision, ``more`` until synced, each of them to be resumed from.
+    Under a filter that a job may leave, each page says first all that is gone, to the very head.
 
 A cursor of another epoch or filter, from the future, or older than the *floor* (the newest dropped
 tombstone) gets ``since = 0``: a reset in the open, never silence. Precedents: CouchDB's
@@ -28,7 +29,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jobctl.codec import to_wire
-from jobctl.cursor import Cursor
+from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 
@@ -52,7 +53,7 @@ class Delta:
     ``since`` 0 says "clear first". ``more`` says that the set held more than fitted in. ``jobs``
     stand in ascending revision. ``floor`` and ``merged`` are for replicas that serve others:
     the oldest cursor that can be resumed, and the ids of which intermediate versions were skipped
-    (``None``: any may have been).
+    (``None``: any may have been). ``began``, with ``more``, goes into the call for the next page.
     """
 
     epoch: str
@@ -63,6 +64,7 @@ class Delta:
     more: bool = False
     floor: int = 0
     merged: frozenset[str] | None = None
+    began: int = 0
 
     def __bool__(self) -> bool:
         """Whether the delta says anything but "you may move to ``through``"."""
@@ -104,6 +106,14 @@ class _Entry:
         self.revision = revision
         self.type_at = self.session_at = self.stage_at = revision
         self.wire: bytes | None = None
+
+    def left_at(self, filter: Filter) -> int:
+        """When the last of the fields that the filter looks at changed."""
+        return max(
+            self.type_at if filter.types else 0,
+            self.session_at if filter.sessions else 0,
+            self.stage_at if filter.stages or filter.active else 0,
+        )
 
 
 class JobSet:
@@ -166,42 +176,52 @@ class JobSet:
     ) -> Delta:
         """What changed after ``cursor`` for a reader under ``filter``.
 
-        ``limit`` bounds a page in bytes on the wire (one job always fits in). ``began`` is the
-        revision at which the reader's snapshot began, while it is still paging through it: it
-        cannot hold anything deleted before, so the floor is checked against that. ``tombstones``
-        adds the remembered deletions to a reset, for a replica that serves others in its turn.
+        ``limit`` bounds a page in bytes on the wire (one job always fits in). ``began`` is that of
+        the page before, for a reader whom we served it: what was gone by then is nothing to it,
+        so the floor is checked against that. ``tombstones`` adds the remembered deletions to a
+        reset, for a replica without a filter that serves others in its turn.
         """
         since = cursor.revision
         if not self.resumes(cursor, filter, began=began):
             since = began = 0
+        known = max(since, began)
         jobs: list[Job] = []
-        gone: list[Gone] = []
-        through, size, more = since, 0, False
-        for index in range(bisect_right(self._order, since), len(self._order)):
-            id, revision = self._order_ids[index], self._order[index]
-            entry = self._entries.get(id)
-            if entry is None or entry.revision != revision:
-                continue  # superseded: the newest version comes later
+        gone = self._lost(known, filter) if filter.may_lose and known else []
+        size = sum(len(item.id) + 3 for item in gone)
+        if limit is not None and size > limit and len(gone) > 1:
+            return self.since(ZERO, filter, limit=limit)  # shorter than to name all that is gone
+        through, more, empty = since, False, True
+        for id, entry in self._newest(since):
             job = entry.job
-            if job is not None and filter.matches(job):
+            if job is not None:
+                wanted = filter.matches(job)
+            else:
+                told = 0 < known < entry.revision or (since == 0 and tombstones)
+                wanted = told and not filter.may_lose and filter.may_hold(id)
+            if wanted:
                 if limit is not None:
-                    length = len(self.wire(id))
-                    if size and size + length > limit:
+                    size += len(self.wire(id)) if job is not None else len(id) + 3
+                    if size > limit and not empty:
                         more = True
                         break
-                    size += length
-                jobs.append(job)
-            elif self._was_held(entry, id, filter, max(since, began), since == 0 and tombstones):
-                if limit is not None:
-                    if size and size + len(id) + 3 > limit:
-                        more = True
-                        break
-                    size += len(id) + 3
-                gone.append(Gone(id, revision))
-            through = revision
+                empty = False
+                if job is not None:
+                    jobs.append(job)
+                else:
+                    gone.append(Gone(id, entry.revision))
+            through = entry.revision
         if not more:
-            through = max(through, self.revision)
-        return Delta(self.epoch, since, through, tuple(jobs), tuple(gone), more, self.floor, None)
+            return Delta(
+                self.epoch, since, max(through, self.revision), tuple(jobs), tuple(gone), False,
+                self.floor,
+            )  # fmt: skip
+        if filter.may_lose:
+            gone = [Gone(item.id, min(item.revision, through)) for item in gone]
+        if filter.may_lose or since == 0:
+            began = self.revision
+        return Delta(
+            self.epoch, since, through, tuple(jobs), tuple(gone), True, self.floor, None, began
+        )
 
     def resumes(self, cursor: Cursor, filter: Filter = EVERYTHING, *, began: int = 0) -> bool:
         """Whether the cursor gets exactly the difference; otherwise it gets a reset."""
@@ -216,20 +236,29 @@ class JobSet:
         """How many jobs and deletions a cursor at ``revision`` lags behind, at the most."""
         return len(self._order) - bisect_right(self._order, revision)
 
-    @staticmethod
-    def _was_held(
-        entry: _Entry, id: str, filter: Filter, after: int, with_tombstones: bool
-    ) -> bool:
-        """Whether a reader that stood at ``after`` may hold what it must no longer hold."""
-        if not filter.may_hold(id):
-            return False
-        if entry.job is None:
-            return with_tombstones or 0 < after < entry.revision
-        return 0 < after and (
-            (bool(filter.types) and entry.type_at > after)
-            or (bool(filter.sessions) and entry.session_at > after)
-            or ((bool(filter.stages) or filter.active) and entry.stage_at > after)
-        )
+    def _lost(self, known: int, filter: Filter) -> list[Gone]:
+        """What a reader who stood at ``known`` may hold and must not: deleted, or left its filter.
+
+        All of it, whichever page it is for: a job that left before the page's end, and changed
+        after it once more, has no line of its own within the page, and would be kept for ever.
+        """
+        return [
+            Gone(id, entry.revision)
+            for id, entry in self._newest(known)
+            if filter.may_hold(id)
+            and (
+                entry.job is None
+                or (entry.left_at(filter) > known and not filter.matches(entry.job))
+            )
+        ]
+
+    def _newest(self, since: int) -> Iterator[tuple[str, _Entry]]:
+        """The entries that changed after ``since``, ascending; superseded lines are passed over."""
+        for index in range(bisect_right(self._order, since), len(self._order)):
+            id = self._order_ids[index]
+            entry = self._entries.get(id)
+            if entry is not None and entry.revision == self._order[index]:
+                yield id, entry
 
     # -- the one apply ----------------------------------------------------------------------
 
@@ -259,10 +288,13 @@ class JobSet:
         """Take the job as of ``job.revision``; ``exact`` when no version between was skipped."""
         old = self._entries.get(job.id)
         entry = _Entry(job, job.revision)
-        if old is not None and old.job is None:
+        before = old.job if old is not None else None
+        if old is not None and before is None:
             self._tombstones -= 1
-        elif exact and old is not None and old.job is not None:
-            before = old.job
+        if exact and before is None:
+            # Held by those at most who have not seen the deletion; a new job by nobody.
+            entry.type_at = entry.session_at = entry.stage_at = old.revision if old else 0
+        elif exact and old is not None and before is not None:
             if before.type == job.type:
                 entry.type_at = old.type_at
             if before.session_id == job.session_id:
