@@ -15,7 +15,7 @@ from jobctl.job import Job
 from jobctl.jobset import Delta, JobSet
 from tests.strategies import T0
 
-MAX_TOMBSTONES = 2
+MAX_TOMBSTONES = 1
 
 Held = dict[str, tuple[int, str, str | None, str, str | None]]
 """What one holds: revision, type, session, stage and message by id."""
@@ -244,7 +244,7 @@ class World:
             and 0 < reader.set.revision
             and reader.set.epoch == delta.epoch
             and reader.filter == reader.held_under
-            and limit != 1  # where even two deletions are too many to name
+            and limit != 20  # where three deletions are too many to name
         ):
             dropped = history.deletions()[:-MAX_TOMBSTONES]
             assert dropped, "a reset without a reason"

@@ -168,6 +168,20 @@ def test_a_delta_alone_is_filtered_on_the_safe_side() -> None:
     assert (other.jobs, other.gone, other.through) == ((), (), 5)
 
 
+def test_a_new_job_is_gone_for_nobody() -> None:
+    """Rule 2: nobody held it. Else each new job would be told to all who asked for others."""
+    source = filled(job("a", 1), job("b", 2, type="other"), job("b", 3, type="other"))
+    delta = source.since(at(1, ETL), ETL)
+    assert (delta.jobs, delta.gone, delta.through) == ((), (), 3)
+
+
+def test_a_job_that_returned_as_another_is_gone_for_those_who_knew_it() -> None:
+    """Those who stood before its deletion, since its tombstone is superseded; not those after."""
+    source = filled(job("a", 1), job("b", 2), Gone("a", 3), job("c", 4), job("a", 5, type="other"))
+    assert gone(source.since(at(2, ETL), ETL)) == ["a"]
+    assert gone(source.since(at(3, ETL), ETL)) == []
+
+
 # -- resets -----------------------------------------------------------------------------------
 
 
@@ -310,9 +324,9 @@ def test_a_later_floor_travels_with_an_update() -> None:
 def pages(source: JobSet, filter: Filter = EVERYTHING, *, limit: int) -> list[Delta]:
     """A whole snapshot, page by page."""
     got = [source.since(ZERO, filter, limit=limit)]
-    began = source.revision
     while got[-1].more:
-        got.append(source.since(got[-1].cursor(filter), filter, limit=limit, began=began))
+        cursor, began = got[-1].cursor(filter), got[-1].began
+        got.append(source.since(cursor, filter, limit=limit, began=began))
     return got
 
 
@@ -354,10 +368,9 @@ def test_a_reader_is_not_reset_while_it_pages_its_snapshot() -> None:
     source = filled(*(job(f"j{n}", n) for n in range(1, 11)), max_tombstones=1)
     for n in range(1, 6):
         source.delete(f"j{n}", 10 + n)
-    began = source.revision
     first = source.since(ZERO, limit=1)
     assert (ids(first), first.more, source.floor > first.through) == (["j6"], True, True)
-    assert source.since(first.cursor(), limit=1, began=began).since == first.through
+    assert source.since(first.cursor(), limit=1, began=first.began).since == first.through
     assert source.since(first.cursor(), limit=1).since == 0
 
 
@@ -365,11 +378,61 @@ def test_what_a_reader_cannot_hold_yet_is_not_gone() -> None:
     """Deleted before the snapshot began: it was never sent. Deleted since: it may have been."""
     source = filled(job("a", 1), job("b", 2), job("c", 3), Gone("b", 4))
     first = source.since(ZERO, limit=1)
-    began = source.revision
     assert ids(first) == ["a"]
     source.delete("a", 5)
-    second = source.since(first.cursor(), began=began)
+    second = source.since(first.cursor(), began=first.began)
     assert (ids(second), gone(second)) == (["c"], ["a"])
+
+
+def test_a_job_that_left_before_the_page_ends_is_gone_with_it() -> None:
+    """Though its newest version comes after the page, where nobody would ask when it left.
+
+    Otherwise a reader that lags by more than one page keeps it for ever.
+    """
+    source = filled(job("a", 1, stage="extract"), job("b", 2, stage="extract"))
+    source.put(job("a", 3, stage="analyze"))
+    source.put(job("b", 4, stage="extract", message="m"))
+    source.put(job("c", 5, stage="extract"))
+    source.put(job("a", 6, stage="analyze", message="m"))
+    first = source.since(at(2, EXTRACT), EXTRACT, limit=100)
+    assert (ids(first), first.through, first.more) == (["b"], 4, True)
+    second = source.since(first.cursor(EXTRACT), EXTRACT, limit=100)
+    assert ids(second) == ["c"]
+    assert gone(first) + gone(second) == ["a"]
+    assert all(first.since < item.revision <= first.through for item in first.gone)
+
+
+def test_more_than_a_page_of_gone_is_a_reset() -> None:
+    """To start over is shorter than to name them all."""
+    source = filled(*(job(f"j{n}", n, stage="extract") for n in range(1, 101)))
+    for n in range(1, 101):
+        source.put(job(f"j{n}", 100 + n, stage="analyze"))
+    assert len(source.since(at(100, EXTRACT), EXTRACT, limit=1000).gone) == 100
+    assert source.since(at(100, EXTRACT), EXTRACT, limit=300).since == 0
+
+
+def test_a_reader_that_pages_slowly_is_not_reset_for_what_it_was_told() -> None:
+    """Each page says all that is gone, so the tombstones before it may be forgotten."""
+    source = filled(*(job(f"j{n}", n, stage="extract") for n in range(1, 21)), max_tombstones=1)
+    delta = source.since(ZERO, EXTRACT, limit=100)
+    held, head = set(ids(delta)), 20
+    while delta.more:
+        for _ in range(2):
+            head += 1
+            source.delete(f"j{head - 20}", head)
+        since = delta.cursor(EXTRACT)
+        delta = source.since(since, EXTRACT, limit=100, began=delta.began)
+        assert delta.since == since.revision
+        held = (held | set(ids(delta))) - set(gone(delta))
+    assert source.floor > 20
+    assert held == {item.id for item in source}
+
+
+def test_a_replica_passes_on_that_it_moved() -> None:
+    """Rule 1, through another: also over revisions that burned."""
+    replica = filled(job("a", 1))
+    assert replica.apply(Delta("e1", 1, 9))
+    assert replica.since(at(1)).through == 9
 
 
 def test_a_page_encodes_each_job_once() -> None:

@@ -18,12 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from jobctl.filters import Filter
 from tests.replicas import World
 
-IDS = ("a1", "a2", "b1", "b2")
+IDS = ("a1", "a2", "a3", "b1", "b2", "b3")
 TYPES = ("etl", "create_session")
 SESSIONS = (None, "s1", "s2")
 STAGES = ("pending", "extract", "completed")
 MESSAGES = (None, "much " * 20)
-LIMITS = (None, 1, 900)
+LIMITS = (None, 20, 900)
 FILTERS = (
     Filter(),
     Filter(active=True),
@@ -126,7 +126,7 @@ def step(world: World, chance: random.Random) -> None:
     elif kind == "report":
         world.report(chance.choice(IDS), "reported")
     elif kind == "remove":
-        for id in chance.sample(IDS, chance.choice([1, 1, 3])):
+        for id in chance.sample(IDS, chance.choice([1, 1, 4])):
             world.remove(id)
     elif kind == "pull":
         world.pull(reader, chance.choice(LIMITS))
