@@ -451,6 +451,8 @@ class TrackedJob:
             self._pending = True
 
     def recorded_as(self, job: Job) -> None:
+        if self._job is not None and self._job.revision == job.revision:
+            return  # it stood so already: nothing was written
         self._job = job
         if self._on_record is not None:
             try:
