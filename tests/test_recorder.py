@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
@@ -48,7 +49,7 @@ class Unreliable:
         self.attempts += 1
         if self.hangs:
             assert self.works.wait(10)
-        if not self.works.is_set() or id == self.bad_id:
+        if not self.works.is_set() or self.bad_id in (id, "all"):
             raise StoreLocked(self.where, 5.0, None)
         self.writes.append(write())
         return self.writes[-1]
@@ -178,12 +179,22 @@ def test_too_many_jobs_waiting_is_said_and_no_more_are_queued(
     assert 2 <= len({job.id for job in unreliable.writes}) < 10
 
 
-def test_a_strict_failure_fails_what_waited_with_it(unreliable: Any) -> None:
+async def test_a_strict_failure_fails_what_waited_with_it(unreliable: Any) -> None:
     """Not each in turn after its own five seconds."""
     unreliable.works.clear()
-    with pytest.raises(StoreLocked), track("etl", store=unreliable, strict=True):
-        raise AssertionError("the block was entered")
-    assert unreliable.attempts == 1
+    unreliable.hangs = True
+
+    async def work() -> None:
+        async with track("etl", store=unreliable, strict=True):
+            raise AssertionError("the block was entered")
+
+    tasks = [asyncio.create_task(work()) for _ in range(20)]
+    await asyncio.sleep(0)  # each has asked to be created
+    unreliable.bad_id = "all"
+    unreliable.works.set()
+    errors = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(error) for error in errors} == {StoreLocked}
+    assert unreliable.attempts <= 2
 
 
 @pytest.mark.slow
@@ -342,6 +353,41 @@ def test_a_job_of_the_same_id_is_left_alone(caplog: pytest.LogCaptureFixture) ->
     with pytest.raises(Conflict), track("etl", id="a1", store=store, strict=True):
         pass
     assert store.get("a1").stage == "pending"
+
+
+@pytest.mark.parametrize(
+    ("code", "stage", "error"),
+    [(0, "completed", None), (None, "completed", None), (3, "failed", "Exit code 3")],
+)
+def test_a_script_that_exits_ends_its_job(code: int | None, stage: str, error: str | None) -> None:
+    """With 0 it has done its work."""
+    store: Any = Unreliable()
+    with pytest.raises(SystemExit), track("etl", store=store) as job:
+        sys.exit(code)
+    assert (store.get(job.id).stage, store.get(job.id).error) == (stage, error)
+
+
+def test_a_job_that_the_work_has_ended_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """The end of the block has nothing to add, and nothing to complain of."""
+    store: Any = Unreliable()
+    with caplog.at_level(logging.WARNING, "jobctl"):
+        with track("etl", store=store) as done:
+            done.complete(result={"rows": 3}, result_session_id="r")
+        with track("etl", store=store) as failed:
+            failed.fail("no rows")
+    assert (store.get(done.id).result, store.get(done.id).result_session_id) == ({"rows": 3}, "r")
+    assert (store.get(failed.id).stage, store.get(failed.id).error) == ("failed", "no rows")
+    assert caplog.records == []
+
+
+def test_entering_the_present_stage_again_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    """A loop may name its stage in every turn."""
+    store: Any = Unreliable()
+    with caplog.at_level(logging.WARNING, "jobctl"), track("etl", store=store) as job:
+        for _ in range(3):
+            job.stage("load")
+    assert stages(store, job.id) == ["pending", "load", "completed"]
+    assert caplog.records == []
 
 
 def test_an_id_that_is_none_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
