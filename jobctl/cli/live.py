@@ -74,7 +74,8 @@ class Screen:
         while True:
             self._live.update(self._frame(), refresh=True)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), 1.0)
+                async with asyncio.timeout(1.0):  # wait_for() may lose a cancellation
+                    await self._changed.wait()
             self._changed.clear()
             await asyncio.sleep(1 / _FRAMES_PER_S)
 

@@ -30,6 +30,7 @@ _FALSE_RINGS = 50  # reads in a poll interval that may find nothing before rings
 _FALSE_RING_DELAY_S = 0.01
 _GATHER_S = 0.2  # file events are gathered this long: a busy job is looked at five times a second
 _RESCAN_S = 5.0
+_CLOSE_S = 1.0
 _MIN_RESCAN_RATIO = 20  # a rescan may take a twentieth of the time at the most
 
 _log = logging.getLogger("jobctl.hub")
@@ -60,6 +61,7 @@ class Feed:
         self._suspects: set[str] = set()
         self._wake_watcher = asyncio.Event()
         self._said = ""
+        self._closed = False
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self.read_s = 0.0
 
@@ -91,12 +93,13 @@ class Feed:
             self._deaf = None
 
     async def close(self) -> None:
-        """Unsubscribe and wait until nothing of it runs any more."""
+        """Unsubscribe, for good. A read that is under way is waited for, but not for long."""
+        self._closed = True
         tasks = list(self._tasks)
         self.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._reading is not None:
-            await asyncio.wait([self._reading])
+            await asyncio.wait([self._reading], timeout=_CLOSE_S)
         self._threads.shutdown(wait=False)
         self.failed.cancel()
 
@@ -107,9 +110,9 @@ class Feed:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            self._fail(task.exception())
+            self.fail(task.exception())
 
-    def _fail(self, error: BaseException | None) -> None:
+    def fail(self, error: BaseException | None) -> None:
         """A defect: better to end the hub than to freeze in silence."""
         if not self.failed.done() and error is not None:
             self.failed.set_exception(error)
@@ -146,6 +149,8 @@ class Feed:
 
     def read_soon(self) -> None:
         """Read what is new: now if it is little, else in a thread; once for many who ask."""
+        if self._closed:
+            return
         if self._reading is not None:
             self._again = True
             return
@@ -158,7 +163,7 @@ class Feed:
             self._complain(error)
             return
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
             return
         self._reading = self._loop.run_in_executor(self._threads, self._read_much, self._hub.cursor)
         self._reading.add_done_callback(self._read_done)
@@ -196,25 +201,26 @@ class Feed:
 
     def _read_done(self, reading: asyncio.Future[Delta | JobSet]) -> None:
         self._reading = None
-        if reading.cancelled():
+        if reading.cancelled() or self._closed:
             return
-        error = reading.exception()
-        if isinstance(error, JobctlError):
+        try:
+            self._take(reading.result())
+        except JobctlError as error:
             self._complain(error)
-        elif error is not None:
-            self._fail(error)
-        else:
-            self._said = ""
-            result = reading.result()
-            if isinstance(result, JobSet):
-                self._hub.adopt(result)
-            else:
-                taken = self._hub.feed(result)
-                self._again = self._again or result.more or not taken
-            self._changed()
+        except Exception as error:
+            self.fail(error)
         if self._again:
             self._again = False
             self.read_soon()
+
+    def _take(self, read: Delta | JobSet) -> None:
+        self._said = ""
+        if isinstance(read, JobSet):
+            self._hub.adopt(read)
+        else:
+            taken = self._hub.feed(read)
+            self._again = self._again or read.more or not taken
+        self._changed()
 
     def _complain(self, error: JobctlError) -> None:
         """Once for each trouble: the last state is served until it is over."""
@@ -234,12 +240,12 @@ class Feed:
 
     async def _watch(self) -> None:
         """Gather the names that the system reports; `_refresh` looks at them."""
-        import watchfiles
-
         path = self._store.path
         assert path is not None, "only a directory has files to watch"
         while True:
             try:
+                import watchfiles  # an open file more: there may be none just now
+
                 async for events in watchfiles.awatch(
                     path,
                     recursive=False,
@@ -263,7 +269,8 @@ class Feed:
         while True:
             wait_s = _GATHER_S if unsettled else max(0.0, next_scan_s - self._loop.time())
             try:
-                await asyncio.wait_for(self._wake_watcher.wait(), wait_s)
+                async with asyncio.timeout(wait_s):  # wait_for() may lose a cancellation
+                    await self._wake_watcher.wait()
                 await asyncio.sleep(_GATHER_S)
             except TimeoutError:
                 pass

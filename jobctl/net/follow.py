@@ -80,7 +80,7 @@ async def _from_hub(
 ) -> AsyncGenerator[Delta | Status, None]:
     """Until the hub is gone: then somebody else has to go on."""
     client = Client(url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S)
-    with suppress(HubError):
+    with suppress(HubError, UsageError):  # a hub file may hold nonsense
         async with aclosing(client.events()) as events:
             async for event in events:
                 yield event
@@ -110,8 +110,9 @@ async def _from_store(
                 more = True
                 while more:
                     delta = await asyncio.to_thread(_read, store, cursor, filter)
+                    news = delta.jobs or delta.gone or delta.since == 0 != cursor.revision
                     cursor, more = delta.cursor(filter), delta.more
-                    if delta or first:
+                    if news or first:
                         first = False
                         # What was read in silence before is part of it: it follows from `said`.
                         yield replace(delta, since=min(delta.since, said))
@@ -124,7 +125,9 @@ async def _from_store(
                     trouble = str(error)
                     yield Status("error", "directory", store.where, trouble, _LOOK_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(rung.wait(), _LOOK_S)
+                # Not wait_for(): before Python 3.12 it loses a cancellation that comes with a ring.
+                async with asyncio.timeout(_LOOK_S):
+                    await rung.wait()
             if (
                 loop.time() >= shun_until_s
                 and store.path is not None

@@ -273,7 +273,13 @@ class HubServer:
 
     def _pump_soon(self) -> None:
         if self._pump_handle is None:
-            self._pump_handle = self._loop.call_soon(self._pump)
+            self._pump_handle = self._loop.call_soon(self._pump_or_fail)
+
+    def _pump_or_fail(self) -> None:
+        try:
+            self._pump()
+        except Exception as error:
+            self.feed.fail(error)
 
     def _recover(self, id: int) -> None:
         self.hub.recover(id)

@@ -241,3 +241,15 @@ async def test_large_store_is_loaded_beside_the_loop(served, writer):
         await until(lambda: len(reader.set) == 400)
         assert len(reader.deltas) > 2
         assert reader.contents == contents(hub.server.hub.replica) == stored(writer)
+
+
+async def test_a_defect_after_a_large_read_ends_the_hub(served, monkeypatch):
+    """FAULTS row 22: a replica that cannot be taken over is no reason to freeze in silence."""
+
+    def broken(self, replica):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("jobctl.hub.Hub.adopt", broken)
+    with pytest.raises(ZeroDivisionError):
+        async with running_hub(served) as hub, v1(hub.url):
+            await asyncio.wait_for(hub.task, 5)
