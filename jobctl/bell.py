@@ -163,9 +163,13 @@ class DirectoryBell:
                 self._ring_one(name)
 
     def listen(self) -> Listener:
-        dir_fd = self._open_dir()
         name = f"{os.getpid()}-{secrets.token_hex(6)}"
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            dir_fd = self._open_dir()
+        except BaseException:
+            sock.close()
+            raise
         try:
             sock.bind(self._address(dir_fd, name))
             os.chmod(name, 0o600, dir_fd=dir_fd)
@@ -202,9 +206,15 @@ class DirectoryBell:
         stat = os.fstat(self._fd) if self._fd is not None else None
         if stat is None or not stat.st_nlink:  # the directory was removed, and perhaps made anew
             self._let_go()
-            self._fd = self._open_dir()
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.setblocking(False)
+            # Both or neither: when descriptors run out in between, the next ring starts over.
+            ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                self._fd = self._open_dir()
+            except BaseException:
+                ringer.close()
+                raise
+            ringer.setblocking(False)
+            self._socket = ringer
             self._listed_ns = -1
             stat = os.fstat(self._fd)
         if stat.st_mtime_ns != self._listed_ns:

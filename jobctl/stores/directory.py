@@ -215,7 +215,12 @@ class DirectoryStore:
                 self._unsettled |= {id for id in suspects if id not in self._index.newest}
                 self._bad.clear()
                 # What the index has read of the log needs no second reading, if that was all of it.
-                return self._read_on(site, log, 0, None if known else records, fresh=True)
+                delta = self._read_on(site, log, 0, None if known else records, fresh=True)
+            if delta is not None and delta.jobs and not delta.through:
+                # Files, and a log that has no revision yet to tell of them: until it has, a reader
+                # who may not give it one must not share its epoch.
+                return self._scan.since(cursor, site.dir_fd)
+            return delta
 
     def _read_on(
         self,
@@ -235,6 +240,7 @@ class DirectoryStore:
             return None
         if fresh:
             delta = reading.with_loose_files(delta, self._unsettled)
+            self._index.loose |= reading.loose
         for id in reading.taken:
             self._bad.pop(id, None)
         self._bad.update(reading.bad)
@@ -265,12 +271,13 @@ class DirectoryStore:
                     )
                 after = site.log.head()
         except (OSError, StoreError, Damaged) as error:
-            if isinstance(error, StoreError) or (
-                isinstance(error, OSError)
-                and error.errno in (errno.EACCES, errno.EROFS, errno.EBADF, errno.EPERM)
+            if isinstance(error, OSError) and error.errno in (
+                errno.EACCES,
+                errno.EROFS,
+                errno.EPERM,
             ):
                 self._may_write = False  # a reader that may not write goes on with what it has
-            return False
+            return False  # anything else may pass (no descriptors, a mode, a lock): ask again
         if after > before:
             self._bell.ring()
         return not self._unsettled

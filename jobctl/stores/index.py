@@ -44,6 +44,7 @@ class Index:
         self.position = 0
         self.newest: dict[str, Record] = {}
         self.signatures: dict[str, Signature] = {}
+        self.loose: set[str] = set()  # delivered without a record: their end needs one all the same
         self._torn_since: dict[str, tuple[Signature, float]] = {}
 
     def follow(self, log: Log) -> list[Record]:
@@ -104,7 +105,7 @@ class Index:
             if found is None:
                 self.signatures.pop(id, None)
                 self._torn_since.pop(id, None)
-                if newest is None or newest.verb == DEL:
+                if (newest is None or newest.verb == DEL) and id not in self.loose:
                     continue
                 record = Record(revision + 1, id, DEL, _NO_DIGEST)
             else:
@@ -120,6 +121,7 @@ class Index:
                 self.signatures[id] = found.signature
                 self._torn_since.pop(id, None)
             log.append(record)
+            self.loose.discard(id)
             revision += 1
         self.follow(log)
         return unsettled

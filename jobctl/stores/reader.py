@@ -19,7 +19,7 @@ from jobctl.codec import parse, parse_own
 from jobctl.errors import InvalidJob
 from jobctl.job import Job
 from jobctl.jobset import Delta, Gone
-from jobctl.stores.changelog import DEL, PUT, Log, Record, digest_of
+from jobctl.stores.changelog import DEL, PUT, SEEN, Log, Record, digest_of
 from jobctl.stores.files import Found, Signature, read_file
 from jobctl.stores.index import Index
 
@@ -80,6 +80,7 @@ class Reading:
         self.stale: set[str] = set()
         self.taken: set[str] = set()
         self.bad: dict[str, str] = {}
+        self.loose: set[str] = set()
 
     def run(self) -> Delta:
         """The delta. It is empty, and moves nowhere, if all that changed is still in flight."""
@@ -184,7 +185,12 @@ class Reading:
         gone.sort(key=lambda item: item.revision)
         merged = None
         if self._since >= self._log.base:
-            merged = frozenset(id for id, records in self._window.items() if len(records) > 1)
+            # What a foreign writer did before it was seen, nobody can say.
+            merged = frozenset(
+                id
+                for id, records in self._window.items()
+                if len(records) > 1 or records[0].verb == SEEN
+            )
             merged |= self.stale
         return Delta(
             self._log.epoch,
@@ -211,15 +217,14 @@ class Reading:
             try:
                 if found.problem is not None:
                     raise InvalidJob(found.problem, id=id)
-                jobs.append(parse(found.data, id=id, revision=max(delta.through, 1)))
+                jobs.append(parse(found.data, id=id, revision=delta.through))
             except InvalidJob as error:
                 self.bad[id] = error.reason
         if not jobs:
             return delta
-        loose = {job.id for job in jobs}
+        self.loose = loose = {job.id for job in jobs}
         return replace(
             delta,
-            through=max(delta.through, 1),
             jobs=(*delta.jobs, *sorted(jobs, key=lambda job: job.updated_at)),
             gone=tuple(item for item in delta.gone if item.id not in loose),
         )

@@ -106,15 +106,21 @@ class Watcher:
             stopped.close()
 
     def _tell(self, cursor: Cursor, callbacks: dict[object, Callback]) -> Cursor:
-        try:
-            delta = self._since(cursor)
-        except JobctlError as error:
-            _log.warning("cannot read the store: %s", error)
-            return cursor
-        if delta:
-            for callback in list(callbacks.values()):
-                try:
-                    callback(delta)
-                except Exception:
-                    _log.exception("a subscriber raised; the others go on")
-        return delta.cursor()
+        while True:
+            try:
+                delta = self._since(cursor)
+            except JobctlError as error:
+                _log.warning("cannot read the store: %s", error)
+                return cursor
+            except Exception:
+                _log.exception("cannot read the store")  # a defect, but no end to subscriptions
+                return cursor
+            if delta.jobs or delta.gone or delta.cursor() != cursor:
+                for callback in list(callbacks.values()):
+                    try:
+                        callback(delta)
+                    except Exception:
+                        _log.exception("a subscriber raised; the others go on")
+            cursor = delta.cursor()
+            if not delta.more:
+                return cursor

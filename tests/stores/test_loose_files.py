@@ -1,0 +1,111 @@
+"""Files that a reader delivers before the log knows of them, while it cannot settle them itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobctl.cursor import ZERO
+from jobctl.filters import Filter
+from jobctl.job import Job, advance
+from jobctl.jobset import JobSet
+from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.lock import WriteLock
+from tests.stores.support import file_of, new
+
+T0 = "2026-01-01T00:00:00.000Z"
+
+
+def busy(store: DirectoryStore) -> None:
+    """As while another process writes: the lock is never free for this reader."""
+    store._may_write = False
+
+
+def test_an_empty_log_is_not_shared_with_files_it_does_not_know(tmp_path: Path) -> None:
+    """Two values under one revision would make the later one invisible."""
+    hub = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
+    path = tmp_path / "jobs" / "x.json"
+    path.write_bytes(file_of(new("x"), title="v1"))
+    reader = DirectoryStore(tmp_path / "jobs")
+    busy(reader)
+    first = reader.since(ZERO)
+    assert [job.title for job in first.jobs] == ["v1"]
+    path.write_bytes(file_of(new("x"), title="v2"))
+    hub.refresh()
+    assert [job.title for job in hub.since(ZERO).jobs] == ["v2"]
+    assert [job.title for job in reader.since(first.cursor()).jobs] == ["v2"]
+    for store in (hub, reader):
+        store.close()
+
+
+def test_a_loose_file_that_goes_unrecorded_is_gone_all_the_same(tmp_path: Path) -> None:
+    """It was delivered, so its end has to be told."""
+    store = DirectoryStore(tmp_path / "jobs", create=True)
+    store.create(new("a"))
+    path = tmp_path / "jobs" / "y.json"
+    path.write_bytes(file_of(new("y")))
+    reader = DirectoryStore(tmp_path / "jobs")
+    busy(reader)
+    replica = JobSet()
+    replica.apply(reader.since(ZERO))
+    assert {job.id for job in replica} == {"a", "y"}
+    path.unlink()
+    reader._may_write = True
+    reader.refresh()
+    assert replica.apply(reader.since(replica.cursor))
+    assert {job.id for job in replica} == {"a"}
+    for opened in (store, reader):
+        opened.close()
+
+
+def test_a_job_put_back_unseen_leaves_the_filter_that_it_had_entered(tmp_path: Path) -> None:
+    """What a foreign writer did before it was seen counts as a change of every field."""
+    store = DirectoryStore(tmp_path / "jobs", create=True)
+    store.create(new("x", stages=["a", "b"]))  # type: ignore[arg-type]
+    store.create(new("y"))
+    hub = DirectoryStore(tmp_path / "jobs", adopt=True)
+    replica = JobSet()
+
+    def follow() -> None:
+        assert replica.apply(hub.since(replica.cursor))
+
+    follow()
+    store.update("x", lambda job: advance(job, "a", now=T0))
+    follow()
+    path = tmp_path / "jobs" / "x.json"
+    at_a = path.read_bytes()
+    store.update("x", lambda job: advance(job, "b", now=T0))
+    chosen = Filter.make(stages=["b"])
+    mine = JobSet()
+    mine.apply(store.since(ZERO).filtered(chosen))
+    assert [job.id for job in mine] == ["x"]
+    path.write_bytes(at_a)
+    store.update("y", _again)
+    busy(hub)
+    follow()  # past x, which no record tells the truth of
+    hub._may_write = True
+    hub.refresh()
+    follow()
+    cursor = mine.cursor._replace(tag=chosen.tag)
+    assert mine.apply(replica.since(cursor, chosen))
+    assert [job.id for job in mine] == []
+    for opened in (store, hub):
+        opened.close()
+
+
+def _again(job: Job) -> Job:
+    return job.model_copy(update={"title": "again"})
+
+
+def test_the_lock_that_is_busy_is_asked_for_again(tmp_path: Path) -> None:
+    """A look that came amid a write is made up for."""
+    store = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
+    store.create(new("a"))
+    (tmp_path / "jobs" / "y.json").write_bytes(file_of(new("y")))
+    site = store._place.look()
+    assert site.meta is not None
+    other = WriteLock((0, 0), "another process")
+    with other.held(site.meta.fd):
+        assert store.refresh() is True
+    assert store.refresh() is False
+    assert {job.id for job in store.since(ZERO).jobs} == {"a", "y"}
+    store.close()
