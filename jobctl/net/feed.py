@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar, cast
 
 from jobctl.bell import Listener
 from jobctl.cursor import Cursor
@@ -30,10 +32,11 @@ _FALSE_RINGS = 50  # reads in a poll interval that may find nothing before rings
 _FALSE_RING_DELAY_S = 0.01
 _GATHER_S = 0.2  # file events are gathered this long: a busy job is looked at five times a second
 _RESCAN_S = 5.0
-_CLOSE_S = 1.0
+_CLOSE_S = 0.5
 _MIN_RESCAN_RATIO = 20  # a rescan may take a twentieth of the time at the most
 
 _log = logging.getLogger("jobctl.hub")
+_T = TypeVar("_T")
 
 
 class Feed:
@@ -51,7 +54,6 @@ class Feed:
         self._changed = changed
         self._watch_files = watch_files and store.path is not None
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="jobctl-store")
         self._listener: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: asyncio.Future[Delta | JobSet] | None = None
@@ -99,14 +101,40 @@ class Feed:
         self.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._reading is not None:
-            await asyncio.wait([self._reading], timeout=_CLOSE_S)
-        self._threads.shutdown(wait=False)
+            _, late = await asyncio.wait([self._reading], timeout=_CLOSE_S)
+            for reading in late:
+                reading.cancel()  # its thread goes on, but sessions that wait for it do not
         self.failed.cancel()
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(coroutine)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+
+    def _in_thread(self, call: Callable[..., _T], *args: object) -> asyncio.Future[_T]:
+        """Call it in a thread. A daemon, not an executor's: those are waited for at exit."""
+        future: asyncio.Future[_T] = self._loop.create_future()
+
+        def settle(result: _T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(cast("_T", result))
+
+        def run() -> None:
+            result: _T | None = None
+            error: BaseException | None = None
+            try:
+                result = call(*args)
+            except BaseException as raised:
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(settle, result, error)
+
+        threading.Thread(target=run, name="jobctl-store", daemon=True).start()
+        return future
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -165,7 +193,7 @@ class Feed:
         except Exception as error:
             self.fail(error)
             return
-        self._reading = self._loop.run_in_executor(self._threads, self._read_much, self._hub.cursor)
+        self._reading = self._in_thread(self._read_much, self._hub.cursor)
         self._reading.add_done_callback(self._read_done)
 
     async def look(self) -> None:
@@ -279,9 +307,7 @@ class Feed:
             began_s = self._loop.time()
             full = began_s >= next_scan_s
             try:
-                unsettled = await self._loop.run_in_executor(
-                    self._threads, self._store.refresh, None if full else ids
-                )
+                unsettled = await self._in_thread(self._store.refresh, None if full else ids)
             except JobctlError as error:
                 self._complain(error)
             if full:

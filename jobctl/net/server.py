@@ -146,8 +146,7 @@ class HubServer:
             stopped.cancel()
             sweep.cancel()
             server.close(close_connections=False)
-            await self._say_goodbye()
-            await self.feed.close()
+            await asyncio.gather(self._say_goodbye(), self.feed.close())
             await server.wait_closed()
             _log.info("stopped", extra={"sessions": len(self._sessions)})
 

@@ -44,6 +44,7 @@ _COMPACT_FROM = 4096  # superseded records worth a rewrite of the log
 _MAX_CACHED = 1024
 _MAX_READS = 5
 _MAX_RACES = 20
+_CLOSE_S = 0.5
 
 
 _stores: weakref.WeakSet[DirectoryStore] = weakref.WeakSet()
@@ -142,20 +143,24 @@ class DirectoryStore:
         return [BadFile(name, reason) for name, reason in sorted(bad.items())]
 
     def refresh(self, ids: set[str] | None = None) -> bool:
-        with self._translated("reading"), self._guard:
-            site = self._place.look()
-            if site.log is None:
-                return False  # every scan looks at everything
-            try:
-                self._index.follow(site.log)
-            except Damaged:
-                return False  # the next read sees to it
+        with self._translated("reading"):
+            with self._guard:
+                site = self._place.look()
+                if site.log is None:
+                    return False  # every scan looks at everything
+                try:
+                    self._index.follow(site.log)
+                except Damaged:
+                    return False  # the next read sees to it
+                newest = dict(self._index.newest) if ids is None else {}
+            # Not under the guard: to look at all files takes a while, and readers must not wait.
             if ids is None:
-                suspects, self._odd = self._index.suspects(site.dir_fd)
+                suspects, self._odd = self._index.suspects(site.dir_fd, newest)
             else:
                 suspects = {id for id in ids if self._is_suspect(id, site.dir_fd)}
-            self._unsettled |= suspects
-            return bool(self._unsettled) and not self._settle(self._unsettled)
+            with self._guard:
+                self._unsettled |= suspects
+                return bool(self._unsettled) and not self._settle(self._unsettled)
 
     def _is_suspect(self, id: str, dir_fd: int) -> bool:
         """Whether the file is not the one that we have seen and that the log tells of."""
@@ -183,10 +188,14 @@ class DirectoryStore:
     def close(self) -> None:
         self._watcher.close()
         self._bell.close()
-        with self._guard:
+        if not self._guard.acquire(timeout=_CLOSE_S):
+            return  # a large read is under way in a thread: it needs what we would let go of
+        try:
             self._index = Index()
             self._log = self._belled = self._lock = None
             self._place.close()
+        finally:
+            self._guard.release()
 
     def _head(self) -> Cursor:
         log = self._adopted().log
@@ -211,7 +220,7 @@ class DirectoryStore:
             with _no_collecting():
                 known = self._index.position if self._index.log is log else 0
                 records = self._index.follow(log)
-                suspects, self._odd = self._index.suspects(site.dir_fd)
+                suspects, self._odd = self._index.suspects(site.dir_fd, self._index.newest)
                 self._unsettled |= {id for id in suspects if id not in self._index.newest}
                 self._bad.clear()
                 # What the index has read of the log needs no second reading, if that was all of it.

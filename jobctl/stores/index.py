@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from jobctl.codec import parse
 from jobctl.errors import InvalidId, InvalidJob
@@ -59,11 +59,14 @@ class Index:
         self.newest.update((record.id, record) for record in records)
         return records
 
-    def suspects(self, dir_fd: int) -> tuple[set[str], dict[str, str]]:
+    def suspects(
+        self, dir_fd: int, newest: Mapping[str, Record]
+    ) -> tuple[set[str], dict[str, str]]:
         """The ids worth a look: names without a record, other signatures, records without a name.
 
         Also the names that can be no job's, with the reason. Costs a ``stat`` for each file; the
-        answer is a guess, which `reconcile` checks.
+        answer is a guess, which `reconcile` checks. ``newest`` is our own or a copy of it: with a
+        copy this may run beside readers.
         """
         ids: set[str] = set()
         odd: dict[str, str] = {}
@@ -74,7 +77,7 @@ class Index:
             except InvalidId:
                 odd[id + ".json"] = "its name is not a job id"
                 continue
-            record = self.newest.get(id)
+            record = newest.get(id)
             signature = self.signatures.get(id)
             if record is None or record.verb == DEL or signature is None:
                 ids.add(id)
@@ -86,9 +89,7 @@ class Index:
                 continue
             if sign(stat) != signature:
                 ids.add(id)
-        ids.update(
-            id for id, record in self.newest.items() if record.verb != DEL and id not in names
-        )
+        ids.update(id for id, record in newest.items() if record.verb != DEL and id not in names)
         return ids, odd
 
     def reconcile(self, ids: Iterable[str], log: Log, dir_fd: int) -> set[str]:
