@@ -7,54 +7,54 @@ _jobctl() {
         [[ ${COMP_WORDS[i]} != -* ]] && { command=${COMP_WORDS[i]}; break; }
     done
     case "$command $before" in
-        "serve --host") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "serve --port") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "serve --path") COMPREPLY=($(compgen -o default -- "$word")); return ;;
+        "serve --host") compopt -o default; return ;;
+        "serve --port") compopt -o default; return ;;
+        "serve --path") compopt -o default; return ;;
         "serve --log-format") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
-        "serve --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "watch --type") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "watch --stage") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "watch --session") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "watch --cursor") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "watch --cursor-file") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "watch --url") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "watch --timeout") COMPREPLY=($(compgen -o default -- "$word")); return ;;
+        "serve --dir") compopt -o default; return ;;
+        "watch --type") compopt -o default; return ;;
+        "watch --stage") compopt -o default; return ;;
+        "watch --session") compopt -o default; return ;;
+        "watch --cursor") compopt -o default; return ;;
+        "watch --cursor-file") compopt -o default; return ;;
+        "watch --url") compopt -o default; return ;;
+        "watch --timeout") compopt -o default; return ;;
         "watch -o"|"watch --output") COMPREPLY=($(compgen -W 'table jsonl' -- "$word")); return ;;
-        "watch --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "ls --type") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "ls --stage") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "ls --session") COMPREPLY=($(compgen -o default -- "$word")); return ;;
+        "watch --dir") compopt -o default; return ;;
+        "ls --type") compopt -o default; return ;;
+        "ls --stage") compopt -o default; return ;;
+        "ls --session") compopt -o default; return ;;
         "ls --sort") COMPREPLY=($(compgen -W 'created updated stage type id' -- "$word")); return ;;
-        "ls --limit") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "ls --cursor") COMPREPLY=($(compgen -o default -- "$word")); return ;;
+        "ls --limit") compopt -o default; return ;;
+        "ls --cursor") compopt -o default; return ;;
         "ls -o"|"ls --output") COMPREPLY=($(compgen -W 'table wide json jsonl name' -- "$word")); return ;;
-        "ls --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
+        "ls --dir") compopt -o default; return ;;
         "show -o"|"show --output") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
-        "show --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "create --title") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "create --session") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "create --stages") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "create --id") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "create --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "advance --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "progress --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "complete --result") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "complete --result-session") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "complete --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "fail --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "retry --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "cancel --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "rm --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --count") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --concurrency") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --type") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --session") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --speed") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --stage-delay") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --fail-rate") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --fail-at") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --seed") COMPREPLY=($(compgen -o default -- "$word")); return ;;
-        "run-dummy --dir") COMPREPLY=($(compgen -o default -- "$word")); return ;;
+        "show --dir") compopt -o default; return ;;
+        "create --title") compopt -o default; return ;;
+        "create --session") compopt -o default; return ;;
+        "create --stages") compopt -o default; return ;;
+        "create --id") compopt -o default; return ;;
+        "create --dir") compopt -o default; return ;;
+        "advance --dir") compopt -o default; return ;;
+        "progress --dir") compopt -o default; return ;;
+        "complete --result") compopt -o default; return ;;
+        "complete --result-session") compopt -o default; return ;;
+        "complete --dir") compopt -o default; return ;;
+        "fail --dir") compopt -o default; return ;;
+        "retry --dir") compopt -o default; return ;;
+        "cancel --dir") compopt -o default; return ;;
+        "rm --dir") compopt -o default; return ;;
+        "run-dummy --count") compopt -o default; return ;;
+        "run-dummy --concurrency") compopt -o default; return ;;
+        "run-dummy --type") compopt -o default; return ;;
+        "run-dummy --session") compopt -o default; return ;;
+        "run-dummy --speed") compopt -o default; return ;;
+        "run-dummy --stage-delay") compopt -o default; return ;;
+        "run-dummy --fail-rate") compopt -o default; return ;;
+        "run-dummy --fail-at") compopt -o default; return ;;
+        "run-dummy --seed") compopt -o default; return ;;
+        "run-dummy --dir") compopt -o default; return ;;
     esac
     case "$command" in
         '') COMPREPLY=($(compgen -W 'serve watch ls show create advance progress complete fail retry cancel rm run-dummy demo completion --help --version' -- "$word")) ;;
@@ -90,7 +90,7 @@ _jobctl() {
             fi ;;
         advance)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --force --no-force --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --force --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

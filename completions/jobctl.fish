@@ -1,8 +1,8 @@
 # Made by 'python -m jobctl.cli.completions --write'; do not edit.
 function __jobctl_ids; end
 complete -c jobctl -f
-complete -c jobctl -n __fish_use_subcommand -a serve -d 'Serve the jobs of a directory to browsers and terminals, until Ctrl-C.'
-complete -c jobctl -n __fish_use_subcommand -a watch -d 'Watch jobs live: through a hub if one runs, else in the directory.'
+complete -c jobctl -n __fish_use_subcommand -a serve -d 'Serve a directory to browsers and terminals, until Ctrl-C.'
+complete -c jobctl -n __fish_use_subcommand -a watch -d 'Watch jobs live, through a hub or in the directory.'
 complete -c jobctl -n __fish_use_subcommand -a ls -d 'List jobs, newest first. Needs no hub.'
 complete -c jobctl -n __fish_use_subcommand -a show -d 'Show one job: every field, and the timeline of its stages.'
 complete -c jobctl -n __fish_use_subcommand -a create -d 'Create a pending job, and print its id.'
@@ -13,8 +13,8 @@ complete -c jobctl -n __fish_use_subcommand -a fail -d 'Fail a job, with the rea
 complete -c jobctl -n __fish_use_subcommand -a retry -d 'Put failed jobs back to pending.'
 complete -c jobctl -n __fish_use_subcommand -a cancel -d 'Cancel pending jobs.'
 complete -c jobctl -n __fish_use_subcommand -a rm -d 'Remove jobs, whatever their stage.'
-complete -c jobctl -n __fish_use_subcommand -a run-dummy -d 'Run dummy jobs through their stages; Ctrl-C fails those in flight.'
-complete -c jobctl -n __fish_use_subcommand -a demo -d 'Show a hub, some jobs and a live view, in a temporary directory.'
+complete -c jobctl -n __fish_use_subcommand -a run-dummy -d 'Run dummy jobs through their stages; Ctrl-C fails them.'
+complete -c jobctl -n __fish_use_subcommand -a demo -d 'Show a hub, jobs and a live view; leaves nothing behind.'
 complete -c jobctl -n __fish_use_subcommand -a completion -d 'Print the completion script of a shell.'
 complete -c jobctl -n '__fish_seen_subcommand_from serve' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__fish_seen_subcommand_from serve' -l host -r -d 'Address to listen on.'
@@ -64,7 +64,7 @@ complete -c jobctl -n '__fish_seen_subcommand_from create' -l id -r -d 'Its id, 
 complete -c jobctl -n '__fish_seen_subcommand_from create' -l dir -r -d 'Directory of the job files.'
 complete -c jobctl -n '__fish_seen_subcommand_from create' -a '(__jobctl_ids)'
 complete -c jobctl -n '__fish_seen_subcommand_from advance' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from advance' -l force -l no-force -d 'Backward too, and to any stage.'
+complete -c jobctl -n '__fish_seen_subcommand_from advance' -l force -d 'Backward too, and to any stage.'
 complete -c jobctl -n '__fish_seen_subcommand_from advance' -l dir -r -d 'Directory of the job files.'
 complete -c jobctl -n '__fish_seen_subcommand_from advance' -a '(__jobctl_ids)'
 complete -c jobctl -n '__fish_seen_subcommand_from progress' -s h -l help -d 'Show this message and exit.'

@@ -26,9 +26,10 @@ def resolve_dir(flag: str | None, env: Mapping[str, str], cwd: Path) -> Where:
     if flag == "":
         raise UsageError("--dir is empty", hint="name a directory, or leave it out")
     if flag is not None:
-        return Where(cwd / _home(flag), "--dir", explicit=True)
+        return Where(cwd / _home(flag, "--dir"), "--dir", explicit=True)
     if env.get("JOBCTL_DIR"):
-        return Where(cwd / _home(env["JOBCTL_DIR"]), "$JOBCTL_DIR", explicit=True)
+        path = cwd / _home(env["JOBCTL_DIR"], "$JOBCTL_DIR")
+        return Where(path, "$JOBCTL_DIR", explicit=True)
     found = _nearest(cwd)
     if found is not None:
         path, settings = found
@@ -36,7 +37,7 @@ def resolve_dir(flag: str | None, env: Mapping[str, str], cwd: Path) -> Where:
         if directory is not None:
             if not isinstance(directory, str) or not directory:
                 raise UsageError(f"{path}: dir is not a text", hint='write dir = "data/jobs"')
-            return Where(path.parent / _home(directory), str(path), explicit=True)
+            return Where(path.parent / _home(directory, f"{path}: dir"), str(path), explicit=True)
     from platformdirs import user_state_path  # only the default needs it
 
     return Where(user_state_path("jobctl") / "jobs", "default", explicit=False)
@@ -56,8 +57,16 @@ def is_durable(env: Mapping[str, str], cwd: Path) -> bool | None:
     return durable
 
 
-def _home(text: str) -> Path:
-    return Path(text).expanduser() if text.startswith("~") else Path(text)
+def _home(text: str, where: str) -> Path:
+    """The path, ``~`` and ``~user`` resolved; `UsageError` for what can be no path."""
+    if "\0" in text:
+        raise UsageError(f"{where} holds a NUL", hint="no path does")
+    if not text.startswith("~"):
+        return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user, or nobody knows where their home is
+        raise UsageError(f"{where} {text} is in no home that is known") from None
 
 
 def _nearest(cwd: Path) -> tuple[Path, dict[str, Any]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,12 @@ def test_durability_is_said_by_the_environment_or_the_file(tmp_path: Path) -> No
     assert is_durable({"JOBCTL_DURABLE": "0"}, tmp_path) is False
     with pytest.raises(UsageError):
         is_durable({"JOBCTL_DURABLE": "perhaps"}, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["~nobody-of-that-name/jobs", "a\0b"])
+def test_what_can_be_no_path_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    """Wherever it was written."""
+    (tmp_path / "jobctl.toml").write_text(f"dir = {json.dumps(text)}\n")
+    for flag, env in ((text, {}), (None, {"JOBCTL_DIR": text}), (None, {})):
+        with pytest.raises(UsageError):
+            resolve_dir(flag, env, tmp_path)

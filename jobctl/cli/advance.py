@@ -17,9 +17,9 @@ EXAMPLE = "Example: jobctl advance 0b961de6 generate"
 def advance(
     id: IdArgument,
     stage: Annotated[
-        str | None, typer.Argument(help="The stage; the next one when left out.")
+        str | None, typer.Argument(metavar="STAGE", help="The stage; the next one when left out.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Backward too, and to any stage.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Backward too, and to any stage.")] = False,
     directory: DirOption = None,
 ) -> None:
     """Advance a job to its next stage, or to the one named."""

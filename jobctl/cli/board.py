@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from jobctl.cli import shapes
 from jobctl.cli.text import fit, fits_encoding, visible, width
+from jobctl.cursor import Cursor
 from jobctl.job import Job
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.status import Status
@@ -22,29 +23,48 @@ class Board:
 
     Shown are the active ones, then those that ended since the board was synced for the first time;
     with ``everything`` all. ``only`` limits it to some ids, and then shows these whatever they are.
+    ``others`` are ids beside those of the board, from which short ids have to differ.
     """
 
     def __init__(
-        self, where: str, *, everything: bool = False, only: Iterable[str] | None = None
+        self,
+        where: str,
+        *,
+        everything: bool = False,
+        only: Iterable[str] | None = None,
+        others: Iterable[str] = (),
     ) -> None:
         self.where = where
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
-        self.goes_on = False  # from a cursor of before: it knows nothing of what is gone
+        self._goes_on = False
+        self._running: set[str] = set()
         self._status: Status | None = None
         self._status_at_ms = 0
         self._everything = everything
         self._only = frozenset(only) if only is not None else None
+        self._others = tuple(others)
         self._ended: set[str] = set()
         self._before_reset: set[str] = set()
+
+    def go_on(self, cursor: Cursor, running: Iterable[str] = ()) -> None:
+        """Pretend to have been at the cursor, so that the first delta goes on from there.
+
+        The board holds none of the jobs of before, and cannot know them when they are gone. Those
+        of the named ones that are ``running`` have not ended, though nothing may come of them.
+        """
+        self.jobs.epoch, self.jobs.revision = cursor.epoch, cursor.revision
+        self._goes_on, self._running = True, set(running)
 
     def take(self, delta: Delta) -> list[str]:
         """Move on by the delta; returns the ids that are gone, after a reset once it is whole."""
         if delta.since == 0:
-            self.goes_on = False
+            self._goes_on = False
+            self._running.clear()
             self._before_reset |= {job.id for job in self.jobs}
         known = [item.id for item in delta.gone if self.jobs.get(item.id) is not None]
-        gone = [item.id for item in delta.gone] if self.goes_on else known
+        gone = [item.id for item in delta.gone] if self._goes_on else known
+        self._running.difference_update(gone)
         moved = self.jobs.apply(delta)
         assert moved, "a client refuses a delta that does not follow"
         if self.synced:
@@ -58,10 +78,6 @@ class Board:
     def take_status(self, status: Status, now_ms: int) -> None:
         """Where the reader stands with its source from now on."""
         self._status, self._status_at_ms = status, now_ms
-
-    def limit_to(self, ids: Iterable[str]) -> None:
-        """Show these only."""
-        self._only = frozenset(ids)
 
     def shown(self) -> list[Job]:
         """The jobs to show: active first, newest first."""
@@ -79,8 +95,11 @@ class Board:
         """Whether every one of the named jobs has ended or is gone."""
         if self._only is None or not self.synced:
             return False
-        found = [self.jobs.get(id) for id in self._only]
-        return all(job is None or not job.active for job in found)
+        return not any(self._is_running(id) for id in self._only)
+
+    def _is_running(self, id: str) -> bool:
+        job = self.jobs.get(id)
+        return job.active if job is not None else id in self._running
 
     # -- lines ------------------------------------------------------------------------------
 
@@ -89,13 +108,18 @@ class Board:
         jobs = self.shown()
         room = max(rows - 2, 1)
         cut = jobs if len(jobs) <= room else jobs[: room - 1]
-        lines = table(cut, columns, now_ms)
+        lines = table(cut, columns, now_ms, self._ids())
         if len(cut) < len(jobs):
             dots = "…" if fits_encoding("…") else "..."
             lines.append((fit(f"{dots} {len(jobs) - len(cut)} more", columns), "dim"))
         if not jobs and self.synced:
             lines.append((fit(f"No active jobs in {visible(self.where)}; waiting", columns), "dim"))
         return [*lines, (fit(self._status_line(jobs, now_ms), columns), "dim")]
+
+    def _ids(self) -> Iterable[str]:
+        yield from self._others
+        for job in self.jobs:
+            yield job.id
 
     def _status_line(self, jobs: list[Job], now_ms: int) -> str:
         """Live or not, through what, and the counts."""
@@ -124,11 +148,11 @@ def describe(status: Status, ago_s: float = 0.0) -> str:
     return f"{status.state}: {where}: {visible(status.detail)}{retry}"
 
 
-def table(jobs: list[Job], columns: int, now_ms: int) -> list[Line]:
-    """One line a job, as much of it as the screen is wide."""
+def table(jobs: list[Job], columns: int, now_ms: int, among: Iterable[str] = ()) -> list[Line]:
+    """One line a job, as much of it as the screen is wide; ids are unique ``among`` these, too."""
     if not jobs:
         return []
-    shorts = shapes.short_ids(job.id for job in jobs)
+    shorts = shapes.short_ids((job.id for job in jobs), among)
     heads = _aligned([_head(job, shorts[job.id], columns, now_ms) for job in jobs])
     running = _aligned([_progress(job, columns) if job.stage != FAILED else [] for job in jobs])
     lines: list[Line] = []
@@ -162,7 +186,7 @@ def _head(job: Job, id: str, columns: int, now_ms: int) -> list[str]:
 def _progress(job: Job, columns: int) -> list[str]:
     cells: list[str] = []
     if columns >= 60:
-        cells.append(shapes.bar(job.percent, 12 if columns < 120 else 24))
+        cells.append(shapes.bar(job.percent, 8 if columns < 100 else 24))
     cells.append(f"{job.percent}%" if job.percent is not None else "")
     if columns >= 100:
         cells.append(shapes.eta(job))

@@ -15,7 +15,7 @@ import typer
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.config import Where, is_durable, resolve_dir
-from jobctl.errors import JobctlError, UsageError
+from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.filters import Filter
 from jobctl.job import Job
 from jobctl.stores import Store, open_store
@@ -62,7 +62,7 @@ IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The job's id, or any unique start of it.")
 ]
 IdsArgument = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="Ids, or any unique starts of them.")
+    list[str], typer.Argument(metavar="ID", help="Ids, or any unique starts of them.")
 ]
 
 
@@ -82,7 +82,7 @@ def place(
     what comes.
     """
     where = resolve_dir(directory, os.environ, _here())
-    missing = not where.path.is_dir()
+    missing = not _is_dir(where.path)
     create = create or (live and not where.explicit)
     if missing and not create and not where.explicit:
         empty = open_store("memory:")
@@ -94,6 +94,13 @@ def place(
     if missing and where.explicit and where.path.is_dir():
         note(f"created {where.path}")
     return Place(store, where)
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # too long a name, say: whether it is there cannot even be asked
+        raise StoreError(f"cannot look at {path}: {error.strerror}", path=str(path)) from error
 
 
 def _here() -> Path:

@@ -11,7 +11,7 @@ from jobctl.cli.common import out
 
 __all__ = ["EXAMPLE", "completion"]
 
-EXAMPLE = "Example: jobctl completion bash > ~/.local/share/bash-completion/completions/jobctl"
+EXAMPLE = "Example: source <(jobctl completion bash)"
 
 
 class Shell(StrEnum):

@@ -64,6 +64,10 @@ def script(shell: str) -> str:
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](_tree())
 
 
+# Readline's own completion of file names: it knows blanks, and puts a slash behind directories.
+_BASH_FILES = "compopt -o default"
+
+
 def _bash(commands: list[_Command]) -> str:
     lines = [
         _HEAD,
@@ -81,8 +85,8 @@ def _bash(commands: list[_Command]) -> str:
             if option.takes:
                 keys = "|".join(f'"{command.name} {name}"' for name in option.names)
                 words = " ".join(option.choices)
-                how = f"-W '{words}'" if words else "-o default"
-                lines.append(f'        {keys}) COMPREPLY=($(compgen {how} -- "$word")); return ;;')
+                how = f"COMPREPLY=($(compgen -W '{words}' -- \"$word\"))" if words else _BASH_FILES
+                lines.append(f"        {keys}) {how}; return ;;")
     lines += ["    esac", '    case "$command" in']
     names = " ".join(command.name for command in commands)
     lines.append(
@@ -136,7 +140,9 @@ def _zsh(commands: list[_Command]) -> str:
             f"'*:value:({' '.join(command.choices)})'" if command.choices else "'*:id:__jobctl_ids'"
         )
         lines += [f"                {rest} ;;"]
-    return "\n".join([*lines, "    esac", "}", '_jobctl "$@"', ""])
+    # Autoloaded from $fpath, this file is the function's body; sourced, it has to register itself.
+    lines += ["    esac", "}", "if [[ $funcstack[1] == _jobctl ]]; then", '    _jobctl "$@"']
+    return "\n".join([*lines, "else", "    compdef _jobctl jobctl", "fi", ""])
 
 
 def _fish(commands: list[_Command]) -> str:

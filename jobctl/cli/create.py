@@ -15,13 +15,19 @@ EXAMPLE = "Example: id=$(jobctl create etl --stages fetch,clean,load)"
 
 
 def create(
-    type: Annotated[str, typer.Argument(metavar="[TYPE]", help="The job's type.")] = "job",
-    title: Annotated[str | None, typer.Option(help="A few words for people.")] = None,
-    session: Annotated[str | None, typer.Option(help="The session that it belongs to.")] = None,
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="The job's type.")] = "job",
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A few words for people.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="SESSION", help="The session that it belongs to.")
+    ] = None,
     stages: Annotated[
         str | None, typer.Option(metavar="A,B,C", help="Its own stages, in order.")
     ] = None,
-    id: Annotated[str | None, typer.Option("--id", help="Its id, instead of a new one.")] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Its id, instead of a new one.")
+    ] = None,
     directory: DirOption = None,
 ) -> None:
     """Create a pending job, and print its id."""

@@ -34,7 +34,7 @@ _NEXT = (
 
 
 def demo() -> None:
-    """Show a hub, some jobs and a live view, in a temporary directory."""
+    """Show a hub, jobs and a live view; leaves nothing behind."""
     directory = Path(tempfile.mkdtemp(prefix="jobctl-demo-"))
     try:
         run_async(_run(directory))

@@ -16,7 +16,7 @@ EXAMPLE = 'Example: jobctl fail 0b961de6 "429 Too Many Requests"'
 
 def fail(
     id: IdArgument,
-    message: Annotated[str, typer.Argument(help="Why it failed.")],
+    message: Annotated[str, typer.Argument(metavar="MESSAGE", help="Why it failed.")],
     directory: DirOption = None,
 ) -> None:
     """Fail a job, with the reason."""

@@ -26,15 +26,19 @@ from jobctl.cli.common import (
     place,
 )
 from jobctl.cli.table import columns_of_terminal, lines
+from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 from jobctl.jobset import Delta
+from jobctl.stores import Store
 
 __all__ = ["EXAMPLE", "ls"]
 
 EXAMPLE = "Example: jobctl ls --stage failed -o wide"
+
+_NARROW = 50  # columns
 
 
 class Output(StrEnum):
@@ -59,7 +63,7 @@ class Sort(StrEnum):
 
 def ls(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, or unique starts of them.")
+        list[str] | None, typer.Argument(metavar="ID", help="Ids, or unique starts of them.")
     ] = None,
     type: TypeOption = None,
     stage: StageOption = None,
@@ -91,12 +95,14 @@ def ls(
     if delta.since == 0 and since != ZERO:
         note("the cursor cannot be resumed, so everything is listed")
     jobs = order(delta.jobs, sort)[:limit]
+    table = not quiet and output in (Output.table, Output.wide)
     if quiet or output is Output.name:
         for job in jobs:
             out(job.id)
     elif output is Output.json:
         bad = [{"name": bad.name, "reason": bad.reason} for bad in here.store.bad()]
-        cursor_text = str(delta.cursor(chosen))
+        # A cursor says that everything up to it was told; jobs that --limit cut were not.
+        cursor_text = str(delta.cursor(chosen)) if len(jobs) == len(delta.jobs) else None
         gone = [item.id for item in delta.gone] if delta.since else []
         value = {"cursor": cursor_text, "jobs": [machine(job) for job in jobs], "gone": gone}
         out(compact({**value, "bad": bad}))
@@ -104,8 +110,10 @@ def ls(
         for job in jobs:
             out(compact(machine(job)))
     else:
-        _print_table(jobs, wide=output is Output.wide, header=not no_headers)
-    _explain(here, chosen, delta, verbose=verbose, table=output in (Output.table, Output.wide))
+        _print_table(jobs, here.store, wide=output is Output.wide, header=not no_headers)
+    if delta.since and delta.gone and (quiet or output is not Output.json):
+        note(f"{len(delta.gone)} gone since the cursor; -o json names them")
+    _explain(here, chosen, delta, verbose=verbose, table=table)
     here.store.close()
 
 
@@ -120,29 +128,21 @@ def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
     return ordered
 
 
-def _print_table(jobs: Sequence[Job], *, wide: bool, header: bool) -> None:
+def _print_table(jobs: Sequence[Job], store: Store, *, wide: bool, header: bool) -> None:
     if not jobs:
         return
     now = now_ms()
     limit = columns_of_terminal()
     shorts = {job.id: job.id for job in jobs}
     if limit is not None and not wide:
-        shorts = shapes.short_ids(shorts)
-    head = ["ID", "TYPE", "STAGE", "DONE", "ELAPSED", "AGE", "DETAIL"]
-    if wide:
-        head = [
-            "ID",
-            "TYPE",
-            "STAGE",
-            "DONE",
-            "ELAPSED",
-            "SESSION",
-            "RETRIES",
-            "CREATED",
-            "UPDATED",
-        ]
-        head.append("DETAIL")
+        shorts = shapes.short_ids(shorts, store.ids())
+    narrow = limit is not None and limit < _NARROW and not wide
+    head = ["ID", "TYPE", "STAGE", "DONE", "ELAPSED"]
+    head += ["SESSION", "RETRIES", "CREATED", "UPDATED"] if wide else ["AGE"]
+    head.append("DETAIL")
     rows = [_row(job, shorts[job.id], now, wide=wide) for job in jobs]
+    if narrow:  # where little fits, the stage tells more than the type
+        head, *rows = ([row[0], row[2], *row[3:]] for row in (head, *rows))
     styles = [_style(job, now) for job in jobs]
     cut = None if wide else limit
     sys.stdout.writelines(
@@ -184,7 +184,8 @@ def _explain(here: Place, chosen: Filter, delta: Delta, *, verbose: bool, table:
         if not here.where.explicit and any(_has_jobs(path) for path in ("data/jobs",)):
             hint = "; try --dir data/jobs"
         what = "No jobs" if chosen == EVERYTHING else "No such jobs"
-        sys.stderr.write(f"{what} in {here.where.path} ({here.where.why}){hint}\n")
+        where = visible(f"{here.where.path} ({here.where.why})")
+        sys.stderr.write(f"{what} in {where}{hint}\n")
     if bad:
         files = "file is" if len(bad) == 1 else "files are"
         note(f"{len(bad)} {files} no jobs" + ("" if verbose else "; -v names them"))

@@ -18,7 +18,9 @@ EXAMPLE = "Example: jobctl progress 0b961de6 3/8 orders.csv"
 def progress(
     id: IdArgument,
     done: Annotated[str, typer.Argument(metavar="DONE[/TOTAL]", help="Steps, or a percentage.")],
-    message: Annotated[str | None, typer.Argument(help="What is being done.")] = None,
+    message: Annotated[
+        str | None, typer.Argument(metavar="MESSAGE", help="What is being done.")
+    ] = None,
     directory: DirOption = None,
 ) -> None:
     """Report progress within the present stage."""

@@ -24,13 +24,15 @@ EXAMPLE = "Example: jobctl run-dummy --count 20 --concurrency 5 --fail-rate 0.1"
 
 
 def run_dummy(
-    count: Annotated[int, typer.Option(min=1, help="How many jobs.")] = 1,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many jobs.")] = 1,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="How many at once; all when left out.")
+        int | None, typer.Option(min=1, metavar="N", help="How many at once; all when left out.")
     ] = None,
-    type: Annotated[str, typer.Option(help="Their type.")] = "create_session",
-    session: Annotated[str, typer.Option(help="Their session.")] = "dummy",
-    speed: Annotated[float, typer.Option(min=0.001, help="So many times as fast.")] = 1.0,
+    type: Annotated[str, typer.Option(metavar="TYPE", help="Their type.")] = "create_session",
+    session: Annotated[str, typer.Option(metavar="SESSION", help="Their session.")] = "dummy",
+    speed: Annotated[
+        float, typer.Option(min=0.001, metavar="X", help="So many times as fast.")
+    ] = 1.0,
     stage_delay: Annotated[
         list[str] | None, typer.Option(metavar="NAME=SECONDS", help="How long a stage takes.")
     ] = None,
@@ -38,12 +40,14 @@ def run_dummy(
         float, typer.Option(min=0, max=1, metavar="P", help="The share of jobs that fail.")
     ] = 0.0,
     fail_at: Annotated[str | None, typer.Option(metavar="STAGE", help="Where they fail.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same choices each time.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="The same choices each time.")
+    ] = None,
     rm: Annotated[bool, typer.Option("--rm", help="Remove the jobs in the end.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only.")] = False,
     directory: DirOption = None,
 ) -> None:
-    """Run dummy jobs through their stages; Ctrl-C fails those in flight."""
+    """Run dummy jobs through their stages; Ctrl-C fails them."""
     options = DummyOptions(
         count=count,
         concurrency=concurrency,

@@ -33,11 +33,14 @@ class LogFormat(StrEnum):
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes a free one."
+        ),
     ] = 8765,
-    path: Annotated[str, typer.Option(help="Path of the endpoint.")] = "/ws/jobs",
+    path: Annotated[str, typer.Option(metavar="PATH", help="Path of the endpoint.")] = "/ws/jobs",
     watch_files: Annotated[
         bool,
         typer.Option("--watch-files/--no-watch-files", help="See other programs' writes live."),
@@ -46,7 +49,7 @@ def serve(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log each session.")] = False,
     directory: DirOption = None,
 ) -> None:
-    """Serve the jobs of a directory to browsers and terminals, until Ctrl-C."""
+    """Serve a directory to browsers and terminals, until Ctrl-C."""
     from jobctl.errors import UsageError
     from jobctl.net.server import serve as run_hub
 

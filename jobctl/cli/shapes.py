@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable
 
 from jobctl.cli.text import fits_encoding, visible
@@ -93,11 +94,16 @@ def mark(job: Job, now_ms: int) -> str:
     return "stalled" if job.stalled(now_ms) else ""
 
 
-def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """Each id cut to 8 characters, or to as many as tell them all apart."""
-    known = sorted(ids)
+def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:
+    """Each id cut to 8 characters, or to as many as tell it from all others and those ``among``.
+
+    What is shown may be typed again: it has to be unique in the store, not on the screen only.
+    """
+    shown = set(ids)
+    known = sorted(shown.union(among))
     shorts: dict[str, str] = {}
-    for place, id in enumerate(known):
+    for id in shown:
+        place = bisect_left(known, id)
         beside = known[max(place - 1, 0) : place] + known[place + 1 : place + 2]
         common = max((_common(id, other) for other in beside), default=0)
         shorts[id] = visible(id[: max(8, common + 1)])

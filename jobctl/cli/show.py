@@ -71,19 +71,27 @@ def describe(job: Job, now: int) -> list[str]:
     ]
     lines = [f"{name:<15} {visible(str(value))}" for name, value in fields if value is not None]
     if job.result is not None:
-        text = json.dumps(job.result, indent=2)
-        lines += ["", paint("result", "bold"), *(f"  {line}" for line in text.splitlines())]
+        text = json.dumps(job.result, indent=2, ensure_ascii=False)
+        lines += ["", paint("result", "bold")]
+        lines += [f"  {visible(line)}" for line in text.split("\n")]
     extra = job.__pydantic_extra__ or {}
     if extra:
         lines += ["", paint("other keys", "bold")]
-        lines += [f"  {visible(key)}: {json.dumps(value)}" for key, value in extra.items()]
+        lines += [
+            f"  {visible(key)}: {visible(json.dumps(value, ensure_ascii=False))}"
+            for key, value in extra.items()
+        ]
     return [*lines, "", paint("timeline", "bold"), *_timeline(job, now)]
 
 
 def _progress(job: Job) -> str | None:
     if isinstance(job.progress, Steps):
-        return f"{job.progress.done:g} of {job.progress.total:g}"
-    return f"{job.progress:g}%" if job.progress is not None else None
+        return f"{_number(job.progress.done)} of {_number(job.progress.total)}"
+    return f"{_number(job.progress)}%" if job.progress is not None else None
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
 def _timeline(job: Job, now: int) -> list[str]:

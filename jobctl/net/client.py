@@ -48,10 +48,12 @@ def hub_url(text: str) -> str:
     try:
         parts = urlsplit(text if "://" in text else f"ws://{text}")
         _ = parts.port
+        (parts.hostname or "").encode("idna")  # a name that no host can have is not tried for ever
     except ValueError:
         parts = urlsplit("")
     scheme = _SCHEMES.get(parts.scheme.lower())
-    if scheme is None or not parts.hostname or parts.username is not None:
+    possible = parts.hostname and parts.username is None and text.isprintable()
+    if scheme is None or not possible:
         raise UsageError(
             f"{ascii(text)[1:-1]} is not the URL of a hub", hint="write ws://HOST:PORT"
         )

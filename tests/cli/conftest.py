@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,3 +71,21 @@ def run_process(*args: str, env: dict[str, str] | None = None) -> Ran:
         command(*args), env=env or environment(), capture_output=True, timeout=50, check=False
     )
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@contextmanager
+def hub_on(directory: Path) -> Iterator[str]:
+    """The URL of a hub on the directory, in a process of its own."""
+    hub = subprocess.Popen(
+        command("serve", "--port", "0", "--dir", str(directory), "--log-format", "json"),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert hub.stderr is not None
+    try:
+        events = (line for line in hub.stderr if line.startswith("{"))
+        yield str(json.loads(next(events))["url"])
+    finally:
+        hub.terminate()
+        hub.communicate(timeout=20)

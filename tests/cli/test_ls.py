@@ -133,3 +133,50 @@ def test_a_bad_cursor_is_a_usage_error(run: Run) -> None:
     """One line, exit code 2."""
     result = run("ls", "--dir", NODE, "--cursor", "yesterday")
     assert (result.code, result.err.count("\n")) == (2, 1)
+
+
+def test_a_cursor_is_given_only_when_all_up_to_it_was_told(run: Run) -> None:
+    """What --limit cut was not: whoever resumed would never see it."""
+    cut = json.loads(run("ls", "--dir", NODE, "--limit", "47", "-o", "json").out)
+    assert (len(cut["jobs"]), cut["cursor"]) == (47, None)
+    whole = json.loads(run("ls", "--dir", NODE, "--limit", "48", "-o", "json").out)
+    assert (len(whole["jobs"]), whole["cursor"] is None) == (48, False)
+
+
+def test_deletions_since_a_cursor_are_counted_where_they_are_not_shown(
+    run: Run, jobs_dir: Path
+) -> None:
+    """A table of what is new says nothing of what is gone."""
+    drop = run("create", "etl").out.strip()
+    cursor = json.loads(run("ls", "-o", "json").out)["cursor"]
+    run("rm", drop)
+    assert "1 gone since the cursor; -o json names them" in run("ls", "--cursor", cursor).err
+    assert run("ls", "--cursor", cursor, "-o", "json").err == ""
+
+
+def test_a_short_id_is_unique_in_the_store_and_not_on_the_screen_only(
+    run: Run, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be typed again as it stands."""
+    run("create", "a", "--id", "nightly-2026-01-01")
+    run("create", "b", "--id", "nightly-2026-01-02")
+    monkeypatch.setattr(ls_module, "columns_of_terminal", lambda: 80)
+    shown = run("ls", "--type", "a", "--no-headers").out.split()[0]
+    assert run("show", shown).code == 0
+
+
+def test_the_stage_is_seen_on_the_narrowest_terminal(
+    run: Run, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS row 40: at 20 columns the type is left out before the stage is."""
+    run("create", "create_session")
+    monkeypatch.setattr(ls_module, "columns_of_terminal", lambda: 20)
+    lines = run("ls").out.splitlines()
+    assert [line.split()[1] for line in lines] == ["STAGE", "pending"]
+    assert max(map(len, lines)) <= 20
+
+
+def test_a_name_that_the_system_refuses_is_out_of_reach(run: Run) -> None:
+    """Too long to be asked for."""
+    result = run("ls", "--dir", "x" * 300)
+    assert (result.code, result.err.count("\n")) == (5, 1)

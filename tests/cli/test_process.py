@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -160,3 +161,44 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, times: int) -
     _, err = demo.communicate(timeout=20)
     assert (demo.returncode, err) == (130, b"")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["ls", "--dir", NODE],
+        ["watch", "-o", "jsonl", "--dir", "{}"],
+        ["run-dummy", "--count", "3", "--speed", "5", "--dir", "{}"],
+    ],
+)
+def test_a_signal_at_any_moment_is_quiet(tmp_path: Path, args: list[str]) -> None:
+    """FAULTS row 37: at random points, from our first line on; no traceback, no litter."""
+    chance = random.Random(37)
+    # A marker tells that the interpreter is up: before that, Ctrl-C is Python's to answer.
+    code = "import os; os.write(3, b'.'); from jobctl.__main__ import main; main()"
+    (tmp_path / "jobs").mkdir()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 4:
+        read, write = os.pipe()
+        run = subprocess.Popen(
+            [sys.executable, "-c", f"import os; os.dup2({write}, 3); {code}"]
+            + [arg.replace("{}", str(tmp_path / "jobs")) for arg in args],
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[write],
+        )
+        os.close(write)
+        assert os.read(read, 1) == b"."
+        os.close(read)
+        try:
+            run.wait(chance.uniform(0.0, 0.5))
+        except subprocess.TimeoutExpired:
+            run.send_signal(number)
+        _, err = run.communicate(timeout=20)
+        assert b"Traceback" not in err, err.decode()
+        # By default the signal itself ends a process that has not got as far as its handlers.
+        assert run.returncode in (0, 128 + number, -number)
+    bells = tmp_path / "jobs" / ".jobctl" / "bell"
+    assert not bells.exists() or list(bells.iterdir()) == []
+    litter = {path.name for path in (tmp_path / "jobs").iterdir() if path.suffix != ".json"}
+    assert litter <= {".jobctl"}

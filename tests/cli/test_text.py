@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobctl.cli.board import Board
 from jobctl.cli.text import fit, visible, width
 from jobctl.clock import now
+from jobctl.cursor import ZERO
+from jobctl.job import Job
+from jobctl.jobset import JobSet
+from jobctl.net.status import Status
 from tests.cli.conftest import Run
 
 HOSTILE = {
@@ -105,3 +110,81 @@ def test_hostile_file_names_are_made_visible(run: Run, jobs_dir: Path) -> None:
     result = run("ls", "-v")
     assert harmless(result.err)
     assert "a\\e[2Jb.json: its name is not a job id" in result.err
+
+
+def test_a_hostile_directory_is_made_visible(run: Run, tmp_path: Path) -> None:
+    """FAULTS row 53: in the answer that there is nothing, and in a complaint."""
+    hostile = tmp_path / "a\x1b[31mb\u202ec"
+    hostile.mkdir()
+    for path in (hostile, hostile / "missing"):
+        result = run("ls", "--dir", str(path))
+        assert harmless(result.err)
+        assert "a\\e[31mb\\u202ec" in result.err
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+@pytest.mark.parametrize("field", ["type", "stage", "title", "message", "error"])
+def test_hostile_field_is_made_visible_on_the_live_screen(name: str, field: str) -> None:
+    """FAULTS row 53: what `watch`, `run-dummy` and `demo` paint."""
+    job = Job.model_validate(
+        {
+            "id": "j",
+            "type": "t",
+            "stage": "failed",
+            "revision": 1,
+            "createdAt": now(),
+            "updatedAt": now(),
+            field: HOSTILE[name],
+        }
+    )
+    source = JobSet("e")
+    source.put(job)
+    board = Board(HOSTILE[name], everything=True)
+    board.take(source.since(ZERO))
+    board.take_status(Status("error", "hub", HOSTILE[name], HOSTILE[name], 1.0), 0)
+    for columns in (20, 80, 200):
+        for line, _ in board.screen(columns, 24, 0):
+            assert "\n" not in line
+            assert harmless(line)
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["advance", "j"],
+        ["advance", "j", "{}"],
+        ["advance", "{}"],
+        ["progress", "j", "{}"],
+        ["complete", "j", "--result", "{}"],
+        ["complete", "j", "--result", "@{}"],
+        ["retry", "{}"],
+        ["cancel", "j"],
+        ["rm", "{}"],
+        ["show", "{}"],
+        ["create", "{}"],
+        ["create", "--stages", "{},{}"],
+        ["ls", "--cursor", "{}"],
+        ["ls", "--sort", "{}"],
+        ["ls", "--{}"],
+        ["watch", "{}"],
+        ["watch", "--url", "{}", "--timeout", "0.05"],
+        ["watch", "j", "--url", "ws://127.0.0.1:9/{}", "--timeout", "0.05"],
+        ["serve", "--path", "{}"],
+        ["run-dummy", "--stage-delay", "{}"],
+        ["run-dummy", "--fail-at", "{}"],
+        ["completion", "{}"],
+        ["{}"],
+    ],
+)
+def test_hostile_text_in_a_complaint_is_made_visible(
+    run: Run, jobs_dir: Path, name: str, args: list[str]
+) -> None:
+    """FAULTS row 53: whether it stood in the job or on the command line."""
+    _write(jobs_dir, "j", stage=HOSTILE[name], stages=["a", HOSTILE[name]])
+    result = run(*[arg.replace("{}", HOSTILE[name]) for arg in args])
+    if args != ["advance", "j"]:  # that one has a next stage, and is fine
+        assert result.code in (1, 2, 4, 124)
+        assert result.err.startswith("jobctl: ")
+    assert harmless(result.out)
+    assert harmless(result.err)

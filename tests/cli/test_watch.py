@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from jobctl.cli.board import Board
@@ -14,7 +16,7 @@ from jobctl.cursor import ZERO, Cursor
 from jobctl.job import complete, create
 from jobctl.jobset import JobSet
 from jobctl.stores import open_store
-from tests.cli.conftest import Run, command, environment
+from tests.cli.conftest import DATA, Run, command, environment, hub_on
 
 ROWS = 24
 
@@ -70,9 +72,8 @@ def test_a_deletion_after_the_cursor_is_told(run: Run, jobs_dir: Path) -> None:
     cursor = json.loads(cursor)["cursor"]
     store = open_store(jobs_dir)
     board = Board("here")
-    board.goes_on = True
     start = Cursor.parse(cursor)
-    board.jobs.epoch, board.jobs.revision = start.epoch, start.revision
+    board.go_on(start)
     assert board.take(store.since(Cursor(start.epoch, start.revision))) == ids
     store.close()
 
@@ -157,3 +158,139 @@ def test_what_ended_before_is_shown_only_on_request() -> None:
     source.put(new.model_copy(update={"revision": 2}))
     board.take(source.since(cursor))
     assert [job.id for job in board.shown()] == ["new"]
+
+
+def test_a_named_job_that_runs_has_not_ended_for_being_unchanged_since_the_cursor() -> None:
+    """Nothing comes of it until it moves; its end, or its removal, is its end."""
+    source = JobSet("e")
+    running = create("t", now=now(), id="j")
+    source.put(running.model_copy(update={"revision": 1}))
+    for end in ("completed", "removed", "reset"):
+        board = Board("here", only=["j"])
+        board.go_on(source.cursor, running=["j"])
+        board.take(source.since(source.cursor))
+        assert not board.all_ended()
+        after = JobSet("other") if end == "reset" else JobSet("e")
+        if end == "completed":
+            after.put(complete(running, now=now()).model_copy(update={"revision": 2}))
+        elif end == "removed":
+            after.put(running.model_copy(update={"revision": 1}))
+            after.delete("j", 2)
+        board.take(after.since(source.cursor))
+        assert board.all_ended()
+
+
+def test_a_named_file_that_is_no_job_is_an_error(run: Run) -> None:
+    """And not a job that has ended."""
+    result = run("watch", "torn", "--dir", str(DATA / "bad-jobs"))
+    assert (result.code, result.err.count("\n")) == (5, 1)
+
+
+def test_short_ids_on_the_screen_are_unique_among_the_others_as_well() -> None:
+    """Those that a filter keeps from the board."""
+    source = JobSet("e")
+    job = create("t", now=now(), id="nightly-2026-01-01")
+    source.put(job.model_copy(update={"revision": 1}))
+    board = Board("here", others=["nightly-2026-01-02"])
+    board.take(source.since(ZERO))
+    assert "nightly-2026-01-01" in board.screen(80, ROWS, 0)[0][0]
+
+
+@pytest.mark.parametrize("url", ["ws://a\U000e0041b", "ws://\x9bm", "ws://a\u202e", "ws://a b\x1b"])
+def test_a_host_that_cannot_be_is_not_tried(run: Run, url: str) -> None:
+    """FAULTS row 53: a usage error, in visible words."""
+    result = run("watch", "--url", url, "--timeout", "0.05")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "is not the URL of a hub" in result.err
+
+
+@pytest.mark.slow
+def test_going_on_from_a_cursor_waits_for_a_job_that_still_runs(tmp_path: Path) -> None:
+    """By the directory: exit code 0 when it has ended, not before."""
+    _goes_on_until_the_end(tmp_path / "jobs", ())
+
+
+@pytest.mark.slow
+def test_going_on_by_a_hub_tells_of_the_named_jobs_only(tmp_path: Path) -> None:
+    """By --url, and a start of the id: the same events, by cursors of the same filter."""
+    with hub_on(tmp_path / "jobs") as url:
+        _goes_on_until_the_end(tmp_path / "jobs", ("--url", url))
+
+
+def _goes_on_until_the_end(directory: Path, source: tuple[str, ...]) -> None:
+    store = open_store(directory, create=True)
+    mine, other = (store.create(create("etl", now=now(), id=id)) for id in ("mine-1", "other-1"))
+    where = source or ("--dir", str(directory))
+    watch = subprocess.Popen(
+        command("watch", "mine", "-o", "jsonl", *where),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stdout is not None
+    first = next(line for line in map(json.loads, watch.stdout) if line["event"] == "put")
+    watch.kill()
+    watch.communicate()
+    again = subprocess.Popen(
+        command("watch", "mine", "-o", "jsonl", "--cursor", first["cursor"], *where),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert again.stdout is not None
+    opened = next(line for line in map(json.loads, again.stdout) if line["status"]["state"])
+    assert opened["event"] == "status"
+    store.update(other.id, lambda job: complete(job, now=now()))
+    store.update(mine.id, lambda job: complete(job, now=now()))
+    events = [json.loads(line) for line in again.communicate(timeout=20)[0].splitlines()]
+    changes = [(e["event"], e["job"]["id"], e["job"]["stage"]) for e in events if e["job"]]
+    assert changes == [("put", "mine-1", "completed")]
+    assert again.returncode == 0
+    store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_url", [False, True])
+def test_a_named_job_that_is_removed_has_ended(tmp_path: Path, by_url: bool) -> None:
+    """The same with and without --url: a line, and exit code 0."""
+    store = open_store(tmp_path, create=True)
+    store.create(create("etl", now=now(), id="j"))
+    with hub_on(tmp_path) as url:
+        where = ("--url", url) if by_url else ("--dir", str(tmp_path))
+        watch = subprocess.Popen(
+            command("watch", "j", *where),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert watch.stdout is not None
+        assert " j  etl  pending" in watch.stdout.readline()
+        store.remove("j")
+        assert (watch.communicate(timeout=20)[0], watch.returncode) == ("j  gone\n", 0)
+    store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [20, 80])
+def test_on_a_terminal_it_shows_what_is_and_leaves_its_last_frame(
+    tmp_path: Path, columns: int
+) -> None:
+    """Also with a cursor: a screen shows the jobs, not the changes (FAULTS rows 37 and 40)."""
+    store = open_store(tmp_path, create=True)
+    store.create(create("etl", now=now(), id="j"))
+    watch = pexpect.spawn(
+        sys.executable,
+        ["-m", "jobctl", "watch", "j", "--cursor", str(store.since(ZERO).cursor())],
+        env={**environment(JOBCTL_DIR=str(tmp_path), TERM="xterm"), "NO_COLOR": "1"},
+        dimensions=(24, columns),
+        encoding="utf-8",
+        timeout=20,
+    )
+    watch.expect("j +(etl +)?pend")
+    store.update("j", lambda job: complete(job, now=now()))
+    watch.expect("comple")
+    watch.expect(pexpect.EOF)
+    watch.close()
+    assert watch.exitstatus == 0
+    store.close()

@@ -1,0 +1,77 @@
+"""``jobctl show``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobctl.cli import show as show_module
+from tests.cli.conftest import DATA, Run
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW_MS = 1791244800000  # 2026-10-06T00:00:00Z
+
+
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is the same everywhere, and so is now."""
+    monkeypatch.setenv("TZ", "UTC0")
+    monkeypatch.setattr(show_module, "now_ms", lambda: NOW_MS)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("folder", "id"),
+    [
+        ("node-app-jobs", "0b961de6"),  # in a stage
+        ("node-app-jobs", "452384c2"),  # failed
+        ("node-app-jobs", "4e65a2ff"),  # completed
+        ("bad-jobs", "terminal-escape"),
+        ("bad-jobs", "rich-markup"),
+        ("bad-jobs", "unknown-stage"),
+    ],
+)
+def test_show_looks_as_it_did(run: Run, in_utc: None, folder: str, id: str) -> None:
+    """Golden files pin it. Lines are as long as what they tell, whatever the terminal's width."""
+    text = run("show", id, "--dir", str(DATA / folder)).out
+    assert text == (GOLDEN / f"show-{id}.txt").read_text()
+
+
+def test_every_digit_of_a_count_is_shown(run: Run, jobs_dir: Path) -> None:
+    """Three million rows are not 3e+06."""
+    run("create", "--id", "j")
+    run("progress", "j", "3000000/8000001")
+    assert "progress        3000000 of 8000001\n" in run("show", "j").out
+    run("progress", "j", "12.5")
+    assert "progress        12.5%\n" in run("show", "j").out
+
+
+def test_a_result_is_shown_as_it_reads(run: Run, jobs_dir: Path) -> None:
+    """In any script, and yet harmless."""
+    run("create", "--id", "j")
+    run("complete", "j", "--result", json.dumps({"title": "模型", "odd": "a\x9bb\u2028c"}))
+    text = run("show", "j").out
+    assert '  "title": "模型",' in text
+    assert '  "odd": "a\\x9bb\\u2028c"' in text
+
+
+def test_json_is_one_line_with_what_is_derived(run: Run) -> None:
+    """As in `ls -o json`."""
+    out = run("show", "0b961de6", "--dir", str(DATA / "node-app-jobs"), "-o", "json").out
+    assert out.count("\n") == 1
+    assert set(json.loads(out)["derived"]) == {"active", "stalled", "elapsedMs"}
+
+
+def test_a_file_that_is_no_job_says_why(run: Run) -> None:
+    """It is named, with the reason."""
+    result = run("show", "torn", "--dir", str(DATA / "bad-jobs"))
+    assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
+    assert "torn" in result.err
+    assert "not JSON" in result.err
