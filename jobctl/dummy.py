@@ -193,8 +193,9 @@ def _plans(options: DummyOptions, types: Sequence[str] | None) -> Iterator[_Plan
         raise UsageError("a stage delay is a number of seconds, 0 or more")
     kinds = {type: _stages_of(type, options) for type in types or (options.type,)}
     known = set().union(*kinds.values())
-    for stage in (*options.stage_delays, options.fail_at):
-        if stage is not None and stage not in known and stage not in STAGE_DELAYS_S:
+    delays = set(options.stage_delays) - set(STAGE_DELAYS_S)  # the default ones fit where they fit
+    for stage in (*sorted(delays), options.fail_at):
+        if stage is not None and stage not in known:
             raise UsageError(f"no stage {stage!r}", hint=f"stages: {', '.join(sorted(known))}")
     return _generate(options, list(kinds), kinds)
 

@@ -55,9 +55,12 @@ class Position(NamedTuple):
 
 
 class Session:
-    """One connected client. ``acked`` is the newest revision that it said it has taken."""
+    """One connected client. ``acked`` is the newest revision that it said it has taken.
 
-    __slots__ = ("acked", "dialect", "filter", "id", "position", "writable")
+    ``held`` until the shell has taken one fresh look at the store: its cursor is ahead of ours.
+    """
+
+    __slots__ = ("acked", "dialect", "filter", "held", "id", "position", "writable")
 
     def __init__(self, id: int, dialect: Dialect, filter: Filter, position: Position) -> None:
         self.id = id
@@ -65,6 +68,7 @@ class Session:
         self.filter = filter
         self.position = position
         self.writable = True
+        self.held = False
         self.acked = 0
 
     @property
@@ -152,7 +156,13 @@ class Hub:
                     raise ProtocolError("a plain client's filter stands in its query")
                 session.filter = filter
                 session.position = self._start(session.dialect, cursor, filter)
+                session.held = self.is_ahead(session.cursor)
         return None
+
+    def release(self, id: int) -> None:
+        """The store was looked at: what is still ahead of it is reset."""
+        if id in self.sessions:
+            self.sessions[id].held = False
 
     def stall(self, id: int) -> None:
         """The session's transport takes no more: leave it alone until `recover`."""
@@ -178,11 +188,15 @@ class Hub:
         alike: dict[tuple[Position, Dialect, Filter], list[Session]] = {}
         for session in self.sessions.values():
             position = session.position
-            if not session.writable or (
-                position.looked == head
-                and position.epoch == epoch
-                and not position.fresh
-                and not position.rest
+            if (
+                not session.writable
+                or session.held
+                or (
+                    position.looked == head
+                    and position.epoch == epoch
+                    and not position.fresh
+                    and not position.rest
+                )
             ):
                 continue
             alike.setdefault((position, session.dialect, session.filter), []).append(session)

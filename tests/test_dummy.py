@@ -102,3 +102,10 @@ async def test_five_hundred_at_once_are_no_trouble(tmp_path: Path) -> None:
     assert (summary.completed, summary.failed) == (500, 0)
     assert {job.stage for job in store.since(ZERO).jobs} == {"completed"}
     store.close()
+
+
+async def test_fail_at_a_stage_that_the_type_lacks_is_refused(store: Store) -> None:
+    """A failure that was asked for and cannot come is no success."""
+    options = DummyOptions(type="etl", stage_delays={"fetch": 0.1}, fail_at="analyze")
+    with pytest.raises(UsageError, match="no stage 'analyze'; stages: fetch"):
+        await run_dummy(store, options)

@@ -59,11 +59,13 @@ def _create_locked(path: Path) -> int:
 def hubs_of(directory: Path) -> list[str]:
     """The URLs of the live hubs on the directory, newest first; dead hubs' files are swept."""
     hubs = directory / ".jobctl" / "hubs"
-    try:
-        names = sorted(os.scandir(hubs), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
-    except OSError:
-        return []
-    return [url for entry in names if (url := _url_in(Path(entry.path))) is not None]
+    found: list[tuple[int, str]] = []
+    with suppress(OSError):
+        for name in os.listdir(hubs):
+            with suppress(OSError):  # a hub that stops takes its file along
+                found.append((os.stat(hubs / name).st_mtime_ns, name))
+    found.sort(reverse=True)
+    return [url for _, name in found if (url := _url_in(hubs / name)) is not None]
 
 
 def hub_of(directory: Path) -> str | None:

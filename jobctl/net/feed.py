@@ -274,26 +274,31 @@ class Feed:
             try:
                 import watchfiles  # an open file more: there may be none just now
 
+                watched = path.stat().st_ino
                 async for events in watchfiles.awatch(
                     path,
                     recursive=False,
                     watch_filter=None,
                     step=50,
                     debounce=100,
-                    rust_timeout=5000,
+                    rust_timeout=1000,
+                    yield_on_timeout=True,
                 ):
+                    if path.stat().st_ino != watched:
+                        break  # another directory lies there now
                     ids = {Path(name).name[:-5] for _, name in events if name.endswith(".json")}
                     if ids:
                         self._suspects |= ids
                         self._wake_watcher.set()
             except (OSError, RuntimeError) as error:
                 _log.warning("cannot watch %s, so rescanning only: %s", path, error)
-            await asyncio.sleep(_RESCAN_S)
+                await asyncio.sleep(_RESCAN_S)
 
     async def _refresh(self) -> None:
         """Have the store look at what was reported, and at everything now and then."""
         next_scan_s = self._loop.time() + _RESCAN_S
         unsettled = False
+        said = ""
         while True:
             wait_s = _GATHER_S if unsettled else max(0.0, next_scan_s - self._loop.time())
             try:
@@ -309,7 +314,12 @@ class Feed:
             try:
                 unsettled = await self._in_thread(self._store.refresh, None if full else ids)
             except JobctlError as error:
-                self._complain(error)
+                self._suspects |= ids
+                if str(error) != said:
+                    said = str(error)
+                    _log.error("cannot look for foreign changes: %s", error)
+            else:
+                said = ""
             if full:
                 took_s = self._loop.time() - began_s
                 next_scan_s = self._loop.time() + max(_RESCAN_S, _MIN_RESCAN_RATIO * took_s)

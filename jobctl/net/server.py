@@ -215,6 +215,10 @@ class HubServer:
             self._pump_soon()
             async for message in connection:
                 self._receive(id, connection, message)
+                if id in self.hub.sessions and self.hub.sessions[id].held:
+                    await self.feed.look()
+                    self.hub.release(id)
+                    self._pump_soon()
         except ConnectionClosed:
             pass
         except ProtocolError as error:
@@ -236,8 +240,6 @@ class HubServer:
             return  # it broke, and has not heard of it yet
         answer = self.hub.receive(id, message)
         if answer is None:
-            if self.hub.is_ahead(self.hub.sessions[id].cursor):
-                self.feed.read_soon()  # before it is told that its cursor is from the future
             self._pump_soon()
         elif self.hub.sessions[id].writable:
             connection.write_frames(text_frame(answer))

@@ -320,7 +320,9 @@ class DirectoryStore:
                     old = self._parse(id, found)
                     new = change(old)
                     if new is old:
-                        return old
+                        record = site.log and site.log.newest(id, digest_of(found.data))
+                        revision = record.revision if record else 0
+                        return old.model_copy(update={"revision": revision})
                     if new.id != id:
                         raise Conflict(f"job {id} cannot become job {new.id}")
                     job = self._put(site, new, found)
@@ -355,7 +357,8 @@ class DirectoryStore:
                 # On a full disk removing is what helps. Should we die in between, this is a
                 # deletion by hand, which whoever reconciles records.
                 os.unlink(name, dir_fd=site.dir_fd)
-                log.append(record)
+                with suppress(OSError):
+                    log.append(record)
             try:
                 if site.durable:
                     os.fsync(log.fd)
@@ -420,7 +423,8 @@ class DirectoryStore:
                 site = self._begin_epoch(site)
             self._log = site.log
             yield site
-            if not lock.nested:  # else the outer write goes on with its log
+            # A nested one leaves it to the outer write, which goes on with its log.
+            if not lock.nested and self._log is site.log:
                 self._compact_if_due(site)
         except OSError as error:
             doing = f"writing {id}" if id else "opening the change log"
@@ -496,6 +500,7 @@ class DirectoryStore:
         """Drop superseded records, and all but the newest tombstones, which raise the floor."""
         with self._writing() as site:
             self._compact(site)
+            self._log = None  # another one is in force
 
     def _compact(self, site: Site) -> None:
         log = site.log
@@ -548,6 +553,7 @@ def _after_fork_in_child() -> None:
     """The thread that held a guard when we were forked is not here to let go of it."""
     for store in _stores:
         store._guard = threading.RLock()
+        store._watcher.forget()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -74,6 +74,12 @@ class Watcher:
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
+    def forget(self) -> None:
+        """Start over, in the child of a fork: the thread, and who held the guard, are not here."""
+        self._guard = threading.Lock()
+        self._callbacks = {}
+        self._thread = self._stop = None
+
     def _start(self) -> None:
         cursor, listener = self._head(), self._listen()
         self._stop, stopped = socket.socketpair()

@@ -84,3 +84,11 @@ def test_announcing_where_nothing_can_be_written_is_a_store_error(tmp_path):
     """It names the place."""
     with pytest.raises(StoreError, match="hubs"), announced(tmp_path / "none", "ws://x"):
         pass
+
+
+async def test_a_hub_that_stops_meanwhile_hides_no_other(served, directory, monkeypatch):
+    """Its file may be gone between the listing and the look at it."""
+    async with running_hub(served) as hub:
+        listed = os.listdir(directory / ".jobctl" / "hubs")
+        monkeypatch.setattr(os, "listdir", lambda path: ["1-gone.json", *listed])
+        assert hub_of(directory) == hub.url

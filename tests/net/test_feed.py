@@ -253,3 +253,43 @@ async def test_a_defect_after_a_large_read_ends_the_hub(served, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         async with running_hub(served) as hub, v1(hub.url):
             await asyncio.wait_for(hub.task, 5)
+
+
+@pytest.mark.slow
+async def test_replaced_directory_is_watched_anew(served, directory, writer):
+    """FAULTS row 12: foreign writers in the directory that took its place are seen live, too."""
+    writer.create(new_job("a1"))
+    async with running_hub(served, watch_files=True) as hub, Reader.of_hub(hub.url) as reader:
+        await until(lambda: reader.deltas)
+        foreign = (directory / "a1.json").read_text()
+        directory.rename(directory.with_name("old"))
+        directory.mkdir()
+        (directory / "b1.json").write_text(foreign.replace("a1", "b1"))
+        await until(lambda: "b1" in reader.contents, 10)
+        await asyncio.sleep(2.5)  # the watch looks where it stands once a second
+        (directory / "b2.json").write_text(foreign.replace("a1", "b2"))
+        await until(lambda: "b2" in reader.contents, 1.5)
+
+
+@pytest.mark.slow
+async def test_what_could_not_be_looked_at_is_looked_at_again(
+    served, directory, writer, monkeypatch
+):
+    """A report of the system is kept while the store gives an error, which is told once."""
+    looked, failing = [], True
+
+    def refresh(ids=None):
+        looked.append(ids)
+        if failing:
+            raise StoreError("the disk is away")
+        return False
+
+    monkeypatch.setattr(served, "refresh", refresh)
+    async with running_hub(served, watch_files=True) as hub, Reader.of_hub(hub.url) as reader:
+        await until(lambda: reader.deltas)
+        await asyncio.sleep(1)  # until the system watches
+        (directory / "b1.json").touch()
+        await until(lambda: {"b1"} in looked)
+        (directory / "b2.json").touch()
+        await until(lambda: {"b1", "b2"} in looked)
+        failing = False

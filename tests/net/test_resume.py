@@ -62,7 +62,8 @@ async def test_cursor_that_is_ahead_of_the_hub_alone_is_resumed(served, writer, 
             reader.set.epoch, reader.set.revision = cursor.epoch, cursor.revision
             await until(lambda: reader.deltas)
             assert reader.deltas[0].since == cursor.revision
-        writer.create(new_job("a3"))
+        for number in range(100):  # more than is read in the loop: the look takes its time
+            writer.create(new_job(f"b{number}"))
         ahead = writer.since(ZERO).cursor()
         await connection.send(f'{{"type":"jobs:subscribe","since":"{ahead}"}}')
         while (delta := await said(connection))["through"] < ahead.revision:

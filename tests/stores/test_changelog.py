@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import Cursor
+from jobctl.cursor import ZERO, Cursor
 from jobctl.jobset import MAX_TOMBSTONES
 from jobctl.stores.changelog import DEL, LINE, PUT, Damaged, Log, Record, digest_of
 from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.place import Place
 from tests.stores.support import Follower, head, new, say, state
 
 Open = Callable[..., DirectoryStore]
@@ -274,3 +275,22 @@ def test_damaged_log_is_a_new_epoch_for_one_who_adopts(opened: Open) -> None:
     follower.step()
     assert follower.state() == state(other) == dict.fromkeys("abc")
     assert follower.replica.epoch == delta.epoch
+
+
+def test_compacting_is_done_once(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log that has been replaced is not judged again, and no epoch is begun for it."""
+    store = opened()
+    store.create(new("a"))
+    for text in "123":
+        store.update("a", say(text))
+    before = store.since(ZERO).epoch
+    replaced: list[object] = []
+    replace = Place.replace_log
+    monkeypatch.setattr("jobctl.stores.directory._COMPACT_FROM", 0)
+    monkeypatch.setattr(
+        Place, "replace_log", lambda *args, **more: replaced.append(1) or replace(*args, **more)
+    )
+    store.compact()
+    assert replaced == [1]
+    assert store.since(ZERO).epoch == before
+    assert state(opened()) == {"a": "3"}

@@ -372,3 +372,11 @@ def test_retry_of_a_change_sees_the_stored_job(store: Store) -> None:
     store.update("a", lambda job: jobs.fail(job, "boom", now=T0))
     again = store.update("a", lambda job: jobs.retry(job, now=T0))
     assert (again.stage, again.retry_count, again.error) == ("pending", 1, None)
+
+
+def test_change_that_changes_nothing_gives_the_job_as_it_stands(store: Store) -> None:
+    """With its revision, whoever wrote it."""
+    store.create(new("a"))
+    made = store.update("a", say("one"))
+    assert store.update("a", lambda job: job) == made
+    assert store.update("a", lambda job: job).revision == made.revision == 2

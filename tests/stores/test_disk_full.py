@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from jobctl.errors import StoreFull
 from jobctl.stores.changelog import LINE, Log, Record, digest_of
 from jobctl.stores.directory import DirectoryStore
-from tests.stores.support import command, environment, new, say, state
+from tests.stores.support import Follower, command, environment, new, say, state
 
 Open = Callable[..., DirectoryStore]
 
@@ -172,3 +173,25 @@ def test_failed_write_leaves_no_temporary_file(
     with pytest.raises(StoreFull):
         store.update("a", say("x"))
     assert not (store.path / ".jobctl" / "next").exists()  # type: ignore[operator]
+
+
+def test_job_can_be_removed_while_nothing_can_be_written(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone, and whoever reconciles next gives its end a revision."""
+    store, reader = opened(), opened()
+    store.create(new("a"))
+    follower = Follower(reader)
+    follower.step()
+
+    def full(self: Log, record: Record) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "append", full)
+        store.remove("a")
+        assert store.ids() == []
+    reader.refresh()
+    follower.step()
+    assert follower.state() == {}
+    assert follower.resets == 1

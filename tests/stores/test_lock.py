@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,3 +216,30 @@ def test_lock_directory_deleted_while_held(opened: Open, jobs_dir: Path) -> None
         assert writing.result(10).message == "first"
     assert state(opened()) == {"a": "first", "b": "second"}
     assert store.get("a").revision > store.get("b").revision  # both are in the new log
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_forked_child_can_subscribe(opened: Open) -> None:
+    """The parent's thread is not in the child, so the child starts its own."""
+    context = multiprocessing.get_context("fork")
+    store = opened()
+    store.create(new("a"))
+    store.subscribe(lambda delta: None)
+    heard = context.Event()
+    child = context.Process(target=_subscribing_child, args=(store, heard))
+    child.start()
+    try:
+        assert heard.wait(10)
+        child.join(10)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+        child.join()
+
+
+def _subscribing_child(store: DirectoryStore, heard: Any) -> None:
+    store.subscribe(lambda delta: heard.set())
+    store.update("a", tally)
+    assert heard.wait(10)
+    os._exit(0)
