@@ -141,8 +141,9 @@ def _quiet_pipe() -> int:
 def _drop_stdout() -> None:
     """What is still in the buffer cannot be written: let the interpreter's exit not try again."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
+        out = sys.stdout.fileno()
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, out)
         os.close(null)
 
 
