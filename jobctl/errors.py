@@ -7,6 +7,7 @@
     │   └── InvalidJob          a value that cannot be a job (see codec.py)
     ├── IllegalTransition       a move that the job's stage does not allow                exit 1
     ├── Conflict                another process has just done what was asked              exit 1
+    ├── Cancelled               the job that is being worked on shall end                 exit 1
     ├── JobNotFound             no job of that id, or several for a prefix                exit 4
     ├── StoreError              the store is out of reach or refuses                      exit 5
     │   ├── StoreMissing        there is no such directory
@@ -27,6 +28,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "AddressInUse",
+    "Cancelled",
     "Conflict",
     "HubError",
     "IllegalTransition",
@@ -107,6 +109,14 @@ class IllegalTransition(JobctlError):
 
 class Conflict(JobctlError):
     """Somebody else was first: the job exists already, or changes faster than it is read."""
+
+
+class Cancelled(JobctlError):
+    """Somebody cancelled the job: raised in the work that `jobctl.track` tracks, to end it."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"job {id} was cancelled by user")
+        self.id = id
 
 
 class JobNotFound(JobctlError):

@@ -28,6 +28,7 @@ from jobctl.protocol import (
     Subscribe,
     delta_message,
     init_message,
+    owners_message,
     parse_from_client,
     pong_message,
     update_message,
@@ -58,9 +59,10 @@ class Session:
     """One connected client. ``acked`` is the newest revision that it said it has taken.
 
     ``held`` until the shell has taken one fresh look at the store: its cursor is ahead of ours.
+    ``told`` is which of the hub's lists of dead owners it has.
     """
 
-    __slots__ = ("acked", "dialect", "filter", "held", "id", "position", "writable")
+    __slots__ = ("acked", "dialect", "filter", "held", "id", "position", "told", "writable")
 
     def __init__(self, id: int, dialect: Dialect, filter: Filter, position: Position) -> None:
         self.id = id
@@ -69,6 +71,7 @@ class Session:
         self.position = position
         self.writable = True
         self.held = False
+        self.told = 0
         self.acked = 0
 
     @property
@@ -95,6 +98,8 @@ class Hub:
         self.replica = JobSet()
         self.sessions: dict[int, Session] = {}
         self.loaded = False
+        self.dead: frozenset[str] = frozenset()
+        self._deaths = 0  # how often that has changed
         self._max_page = max_page
 
     # -- from the store ---------------------------------------------------------------------
@@ -110,6 +115,14 @@ class Hub:
         """Take a replica that was loaded elsewhere (a large one, in a thread)."""
         self.replica = replica
         self.loaded = True
+
+    def bury(self, dead: frozenset[str]) -> bool:
+        """Take who of the jobs' owners has died; whether that is news, for the next `pump`."""
+        if dead == self.dead:
+            return False
+        self.dead = dead
+        self._deaths += 1
+        return True
 
     @property
     def cursor(self) -> Cursor:
@@ -212,6 +225,23 @@ class Hub:
                 session.position = position
             if messages:
                 yield Sending(messages, ids)
+        if self._deaths:
+            yield from self._tell_deaths()
+
+    def _tell_deaths(self) -> Iterator[Sending]:
+        """The whole list to each session that has another one, after its first delta."""
+        late = [
+            session
+            for session in self.sessions.values()
+            if session.told != self._deaths
+            and session.dialect is Dialect.V1
+            and session.writable
+            and not session.position.fresh
+        ]
+        for session in late:
+            session.told = self._deaths
+        if late:
+            yield Sending((owners_message(self.dead),), tuple(session.id for session in late))
 
     def lag(self, id: int) -> int:
         """How many changes the session has not been sent."""

@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -21,8 +28,10 @@ from jobctl.errors import IllegalTransition, InvalidId, InvalidJob
 from jobctl.pipeline import COMPLETED, FAILED, PENDING, TERMINAL, Pipeline, pipeline_of
 
 __all__ = [
+    "CANCELLED",
     "MAX_HISTORY",
     "MAX_RESULT_BYTES",
+    "Command",
     "Entered",
     "Job",
     "Steps",
@@ -41,8 +50,11 @@ __all__ = [
 MAX_HISTORY = 64
 """Entries of `Job.history` that are kept: the first and the newest ones."""
 MAX_RESULT_BYTES = 64 * 1024
+CANCELLED = "Cancelled by user"
+"""What a cancelled job fails with, as in the original program."""
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
+_OWNER = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
 _STAGE_NAME = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^\x00-\x1f\x7f,]{0,62}[^\s,\x00-\x1f\x7f])?\Z")
 
 _Time = Annotated[
@@ -96,11 +108,27 @@ class Steps(_Value):
     total: Annotated[float | int, Field(gt=0, allow_inf_nan=False)]
 
 
+class Command(_Value):
+    """What ``jobctl run`` ran: the words, where, with which chosen variables; and how it ended.
+
+    ``duration_ms`` is by a clock that does not jump; ``stderr`` are the last lines, when it failed.
+    """
+
+    argv: Annotated[tuple[str, ...], Field(min_length=1)]
+    cwd: str
+    env: dict[str, str] | None = _own_key()
+    exit_code: int | None = _own_key()
+    signal: str | None = _own_key()
+    duration_ms: int | None = _own_key()
+    stderr: tuple[str, ...] | None = _own_key()
+
+
 class Job(_Value):
     """One unit of tracked work.
 
     ``revision`` is 0 until a store has recorded the job; it is on the wire, never on disk.
-    ``progress`` is of the present stage: `Steps`, or a percentage from 0 to 100.
+    ``progress`` is of the present stage: `Steps`, or a percentage from 0 to 100. ``owner`` and
+    ``run`` may be anything in a foreign file: see `owned_by` and `command`.
     """
 
     id: str
@@ -122,12 +150,27 @@ class Job(_Value):
     stages: tuple[str, ...] | None = _own_key()
     history: tuple[Entered, ...] | None = _own_key()
     result: Any = _own_key()
+    owner: Any = _own_key()
+    run: Any = _own_key()
     revision: Annotated[int, BeforeValidator(_revision)] = 0
 
     @property
     def active(self) -> bool:
         """Neither completed nor failed."""
         return self.stage not in TERMINAL
+
+    @property
+    def owned_by(self) -> str | None:
+        """The name of the process that works on the job, if it told (see stores/owners.py)."""
+        return self.owner if isinstance(self.owner, str) and _OWNER.match(self.owner) else None
+
+    @property
+    def command(self) -> Command | None:
+        """What ``jobctl run`` ran, where that is what the job is."""
+        try:
+            return Command.model_validate(self.run) if self.run is not None else None
+        except ValidationError:
+            return None  # somebody else's key
 
     @property
     def pipeline(self) -> Pipeline:
@@ -158,11 +201,16 @@ class Job(_Value):
         end_ms = now_ms if self.active else to_ms(self.completed_at or self.updated_at)
         return max(0, end_ms - to_ms(self.created_at))
 
-    def derived(self, now_ms: int) -> dict[str, Any]:
-        """What machine output adds to the job: ``{active, stalled, elapsedMs}``."""
+    def lost(self, dead: Container[str]) -> bool:
+        """Active, and the process that works on it is among the ``dead`` ones."""
+        return self.active and self.owned_by is not None and self.owned_by in dead
+
+    def derived(self, now_ms: int, dead: Container[str] = ()) -> dict[str, Any]:
+        """What machine output adds to the job: ``{active, stalled, lost, elapsedMs}``."""
         return {
             "active": self.active,
             "stalled": self.stalled(now_ms),
+            "lost": self.lost(dead),
             "elapsedMs": self.elapsed_ms(now_ms),
         }
 
@@ -298,7 +346,7 @@ def complete(
     """The job completed; ``result`` is any JSON value of at most `MAX_RESULT_BYTES`."""
     if not job.active:
         raise IllegalTransition(job.id, job.stage, "complete", legal_moves(job))
-    update: dict[str, Any] = {"completed_at": now}
+    update: dict[str, Any] = {"completed_at": now, "owner": None}
     if result is not None:
         update["result"] = check_result(result, id=job.id)
     if result_session_id is not None:
@@ -310,7 +358,7 @@ def fail(job: Job, error: str, *, now: str) -> Job:
     """The job failed with this text; ``completedAt`` stays null, as in the original."""
     if not job.active:
         raise IllegalTransition(job.id, job.stage, "fail", legal_moves(job))
-    return _enter(job, FAILED, now, error=error)
+    return _enter(job, FAILED, now, error=error, owner=None)
 
 
 def retry(job: Job, *, now: str) -> Job:
@@ -328,11 +376,14 @@ def retry(job: Job, *, now: str) -> Job:
     )
 
 
-def cancel(job: Job, *, now: str) -> Job:
-    """The pending job failed with "Cancelled by user"."""
-    if job.stage != PENDING:
+def cancel(job: Job, *, now: str, at_work: bool = False) -> Job:
+    """The pending job failed with "Cancelled by user".
+
+    ``at_work`` is for whoever speaks for the work: it may be in any stage then.
+    """
+    if job.stage != PENDING and not (at_work and job.active):
         raise IllegalTransition(job.id, job.stage, "cancel", legal_moves(job))
-    return fail(job, "Cancelled by user", now=now)
+    return fail(job, CANCELLED, now=now)
 
 
 def legal_moves(job: Job) -> tuple[str, ...]:

@@ -51,11 +51,13 @@ __all__ = [
     "SUBPROTOCOL",
     "Ack",
     "Dialect",
+    "Owners",
     "Ping",
     "Pong",
     "Subscribe",
     "delta_message",
     "init_message",
+    "owners_message",
     "parse_from_client",
     "parse_from_hub",
     "parse_query",
@@ -109,6 +111,12 @@ class Pong(NamedTuple):
     at: Any
 
 
+class Owners(NamedTuple):
+    """Who of those that work on jobs has died: the whole list, by the names in `Job.owner`."""
+
+    dead: frozenset[str]
+
+
 # -- from the hub ---------------------------------------------------------------------------
 
 
@@ -132,12 +140,17 @@ def update_message(job: bytes) -> bytes:
     return b'{"type":"jobs:update","job":' + job + b"}"
 
 
+def owners_message(dead: Iterable[str]) -> bytes:
+    """A ``jobs:owners``: the names of all owners that have died, of whatever jobs."""
+    return json.dumps({"type": "jobs:owners", "dead": sorted(dead)}, separators=(",", ":")).encode()
+
+
 def pong_message(at: Any) -> bytes:
     """The answer to a ``jobs:ping``."""
     return json.dumps({"type": "jobs:pong", "at": at}, separators=(",", ":")).encode()
 
 
-def parse_from_hub(data: str | bytes) -> Delta | Pong:
+def parse_from_hub(data: str | bytes) -> Delta | Pong | Owners:
     """What a jobctl.v1 client is told; `ProtocolError` for anything else."""
     value = _object(data)
     match value.get("type"):
@@ -145,6 +158,11 @@ def parse_from_hub(data: str | bytes) -> Delta | Pong:
             return _delta(value)
         case "jobs:pong":
             return Pong(value.get("at"))
+        case "jobs:owners":
+            dead = value.get("dead")
+            if not isinstance(dead, list) or not all(isinstance(name, str) for name in dead):
+                raise ProtocolError("the hub sent owners that are none")
+            return Owners(frozenset(dead))
         case other:
             raise ProtocolError(f"the hub sent {ascii(str(other)[:40])}")
 

@@ -32,6 +32,8 @@ PATIENCE_S = 1.0
 """The longest that a call waits for the store; after that calls go by until it writes again."""
 RETRY_S = 1.0
 MAX_RETRY_S = 30.0
+LISTEN_S = 0.5
+"""How often it is looked whether somebody wants a job cancelled."""
 EXIT_S = 6.0
 """The longest that the end of the process waits for what could not be written before."""
 MAX_QUEUED_OF_ONE = 64
@@ -45,6 +47,7 @@ _numbers = itertools.count()
 class Source(Protocol):
     """A tracked job, as the recorder sees it. `failed` and `recorded_as` run without the guard."""
 
+    id: str
     armed: bool
 
     def due_s(self) -> float | None:
@@ -61,6 +64,9 @@ class Source(Protocol):
 
     def failed(self, write: Write, error: Exception) -> None:
         """The write was dropped."""
+
+    def cancel(self) -> None:
+        """Somebody wants the job cancelled."""
 
 
 class Write:
@@ -129,6 +135,8 @@ class Recorder:
         self._key, self._open, self._owned = key, open, owned
         self._store: Store | None = None
         self._users = 0
+        self._sources: dict[str, Source] = {}
+        self._listen_at = 0.0
         self._ready: deque[Write] = deque()
         self._later: list[tuple[float, int, Source]] = []
         self._retry_at = 0.0
@@ -192,6 +200,26 @@ class Recorder:
         if self._later[0][2] is source:
             self.guard.notify()
 
+    def hold(self, source: Source) -> str | None:
+        """Own the source's job until its last write; the owner's name, if it can have one.
+
+        From the recorder's thread, within a write. The source is told of who wants it cancelled.
+        """
+        assert self._store is not None, "a write has a store"
+        name = self._store.owners.hold()
+        with self.guard:
+            self._sources[source.id] = source
+        return name
+
+    def drop(self, source: Source) -> None:
+        """The source's job has ended, or was never made. From the recorder's thread."""
+        with self.guard:
+            if self._sources.get(source.id) is not source:
+                return
+            del self._sources[source.id]
+        if self._store is not None:
+            self._store.owners.drop()
+
     def wait(self, write: Write) -> None:
         """Wait for the write as long as is fit; in a strict recorder, raise its error."""
         write.wait(self.patience_s)
@@ -227,6 +255,9 @@ class Recorder:
         while True:
             now_s = monotonic()
             wait_s: float | None = None
+            if self._sources and now_s >= self._listen_at:
+                self._listen_at = now_s + LISTEN_S
+                self._listen()
             if now_s < self._retry_at and not self._hurry:
                 wait_s = self._retry_at - now_s
             elif self._ready:
@@ -243,7 +274,18 @@ class Recorder:
                     self.arm(source)
                 if self._later:
                     wait_s = self._later[0][0] - now_s
+            if self._sources:
+                listen_s = self._listen_at - now_s
+                wait_s = listen_s if wait_s is None else min(wait_s, listen_s)
             self.guard.wait(wait_s)
+
+    def _listen(self) -> None:
+        if self._store is None:
+            return
+        for id in self._store.owners.called():
+            source = self._sources.get(id)
+            if source is not None:
+                source.cancel()
 
     def _do(self, write: Write) -> None:
         try:
@@ -267,6 +309,7 @@ class Recorder:
         if error is not None:
             write.source.failed(write, error)
         if write.last:
+            self.drop(write.source)
             with self.guard:
                 self._users -= 1
             self._leave()  # before whoever waits goes on: nothing of ours stays behind then

@@ -5,7 +5,8 @@
         for done, name in enumerate(names):
             job.progress(done, len(names), name)
 
-The job completes when the block ends, and fails with the exception's text when it raises.
+The job completes when the block ends, and fails with the exception's text when it raises. When
+somebody cancels it, the next report raises `Cancelled`, and under ``async with`` the next await.
 Tracking never breaks the work that it tracks: what cannot be recorded is warned of once, through
 the logger ``jobctl`` (on stderr where nobody configured logging), and the work goes on. A warning
 of the module `warnings` would be turned into an exception by many a test run.
@@ -28,7 +29,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.config import is_durable, resolve_dir
-from jobctl.errors import InvalidJob, JobNotFound
+from jobctl.errors import Cancelled, InvalidJob, JobNotFound
 from jobctl.job import Job, check_result, new_id
 from jobctl.recorder import Recorder, Write, one_line
 from jobctl.stores import Store, open_store
@@ -116,6 +117,11 @@ class TrackedJob:
         self._warned: set[str] = set()
         self._job: Job | None = None
         self._result: Any = None
+        self._cancelled = False
+        self._task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task_cancelled = False
+        self._cancelling = 0
         # The report: what was said last, whether it is still to be written, and from when on
         # (monotonic). While it is pending, a call before `_look_s` has nothing else to do.
         self._steps: tuple[float, float | None] | None = None
@@ -146,6 +152,7 @@ class TrackedJob:
 
     def stage(self, name: str | None = None) -> None:
         """Enter a stage, or the next one; entering the present one again is no news."""
+        self._raise_cancelled()
         at = now()
 
         def enter(old: Job) -> Job:
@@ -175,6 +182,11 @@ class TrackedJob:
         """Fail the job now, whatever becomes of the rest of the block."""
         error, at = _clean(text), now()
         self._say(lambda old: jobs.fail(old, error, now=at))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody wants the job cancelled."""
+        return self._cancelled
 
     @property
     def recorded(self) -> Job | None:
@@ -209,6 +221,8 @@ class TrackedJob:
 
     async def __aenter__(self) -> TrackedJob:
         self._waits = False
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task is not None else 0
         write = self._begin()
         try:
             await self._wait_async(write)
@@ -223,7 +237,8 @@ class TrackedJob:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        write = self._end(error)
+        cancelled = await self._take_cancellation(error)
+        write = self._end(cancelled or error)
         try:
             await self._wait_async(write)
             self._raise_late()
@@ -231,6 +246,26 @@ class TrackedJob:
             if error is None:
                 raise
             self._warn(one_line(unrecorded))
+        if cancelled is not None:
+            raise cancelled from error
+
+    async def _take_cancellation(self, error: BaseException | None) -> Cancelled | None:
+        """Take back the cancellation of the task that was ours; what stands for it, if it struck.
+
+        Precedent: ``asyncio.timeout``.
+        """
+        task, self._task = self._task, None  # no other comes from here on
+        if not self._task_cancelled or task is None:
+            return None
+        if not isinstance(error, asyncio.CancelledError):
+            try:
+                await asyncio.sleep(0)  # it has not struck: here it is harmless
+            except asyncio.CancelledError:
+                pass
+        outer = task.uncancel() > self._cancelling
+        return (
+            Cancelled(self.id) if isinstance(error, asyncio.CancelledError) and not outer else None
+        )
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Track every call of the function, which may be a coroutine function, as its own job."""
@@ -288,8 +323,21 @@ class TrackedJob:
         with recorder.guard:
             self._recorder = recorder
             self._pending, self._next_s = False, 0.0
-            self._first = self._post(lambda store: store.create(first), awaited=True)
+            self._first = self._post(lambda store: self._start(store, first), awaited=True)
             return self._first
+
+    def _start(self, store: Store, first: Job) -> Job:
+        """Own the job, then make it: while it is there and we live, nobody calls it lost."""
+        assert self._recorder is not None, "it does the write"
+        owner = self._recorder.hold(self)
+        try:
+            return self._open(store, first.model_copy(update={"owner": owner}))
+        except BaseException:
+            self._recorder.drop(self)
+            raise
+
+    def _open(self, store: Store, first: Job) -> Job:
+        return store.create(first)
 
     def _join(self) -> Recorder | None:
         store, durable = self._where, None
@@ -317,15 +365,21 @@ class TrackedJob:
         def finish(old: Job) -> Job:
             if not old.active and self._job is not None and self._job.stage == old.stage:
                 return old  # complete() or fail() was called
-            if error is None or _is_success(error):
-                return jobs.complete(old, now=at, result=result)
-            return jobs.fail(old, _text_of(error), now=at)
+            return self._close(old, error, at, result)
 
         with recorder.guard:
             self._flush(recorder)
             self._ended = True
             self._forget_report()
             return self._post(self._update(finish), awaited=True, last=True)
+
+    def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
+        """The job as the block left it."""
+        if error is None or _is_success(error):
+            return jobs.complete(old, now=at, result=result)
+        if isinstance(error, Cancelled) and self._cancelled:
+            return jobs.cancel(old, now=at, at_work=True)
+        return jobs.fail(old, _text_of(error), now=at)
 
     def _say(self, change: Callable[[Job], Job], *, droppable: bool = False) -> None:
         """Record a move, and before it what was reported of the stage that it ends."""
@@ -346,6 +400,7 @@ class TrackedJob:
         if recorder is None:
             self._forget_report()
             return
+        self._raise_cancelled()
         self._raise_late()
         with recorder.guard:
             now_s = monotonic()
@@ -409,6 +464,10 @@ class TrackedJob:
         if not quietly:
             self._recorder.judge(write)
 
+    def _raise_cancelled(self) -> None:
+        if self._cancelled and self._mine() is not None:
+            raise Cancelled(self.id)
+
     def _raise_late(self) -> None:
         """In strict tracking: what went wrong since the last call."""
         error, self._late_error = self._late_error, None
@@ -427,6 +486,20 @@ class TrackedJob:
             _log.warning("jobctl: %s%s; the work goes on", about, text)
 
     # -- what the recorder asks for -----------------------------------------------------------
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._look_s = 0.0  # the next report has more to do than to be noted
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._cancel_task)
+            except RuntimeError:
+                pass  # the loop is closed
+
+    def _cancel_task(self) -> None:
+        if self._task is not None and not self._ended and not self._task_cancelled:
+            self._task_cancelled = True
+            self._task.cancel()
 
     def due_s(self) -> float | None:
         if not self._pending or self._next_s == _NEVER:

@@ -395,7 +395,12 @@ def test_a_job_runs_from_its_creation_to_its_end(clock: Clock) -> None:
     clock.advance(-3600)
     assert done.elapsed_ms(clock.now_ms()) == failed.elapsed_ms(clock.now_ms()) == 2000
     assert job.elapsed_ms(clock.now_ms()) == 0
-    assert done.derived(clock.now_ms()) == {"active": False, "stalled": False, "elapsedMs": 2000}
+    assert done.derived(clock.now_ms()) == {
+        "active": False,
+        "stalled": False,
+        "lost": False,
+        "elapsedMs": 2000,
+    }
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from jobctl.cli import shapes
 from jobctl.cli.text import fit, fits_encoding, visible, width
@@ -15,7 +15,7 @@ from jobctl.pipeline import COMPLETED, FAILED
 __all__ = ["Board", "Line"]
 
 Line = tuple[str, str]
-"""A line, and its style: ``""``, ``failed``, ``completed``, ``stalled``, ``dim``, ``bold``."""
+"""A line, and its style: ``""``, ``failed``, ``completed``, ``stalled``, ``lost``, ``dim``…"""
 
 
 class Board:
@@ -37,6 +37,7 @@ class Board:
         self.where = where
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
+        self.dead: frozenset[str] = frozenset()
         self._goes_on = False
         self._running: set[str] = set()
         self._status: Status | None = None
@@ -75,6 +76,12 @@ class Board:
             self.synced = True
         return gone
 
+    def bury(self, dead: frozenset[str]) -> list[Job]:
+        """Take which owners are dead from now on; returns the jobs that are newly lost."""
+        before, self.dead = self.dead, dead
+        new = dead - before
+        return [job for job in self.jobs if job.lost(new)] if new else []
+
     def take_status(self, status: Status, now_ms: int) -> None:
         """Where the reader stands with its source from now on."""
         self._status, self._status_at_ms = status, now_ms
@@ -108,7 +115,7 @@ class Board:
         jobs = self.shown()
         room = max(rows - 2, 1)
         cut = jobs if len(jobs) <= room else jobs[: room - 1]
-        lines = table(cut, columns, now_ms, self._ids())
+        lines = table(cut, columns, now_ms, self._ids(), self.dead)
         if len(cut) < len(jobs):
             dots = "…" if fits_encoding("…") else "..."
             lines.append((fit(f"{dots} {len(jobs) - len(cut)} more", columns), "dim"))
@@ -148,7 +155,13 @@ def describe(status: Status, ago_s: float = 0.0) -> str:
     return f"{status.state}: {where}: {visible(status.detail)}{retry}"
 
 
-def table(jobs: list[Job], columns: int, now_ms: int, among: Iterable[str] = ()) -> list[Line]:
+def table(
+    jobs: list[Job],
+    columns: int,
+    now_ms: int,
+    among: Iterable[str] = (),
+    dead: Container[str] = (),
+) -> list[Line]:
     """One line a job, as much of it as the screen is wide; ids are unique ``among`` these, too."""
     if not jobs:
         return []
@@ -158,9 +171,9 @@ def table(jobs: list[Job], columns: int, now_ms: int, among: Iterable[str] = ())
     lines: list[Line] = []
     for job, head, progress in zip(jobs, heads, running, strict=True):
         # A failed job has no progress, so its error stands there.
-        said = visible(words(job, now_ms))
+        said = visible(words(job, now_ms, dead))
         text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
-        style = job.stage if not job.active else ("stalled" if job.stalled(now_ms) else "")
+        style = job.stage if not job.active else shapes.mark(job, now_ms, dead)
         lines.append((fit(text.rstrip(), columns), style))
     return lines
 
@@ -193,15 +206,15 @@ def _progress(job: Job, columns: int) -> list[str]:
     return cells
 
 
-def words(job: Job, now_ms: int) -> str:
-    """What there is to say about a job: its stall, its error, its title, its message."""
-    said = [shapes.mark(job, now_ms), job.error or "", job.title or "", job.message or ""]
+def words(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
+    """What there is to say about a job: its trouble, its error, its title, its message."""
+    said = [shapes.mark(job, now_ms, dead), job.error or "", job.title or "", job.message or ""]
     return ": ".join(part for part in said if part)
 
 
-def change_line(job: Job, now_ms: int) -> str:
+def change_line(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
     """One change as a line, for a pipe."""
     percent = f"{job.percent}%" if job.percent is not None and job.stage != FAILED else "-"
-    said = words(job, now_ms)
+    said = words(job, now_ms, dead)
     parts = [job.updated_at, job.id, visible(job.type), visible(job.stage), percent, visible(said)]
     return "  ".join(part for part in parts if part)

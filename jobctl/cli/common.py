@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -162,10 +162,10 @@ def note(line: str) -> None:
     sys.stderr.write(f"jobctl: {visible(line)}\n")
 
 
-def machine(job: Job) -> dict[str, Any]:
+def machine(job: Job, dead: Container[str] = ()) -> dict[str, Any]:
     """The job as machine output shows it: the wire's keys and ``derived``."""
     value = job.model_dump(mode="json")
-    value["derived"] = job.derived(now_ms())
+    value["derived"] = job.derived(now_ms(), dead)
     return value
 
 

@@ -19,7 +19,14 @@ from jobctl.clock import now_ms
 __all__ = ["Screen"]
 
 _FRAMES_PER_S = 10
-_STYLES = {"failed": "red", "completed": "green", "stalled": "yellow", "dim": "dim", "bold": "bold"}
+_STYLES = {
+    "failed": "red",
+    "completed": "green",
+    "stalled": "yellow",
+    "lost": "red",
+    "dim": "dim",
+    "bold": "bold",
+}
 
 
 class Screen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -95,6 +95,7 @@ def ls(
     if delta.since == 0 and since != ZERO:
         note("the cursor cannot be resumed, so everything is listed")
     jobs = order(delta.jobs, sort)[:limit]
+    dead = here.store.owners.dead()
     table = not quiet and output in (Output.table, Output.wide)
     if quiet or output is Output.name:
         for job in jobs:
@@ -104,13 +105,13 @@ def ls(
         # A cursor says that everything up to it was told; jobs that --limit cut were not.
         cursor_text = str(delta.cursor(chosen)) if len(jobs) == len(delta.jobs) else None
         gone = [item.id for item in delta.gone] if delta.since else []
-        value = {"cursor": cursor_text, "jobs": [machine(job) for job in jobs], "gone": gone}
+        value = {"cursor": cursor_text, "jobs": [machine(job, dead) for job in jobs], "gone": gone}
         out(compact({**value, "bad": bad}))
     elif output is Output.jsonl:
         for job in jobs:
-            out(compact(machine(job)))
+            out(compact(machine(job, dead)))
     else:
-        _print_table(jobs, here.store, wide=output is Output.wide, header=not no_headers)
+        _print_table(jobs, here.store, dead, wide=output is Output.wide, header=not no_headers)
     if delta.since and delta.gone and (quiet or output is not Output.json):
         note(f"{len(delta.gone)} gone since the cursor; -o json names them")
     _explain(here, chosen, delta, verbose=verbose, table=table)
@@ -128,7 +129,9 @@ def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
     return ordered
 
 
-def _print_table(jobs: Sequence[Job], store: Store, *, wide: bool, header: bool) -> None:
+def _print_table(
+    jobs: Sequence[Job], store: Store, dead: Container[str], *, wide: bool, header: bool
+) -> None:
     if not jobs:
         return
     now = now_ms()
@@ -140,17 +143,17 @@ def _print_table(jobs: Sequence[Job], store: Store, *, wide: bool, header: bool)
     head = ["ID", "TYPE", "STAGE", "DONE", "ELAPSED"]
     head += ["SESSION", "RETRIES", "CREATED", "UPDATED"] if wide else ["AGE"]
     head.append("DETAIL")
-    rows = [_row(job, shorts[job.id], now, wide=wide) for job in jobs]
+    rows = [_row(job, shorts[job.id], now, dead, wide=wide) for job in jobs]
     if narrow:  # where little fits, the stage tells more than the type
         head, *rows = ([row[0], row[2], *row[3:]] for row in (head, *rows))
-    styles = [_style(job, now) for job in jobs]
+    styles = [_style(job, now, dead) for job in jobs]
     cut = None if wide else limit
     sys.stdout.writelines(
         line + "\n" for line in lines(head, rows, limit=cut, show_header=header, styles=styles)
     )
 
 
-def _row(job: Job, id: str, now: int, *, wide: bool) -> list[str]:
+def _row(job: Job, id: str, now: int, dead: Container[str], *, wide: bool) -> list[str]:
     percent = job.percent
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
     cells = [id, job.type, job.stage, done, shapes.duration(job.elapsed_ms(now))]
@@ -159,21 +162,21 @@ def _row(job: Job, id: str, now: int, *, wide: bool) -> list[str]:
         cells += [shapes.local_time(job.created_at), shapes.local_time(job.updated_at)]
     else:
         cells.append(shapes.ago(job.created_at, now))
-    return [*cells, detail(job, now)]
+    return [*cells, detail(job, now, dead)]
 
 
-def detail(job: Job, now: int) -> str:
-    """The most telling words about a job: its error, its stall, its message, its title."""
+def detail(job: Job, now: int, dead: Container[str] = ()) -> str:
+    """The most telling words about a job: its error, its trouble, its message, its title."""
     if job.error:
         return job.error
-    parts = [shapes.mark(job, now), job.title or "", job.message or ""]
+    parts = [shapes.mark(job, now, dead), job.title or "", job.message or ""]
     return ": ".join(part for part in parts if part)
 
 
-def _style(job: Job, now: int) -> str:
+def _style(job: Job, now: int, dead: Container[str]) -> str:
     if job.stage in ("failed", "completed"):
         return job.stage
-    return "stalled" if job.stalled(now) else ""
+    return shapes.mark(job, now, dead)
 
 
 def _explain(here: Place, chosen: Filter, delta: Delta, *, verbose: bool, table: bool) -> None:

@@ -20,6 +20,7 @@ from jobctl.job import Job
 from jobctl.jobset import Delta
 from jobctl.net.follow import follow
 from jobctl.net.status import Status
+from jobctl.protocol import Owners
 from jobctl.stores import Store
 
 __all__ = ["Reader", "jobs_on_hub"]
@@ -32,7 +33,7 @@ async def jobs_on_hub(url: str, starts: list[str], timeout_s: float | None) -> l
         async for event in events:
             if isinstance(event, Delta):
                 board.take(event)
-            elif event.state not in ("connecting", "open"):
+            elif isinstance(event, Status) and event.state not in ("connecting", "open"):
                 note(describe(event))
             if board.synced:
                 break
@@ -73,6 +74,8 @@ class Reader:
             async for event in events:
                 if isinstance(event, Status):
                     self._board.take_status(event, now_ms())
+                elif isinstance(event, Owners):
+                    self._board.bury(event.dead)
                 else:
                     self._take(event)
                 screen.changed()
@@ -90,6 +93,9 @@ class Reader:
                         self._emit("status", None, status=_status(event))
                     elif event.state != "connecting":
                         note(describe(event))
+                    continue
+                if isinstance(event, Owners):
+                    self._write_lost(self._board.bury(event.dead), jsonl=jsonl)
                     continue
                 before = self._cursor
                 if event.since == 0 and before != ZERO:
@@ -130,14 +136,23 @@ class Reader:
         for place_, (event, job, cursor) in enumerate(events):
             last = place_ == len(events) - 1
             if jsonl:
-                shown = job if event == "gone" else machine(job)
+                shown = job if event == "gone" else machine(job, self._board.dead)
                 self._emit(event, shown, cursor=self._cursor if last else cursor)
             elif event == "gone":
                 out(f"{visible(job['id'])}  gone")
             elif self._board.shows(job):
-                out(change_line(job, now))
+                out(change_line(job, now, self._board.dead))
         if events:
             sys.stdout.flush()
+
+    def _write_lost(self, lost: list[Job], *, jsonl: bool) -> None:
+        """The jobs whose worker has died since the last line."""
+        for job in lost:
+            if jsonl:
+                self._emit("lost", machine(job, self._board.dead))
+            elif self._board.shows(job):
+                out(change_line(job, now_ms(), self._board.dead))
+        sys.stdout.flush()
 
     def _say_reset(self, *, jsonl: bool) -> None:
         """The cursor is of another epoch or filter, or too old: everything comes again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from jobctl.cli.text import fits_encoding, visible
 from jobctl.clock import to_ms
@@ -89,8 +89,10 @@ def eta(job: Job) -> str:
     return f"{duration(band[0]).replace('m00s', 'm')}-{duration(band[1]).replace('m00s', 'm')}"
 
 
-def mark(job: Job, now_ms: int) -> str:
-    """``stalled``, or nothing."""
+def mark(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
+    """``lost`` when its owner is among the dead, ``stalled``, or nothing."""
+    if job.lost(dead):
+        return "lost"
     return "stalled" if job.stalled(now_ms) else ""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Container
 from enum import StrEnum
 from typing import Annotated
 
@@ -37,25 +39,27 @@ def show(
     store = place(directory).store
     try:
         job = api.show(store, id)
+        dead = store.owners.dead()
+        owner = store.owners.who(job.owned_by) if job.owned_by else None
     finally:
         store.close()
     if output is Output.json:
-        out(compact(machine(job)))
+        out(compact(machine(job, dead)))
         return
-    for line in describe(job, now_ms()):
+    for line in describe(job, now_ms(), dead, owner):
         out(line)
 
 
-def describe(job: Job, now: int) -> list[str]:
+def describe(job: Job, now: int, dead: Container[str] = (), owner: object = None) -> list[str]:
     """The lines about a job, every foreign character visible."""
     pipeline = job.pipeline
     percent = f", {job.percent}% done" if job.percent is not None and job.active else ""
-    stalled = ", stalled" if job.stalled(now) else ""
+    mark = shapes.mark(job, now, dead)
     fields = [
         ("id", job.id),
         ("type", f"{job.type} ({pipeline.label})" if pipeline.label != job.type else job.type),
         ("title", job.title),
-        ("stage", f"{job.stage}  {shapes.strip(job)}{percent}{stalled}"),
+        ("stage", f"{job.stage}  {shapes.strip(job)}{percent}{mark and f', {mark}'}"),
         ("progress", _progress(job)),
         ("message", job.message),
         ("error", job.error),
@@ -67,6 +71,8 @@ def describe(job: Job, now: int) -> list[str]:
         ("created", shapes.local_time(job.created_at)),
         ("updated", shapes.local_time(job.updated_at)),
         ("completed", shapes.local_time(job.completed_at) if job.completed_at else None),
+        ("owner", _owner(job, dead, owner)),
+        *_command(job),
         ("revision", str(job.revision) if job.revision else None),
     ]
     lines = [f"{name:<15} {visible(str(value))}" for name, value in fields if value is not None]
@@ -82,6 +88,29 @@ def describe(job: Job, now: int) -> list[str]:
             for key, value in extra.items()
         ]
     return [*lines, "", paint("timeline", "bold"), *_timeline(job, now)]
+
+
+def _owner(job: Job, dead: Container[str], owner: object) -> str | None:
+    if not job.active or job.owned_by is None:
+        return None
+    return f"{owner or job.owned_by}{', which is gone' if job.lost(dead) else ''}"
+
+
+def _command(job: Job) -> list[tuple[str, str | None]]:
+    """What ``jobctl run`` ran, and how it ended."""
+    ran = job.command
+    if ran is None:
+        return []
+    ended = ran.signal or (str(ran.exit_code) if ran.exit_code is not None else None)
+    took = shapes.duration(ran.duration_ms) if ran.duration_ms is not None else None
+    return [
+        ("command", shlex.join(ran.argv)),
+        ("directory", ran.cwd),
+        ("environment", " ".join(ran.env) if ran.env else None),
+        ("exit code", ended),
+        ("duration", took),
+        *(("stderr" if place == 0 else "", line) for place, line in enumerate(ran.stderr or ())),
+    ]
 
 
 def _progress(job: Job) -> str | None:

@@ -10,7 +10,14 @@ from jobctl.cli.text import fit, visible, width
 
 __all__ = ["columns_of_terminal", "lines", "paint"]
 
-_COLOURS = {"failed": "31", "completed": "32", "stalled": "33", "dim": "2", "bold": "1"}
+_COLOURS = {
+    "failed": "31",
+    "completed": "32",
+    "stalled": "33",
+    "lost": "31",
+    "dim": "2",
+    "bold": "1",
+}
 
 
 def columns_of_terminal() -> int | None:

@@ -28,7 +28,7 @@ from jobctl.filters import EVERYTHING, Filter
 from jobctl.jobset import Delta
 from jobctl.net.backoff import Backoff
 from jobctl.net.status import Status
-from jobctl.protocol import MAX_FROM_HUB, SUBPROTOCOL, Pong, parse_from_hub, query_of
+from jobctl.protocol import MAX_FROM_HUB, SUBPROTOCOL, Owners, Pong, parse_from_hub, query_of
 
 __all__ = ["PATIENCE_S", "Client", "hub_url"]
 
@@ -62,7 +62,7 @@ def hub_url(text: str) -> str:
 
 
 class Client:
-    """Deltas and `Status` changes of one hub, from ``cursor`` on, under ``filter``.
+    """Deltas, `Owners` and `Status` changes of one hub, from ``cursor`` on, under ``filter``.
 
     Iterate it once. ``retry`` False ends with the error that the first failure was; ``timeout_s``
     raises `TimedOut` after so long without a connection. A hub that is silent for ``patience_s``,
@@ -84,15 +84,16 @@ class Client:
         self.url = hub_url(url)
         self.cursor = cursor
         self.filter = filter
+        self.dead: frozenset[str] = frozenset()
         self._retry = retry
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._backoff = backoff or Backoff()
 
-    def __aiter__(self) -> AsyncIterator[Delta | Status]:
+    def __aiter__(self) -> AsyncIterator[Delta | Status | Owners]:
         return self.events()
 
-    async def events(self) -> AsyncGenerator[Delta | Status, None]:
+    async def events(self) -> AsyncGenerator[Delta | Status | Owners, None]:
         """What iterating the client gives; close it with ``contextlib.aclosing`` to leave early."""
         loop = asyncio.get_running_loop()
         lost_s = loop.time()
@@ -102,14 +103,17 @@ class Client:
             try:
                 async with self._connect() as connection:
                     async for message in connection:
-                        delta = self._delta(connection, message)
-                        if delta is None:
+                        said = self._said(connection, message)
+                        if said is None:
                             continue
                         if not opened:
                             opened = True
                             self._backoff.reset()
                             yield Status("open", "hub", self.url)
-                        yield delta
+                            if self.dead:  # the hub will say so, unless it is no longer true
+                                self.dead = frozenset()
+                                yield Owners(self.dead)
+                        yield said
                 detail = connection.close_reason or "the hub closed the connection"
             except (OSError, WebSocketException, ProtocolError) as error:
                 detail = _explain(error)
@@ -147,13 +151,16 @@ class Client:
             max_queue=(4, 1),
         )
 
-    def _delta(self, connection: ClientConnection, message: str | bytes) -> Delta | None:
-        """The delta in a message, if it holds one and it follows from where we are."""
+    def _said(self, connection: ClientConnection, message: str | bytes) -> Delta | Owners | None:
+        """What the message says, if anything; a delta has to follow from where we are."""
         if connection.subprotocol != SUBPROTOCOL:
             raise ProtocolError(f"{self.url} does not speak {SUBPROTOCOL}", url=self.url)
         delta = parse_from_hub(message)
         if isinstance(delta, Pong):
             return None
+        if isinstance(delta, Owners):
+            self.dead = delta.dead
+            return delta
         here = (self.cursor.epoch, self.cursor.revision)
         if delta.since != 0 and (delta.epoch, delta.since) != here:
             raise ProtocolError("a delta does not follow from where we are", url=self.url)

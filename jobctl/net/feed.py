@@ -32,6 +32,7 @@ _FALSE_RINGS = 50  # reads in a poll interval that may find nothing before rings
 _FALSE_RING_DELAY_S = 0.01
 _GATHER_S = 0.2  # file events are gathered this long: a busy job is looked at five times a second
 _RESCAN_S = 5.0
+_FORGET_S = 10.0
 _CLOSE_S = 0.5
 _MIN_RESCAN_RATIO = 20  # a rescan may take a twentieth of the time at the most
 
@@ -80,6 +81,7 @@ class Feed:
             return
         self._listen()
         self._spawn(self._poll())
+        self._spawn(self._watch_owners())
         if self._watch_files:
             self._spawn(self._refresh())
             self._spawn(self._watch())
@@ -263,6 +265,24 @@ class Feed:
             if self._listener is None:
                 self._listen()
             self.read_soon()
+
+    # -- owners -----------------------------------------------------------------------------
+
+    async def _watch_owners(self) -> None:
+        """See who of those who work on the jobs has died; forget those whose jobs have ended."""
+        checked: frozenset[str] = frozenset()
+        checked_s = self._loop.time()
+        while True:
+            dead = await self._in_thread(self._store.owners.dead)
+            if self._hub.bury(dead):
+                self._changed()
+            if dead and self._hub.loaded and self._loop.time() - checked_s >= _FORGET_S:
+                # They were dead before the store was last read, so nothing of theirs can come.
+                ended = checked & dead - {job.owned_by for job in self._hub.replica if job.active}
+                if ended:
+                    await self._in_thread(self._store.owners.forget, ended)
+                checked, checked_s = dead, self._loop.time()
+            await asyncio.sleep(POLL_S)
 
     # -- foreign writers --------------------------------------------------------------------
 

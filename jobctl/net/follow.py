@@ -19,6 +19,7 @@ from jobctl.jobset import Delta, JobSet
 from jobctl.net.client import Client
 from jobctl.net.discovery import hub_of
 from jobctl.net.status import Status
+from jobctl.protocol import Owners
 from jobctl.stores import Store
 
 __all__ = ["follow"]
@@ -39,8 +40,8 @@ async def follow(
     filter: Filter = EVERYTHING,
     cursor: Cursor = ZERO,
     timeout_s: float | None = None,
-) -> AsyncGenerator[Delta | Status, None]:
-    """Deltas from ``cursor`` on under ``filter``, and `Status` changes, without end.
+) -> AsyncGenerator[Delta | Status | Owners, None]:
+    """Deltas from ``cursor`` on under ``filter``, `Owners` and `Status` changes, without end.
 
     With ``url`` it insists on that hub, and raises `TimedOut` after ``timeout_s`` seconds without
     it. Else it reads ``store`` through a hub that runs on it, or directly while there is none.
@@ -55,6 +56,7 @@ async def follow(
         raise UsageError("nothing to follow: give a store or the URL of a hub")
     loop = asyncio.get_running_loop()
     shun_s, shun_until_s = _SHUN_S, 0.0
+    dead: frozenset[str] = frozenset()
     while True:
         hub = hub_of(store.path) if store.path is not None else None
         if hub is not None and loop.time() < shun_until_s:
@@ -69,7 +71,12 @@ async def follow(
                 if isinstance(event, Delta):
                     opened = True
                     cursor = event.cursor(filter)
+                elif isinstance(event, Owners):
+                    dead = event.dead
                 yield event
+        if dead:  # whoever comes next tells anew
+            dead = frozenset()
+            yield Owners(dead)
         if hub is not None:
             shun_s = _SHUN_S if opened else min(2 * shun_s, _MAX_SHUN_S)
             shun_until_s = loop.time() + shun_s
@@ -77,7 +84,7 @@ async def follow(
 
 async def _from_hub(
     url: str, cursor: Cursor, filter: Filter
-) -> AsyncGenerator[Delta | Status, None]:
+) -> AsyncGenerator[Delta | Status | Owners, None]:
     """Until the hub is gone: then somebody else has to go on."""
     client = Client(url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S)
     with suppress(HubError, UsageError):  # a hub file may hold nonsense
@@ -88,15 +95,16 @@ async def _from_hub(
 
 async def _from_store(
     store: Store, cursor: Cursor, filter: Filter, shun_until_s: float
-) -> AsyncGenerator[Delta | Status, None]:
+) -> AsyncGenerator[Delta | Status | Owners, None]:
     """Until a hub runs on the store, and the time for which hubs are shunned is over."""
     loop = asyncio.get_running_loop()
     rung = asyncio.Event()
+    dead: frozenset[str] = frozenset()
     listener: Listener | None = None
     trouble = ""
     first = True
     said = cursor.revision
-    looked_s = 0.0
+    looked_s = asked_s = 0.0
     yield Status("open", "directory", store.where)
     try:
         while True:
@@ -117,6 +125,11 @@ async def _from_store(
                         # What was read in silence before is part of it: it follows from `said`.
                         yield replace(delta, since=min(delta.since, said))
                         said = delta.through
+                if looked_s > asked_s:
+                    asked_s = looked_s
+                    before, dead = dead, await asyncio.to_thread(store.owners.dead)
+                    if dead != before:
+                        yield Owners(dead)
                 if trouble:
                     trouble = ""
                     yield Status("open", "directory", store.where)

@@ -30,6 +30,7 @@ from jobctl.stores.changelog import DEL, PUT, SEEN, Damaged, Log, Record, digest
 from jobctl.stores.files import Found, names_in, publish, read_file, sign, translate
 from jobctl.stores.index import TORN_GRACE_S, Index
 from jobctl.stores.lock import WriteLock
+from jobctl.stores.owners import DirectoryOwners, Owners
 from jobctl.stores.place import Place, Site
 from jobctl.stores.reader import Reading
 from jobctl.stores.scan import Scan
@@ -83,6 +84,7 @@ class DirectoryStore:
         self._parsed: OrderedDict[str, tuple[bytes, Job]] = OrderedDict()
         self._bell = DirectoryBell(os.path.join(self._place.meta_path, "bell"))
         self._watcher = Watcher(self._head, self.since, self.listen)
+        self.owners: Owners = DirectoryOwners(self._place)
         _stores.add(self)
         if create:
             self._place.create()
@@ -188,6 +190,7 @@ class DirectoryStore:
     def close(self) -> None:
         self._watcher.close()
         self._bell.close()
+        self.owners.close()
         if not self._guard.acquire(timeout=_CLOSE_S):
             return  # a large read is under way in a thread: it needs what we would let go of
         try:

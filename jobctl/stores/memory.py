@@ -13,6 +13,7 @@ from jobctl.cursor import Cursor
 from jobctl.errors import Conflict, JobNotFound
 from jobctl.job import Job, check_id
 from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
+from jobctl.stores.owners import MemoryOwners, Owners
 from jobctl.stores.store import BadFile, Change
 from jobctl.stores.watcher import Watcher
 
@@ -29,6 +30,7 @@ class MemoryStore:
         self._writing = threading.RLock()  # held while a change runs: readers need not wait for it
         self._guard = threading.Lock()
         self._set = JobSet(secrets.token_hex(6), max_tombstones=max_tombstones)
+        self.owners: Owners = MemoryOwners()
         self._bell = MemoryBell()
         self._watcher = Watcher(lambda: self._set.cursor, self.since, self.listen)
 

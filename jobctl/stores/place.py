@@ -19,13 +19,13 @@ from jobctl.errors import StoreError, StoreMissing
 from jobctl.stores.changelog import Damaged, Log, Record, write_all
 from jobctl.stores.files import raise_if_out_of_files, translate
 
-__all__ = ["Place", "Site"]
+__all__ = ["Place", "Site", "boot_id"]
 
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @cache
-def _boot_id() -> str:
+def boot_id() -> str:
     """What changes at each boot, so that revisions a power cut took back are never met again."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -254,7 +254,7 @@ class Place:
         except OSError as error:
             raise_if_out_of_files(error)
             return None
-        root = f"{identity} {'durable' if durable else _boot_id()}"
+        root = f"{identity} {'durable' if durable else boot_id()}"
         return _Mark(identity, durable, hashlib.blake2b(root.encode(), digest_size=6).hexdigest())
 
     # -- under the writer's lock ------------------------------------------------------------

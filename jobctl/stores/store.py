@@ -13,6 +13,7 @@ from jobctl.bell import Listener
 from jobctl.cursor import Cursor
 from jobctl.job import Job
 from jobctl.jobset import Delta
+from jobctl.stores.owners import Owners
 
 __all__ = ["BadFile", "Change", "Store"]
 
@@ -46,6 +47,9 @@ class Store(Protocol):
 
     path: Path | None
     """The directory, where the store is one: there foreign writers work, and hubs are found."""
+
+    owners: Owners
+    """Who works on the jobs, and who of them has died."""
 
     def since(self, cursor: Cursor) -> Delta:
         """All that changed after the cursor; after a reset, tombstones and floor as well."""

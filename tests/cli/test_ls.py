@@ -28,7 +28,7 @@ def test_machine_output_carries_cursor_gone_bad_and_derived(run: Run) -> None:
     """The shape that programs rely on."""
     value = json.loads(run("ls", "--dir", NODE, "-o", "json").out)
     assert set(value) == {"cursor", "jobs", "gone", "bad"}
-    assert set(value["jobs"][0]["derived"]) == {"active", "stalled", "elapsedMs"}
+    assert set(value["jobs"][0]["derived"]) == {"active", "stalled", "lost", "elapsedMs"}
 
 
 def test_reading_makes_nothing(run: Run, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_json_is_one_line_with_what_is_derived(run: Run) -> None:
     """As in `ls -o json`."""
     out = run("show", "0b961de6", "--dir", str(DATA / "node-app-jobs"), "-o", "json").out
     assert out.count("\n") == 1
-    assert set(json.loads(out)["derived"]) == {"active", "stalled", "elapsedMs"}
+    assert set(json.loads(out)["derived"]) == {"active", "stalled", "lost", "elapsedMs"}
 
 
 def test_a_file_that_is_no_job_says_why(run: Run) -> None:

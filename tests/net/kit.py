@@ -30,7 +30,7 @@ from jobctl.net.follow import follow
 from jobctl.net.origin import Doorkeeper
 from jobctl.net.server import HubServer
 from jobctl.net.status import Status
-from jobctl.protocol import SUBPROTOCOL
+from jobctl.protocol import SUBPROTOCOL, Owners
 from jobctl.stores import Store
 
 HUB_PROCESS = Path(__file__).with_name("hub_process.py")
@@ -146,11 +146,14 @@ class HubProcess:
 class Reader:
     """Follows a source in a task and holds the set that its deltas make, or fails."""
 
-    def __init__(self, source: AsyncGenerator[Delta | Status, None], filter: Filter) -> None:
+    def __init__(
+        self, source: AsyncGenerator[Delta | Status | Owners, None], filter: Filter
+    ) -> None:
         self.set = JobSet()
         self.filter = filter
         self.deltas: list[Delta] = []
         self.statuses: list[Status] = []
+        self.dead: list[frozenset[str]] = []
         self.on_delta: Callable[[Delta], None] | None = None
         self.task = asyncio.create_task(self._run(source))
 
@@ -172,10 +175,13 @@ class Reader:
     ) -> Reader:
         return cls(follow(store=store, cursor=cursor, filter=filter), filter)
 
-    async def _run(self, source: AsyncGenerator[Delta | Status, None]) -> None:
+    async def _run(self, source: AsyncGenerator[Delta | Status | Owners, None]) -> None:
         async for event in source:
             if isinstance(event, Status):
                 self.statuses.append(event)
+                continue
+            if isinstance(event, Owners):
+                self.dead.append(event.dead)
                 continue
             assert self.set.apply(event), "every delta follows from where the reader stands"
             self.deltas.append(event)
@@ -189,6 +195,11 @@ class Reader:
     @property
     def cursor(self) -> Cursor:
         return Cursor(self.set.epoch, self.set.revision, self.filter.tag)
+
+    @property
+    def lost(self) -> set[str]:
+        """The ids of the jobs whose owner is known to have died."""
+        return {job.id for job in self.set if self.dead and job.lost(self.dead[-1])}
 
     @property
     def resets(self) -> int:

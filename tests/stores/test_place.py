@@ -159,7 +159,7 @@ def test_boot_ends_the_epoch_unless_durable(
     store = opened(durable=durable)
     store.create(new("a"))
     old = head(store)
-    monkeypatch.setattr(place_module, "_boot_id", lambda: "another boot")
+    monkeypatch.setattr(place_module, "boot_id", lambda: "another boot")
     again = opened(adopt=True)
     assert (again.since(old).since == old.revision) is durable
     assert state(again) == {"a": None}

@@ -1,0 +1,78 @@
+"""Who has died among the owners: told to every v1 session, once, after its first delta."""
+
+from __future__ import annotations
+
+from jobctl.cursor import ZERO
+from jobctl.filters import Filter
+from jobctl.hub import Hub
+from jobctl.jobset import JobSet
+from jobctl.protocol import Dialect, Owners, parse_from_hub
+from tests.hub.kit import make_job
+
+DEAD = frozenset({"1-0123456789ab"})
+
+
+def loaded() -> Hub:
+    """A hub with one job."""
+    hub = Hub()
+    replica = JobSet("e")
+    replica.put(make_job("a1", 1))
+    hub.adopt(replica)
+    return hub
+
+
+def pumped(hub: Hub) -> list[tuple[object, tuple[int, ...]]]:
+    """What there is to write until there is nothing more, and to whom."""
+    written: list[tuple[object, tuple[int, ...]]] = []
+    while sendings := list(hub.pump()):
+        for sending in sendings:
+            assert sending.error is None
+            written += [(parse_from_hub(each), sending.sessions) for each in sending.messages]
+    return written
+
+
+def test_nobody_is_told_while_nobody_has_died() -> None:
+    """The usual case costs no message."""
+    hub = loaded()
+    hub.open(1)
+    assert not hub.bury(frozenset())
+    assert [type(said).__name__ for said, _ in pumped(hub)] == ["Delta"]
+
+
+def test_all_are_told_once_and_again_when_it_changes() -> None:
+    """The whole list each time; whoever comes later hears it after the first delta."""
+    hub = loaded()
+    hub.open(1)
+    hub.open(2, filter=Filter.make(types=["other"]))
+    pumped(hub)
+    assert hub.bury(DEAD)
+    assert not hub.bury(DEAD)
+    assert pumped(hub) == [(Owners(DEAD), (1, 2))]
+    assert pumped(hub) == []
+    hub.open(3, cursor=hub.cursor)
+    delta, owners = pumped(hub)
+    assert (owners, delta[1]) == ((Owners(DEAD), (3,)), (3,))
+    assert hub.bury(frozenset())
+    assert pumped(hub) == [(Owners(frozenset()), (1, 2, 3))]
+
+
+def test_a_stalled_session_is_told_the_last_list_only() -> None:
+    """No queue: it costs a number."""
+    hub = loaded()
+    hub.open(1)
+    pumped(hub)
+    hub.stall(1)
+    for number in range(9):
+        hub.bury(frozenset({f"{number}-0123456789ab"}))
+        assert pumped(hub) == []
+    hub.recover(1)
+    assert pumped(hub) == [(Owners(frozenset({"8-0123456789ab"})), (1,))]
+
+
+def test_a_plain_client_hears_nothing_that_it_does_not_know() -> None:
+    """The original program's clients know two messages."""
+    hub = loaded()
+    hub.open(1, Dialect.PLAIN, ZERO)
+    list(hub.pump())
+    hub.bury(DEAD)
+    assert list(hub.pump()) == []

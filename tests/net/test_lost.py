@@ -1,0 +1,112 @@
+"""A worker that dies is lost for every reader within two seconds, and never before it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobctl.net import feed as feed_module
+from jobctl.stores import open_store
+from tests.net.kit import HubProcess, Reader, running_hub, until
+from tests.stores.support import environment
+
+pytestmark = pytest.mark.slow
+
+WORKER = """
+import sys, time
+from jobctl import track
+with track("etl", store=sys.argv[1], id=sys.argv[2]) as job:
+    job.stage("fetch")
+    print("works", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def worker(directory: Path, id: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that works on a job, until it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(directory), id],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "works\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def test_by_the_hub(served, directory):
+    """To those who watch, to those who come later; and it is not lost any more once it ended."""
+    async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
+        with worker(directory, "a1") as process, worker(directory, "a2"):
+            await until(lambda: len(reader.contents) == 2)
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(1.5)
+            assert reader.dead == []
+            process.kill()
+            await until(lambda: reader.lost == {"a1"}, 2)
+            async with Reader.of_hub(hub.url) as other:
+                await until(lambda: other.lost == {"a1"}, 2)
+            served.update("a1", lambda job: job.model_copy(update={"stage": "failed"}))
+            await until(lambda: not reader.lost)
+
+
+async def test_without_a_hub_and_across_one(served, directory):
+    """The directory says the same; a hub that comes and goes in between makes no false alarm."""
+    store = open_store(directory, create=True)
+    async with Reader.of_store(store) as reader:
+        with worker(directory, "a1") as process, worker(directory, "a2"):
+            await until(lambda: len(reader.contents) == 2)
+            process.kill()
+            await until(lambda: reader.lost == {"a1"}, 2)
+            async with running_hub(served):
+                await until(lambda: reader.source == "hub")
+                await until(lambda: reader.lost == {"a1"}, 2)
+            await until(lambda: reader.source == "directory")
+            await until(lambda: reader.lost == {"a1"}, 2)
+            assert not any(job.id == "a2" for job in reader.set if job.lost(reader.dead[-1]))
+    store.close()
+
+
+async def test_through_restarts_of_the_hub(directory):
+    """A hub that starts anew knows it from the directory."""
+    hub = HubProcess(directory)
+    with worker(directory, "a1") as process:
+        async with Reader.of_hub(hub.url) as reader:
+            await until(lambda: reader.contents)
+            hub.kill()
+            process.kill()
+            with HubProcess(directory, port=hub.port):
+                await until(lambda: reader.lost == {"a1"}, 5)
+
+
+async def test_who_has_no_job_left_is_forgotten(served, directory, monkeypatch):
+    """The files of the dead do not pile up where a hub runs; those of lost jobs stay."""
+    monkeypatch.setattr(feed_module, "_FORGET_S", 0.2)
+    monkeypatch.setattr(feed_module, "POLL_S", 0.1)
+    owners = directory / ".jobctl" / "owners"
+    async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
+        with worker(directory, "a1") as process:
+            await until(lambda: reader.contents)
+            process.kill()
+            await until(lambda: reader.lost == {"a1"}, 2)
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            assert len(list(owners.iterdir())) == 1
+            await asyncio.sleep(0.01)
+        served.remove("a1")
+        await until(lambda: not list(owners.iterdir()))
+        await until(lambda: reader.dead[-1] == frozenset())

@@ -1,0 +1,303 @@
+"""Who works on a store's jobs, and who has died: known by a lock, and never guessed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from jobctl.job import create
+from jobctl.stores import Store, owners
+from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.place import boot_id
+from tests.stores.support import T0, environment, until
+
+Open = Callable[..., DirectoryStore]
+
+HOLDER = """
+import sys, time
+from jobctl.stores import open_store
+store = open_store(sys.argv[1], create=True)
+print(store.owners.hold(), flush=True)
+{more}
+time.sleep(60)
+"""
+
+
+@contextmanager
+def holder(
+    path: Path, more: str = "", prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process that owns jobs in the store, and the owner's name; killed at the end."""
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-c", HOLDER.format(more=more), str(path)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # what the prefix starts is to end with it
+    )
+    assert process.stdout is not None
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def files(path: Path) -> list[str]:
+    """The owners' files."""
+    return sorted(os.listdir(path / ".jobctl" / "owners"))
+
+
+def test_owner_hears_what_it_is_asked(store: Store) -> None:
+    """Once each; nobody else hears it, and nobody who is gone can be asked."""
+    name = store.owners.hold()
+    assert name is not None
+    assert store.owners.called() == frozenset()
+    assert store.owners.call(name, "a")
+    assert store.owners.call(name, "b")
+    assert store.owners.called() == {"a", "b"}
+    assert store.owners.called() == frozenset()
+    assert store.owners.dead() == frozenset()
+    who = store.owners.who(name)
+    assert who is not None
+    assert who.pid == os.getpid()
+    store.owners.drop()
+    assert not store.owners.call("1-000000000000", "a")
+    assert store.owners.who("1-000000000000") is None
+
+
+def test_owner_stays_as_long_as_it_has_a_job(opened: Open, jobs_dir: Path) -> None:
+    """One file for all of a process's jobs, which goes with the last."""
+    store = opened()
+    first = store.owners.hold()
+    assert store.owners.hold() == first
+    store.owners.drop()
+    assert files(jobs_dir) == [first]
+    store.owners.drop()
+    assert files(jobs_dir) == []
+    assert store.owners.hold() != first
+    store.close()
+    assert files(jobs_dir) == []
+
+
+def test_names_that_are_none_are_refused(opened: Open, jobs_dir: Path) -> None:
+    """What stands in a foreign job file is no path."""
+    store = opened()
+    store.owners.hold()
+    (jobs_dir / "x").touch()
+    for name in ("../../x", "", ".", "1-00000000000g", "x" * 300, "1-000000000000\n"):
+        assert not store.owners.call(name, "a")
+        assert store.owners.who(name) is None
+    assert (jobs_dir / "x").read_text() == ""
+
+
+@pytest.mark.slow
+def test_killed_owner_is_dead_at_once(opened: Open, jobs_dir: Path) -> None:
+    """And not before, whatever its process id; its file stays until nobody needs it."""
+    store = opened()
+    with holder(jobs_dir) as (process, name):
+        assert store.owners.dead() == frozenset()
+        process.kill()
+        process.wait()
+        assert store.owners.dead() == {name}
+        assert str(store.owners.who(name)).startswith(f"process {process.pid} on ")
+        job = create("etl", now=T0).model_copy(update={"owner": name})
+        assert job.lost(store.owners.dead())
+        store.owners.forget([name])
+        assert (store.owners.dead(), files(jobs_dir)) == (frozenset(), [])
+
+
+@pytest.mark.slow
+def test_stopped_owner_lives(opened: Open, jobs_dir: Path) -> None:
+    """FAULTS row 39: Ctrl-Z, or a laptop's sleep, is no death."""
+    store = opened()
+    with holder(jobs_dir) as (process, name):
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: _state(process.pid) == "T")
+        assert store.owners.dead() == frozenset()
+        store.owners.forget([name])
+        assert files(jobs_dir) == [name]
+        process.send_signal(signal.SIGCONT)
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="needs faketime")
+@pytest.mark.parametrize("jump", ["-1h", "+1h"])
+def test_owner_whose_clock_is_off_lives(opened: Open, jobs_dir: Path, jump: str) -> None:
+    """FAULTS row 14: no clock is asked."""
+    store = opened()
+    with holder(jobs_dir, prefix=("faketime", "-f", jump)):
+        assert store.owners.dead() == frozenset()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or os.geteuid() != 0, reason="needs root and unshare"
+)
+def test_owner_in_a_namespace_of_its_own_lives_and_dies(opened: Open, jobs_dir: Path) -> None:
+    """FAULTS row 15: in a container its process id says nothing here."""
+    store = opened()
+    with holder(jobs_dir, prefix=("unshare", "--pid", "--fork", "--kill-child")) as (outer, name):
+        assert name.startswith("1-")
+        assert store.owners.dead() == frozenset()
+        outer.kill()
+        until(lambda: store.owners.dead() == {name})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_child_of_an_owner_does_not_outlive_it_in_its_name(opened: Open, jobs_dir: Path) -> None:
+    """FAULTS row 8: a process pool's children are not their parent."""
+    store = opened()
+    more = "import os\nif os.fork() == 0: time.sleep(30); os._exit(0)"
+    with holder(jobs_dir, more) as (process, name):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until(lambda: children.read_text().strip())
+        pids = [int(pid) for pid in children.read_text().split()]
+        try:
+            process.kill()
+            process.wait()
+            until(lambda: store.owners.dead() == {name})
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_forked_child_owns_for_itself(opened: Open) -> None:
+    """It has a name of its own, and its parent keeps its own."""
+    store = opened()
+    name = store.owners.hold()
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=lambda: queue.put((store.owners.hold(), store.owners.dead())))
+    child.start()
+    child.join(10)
+    childs, dead = queue.get()
+    assert childs not in (name, None)
+    assert dead == frozenset()
+    assert store.owners.call(name, "a")  # type: ignore[arg-type]
+    assert store.owners.called() == {"a"}
+
+
+def plant(path: Path, name: str, **changes: object) -> None:
+    """The file of an owner that is gone."""
+    head = {"pid": 1, "host": "h", "machine": owners._machine(), "boot": boot_id(), "since": T0}
+    (path / ".jobctl" / "owners").mkdir(exist_ok=True)
+    (path / ".jobctl" / "owners" / name).write_text(json.dumps({**head, **changes}) + "\n")
+
+
+NAME = "1-0123456789ab"
+
+
+def test_process_id_decides_nothing(opened: Open, jobs_dir: Path) -> None:
+    """FAULTS row 15: a free lock is a death, though a stranger has that process id now."""
+    store = opened()
+    store.create(create("etl", now=T0))
+    plant(jobs_dir, NAME, pid=os.getpid())
+    assert store.owners.dead() == {NAME}
+
+
+@pytest.mark.parametrize(
+    ("changes", "dead"),
+    [
+        ({"boot": "another"}, True),  # this machine was started anew
+        ({"boot": "another", "machine": "another"}, False),  # its lock need not reach us
+        ({"machine": "another"}, True),  # a container on this kernel
+        ({"boot": "another", "machine": ""}, False),
+        ({"boot": 7}, False),
+        ({"pid": "x"}, False),
+    ],
+)
+def test_owner_elsewhere_is_never_called_dead(
+    opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch, changes: object, dead: bool
+) -> None:
+    """Only where this kernel, or an earlier one of this machine, knew of its lock."""
+    monkeypatch.setattr(owners, "_machine", lambda: "this")
+    store = opened()
+    store.create(create("etl", now=T0))
+    plant(jobs_dir, NAME, **changes)  # type: ignore[arg-type]
+    assert store.owners.dead() == ({NAME} if dead else frozenset())
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}\n", "[]\n", '{"pid": 1', "\0\0"])
+def test_file_that_says_nothing_is_nobodys_death(opened: Open, jobs_dir: Path, text: str) -> None:
+    """It may have been made this very moment."""
+    store = opened()
+    store.create(create("etl", now=T0))
+    plant(jobs_dir, NAME)
+    (jobs_dir / ".jobctl" / "owners" / NAME).write_text(text)
+    assert store.owners.dead() == frozenset()
+    assert store.owners.who(NAME) is None
+
+
+def test_what_lies_among_the_owners_is_left_alone(opened: Open, jobs_dir: Path) -> None:
+    """FAULTS row 56: links are not followed, a FIFO blocks nobody."""
+    store = opened()
+    store.owners.hold()
+    place = jobs_dir / ".jobctl" / "owners"
+    target = jobs_dir / "target"
+    target.write_text("{}\n")
+    (place / "2-0123456789ab").symlink_to(target)
+    os.mkfifo(place / "3-0123456789ab")
+    (place / "4-0123456789ab").mkdir()
+    (place / "note.txt").touch()
+    assert store.owners.dead() == frozenset()
+    assert not store.owners.call("2-0123456789ab", "a")
+    assert not store.owners.call("3-0123456789ab", "a")
+    assert target.read_text() == "{}\n"
+
+
+def test_owner_appears_again_where_jobctls_directory_was_wiped(
+    opened: Open, jobs_dir: Path
+) -> None:
+    """FAULTS row 12: jobs made from then on have an owner that is known."""
+    store = opened()
+    first = store.owners.hold()
+    store.create(create("etl", now=T0))
+    shutil.rmtree(jobs_dir / ".jobctl")
+    assert store.owners.dead() == frozenset()
+    second = store.owners.hold()
+    assert second not in (first, None)
+    assert store.owners.call(second, "a")  # type: ignore[arg-type]
+    assert store.owners.called() == {"a"}
+
+
+def test_where_nobody_may_write_nobody_owns(opened: Open, jobs_dir: Path) -> None:
+    """A directory that is unsafe to write in has no owners, and no error for asking."""
+    store = opened()
+    jobs_dir.chmod(0o777)
+    assert store.owners.hold() is None
+    store.owners.drop()
+    assert store.owners.dead() == frozenset()
+
+
+@pytest.mark.slow
+def test_looking_disturbs_nobody(opened: Open, jobs_dir: Path) -> None:
+    """Owners come and go while others look at them all the time: no death, no refusal."""
+    store = opened()
+    more = """
+while True:
+    store.owners.drop()
+    assert store.owners.hold() is not None
+"""
+    with holder(jobs_dir, more) as (process, _):
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            assert store.owners.dead() == frozenset()
+        assert process.poll() is None
