@@ -43,8 +43,18 @@ _jobctl() {
         "complete --dir") compopt -o default; return ;;
         "fail --dir") compopt -o default; return ;;
         "retry --dir") compopt -o default; return ;;
+        "cancel --timeout") compopt -o default; return ;;
         "cancel --dir") compopt -o default; return ;;
         "rm --dir") compopt -o default; return ;;
+        "run --type") compopt -o default; return ;;
+        "run --title") compopt -o default; return ;;
+        "run --stages") compopt -o default; return ;;
+        "run --session") compopt -o default; return ;;
+        "run --id") compopt -o default; return ;;
+        "run --keep-env") compopt -o default; return ;;
+        "run --grace") compopt -o default; return ;;
+        "run --dir") compopt -o default; return ;;
+        "reap --dir") compopt -o default; return ;;
         "run-dummy --count") compopt -o default; return ;;
         "run-dummy --concurrency") compopt -o default; return ;;
         "run-dummy --type") compopt -o default; return ;;
@@ -57,7 +67,7 @@ _jobctl() {
         "run-dummy --dir") compopt -o default; return ;;
     esac
     case "$command" in
-        '') COMPREPLY=($(compgen -W 'serve watch ls show create advance progress complete fail retry cancel rm run-dummy demo completion --help --version' -- "$word")) ;;
+        '') COMPREPLY=($(compgen -W 'serve watch ls show create advance progress complete fail retry cancel rm run reap run-dummy demo completion --help --version' -- "$word")) ;;
         serve)
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W '-h --help --host --port --path --watch-files --no-watch-files --log-format -v --verbose --dir' -- "$word"))
@@ -114,19 +124,31 @@ _jobctl() {
             fi ;;
         retry)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --rerun --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         cancel)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --timeout --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         rm)
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W '-h --help --dir' -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
+            fi ;;
+        run)
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W '-h --help --type --title --stages --session --id --keep-env --grace --no-relay --dir' -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
+            fi ;;
+        reap)
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W '-h --help --dry-run --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

@@ -7,6 +7,8 @@ They stamp the time and take any unique start of an id. What they raise is in er
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import JobNotFound
+from jobctl.errors import Conflict, JobctlError, JobNotFound, TimedOut
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job, check_id
 from jobctl.jobset import Delta
-from jobctl.stores import Store
+from jobctl.pipeline import FAILED
+from jobctl.stores import Change, Store
 
 if TYPE_CHECKING:
     from jobctl.dummy import run_dummy
     from jobctl.net.follow import follow as watch
     from jobctl.net.server import serve
+    from jobctl.runner import run
 
 __all__ = [
     "advance",
@@ -33,16 +37,24 @@ __all__ = [
     "fail",
     "ls",
     "progress",
+    "reap",
     "resolve",
     "retry",
     "rm",
+    "run",
     "run_dummy",
     "serve",
     "show",
     "watch",
 ]
 
+CANCEL_S = 15.0
+"""How long `cancel` waits for the owner: longer than ``jobctl run`` waits before it kills."""
+
+_log = logging.getLogger("jobctl")
+
 _ELSEWHERE = {
+    "run": ("jobctl.runner", "run"),
     "run_dummy": ("jobctl.dummy", "run_dummy"),
     "serve": ("jobctl.net.server", "serve"),
     "watch": ("jobctl.net.follow", "follow"),
@@ -132,9 +144,65 @@ def retry(store: Store, id: str) -> Job:
     return store.update(resolve(store, id), lambda job: jobs.retry(job, now=now()))
 
 
-def cancel(store: Store, id: str) -> Job:
-    """The pending job failed with "Cancelled by user"."""
-    return store.update(resolve(store, id), lambda job: jobs.cancel(job, now=now()))
+def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
+    """The job failed with "Cancelled by user", by whoever works on it.
+
+    One that is pending without an owner, or whose owner has died, is failed at once. A living owner
+    is asked, and has ``timeout_s`` seconds; then `TimedOut`, and it stays asked. `Conflict` when
+    the job ended otherwise meanwhile, `IllegalTransition` for one that nobody is known to work on.
+    """
+    job = store.get(resolve(store, id))
+    name = job.owned_by if job.active else None
+    dead = store.owners.dead()
+    if name is None or name in dead or not store.owners.call(name, job.id):
+        return store.update(job.id, lambda job: jobs.cancel(job, now=now(), at_work=job.lost(dead)))
+    deadline = time.monotonic() + timeout_s
+    while (job := store.get(job.id)).active:
+        if name in store.owners.dead():
+            return cancel(store, job.id, timeout_s=timeout_s)
+        if time.monotonic() >= deadline:
+            raise TimedOut(
+                f"job {job.id}: {store.owners.who(name) or 'its owner'} has been asked to end it, "
+                f"and has not for {timeout_s:g} s",
+                hint="is it stopped? it stays asked",
+            )
+        time.sleep(0.05)
+    if job.error != jobs.CANCELLED:
+        raise Conflict(f"job {job.id} {job.stage} before it could be cancelled")
+    return job
+
+
+def reap(store: Store, *, dry_run: bool = False) -> list[Job]:
+    """Fail the lost jobs: the active ones whose owner has died. Returns them, as they are now."""
+    dead = store.owners.dead()
+    if not dead:
+        return []
+    reaped: list[Job] = []
+    spared: set[str | None] = set()
+    for job in store.since(ZERO).jobs:
+        if not job.lost(dead):
+            continue
+        if dry_run:
+            reaped.append(job)
+            continue
+        who = store.owners.who(job.owned_by or "") or "its process"
+        try:
+            reaped.append(store.update(job.id, _bury(dead, str(who))))
+        except (JobctlError, OSError) as error:
+            spared.add(job.owned_by)
+            _log.warning("jobctl: cannot reap job %s: %s", job.id, error)
+    if not dry_run:
+        store.owners.forget(dead - spared)
+    return [job for job in reaped if dry_run or job.stage == FAILED]
+
+
+def _bury(dead: frozenset[str], who: str) -> Change:
+    def change(job: Job) -> Job:
+        if not job.lost(dead):
+            return job  # somebody was faster
+        return jobs.fail(job, f"Lost: {who} ended without a word", now=now())
+
+    return change
 
 
 def rm(store: Store, id: str) -> None:

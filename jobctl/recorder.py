@@ -26,7 +26,7 @@ from jobctl.errors import JobctlError, StoreError
 from jobctl.job import Job
 from jobctl.stores import Store
 
-__all__ = ["PATIENCE_S", "Recorder", "Source", "Write", "one_line"]
+__all__ = ["PATIENCE_S", "Recorder", "Source", "Write", "drain", "one_line"]
 
 PATIENCE_S = 1.0
 """The longest that a call waits for the store; after that calls go by until it writes again."""
@@ -388,7 +388,8 @@ _registry: dict[object, Recorder] = {}
 _registry_guard = threading.Lock()
 
 
-def _at_exit() -> None:
+def drain() -> None:
+    """Write what waits, for some seconds at the most; the end of a process does it anyway."""
     deadline_s = monotonic() + EXIT_S
     try:
         for recorder in list(_registry.values()):
@@ -404,5 +405,5 @@ def _after_fork_in_child() -> None:
     _registry.clear()
 
 
-atexit.register(_at_exit)
+atexit.register(drain)
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -34,7 +34,7 @@ from jobctl.job import Job, check_result, new_id
 from jobctl.recorder import Recorder, Write, one_line
 from jobctl.stores import Store, open_store
 
-__all__ = ["INTERRUPTED", "MIN_INTERVAL_S", "TrackedJob", "track"]
+__all__ = ["INTERRUPTED", "MIN_INTERVAL_S", "TrackedJob", "clean", "track"]
 
 INTERRUPTED = "Interrupted"
 """What a job fails with when Ctrl-C or a cancellation ends its work."""
@@ -180,7 +180,7 @@ class TrackedJob:
 
     def fail(self, text: object) -> None:
         """Fail the job now, whatever becomes of the rest of the block."""
-        error, at = _clean(text), now()
+        error, at = clean(text), now()
         self._say(lambda old: jobs.fail(old, error, now=at))
 
     @property
@@ -309,8 +309,8 @@ class TrackedJob:
                 self._type,
                 now=now(),
                 id=self.id,
-                session_id=None if self._session is None else _clean(self._session),
-                title=None if self._title is None else _clean(self._title),
+                session_id=None if self._session is None else clean(self._session),
+                title=None if self._title is None else clean(self._title),
                 stages=self._stages,
             )
             recorder = self._join()
@@ -513,7 +513,7 @@ class TrackedJob:
 
         def report(old: Job) -> Job:
             done, total = (None, None) if steps is None else _numbers(*steps)
-            text = None if message is None else _clean(message)
+            text = None if message is None else clean(message)
             return jobs.report(old, now=at, done=done, total=total, message=text)
 
         self._last = Write(self, self._update(report), report=True, awaited=awaited)
@@ -553,14 +553,14 @@ def _text_of(error: BaseException) -> str:
     if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)):
         return INTERRUPTED
     if isinstance(error, SystemExit):
-        return _clean(error.code if isinstance(error.code, str) else f"Exit code {error.code}")
-    text = _clean(error)
+        return clean(error.code if isinstance(error.code, str) else f"Exit code {error.code}")
+    text = clean(error)
     if not text or isinstance(error, KeyError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text
 
 
-def _clean(text: object) -> str:
+def clean(text: object) -> str:
     """Text that a job file can hold: no lone surrogates (as in file names), and not too long."""
     try:
         whole = str(text)

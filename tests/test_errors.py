@@ -31,6 +31,7 @@ EXAMPLES = [
     errors.AddressInUse("127.0.0.1", 8765),
     errors.ProtocolError("not a delta"),
     errors.TimedOut("waited 5 s"),
+    errors.Cancelled("a1"),
 ]
 CLASSES = [
     value

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, IdArgument, on_store
+from jobctl.cli.common import DirOption, MaybeIdArgument, in_job, on_store, own_id
 
 __all__ = ["EXAMPLE", "advance"]
 
@@ -15,12 +15,17 @@ EXAMPLE = "Example: jobctl advance 0b961de6 generate"
 
 
 def advance(
-    id: IdArgument,
+    id: MaybeIdArgument = None,
     stage: Annotated[
         str | None, typer.Argument(metavar="STAGE", help="The stage; the next one when left out.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Backward too, and to any stage.")] = False,
     directory: DirOption = None,
 ) -> None:
-    """Advance a job to its next stage, or to the one named."""
-    on_store(directory, lambda store: api.advance(store, id, stage, force=force))
+    """Advance a job to its next stage, or to the one named.
+
+    Within jobctl run the ID may be left out.
+    """
+    if in_job() and stage is None:
+        id, stage = own_id(), id
+    on_store(directory, lambda store: api.advance(store, id or own_id(), stage, force=force))

@@ -36,11 +36,17 @@ COMMANDS = {
     "retry": "retry",
     "cancel": "cancel",
     "rm": "rm",
+    "run": "run",
+    "reap": "reap",
     "run-dummy": "run_dummy",
     "demo": "demo",
     "completion": "completion",
 }
 """Command → module in this package, in the order of the help; its function has the same name."""
+
+_RUN_FAILED = 125
+_RAN = (126, 127)
+"""``run`` has the exit codes of its command, so its own errors are told by others (docker run)."""
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -68,7 +74,8 @@ def build(names: list[str] | None = None) -> typer.Typer:
     for name in names or list(COMMANDS):
         module = import_module(f"jobctl.cli.{COMMANDS[name]}")
         function = getattr(module, COMMANDS[name])
-        app.command(name, context_settings=_HELP, epilog=module.EXAMPLE)(function)
+        settings = {**_HELP, **getattr(module, "SETTINGS", {})}
+        app.command(name, context_settings=settings, epilog=module.EXAMPLE)(function)
     return app
 
 
@@ -89,7 +96,8 @@ def run(args: list[str]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except JobctlError as error:
-        return _say(str(error), error.exit_code)
+        code = error.exit_code
+        return _say(str(error), _RUN_FAILED if asked == "run" and code not in _RAN else code)
     except KeyboardInterrupt:
         return 130
     except _Terminated as error:
@@ -120,7 +128,8 @@ def _usage(error: Exception, asked: str | None) -> int:
     if form is None:
         raise error
     try_help = f"try 'jobctl {asked} --help'" if asked in COMMANDS else "try 'jobctl --help'"
-    return _say(f"{form().rstrip('.').replace(chr(10), ' ')}; {try_help}", 2)
+    code = _RUN_FAILED if asked == "run" else 2
+    return _say(f"{form().rstrip('.').replace(chr(10), ' ')}; {try_help}", code)
 
 
 def _say(message: str, code: int) -> int:

@@ -1,6 +1,10 @@
-"""``jobctl cancel``: pending jobs that shall not start."""
+"""``jobctl cancel``: jobs that shall not go on."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+import typer
 
 from jobctl import api
 from jobctl.cli.common import DirOption, IdsArgument, for_each
@@ -10,6 +14,16 @@ __all__ = ["EXAMPLE", "cancel"]
 EXAMPLE = "Example: jobctl cancel 0b961de6 124c0e92"
 
 
-def cancel(ids: IdsArgument, directory: DirOption = None) -> None:
-    """Cancel pending jobs."""
-    for_each(directory, ids, api.cancel)
+def cancel(
+    ids: IdsArgument,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", min=0, metavar="S", help="Wait S seconds for the worker."),
+    ] = api.CANCEL_S,
+    directory: DirOption = None,
+) -> None:
+    """Cancel jobs, pending or running.
+
+    A pending one fails at once, the worker of a running one is asked to end it. The command of jobctl run is ended; what jobctl.track tracks raises Cancelled.
+    """
+    for_each(directory, ids, lambda store, id: api.cancel(store, id, timeout_s=timeout))

@@ -25,16 +25,20 @@ __all__ = [
     "DirOption",
     "IdArgument",
     "IdsArgument",
+    "MaybeIdArgument",
     "Place",
     "SessionOption",
     "StageOption",
     "TypeOption",
     "for_each",
+    "here",
+    "in_job",
     "machine",
     "make_filter",
     "note",
     "on_store",
     "out",
+    "own_id",
     "place",
     "run_async",
 ]
@@ -58,8 +62,30 @@ SessionOption = Annotated[
 ActiveOption = Annotated[
     bool, typer.Option("--active", help="Only jobs that are neither completed nor failed.")
 ]
+_OWN_ID = "JOBCTL_JOB"
+
+
+def own_id() -> str:
+    """The job that this process runs in, as ``jobctl run`` tells; `UsageError` without one."""
+    id = os.environ.get(_OWN_ID)
+    if not id:
+        raise UsageError("Missing argument 'ID'", hint="only within 'jobctl run' it may be left out")
+    return id
+
+
+def in_job() -> bool:
+    """Whether this is a command that ``jobctl run`` runs: then ids may be left out."""
+    return bool(os.environ.get(_OWN_ID))
+
+
 IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The job's id, or any unique start of it.")
+]
+MaybeIdArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ID", help="The job's id, or any unique start of it.", show_default=False
+    ),
 ]
 IdsArgument = Annotated[
     list[str], typer.Argument(metavar="ID", help="Ids, or any unique starts of them.")
@@ -81,7 +107,7 @@ def place(
     A default directory that does not exist yet is an empty one; ``live`` readers make it, to see
     what comes.
     """
-    where = resolve_dir(directory, os.environ, _here())
+    where = resolve_dir(directory, os.environ, here())
     missing = not _is_dir(where.path)
     create = create or (live and not where.explicit)
     if missing and not create and not where.explicit:
@@ -89,7 +115,7 @@ def place(
         empty.where = str(where.path)
         return Place(empty, where)
     store = open_store(
-        where.path, create=create, adopt=adopt, durable=is_durable(os.environ, _here())
+        where.path, create=create, adopt=adopt, durable=is_durable(os.environ, here())
     )
     if missing and where.explicit and where.path.is_dir():
         note(f"created {where.path}")
@@ -103,7 +129,8 @@ def _is_dir(path: Path) -> bool:
         raise StoreError(f"cannot look at {path}: {error.strerror}", path=str(path)) from error
 
 
-def _here() -> Path:
+def here() -> Path:
+    """The present directory; `UsageError` when it was removed."""
     try:
         return Path.cwd()
     except FileNotFoundError:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, IdArgument, on_store
+from jobctl.cli.common import DirOption, MaybeIdArgument, on_store, own_id
 from jobctl.errors import UsageError
 from jobctl.job import MAX_RESULT_BYTES
 
@@ -18,7 +18,7 @@ EXAMPLE = "Example: jobctl complete 0b961de6 --result '{\"rows\": 41200}'"
 
 
 def complete(
-    id: IdArgument,
+    id: MaybeIdArgument = None,
     result: Annotated[
         str | None, typer.Option(metavar="JSON|@FILE|@-", help="What came out: any JSON.")
     ] = None,
@@ -27,11 +27,13 @@ def complete(
     ] = None,
     directory: DirOption = None,
 ) -> None:
-    """Complete a job."""
+    """Complete a job. Within jobctl run the ID may be left out."""
     value = _json(result) if result is not None else None
     on_store(
         directory,
-        lambda store: api.complete(store, id, result=value, result_session=result_session),
+        lambda store: api.complete(
+            store, id or own_id(), result=value, result_session=result_session
+        ),
     )
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, IdArgument, on_store
+from jobctl.cli.common import DirOption, MaybeIdArgument, in_job, on_store, own_id
+from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "fail"]
 
@@ -15,9 +16,14 @@ EXAMPLE = 'Example: jobctl fail 0b961de6 "429 Too Many Requests"'
 
 
 def fail(
-    id: IdArgument,
-    message: Annotated[str, typer.Argument(metavar="MESSAGE", help="Why it failed.")],
+    id: MaybeIdArgument = None,
+    message: Annotated[str | None, typer.Argument(metavar="MESSAGE", help="Why it failed.")] = None,
     directory: DirOption = None,
 ) -> None:
-    """Fail a job, with the reason."""
-    on_store(directory, lambda store: api.fail(store, id, message))
+    """Fail a job, with the reason. Within jobctl run the ID may be left out."""
+    if in_job() and message is None:
+        id, message = own_id(), id
+    if message is None:
+        raise UsageError("Missing argument 'MESSAGE'", hint="say why it failed")
+    text = message
+    on_store(directory, lambda store: api.fail(store, id or own_id(), text))

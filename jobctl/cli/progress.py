@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, IdArgument, on_store
+from jobctl.cli.common import DirOption, MaybeIdArgument, in_job, on_store, own_id
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "parse_steps", "progress"]
@@ -16,16 +16,33 @@ EXAMPLE = "Example: jobctl progress 0b961de6 3/8 orders.csv"
 
 
 def progress(
-    id: IdArgument,
-    done: Annotated[str, typer.Argument(metavar="DONE[/TOTAL]", help="Steps, or a percentage.")],
+    id: MaybeIdArgument = None,
+    done: Annotated[
+        str | None, typer.Argument(metavar="DONE[/TOTAL]", help="Steps, or a percentage.")
+    ] = None,
     message: Annotated[
         str | None, typer.Argument(metavar="MESSAGE", help="What is being done.")
     ] = None,
     directory: DirOption = None,
 ) -> None:
-    """Report progress within the present stage."""
+    """Report progress within the present stage.
+
+    Within jobctl run the ID may be left out.
+    """
+    if in_job() and not (done is not None and _is_steps(done)):
+        id, done, message = own_id(), id, done if message is None else message
+    if done is None:
+        raise UsageError("Missing argument 'DONE[/TOTAL]'", hint="say how far it is: 3/8, or 40%")
     steps, total = parse_steps(done)
-    on_store(directory, lambda store: api.progress(store, id, steps, total, message))
+    on_store(directory, lambda store: api.progress(store, id or own_id(), steps, total, message))
+
+
+def _is_steps(text: str) -> bool:
+    try:
+        parse_steps(text)
+    except UsageError:
+        return False
+    return True
 
 
 def parse_steps(text: str) -> tuple[float, float | None]:

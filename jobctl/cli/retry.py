@@ -1,15 +1,35 @@
-"""``jobctl retry``: failed jobs are pending again."""
+"""``jobctl retry``: failed jobs once more."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from jobctl import api
-from jobctl.cli.common import DirOption, IdsArgument, for_each
+from jobctl.cli.common import DirOption, IdsArgument, for_each, place
+from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "retry"]
 
-EXAMPLE = "Example: jobctl retry 0b961de6 124c0e92"
+EXAMPLE = "Example: jobctl retry 0b961de6 --rerun"
 
 
-def retry(ids: IdsArgument, directory: DirOption = None) -> None:
+def retry(
+    ids: IdsArgument,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Run the command of a jobctl run again, as it does.")
+    ] = False,
+    directory: DirOption = None,
+) -> None:
     """Put failed jobs back to pending."""
-    for_each(directory, ids, api.retry)
+    if not rerun:
+        for_each(directory, ids, api.retry)
+        return
+    if len(ids) > 1:
+        raise UsageError("--rerun runs one command", hint="give one ID")
+    from jobctl.cli.run import leave
+    from jobctl.runner import rerun as rerun_command
+
+    store = place(directory).store
+    leave(rerun_command(api.resolve(store, ids[0]), store))

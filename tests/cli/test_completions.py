@@ -42,7 +42,7 @@ def test_the_shell_takes_the_script(shell: str) -> None:
     ("words", "expected"),
     [
         (["jobctl", ""], set(COMMANDS)),
-        (["jobctl", "run"], {"run-dummy"}),
+        (["jobctl", "run-"], {"run-dummy"}),
         (["jobctl", "ls", "--st"], {"--stage"}),
         (["jobctl", "ls", "-o", "js"], {"json", "jsonl"}),
         (["jobctl", "completion", ""], {"bash", "zsh", "fish"}),
@@ -65,7 +65,7 @@ def test_bash_completes(words: list[str], expected: set[str]) -> None:
 
 FISH = [
     ("jobctl ", set(COMMANDS)),
-    ("jobctl run", {"run-dummy"}),
+    ("jobctl run-", {"run-dummy"}),
     ("jobctl ls --st", {"--stage"}),
     ("jobctl ls -o js", {"json", "jsonl"}),
     ("jobctl completion ", {"bash", "zsh", "fish"}),

@@ -76,7 +76,7 @@ def test_the_first_writer_makes_the_directory_and_says_so(run: Run, jobs_dir: Pa
         (["create", "--stages", "a,,b"], 2, "not a stage"),
         (["create", "--stages", "a,pending"], 2, "leave it out"),
         (["ls", "--colour"], 2, "try 'jobctl ls --help'"),
-        (["advance"], 2, "try 'jobctl advance --help'"),
+        (["advance"], 2, "Missing argument 'ID'"),
         (["nonsense"], 2, "try 'jobctl --help'"),
         (["serve", "--port", "99999"], 2, "try 'jobctl serve --help'"),
         (["watch", "--url", "ftp://x"], 2, "not the URL of a hub"),

@@ -1,0 +1,93 @@
+"""``jobctl run``: any command as a tracked job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+from typing import Annotated, NoReturn
+
+import typer
+
+from jobctl.cli.common import DirOption, here
+from jobctl.config import resolve_dir
+from jobctl.recorder import drain
+from jobctl.runner import RunOptions
+from jobctl.runner import run as run_command
+
+__all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
+
+EXAMPLE = "Example: jobctl run --stages fetch,load -- ./nightly.sh --full"
+SETTINGS = {"allow_interspersed_args": False}  # what follows the command is its own
+
+
+def run(
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND", help="The command and its arguments.")
+    ],
+    type: Annotated[str, typer.Option("--type", metavar="TYPE", help="The job's type.")] = "run",
+    title: Annotated[
+        str | None,
+        typer.Option("--title", metavar="TEXT", help="A few words for people; else the command."),
+    ] = None,
+    stages: Annotated[
+        str | None, typer.Option("--stages", metavar="A,B,C", help="Its stages, in order.")
+    ] = None,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", metavar="SESSION", help="The session that it belongs to."),
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Its id, instead of a new one.")
+    ] = None,
+    keep_env: Annotated[
+        list[str] | None,
+        typer.Option("--keep-env", metavar="NAME", help="Keep this variable for retry --rerun."),
+    ] = None,
+    grace: Annotated[
+        float,
+        typer.Option("--grace", min=0, metavar="S", help="When cancelled: SIGKILL after S s."),
+    ] = 10.0,
+    relay: Annotated[
+        bool,
+        typer.Option(
+            " /--no-relay", help="Leave standard error alone: for shells and interpreters."
+        ),
+    ] = True,
+    directory: DirOption = None,
+) -> None:
+    """Run a command as a tracked job; exit as it does.
+
+    The command may report with jobctl advance and progress, or by lines such as stage=load in the
+    file $JOBCTL_EVENTS.
+    """
+    options = RunOptions(
+        type=type,
+        title=title,
+        stages=tuple(stages.split(",")) if stages is not None else None,
+        session=session,
+        id=id,
+        keep_env=tuple(keep_env or ()),
+        grace_s=grace,
+        relay=relay,
+    )
+    where = resolve_dir(directory, os.environ, here()).path
+    leave(run_command(command, str(where), options))
+
+
+def leave(status: int) -> NoReturn:
+    """End as the command did: with its exit code, or by the signal that ended it.
+
+    A shell stops a loop only when Ctrl-C is seen to have ended the command in it.
+    """
+    if status >= 0:
+        raise typer.Exit(status)
+    number = -status
+    drain()  # no exit function runs any more
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command has left its own core
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+    raise typer.Exit(128 + number)

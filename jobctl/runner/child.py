@@ -1,0 +1,176 @@
+"""The command's process: started as it would be without us, and all that it starts found again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+
+from jobctl.errors import JobctlError
+
+__all__ = ["CannotRun", "Signals", "end_all", "spawn"]
+
+_FORWARDED = {
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+}
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+_HEARD = {*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT}
+
+
+class CannotRun(JobctlError):
+    """The command could not be started; exit code 127 when it is not there, else 126."""
+
+    def __init__(self, program: str, error: OSError) -> None:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "command not found" if missing else error.strerror or str(error)
+        super().__init__(f"cannot run {ascii(program)[1:-1]}: {reason}")
+        self.exit_code = 127 if missing else 126
+
+
+class Signals:
+    """Our signals while the command runs: none of them ends us, and each is told once."""
+
+    def __init__(self) -> None:
+        self.before: set[int] = set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep them waiting for `next`, in all threads that are started within the block."""
+        child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would eat the status
+        self.before = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)}
+        try:
+            yield
+        finally:
+            while self._take(0) is not None:
+                pass  # what came for a command that has ended means nobody
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
+            signal.signal(signal.SIGCHLD, child)
+
+    def next(self, timeout_s: float) -> tuple[int, bool] | None:
+        """The next one, and whether the command has not had it yet; ``None`` after the time-out.
+
+        What the terminal sends (Ctrl-C) goes to the command as well; what a process sends does not.
+        """
+        info = self._take(timeout_s)
+        if info is None:
+            return None
+        number, from_process = info
+        return number, from_process and number in _FORWARDED
+
+    def before_start(self) -> int | None:
+        """A signal that would have ended the command, had it been started already."""
+        while (info := self._take(0)) is not None:
+            if info[0] in _ENDING:
+                return info[0]
+        return None
+
+    @staticmethod
+    def _take(timeout_s: float) -> tuple[int, bool] | None:
+        """A signal, and whether a process sent it to us alone; ``None`` after the time-out."""
+        if hasattr(signal, "sigtimedwait"):
+            info = signal.sigtimedwait(_HEARD, timeout_s)
+            return (info.si_signo, info.si_code <= 0) if info is not None else None
+        return _take_by_polling(timeout_s)
+
+
+def _take_by_polling(timeout_s: float) -> tuple[int, bool] | None:
+    """For macOS, which has no sigtimedwait(), and does not tell who sent a signal."""
+    deadline_s = monotonic() + timeout_s
+    while not (pending := signal.sigpending() & _HEARD):
+        if monotonic() >= deadline_s:
+            return None
+        sleep(0.02)
+    number = signal.sigwait(pending)
+    by_terminal = number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP) and _in_foreground()
+    return number, not by_terminal
+
+
+def _in_foreground() -> bool:
+    for fd in (0, 1, 2):
+        with suppress(OSError):
+            return os.tcgetpgrp(fd) == os.getpgrp()
+    return False
+
+
+def spawn(
+    argv: Sequence[str], env: Mapping[str, str], *, stderr_fd: int | None, mask: set[int]
+) -> int:
+    """Start the command; its process id. `CannotRun`.
+
+    ``stderr_fd`` becomes its standard error; ``mask`` are the signals that were blocked before us.
+    """
+    actions: list[tuple[int, ...]] = []
+    if stderr_fd is not None:
+        actions.append((os.POSIX_SPAWN_DUP2, stderr_fd, 2))
+    try:
+        return os.posix_spawnp(
+            argv[0],
+            list(argv),
+            dict(env),
+            file_actions=actions,
+            setsigmask=mask,
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # the two that Python ignores
+        )
+    except OSError as error:
+        raise CannotRun(argv[0], error) from error
+
+
+def end_all(pid: int, number: int) -> None:
+    """Send the signal to the process, which is our child, and to all that it has started."""
+    others = _descendants(pid)
+    try:
+        os.kill(pid, number)
+        for fd in others:
+            with suppress(OSError):
+                signal.pidfd_send_signal(fd, number)
+        if number != signal.SIGKILL:  # one that is stopped shall hear it, too
+            os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        pass
+    finally:
+        for fd in others:
+            os.close(fd)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Descriptors of the processes below, where the system tells: a descriptor cannot come to mean
+    another process, as an id can."""
+    found: list[int] = []
+    todo = [pid]
+    parents = _parents()
+    while todo:
+        parent = todo.pop()
+        for child in [one for one, above in parents.items() if above == parent]:
+            try:
+                fd = os.pidfd_open(child)
+            except OSError:
+                continue
+            if _parent_of(child) != parent:
+                os.close(fd)
+                continue
+            found.append(fd)
+            todo.append(child)
+    return found
+
+
+def _parents() -> dict[int, int]:
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return {}
+    return {pid: parent for pid in pids if (parent := _parent_of(pid)) is not None}
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None

@@ -1,0 +1,134 @@
+"""What a command says of itself by writing lines to ``$JOBCTL_EVENTS``, from any language.
+
+    stage=load
+    progress=3/8 message=orders.csv
+    progress=40
+    result={"rows": 41200}
+
+It is a regular file: whoever appends to it is never held up, not by a full pipe, and not when
+nobody reads any more. One who truncates it is understood as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+__all__ = ["Event", "EventFile", "parse_event"]
+
+_MAX_LINE = 128 * 1024
+_ANCHOR = 256
+_STEPS = re.compile(r"([0-9.]+)(?:/([0-9.]+)|%)?\Z")
+
+
+class Event(NamedTuple):
+    """One line. ``steps`` are done and total, or a percentage and ``None``."""
+
+    stage: str | None = None
+    steps: tuple[float, float | None] | None = None
+    message: str | None = None
+    result: Any = None
+
+
+def parse_event(line: str) -> Event:
+    """The event in a line: ``key=value`` once or more; ValueError with the reason.
+
+    ``message`` and ``result`` take the rest of their line.
+    """
+    event, rest = Event(), line.strip()
+    while rest:
+        key, equals, value = rest.partition("=")
+        if not equals or key not in ("stage", "progress", "message", "result"):
+            raise ValueError(f"{ascii(rest[:40])} is no stage=, progress=, message= or result=")
+        if key in ("message", "result"):
+            rest = ""
+        else:
+            value, _, rest = value.partition(" ")
+            rest = rest.lstrip()
+        match key:
+            case "stage":
+                event = event._replace(stage=value)
+            case "progress":
+                event = event._replace(steps=_steps(value))
+            case "message":
+                event = event._replace(message=value)
+            case _:
+                event = event._replace(result=_result(value))
+    return event
+
+
+def _steps(text: str) -> tuple[float, float | None]:
+    match = _STEPS.match(text)
+    if match is None:
+        raise ValueError(f"{ascii(text[:40])} is no progress: DONE/TOTAL, or a percentage")
+    return _number(match[1]), None if match[2] is None else _number(match[2])
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdigit() else float(text)
+
+
+def _result(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the result is not JSON: {error}") from error
+
+
+class EventFile:
+    """The file, and how far it has been read. ``take`` gets each event, ``complain`` each reason.
+
+    Of what is written between two looks by one who truncates, the last state counts.
+    """
+
+    def __init__(self, take: Callable[[Event], None], complain: Callable[[str], None]) -> None:
+        self._take, self._complain = take, complain
+        self._fd, self.path = tempfile.mkstemp(prefix="jobctl-", suffix=".events")
+        self._offset = 0
+        self._anchor = b""  # the bytes before the offset: another writer may have begun anew
+        self._seen: tuple[int, int] = (0, 0)
+        self._partial = b""
+
+    def look(self, *, last: bool = False) -> None:
+        """Take what has been written since; with ``last`` also a line without its end."""
+        stat = os.fstat(self._fd)
+        if (stat.st_size, stat.st_mtime_ns) != self._seen or last:
+            self._seen = (stat.st_size, stat.st_mtime_ns)
+            self._check_anchor(stat.st_size)
+            while data := os.pread(self._fd, _MAX_LINE, self._offset):
+                self._offset += len(data)
+                self._anchor = (self._anchor + data)[-_ANCHOR:]
+                *lines, self._partial = (self._partial + data).split(b"\n")
+                if len(self._partial) > _MAX_LINE:
+                    self._complain(f"a line of over {_MAX_LINE} bytes")
+                    self._partial = b""
+                for line in lines:
+                    self._line(line)
+        if last and self._partial:
+            self._line(self._partial)
+            self._partial = b""
+
+    def _check_anchor(self, size: int) -> None:
+        begin = self._offset - len(self._anchor)
+        if size < self._offset or os.pread(self._fd, len(self._anchor), begin) != self._anchor:
+            self._offset, self._anchor, self._partial = 0, b"", b""
+
+    def _line(self, line: bytes) -> None:
+        text = line.decode("utf-8", "backslashreplace").strip()
+        if not text or not text.strip("\0"):
+            return
+        try:
+            self._take(parse_event(text))
+        except ValueError as error:
+            self._complain(str(error))
+
+    def close(self) -> None:
+        """Remove it."""
+        with suppress(OSError):
+            os.unlink(self.path)
+        os.close(self._fd)

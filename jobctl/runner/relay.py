@@ -1,0 +1,153 @@
+"""Standard error on its way through us: every byte as it came, and the last lines kept."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import select
+import struct
+import termios
+import threading
+from contextlib import suppress
+from time import monotonic
+
+__all__ = ["Relay"]
+
+_CHUNK = 64 * 1024
+_PIPE_SIZE = 1024 * 1024
+_KEPT = 8 * 1024
+_MAX_LINES = 10
+_MAX_LINE = 300
+_LINGER_S = 0.3
+_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+class Relay:
+    """From ``child_fd``, which the command gets as its standard error, to ``out_fd``.
+
+    A terminal stays one for the command: it gets a pseudo-terminal of the same size. ``close`` must
+    be called; `Relay.start` before the command writes.
+    """
+
+    def __init__(self, out_fd: int) -> None:
+        self._out = out_fd
+        self._tty = os.isatty(out_fd)
+        self._read, self.child_fd = _pty_like(out_fd) if self._tty else _pipe()
+        self._ended = threading.Event()
+        self._wake_read, self._wake = os.pipe()
+        self._tail = b""
+        self._last_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="jobctl-relay", daemon=True)
+
+    def start(self) -> None:
+        """The command has its end; ours is not needed any more."""
+        os.close(self.child_fd)
+        self.child_fd = -1
+        self._thread.start()
+
+    def resize(self) -> bool:
+        """Take over the terminal's size; whether it is another one."""
+        if not self._tty:
+            return False
+        try:
+            size = fcntl.ioctl(self._out, termios.TIOCGWINSZ, b"\0" * 8)
+            before = fcntl.ioctl(self._read, termios.TIOCGWINSZ, b"\0" * 8)
+            fcntl.ioctl(self._read, termios.TIOCSWINSZ, size)
+        except OSError:
+            return False
+        return size != before
+
+    def finish(self) -> None:
+        """The command has ended: relay what is still on its way, then stop.
+
+        A process that it left behind may keep its end open: that is waited for as long as something
+        comes, and then a moment.
+        """
+        if not self._thread.is_alive():
+            return
+        self._last_s = monotonic()
+        while not self._ended.wait(0.02):
+            if monotonic() - self._last_s > _LINGER_S:
+                os.write(self._wake, b"!")
+                self._ended.wait()
+
+    def last_lines(self) -> list[str]:
+        """What the command said last, without colours and overwritten lines."""
+        text = _ESCAPE.sub(b"", self._tail).decode("utf-8", "backslashreplace")
+        lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
+        if len(self._tail) == _KEPT:
+            lines = lines[1:]  # the first one has lost its beginning
+        return [line[:_MAX_LINE] for line in lines if line][-_MAX_LINES:]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for fd in (self._read, self.child_fd, self._wake, self._wake_read):
+            if fd >= 0:
+                with suppress(OSError):
+                    os.close(fd)
+        self._read = self.child_fd = self._wake = self._wake_read = -1
+
+    def _run(self) -> None:
+        try:
+            poll = select.poll()
+            poll.register(self._read, select.POLLIN)
+            poll.register(self._wake_read, select.POLLIN)
+            while True:
+                ready = dict(poll.poll())
+                if self._read not in ready:
+                    return
+                data = _read(self._read)
+                if not data:
+                    return
+                self._last_s = monotonic()
+                self._tail = (self._tail + data[-_KEPT:])[-_KEPT:]
+                if not _write_all(self._out, data):
+                    # Nobody takes it: let the command have the error that it would have had.
+                    os.close(self._read)
+                    self._read = -1
+                    return
+        finally:
+            self._ended.set()
+
+
+def _pipe() -> tuple[int, int]:
+    read, write = os.pipe()
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    return read, write
+
+
+def _pty_like(fd: int) -> tuple[int, int]:
+    """A pseudo-terminal of the same size and settings, whose output is not changed on its way."""
+    master, slave = os.openpty()
+    with suppress(termios.error, OSError):
+        settings = termios.tcgetattr(fd)
+        settings[1] &= ~termios.OPOST  # the real terminal does that
+        termios.tcsetattr(slave, termios.TCSANOW, settings)
+        size = fcntl.ioctl(fd, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+    return master, slave
+
+
+def _read(fd: int) -> bytes:
+    """What has come; nothing at the end, which a pseudo-terminal tells by an error."""
+    try:
+        return os.read(fd, _CHUNK)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return b""
+        raise
+
+
+def _write_all(fd: int, data: bytes) -> bool:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,612 @@
+"""``jobctl run``: the command is as it is without us, and its job tells how it went."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+from jobctl.cursor import ZERO
+from jobctl.job import CANCELLED, Job
+from jobctl.stores import Store, open_store
+from tests.cli.conftest import command, environment, run_process
+from tests.stores.support import until
+
+pytestmark = pytest.mark.slow
+
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The store that the commands use; temporary files lie beside it."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("JOBCTL_DIR", str(tmp_path / "jobs"))
+    made = open_store(tmp_path / "jobs", create=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def tidy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Nothing is left behind, but by what was killed."""
+    yield
+    left = list((tmp_path / "tmp").glob("*"))
+    assert len(left) == (1 if "kills" in request.keywords else 0)
+
+
+def only(store: Store) -> Job:
+    """The one job there is."""
+    (job,) = store.since(ZERO).jobs
+    return job
+
+
+def jobctl_run(*argv: str, options: tuple[str, ...] = (), **popen: Any) -> Any:
+    """Run the command tracked, and wait."""
+    popen.setdefault("env", environment())
+    return subprocess.run(
+        command("run", *options, "--", *argv), capture_output=True, timeout=50, **popen
+    )
+
+
+@contextmanager
+def started(*argv: str, options: tuple[str, ...] = (), **popen: Any) -> Iterator[Any]:
+    """The command, tracked, until it has said something on standard output."""
+    process = subprocess.Popen(
+        command("run", *options, "--", *argv),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **popen,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def script(text: str) -> tuple[str, ...]:
+    """A Python program."""
+    return PYTHON, "-c", text
+
+
+# -- as without us ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["exit 0", "exit 1", "exit 255", "kill -TERM $$", "kill -KILL $$", "kill -INT $$",
+     "kill -SEGV $$", "kill -PIPE $$", "kill -USR1 $$", "kill -HUP $$", "kill -34 $$"],
+)  # fmt: skip
+def test_end_is_the_commands_own(store: Store, text: str) -> None:
+    """The same exit code, and the same signal for whoever waits for us."""
+    bare = subprocess.run(["sh", "-c", text], check=False)
+    ran = jobctl_run("sh", "-c", text)
+    assert (ran.returncode, ran.stdout) == (bare.returncode, b"")
+    job = only(store)
+    assert job.stage == ("completed" if bare.returncode == 0 else "failed")
+    assert job.command is not None
+    if bare.returncode >= 0:
+        assert (job.command.exit_code, job.command.signal) == (bare.returncode, None)
+    else:
+        assert job.command.exit_code is None
+        assert job.error == job.command.signal
+    through_a_shell = subprocess.run(
+        ["sh", "-c", '"$@"; echo $?', "sh", *command("run", "sh", "-c", text)],
+        env=environment(), capture_output=True, check=False, text=True,
+    )  # fmt: skip
+    shells = bare.returncode if bare.returncode >= 0 else 128 - bare.returncode
+    assert through_a_shell.stdout == f"{shells}\n"
+
+
+def test_own_errors_are_told_by_codes_of_their_own(store: Store, tmp_path: Path) -> None:
+    """As with docker run: 125 for us, 126 and 127 for a command that cannot be started."""
+    for code, args, says in [
+        (125, ["--bogus", "true"], "No such option"),
+        (125, [], "Missing argument"),
+        (125, ["--stages", "a,a", "true"], "a stage stands twice"),
+        (125, ["--id", "../x", "true"], "is not a job id"),
+        (125, ["--dir", "", "true"], "--dir is empty"),
+        (126, [str(tmp_path)], "Permission denied"),
+        (127, ["no-such-command"], "command not found"),
+        (127, ["/no/such"], "command not found"),
+    ]:
+        ran = run_process("run", *args)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1), args
+        assert says in ran.err
+    assert [job.stage for job in store.since(ZERO).jobs] == ["failed"] * 3
+
+
+FLOOD = """
+import os, random, sys
+chance = random.Random(7)
+block = chance.randbytes(1 << 20)
+for fd in (1, 2) * 50:
+    data = block
+    while data:
+        data = data[os.write(fd, data[:chance.randrange(1, 300_000)]):]
+"""
+
+
+def test_every_byte_comes_through(store: Store, tmp_path: Path) -> None:
+    """50 MB on each of standard output and standard error, of every kind."""
+    digests = []
+    for argv in (script(FLOOD), tuple(command("run", *script(FLOOD)))):
+        with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+            subprocess.run(argv, env=environment(), stdout=out, stderr=err, check=True, timeout=50)
+        files = [(tmp_path / name).read_bytes() for name in ("out", "err")]
+        assert [len(data) for data in files] == [50 << 20] * 2
+        digests.append([hashlib.sha256(data).digest() for data in files])
+    assert digests[0] == digests[1]
+
+
+PROCESS = """
+import json, os
+status = open("/proc/self/status").read().split()
+print(json.dumps({
+    "signals": {key: status[status.index(key) + 1] for key in ("SigBlk:", "SigIgn:", "SigCgt:")},
+    "fds": sorted(os.listdir("/proc/self/fd")),
+    "cwd": os.getcwd(), "umask": os.umask(0), "group": os.getpgrp(), "nice": os.nice(0),
+    "env": {key: value for key, value in os.environ.items() if not key.startswith("JOBCTL_")},
+}))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_process_is_as_without_us(store: Store, ignored: bool) -> None:
+    """Signals, descriptors, group, environment: nothing of ours is passed on."""
+
+    def ignore() -> None:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for "&"
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+
+    def seen(argv: tuple[str, ...]) -> Any:
+        ran = subprocess.run(
+            argv, env=environment(), capture_output=True, preexec_fn=ignore, process_group=0,
+            check=True,
+        )  # fmt: skip
+        value = json.loads(ran.stdout)
+        del value["group"]
+        # The C library ignores two signals of its own for what posix_spawn() starts.
+        ignored = int(value["signals"].pop("SigIgn:"), 16) & ~(1 << 31 | 1 << 32)
+        return value, ignored
+
+    assert seen(tuple(command("run", *script(PROCESS)))) == seen(script(PROCESS))
+
+
+@pytest.mark.parametrize("redirection", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-", "1>/dev/full"])
+def test_closed_streams_stay_closed(store: Store, redirection: str) -> None:
+    """FAULTS row 36: the command meets what it would meet without us."""
+    text = "import os; os.write(1, b'x')"
+    codes = [
+        subprocess.run(
+            ["sh", "-c", f'"$@" {redirection}', "sh", *argv],
+            env=environment(), capture_output=True, check=False, timeout=50,
+        ).returncode
+        for argv in (script(text), command("run", *script(text)))
+    ]  # fmt: skip
+    assert codes[0] == codes[1]
+
+
+def test_reader_of_standard_error_that_went_away(store: Store) -> None:
+    """The command has the error that it would have had, and ends by it."""
+    text = "import os\nwhile True: os.write(2, b'x' * 1000)"
+    read, write = os.pipe()
+    process = subprocess.Popen(command("run", *script(text)), env=environment(), stderr=write)
+    os.close(write)
+    assert os.read(read, 1000)
+    os.close(read)
+    assert process.wait(timeout=20) == 1
+    assert only(store).stage == "failed"
+
+
+def test_what_it_leaves_behind_does_not_hold_us(store: Store) -> None:
+    """A daemon that keeps standard error open: the command has ended all the same."""
+    began = time.monotonic()
+    ran = jobctl_run("sh", "-c", "sleep 30 >/dev/null & echo $!; echo said >&2")
+    try:
+        assert time.monotonic() - began < 10
+        assert (ran.returncode, ran.stderr) == (0, b"said\n")
+    finally:
+        os.kill(int(ran.stdout), signal.SIGKILL)
+
+
+# -- signals and terminals ----------------------------------------------------------------------
+
+COUNTER = """
+import signal, sys, time
+got = []
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, lambda number, _: got.append(number))
+print("ready", flush=True)
+end = time.monotonic() + 20
+while not got and time.monotonic() < end: time.sleep(0.01)
+time.sleep(0.5)
+print([signal.Signals(number).name for number in got], flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"])
+def test_signal_is_passed_on_once(store: Store, name: str) -> None:
+    """FAULTS row 37: it is the command that answers it."""
+    with started(*script(COUNTER)) as process:
+        process.send_signal(signal.Signals[name])
+        assert process.communicate(timeout=20)[0] == f"['{name}']\n"
+        assert process.returncode == 0
+    assert only(store).stage == "completed"
+
+
+def spawn(*argv: str, options: tuple[str, ...] = ()) -> Any:
+    """The command, tracked, on a terminal of its own."""
+    line = command("run", *options, "--", *argv)
+    return pexpect.spawn(
+        line[0], line[1:], env=environment(TERM="xterm"), timeout=20, dimensions=(31, 101),
+        encoding="utf-8",
+    )  # fmt: skip
+
+
+def test_ctrl_c_reaches_the_command_once(store: Store) -> None:
+    """The terminal sends it to both of us: we do not send it again."""
+    terminal = spawn(*script(COUNTER))
+    terminal.expect_exact("ready")
+    terminal.sendintr()
+    terminal.expect_exact("['SIGINT']")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+
+
+def test_ctrl_c_ends_us_as_it_ends_the_command(store: Store) -> None:
+    """By the signal, so that a shell's loop stops."""
+    text = "import signal, time; signal.signal(2, signal.SIG_DFL); print('ready'); time.sleep(30)"
+    terminal = spawn(*script(text))
+    terminal.expect_exact("ready")
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.signalstatus == signal.SIGINT
+    assert (only(store).stage, only(store).error) == ("failed", "SIGINT")
+
+
+def test_terminal_stays_one(store: Store) -> None:
+    """For all three streams, with its size, also when that changes."""
+    text = """
+import os, signal, sys
+def tell(*_):
+    print([os.isatty(fd) for fd in range(3)], [tuple(os.get_terminal_size(fd)) for fd in range(3)])
+signal.signal(signal.SIGWINCH, tell)
+tell()
+sys.stderr.write("one\\ntwo\\n")
+input("more? ")
+"""
+    terminal = spawn(*script(text))
+    terminal.expect_exact("[True, True, True] [(101, 31), (101, 31), (101, 31)]")
+    terminal.expect_exact("one\r\ntwo\r\n")
+    terminal.expect_exact("more? ")
+    terminal.setwinsize(40, 90)
+    terminal.expect_exact("[True, True, True] [(90, 40), (90, 40), (90, 40)]")
+    terminal.sendline("")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--no-relay",)])
+def test_interpreter_is_usable(store: Store, options: tuple[str, ...]) -> None:
+    """Prompts, line editing, an interruption, an end.
+
+    What goes through us may come after a prompt that does not: so there is --no-relay.
+    """
+    terminal = spawn(PYTHON, "-q", "-i", "-c", "", options=options)
+    terminal.expect_exact(">>> ")
+    terminal.sendline("6 * 7")
+    terminal.expect_exact("42")
+    terminal.expect_exact(">>> ")
+    terminal.sendline("import time; time.sleep(30)")
+    time.sleep(0.5)
+    terminal.sendintr()
+    terminal.expect_exact("KeyboardInterrupt")
+    if options:
+        terminal.expect_exact(">>> ")
+    terminal.sendline("exit(7)")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 7
+
+
+# -- what the job tells -------------------------------------------------------------------------
+
+
+def test_job_keeps_command_directory_and_chosen_variables(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no variable that was not chosen."""
+    monkeypatch.setenv("MODE", "full")
+    monkeypatch.setenv("API_TOKEN", "hunter2-secret")
+    options = ("--keep-env", "MODE", "--keep-env", "ABSENT", "--title", "Nightly", "--type", "etl")
+    assert jobctl_run("true", "a b", options=options, cwd=tmp_path).returncode == 0
+    job = only(store)
+    assert (job.title, job.type, job.stage) == ("Nightly", "etl", "completed")
+    ran = job.command
+    assert ran is not None
+    assert (ran.argv, ran.cwd, ran.env) == (("true", "a b"), str(tmp_path), {"MODE": "full"})
+    assert (ran.exit_code, ran.signal) == (0, None)
+    assert ran.duration_ms is not None
+    assert "secret" not in (tmp_path / "jobs" / f"{job.id}.json").read_text()
+    assert [entry.stage for entry in job.timeline()] == ["pending", "run", "completed"]
+
+
+def test_failed_job_has_the_last_lines(store: Store) -> None:
+    """Without colours, and of a progress bar its last state."""
+    text = r"printf 'old\n' >&2; for i in 1 2 3; do printf '\r%s%%' $i >&2; done; "
+    text += r"printf '\n\033[31mboom\033[0m\n' >&2; exit 3"
+    ran = jobctl_run("sh", "-c", text)
+    assert ran.returncode == 3
+    assert ran.stderr == b"old\n\r1%\r2%\r3%\n\x1b[31mboom\x1b[0m\n"
+    job = only(store)
+    assert job.error == "Exit code 3: boom"
+    assert job.command is not None
+    assert job.command.stderr == ("old", "3%", "boom")
+
+
+def test_command_reports_from_any_language(store: Store) -> None:
+    """By lines in a file; one that makes no sense is warned of once."""
+    text = """
+echo stage=load >> "$JOBCTL_EVENTS"
+echo nonsense >> "$JOBCTL_EVENTS"
+echo more nonsense >> "$JOBCTL_EVENTS"
+echo stage=nowhere >> "$JOBCTL_EVENTS"
+echo 'progress=3/8 message=orders.csv' >> "$JOBCTL_EVENTS"
+echo ready
+read go
+printf 'result={"rows": 3}' >> "$JOBCTL_EVENTS"
+"""
+    with started(
+        "sh", "-c", text, options=("--stages", "fetch,load"), stdin=subprocess.PIPE
+    ) as process:
+        until(lambda: only(store).message == "orders.csv")
+        assert only(store).stage == "load"
+        assert only(store).fraction == 3 / 8
+        _, err = process.communicate("\n", timeout=20)
+    assert err.count("nonsense") == 1
+    assert "cannot advance to 'nowhere'" in err
+    assert only(store).result == {"rows": 3}
+    assert [entry.stage for entry in only(store).timeline()] == [
+        "pending", "fetch", "load", "completed",
+    ]  # fmt: skip
+
+
+def test_command_reports_by_our_own_commands(store: Store) -> None:
+    """The id may be left out, and the directory is the same whatever that of the command is."""
+    jobctl = " ".join(command())
+    text = f"""
+set -e
+unset PWD; cd /
+{jobctl} advance
+{jobctl} progress 3/8 'orders of 5'
+{jobctl} progress $JOBCTL_JOB 5/8
+{jobctl} advance load
+{jobctl} complete --result 5
+"""
+    ran = jobctl_run("sh", "-c", text, options=("--stages", "fetch,clean,load"))
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    job = only(store)
+    assert (job.stage, job.result) == ("completed", 5)
+    assert [entry.stage for entry in job.timeline()] == [
+        "pending", "fetch", "clean", "load", "completed",
+    ]  # fmt: skip
+    assert job.command is not None
+    assert job.command.exit_code == 0
+
+
+def test_ids_are_needed_outside(store: Store) -> None:
+    """Left out where nobody knows which job is meant."""
+    for args in (["advance"], ["progress", "3/8"], ["complete"], ["fail"]):
+        assert run_process(*args).code == 2
+
+
+def test_store_out_of_reach_is_warned_of_and_no_more(tmp_path: Path) -> None:
+    """The command runs all the same, at once, and ends as it ends."""
+    (tmp_path / "file").touch()
+    env = environment(JOBCTL_DIR=str(tmp_path / "file"), TMPDIR=str(tmp_path))
+    ran = jobctl_run("sh", "-c", "echo out; exit 3", env=env)
+    assert (ran.returncode, ran.stdout) == (3, b"out\n")
+    assert ran.stderr.count(b"\n") == 1
+    assert b"not recorded, the work goes on" in ran.stderr
+
+
+# -- death ------------------------------------------------------------------------------------
+
+
+def pid_of(process: Any) -> int:
+    """The command's process."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0])
+
+
+SLEEP = ("sh", "-c", "echo ready; exec sleep 30")
+
+
+def test_killed_worker_fails_its_job(store: Store) -> None:
+    """The wrapper says so at once."""
+    with started(*SLEEP) as process:
+        os.kill(pid_of(process), signal.SIGKILL)
+        assert process.wait(timeout=10) == -signal.SIGKILL
+    assert (only(store).stage, only(store).error) == ("failed", "SIGKILL")
+
+
+@pytest.mark.kills
+@pytest.mark.parametrize("both", [False, True])
+def test_killed_wrapper_is_a_lost_job(store: Store, both: bool) -> None:
+    """Seen within two seconds, and not before; reaped with the reason."""
+    with started(*SLEEP) as process:
+        worker = pid_of(process)
+        assert not only(store).lost(store.owners.dead())
+        assert run_process("reap").out == ""
+        process.kill()
+        began = time.monotonic()
+        if both:
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: only(store).lost(store.owners.dead()))
+        assert time.monotonic() - began < 2
+        listed = json.loads(run_process("ls", "-o", "json").out)["jobs"]
+        assert [job["derived"]["lost"] for job in listed] == [True]
+        assert "lost" in run_process("ls").out
+        assert "which is gone" in run_process("show", only(store).id).out
+        assert run_process("reap", "--dry-run").out == f"{only(store).id}\n"
+        assert only(store).active
+        assert run_process("reap").out == f"{only(store).id}\n"
+        assert (only(store).error or "").startswith(f"Lost: process {process.pid} on ")
+        assert run_process("reap").out == ""
+        if not both:
+            os.kill(worker, signal.SIGKILL)
+    assert store.owners.dead() == frozenset()
+
+
+@pytest.mark.kills
+def test_stopped_wrapper_and_worker_are_not_lost(store: Store) -> None:
+    """FAULTS row 39: Ctrl-Z, a laptop's sleep."""
+    with started(*SLEEP) as process:
+        pids = [process.pid, pid_of(process)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            assert not only(store).lost(store.owners.dead())
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGKILL)
+
+
+# -- cancelling --------------------------------------------------------------------------------
+
+
+def test_cancelled_command_is_ended(store: Store) -> None:
+    """With all that it has started; twice is no error while it lasts, afterwards it is."""
+    text = "trap 'exit 5' TERM; sleep 31.25 & echo ready; wait"
+    with started("sh", "-c", text) as process:
+        first = subprocess.Popen(command("cancel", only(store).id), env=environment())
+        assert run_process("cancel", only(store).id).code in (0, 1)
+        assert first.wait(timeout=20) == 0
+        assert process.wait(timeout=10) == 5
+    assert (only(store).stage, only(store).error) == ("failed", CANCELLED)
+    assert only(store).command is not None
+    assert only(store).command.exit_code == 5  # type: ignore[union-attr]
+    left = subprocess.run(["pgrep", "-f", "^sleep 31.25$"], capture_output=True, check=False)
+    assert left.stdout == b""
+    again = run_process("cancel", only(store).id)
+    assert (again.code, again.err.count("\n")) == (1, 1)
+    assert "is 'failed'" in again.err
+
+
+def test_command_that_ignores_it_is_killed(store: Store) -> None:
+    """After --grace."""
+    text = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+    with started("sh", "-c", text, options=("--grace", "0.5")) as process:
+        ran = run_process("cancel", only(store).id)
+        assert (ran.code, ran.err) == (0, "")
+        assert process.wait(timeout=10) == -signal.SIGKILL
+    assert only(store).error == CANCELLED
+
+
+def test_owner_that_does_not_answer_is_told(store: Store) -> None:
+    """It stays asked, and answers when it wakes up."""
+    with started(*SLEEP) as process:
+        process.send_signal(signal.SIGSTOP)
+        ran = run_process("cancel", "--timeout", "0.3", only(store).id)
+        assert (ran.code, ran.err.count("\n")) == (124, 1)
+        assert f"process {process.pid} on " in ran.err
+        assert only(store).active
+        process.send_signal(signal.SIGCONT)
+        until(lambda: only(store).error == CANCELLED)
+
+
+def test_nobodys_job_is_cancelled_as_before(store: Store) -> None:
+    """Pending: at once. In another stage, with nobody known to work on it: an error."""
+    for id in ("a", "b"):
+        assert run_process("create", "etl", "--id", id).code == 0
+    assert run_process("advance", "b", "load").code == 0
+    assert run_process("cancel", "a").code == 0
+    assert (store.get("a").stage, store.get("a").error) == ("failed", CANCELLED)
+    ran = run_process("cancel", "b")
+    assert (ran.code, store.get("b").stage) == (1, "load")
+
+
+@pytest.mark.kills
+def test_lost_job_is_cancelled_at_once(store: Store) -> None:
+    """There is nobody to ask."""
+    with started(*SLEEP) as process:
+        worker = pid_of(process)
+        process.kill()
+        os.kill(worker, signal.SIGKILL)
+        process.wait()
+        assert run_process("cancel", only(store).id).code == 0
+        assert only(store).error == CANCELLED
+
+
+# -- again -------------------------------------------------------------------------------------
+
+
+def test_failed_command_is_run_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same job: its command, in its directory, with the variables that it kept."""
+    monkeypatch.setenv("MODE", "full")
+    text = 'pwd; echo $MODE; echo x >> count; [ "$(wc -l < count)" -gt 1 ]'
+    options = ("--keep-env", "MODE", "--stages", "one,two")
+    assert jobctl_run("sh", "-c", text, cwd=tmp_path, options=options).returncode == 1
+    id = only(store).id
+    monkeypatch.delenv("MODE")
+    ran = run_process("retry", id[:8], "--rerun")
+    assert (ran.code, ran.out, ran.err) == (0, f"{tmp_path}\nfull\n", "")
+    job = only(store)
+    assert (job.id, job.stage, job.retry_count, job.error) == (id, "completed", 1, None)
+    assert [entry.stage for entry in job.timeline()] == [
+        "pending", "one", "failed", "pending", "one", "completed",
+    ]  # fmt: skip
+    assert run_process("retry", id, "--rerun").code == 1
+
+
+def test_what_was_no_command_is_not_run_again(store: Store) -> None:
+    """Usage, and nothing changes."""
+    assert run_process("create", "etl", "--id", "a").code == 0
+    assert run_process("fail", "a", "no").code == 0
+    ran = run_process("retry", "a", "--rerun")
+    assert (ran.code, ran.err.count("\n"), store.get("a").stage) == (2, 1, "failed")
+    assert run_process("retry", "a", "b", "--rerun").code == 2
+
+
+def test_many_at_once_are_all_tracked(store: Store, tmp_path: Path) -> None:
+    """Each ends right, and nothing of any is left; JOBCTL_MANY_RUNS=500 for the full number."""
+    count = int(os.environ.get("JOBCTL_MANY_RUNS", "24"))
+    running = [
+        subprocess.Popen(
+            command("run", "sh", "-c", f"sleep 0.2; exit {number % 3}"),
+            env=environment(),
+            stderr=subprocess.DEVNULL,
+        )
+        for number in range(count)
+    ]
+    assert [process.wait(timeout=300) for process in running] == [n % 3 for n in range(count)]
+    jobs = store.since(ZERO).jobs
+    codes = sorted(job.command.exit_code for job in jobs if job.command)  # type: ignore[type-var]
+    assert codes == sorted(number % 3 for number in range(count))
+    assert all((job.stage == "completed") == (job.command.exit_code == 0) for job in jobs)  # type: ignore[union-attr]
+    assert list((tmp_path / "jobs" / ".jobctl" / "owners").iterdir()) == []
