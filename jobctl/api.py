@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import JobNotFound
 from jobctl.filters import EVERYTHING, Filter
-from jobctl.job import Job, check_id
+from jobctl.job import Job
 from jobctl.jobset import Delta
-from jobctl.stores import Store
+from jobctl.stores import Store, resolve
 
 if TYPE_CHECKING:
     from jobctl.dummy import run_dummy
@@ -54,16 +53,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'jobctl.api' has no attribute {name!r}")
     module, attribute = _ELSEWHERE[name]
     return getattr(import_module(module), attribute)
-
-
-def resolve(store: Store, text: str) -> str:
-    """The id that the text is, or is the only start of; `JobNotFound` otherwise."""
-    ids = store.ids(check_id(text))
-    if text in ids:
-        return text
-    if len(ids) == 1:
-        return ids[0]
-    raise JobNotFound(text, store.where, ids)
 
 
 def ls(store: Store, filter: Filter = EVERYTHING, cursor: Cursor = ZERO) -> Delta:
