@@ -117,7 +117,8 @@ class Client:
             if opened:
                 lost_s = loop.time()
             if not self._retry:
-                raise HubError(f"{self.url}: {detail}", url=self.url)
+                hint = None if opened else "is 'jobctl serve' running there?"
+                raise HubError(f"{self.url}: {detail}", url=self.url, hint=hint)
             delay_s = self._backoff.next_s()
             if self._timeout_s is not None:
                 left_s = lost_s + self._timeout_s - loop.time()
