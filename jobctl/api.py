@@ -1,8 +1,9 @@
 """Each command as a call of the same name, on a store; the command line is a coat over these.
 
 They stamp the time and take any unique start of an id. What they raise is in errors.py. ``watch``,
-``serve`` and ``run_dummy`` are `jobctl.net.follow.follow`, `jobctl.net.server.serve` and
-`jobctl.dummy.run_dummy`, imported when they are asked for.
+``wait``, ``serve`` and ``run_dummy`` are `jobctl.net.follow.follow`, `jobctl.net.wait.wait`,
+`jobctl.net.server.serve` and `jobctl.dummy.run_dummy`, imported when they are asked for. What
+``--url`` reads comes from `jobctl.net.remote`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jobctl.dummy import run_dummy
     from jobctl.net.follow import follow as watch
     from jobctl.net.server import serve
+    from jobctl.net.wait import wait, wait_async
 
 __all__ = [
     "advance",
@@ -38,12 +40,16 @@ __all__ = [
     "run_dummy",
     "serve",
     "show",
+    "wait",
+    "wait_async",
     "watch",
 ]
 
 _ELSEWHERE = {
     "run_dummy": ("jobctl.dummy", "run_dummy"),
     "serve": ("jobctl.net.server", "serve"),
+    "wait": ("jobctl.net.wait", "wait"),
+    "wait_async": ("jobctl.net.wait", "wait_async"),
     "watch": ("jobctl.net.follow", "follow"),
 }
 

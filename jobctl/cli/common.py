@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from jobctl.cli.text import visible
-from jobctl.clock import now_ms
+from jobctl.clock import now_ms, parse_duration
 from jobctl.config import Where, is_durable, resolve_dir
 from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.filters import Filter
@@ -29,14 +29,17 @@ __all__ = [
     "SessionOption",
     "StageOption",
     "TypeOption",
+    "UrlOption",
     "for_each",
     "machine",
     "make_filter",
     "note",
     "on_store",
+    "one_source",
     "out",
     "place",
     "run_async",
+    "seconds",
 ]
 
 T = TypeVar("T")
@@ -44,6 +47,10 @@ T = TypeVar("T")
 DirOption = Annotated[
     str | None,
     typer.Option("--dir", metavar="PATH", help="Directory of the job files.", show_default=False),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="Read from this hub.", show_default=False),
 ]
 TypeOption = Annotated[
     list[str] | None, typer.Option("--type", metavar="TYPE", help="Only jobs of this type.")
@@ -121,6 +128,20 @@ def make_filter(
     return Filter.make(
         ids=ids, types=type or (), stages=stage or (), sessions=session or (), active=active
     )
+
+
+def one_source(directory: str | None, url: str | None) -> None:
+    """`UsageError` where both a directory and a hub are named."""
+    if directory is not None and url is not None:
+        raise UsageError("--dir and --url are two sources", hint="give one of them")
+
+
+def seconds(text: str | None, option: str) -> float | None:
+    """The duration that an option gives; `UsageError` when it is none."""
+    try:
+        return parse_duration(text) if text is not None else None
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def on_store(
