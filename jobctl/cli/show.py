@@ -10,7 +10,17 @@ import typer
 
 from jobctl import api
 from jobctl.cli import shapes
-from jobctl.cli.common import DirOption, IdArgument, compact, machine, out, place
+from jobctl.cli.common import (
+    DirOption,
+    IdArgument,
+    UrlOption,
+    compact,
+    machine,
+    one_source,
+    out,
+    place,
+    run_async,
+)
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms, to_ms
@@ -31,14 +41,21 @@ class Output(StrEnum):
 def show(
     id: IdArgument,
     output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.text,
+    url: UrlOption = None,
     directory: DirOption = None,
 ) -> None:
     """Show one job: every field, and the timeline of its stages."""
-    store = place(directory).store
-    try:
-        job = api.show(store, id)
-    finally:
-        store.close()
+    one_source(directory, url)
+    if url is None:
+        store = place(directory).store
+        try:
+            job = api.show(store, id)
+        finally:
+            store.close()
+    else:
+        from jobctl.net.remote import find  # the network is for those who ask for it
+
+        job = run_async(find(url, [id]))[0]
     if output is Output.json:
         out(compact(machine(job)))
         return
