@@ -21,6 +21,14 @@ _jobctl() {
         "watch --timeout") compopt -o default; return ;;
         "watch -o"|"watch --output") COMPREPLY=($(compgen -W 'table jsonl' -- "$word")); return ;;
         "watch --dir") compopt -o default; return ;;
+        "wait --type") compopt -o default; return ;;
+        "wait --stage") compopt -o default; return ;;
+        "wait --session") compopt -o default; return ;;
+        "wait --for") compopt -o default; return ;;
+        "wait --timeout") compopt -o default; return ;;
+        "wait -o"|"wait --output") COMPREPLY=($(compgen -W 'text name jsonl' -- "$word")); return ;;
+        "wait --url") compopt -o default; return ;;
+        "wait --dir") compopt -o default; return ;;
         "ls --type") compopt -o default; return ;;
         "ls --stage") compopt -o default; return ;;
         "ls --session") compopt -o default; return ;;
@@ -28,8 +36,10 @@ _jobctl() {
         "ls --limit") compopt -o default; return ;;
         "ls --cursor") compopt -o default; return ;;
         "ls -o"|"ls --output") COMPREPLY=($(compgen -W 'table wide json jsonl name' -- "$word")); return ;;
+        "ls --url") compopt -o default; return ;;
         "ls --dir") compopt -o default; return ;;
         "show -o"|"show --output") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
+        "show --url") compopt -o default; return ;;
         "show --dir") compopt -o default; return ;;
         "create --title") compopt -o default; return ;;
         "create --session") compopt -o default; return ;;
@@ -67,7 +77,7 @@ _jobctl() {
         "run-dummy --dir") compopt -o default; return ;;
     esac
     case "$command" in
-        '') COMPREPLY=($(compgen -W 'serve watch ls show create advance progress complete fail retry cancel rm run reap run-dummy demo completion --help --version' -- "$word")) ;;
+        '') COMPREPLY=($(compgen -W 'serve watch wait ls show create advance progress complete fail retry cancel rm run reap run-dummy demo completion --help --version' -- "$word")) ;;
         serve)
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W '-h --help --host --port --path --watch-files --no-watch-files --log-format -v --verbose --dir' -- "$word"))
@@ -76,19 +86,25 @@ _jobctl() {
             fi ;;
         watch)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active -a --all --cursor --cursor-file --url --timeout -o --output --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active -a --all --cursor --cursor-file --url --timeout --exit-status -o --output --dir' -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
+            fi ;;
+        wait)
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --for --any --all --timeout -o --output --url --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         ls)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --sort --limit --cursor -o --output --no-headers -q --quiet -v --verbose --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --sort --limit --cursor -o --output --no-headers -q --quiet -v --verbose --url --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         show)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help -o --output --url --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
@@ -154,7 +170,7 @@ _jobctl() {
             fi ;;
         run-dummy)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --count --concurrency --type --session --speed --stage-delay --fail-rate --fail-at --seed --rm -q --quiet --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --count --concurrency --type --session --speed --stage-delay --fail-rate --fail-at --seed --wait --rm -q --quiet --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jobctl.jobset import Delta, JobSet
     from jobctl.net.client import Client
     from jobctl.net.follow import follow
+    from jobctl.net.wait import wait, wait_async
     from jobctl.stores import Store, open_store
     from jobctl.tracker import track
 
@@ -42,6 +43,8 @@ __all__ = [
     "report",
     "retry",
     "track",
+    "wait",
+    "wait_async",
 ]
 
 _HOME = {
@@ -64,6 +67,8 @@ _HOME = {
     "report": "job",
     "retry": "job",
     "track": "tracker",
+    "wait": "net.wait",
+    "wait_async": "net.wait",
 }
 
 

@@ -1,8 +1,9 @@
 """Each command as a call of the same name, on a store; the command line is a coat over these.
 
 They stamp the time and take any unique start of an id. What they raise is in errors.py. ``watch``,
-``serve`` and ``run_dummy`` are `jobctl.net.follow.follow`, `jobctl.net.server.serve` and
-`jobctl.dummy.run_dummy`, imported when they are asked for.
+``wait``, ``serve`` and ``run_dummy`` are `jobctl.net.follow.follow`, `jobctl.net.wait.wait`,
+`jobctl.net.server.serve` and `jobctl.dummy.run_dummy`, imported when they are asked for. What
+``--url`` reads comes from `jobctl.net.remote`.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from typing import TYPE_CHECKING, Any
 from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import Conflict, JobctlError, JobNotFound, TimedOut
+from jobctl.errors import Conflict, JobctlError, TimedOut
 from jobctl.filters import EVERYTHING, Filter
-from jobctl.job import Job, check_id
+from jobctl.job import Job
 from jobctl.jobset import Delta
 from jobctl.pipeline import FAILED
-from jobctl.stores import Change, Store
+from jobctl.stores import Change, Store, resolve
 
 if TYPE_CHECKING:
     from jobctl.dummy import run_dummy
     from jobctl.net.follow import follow as watch
     from jobctl.net.server import serve
+    from jobctl.net.wait import wait, wait_async
     from jobctl.runner import run
 
 __all__ = [
@@ -45,6 +47,8 @@ __all__ = [
     "run_dummy",
     "serve",
     "show",
+    "wait",
+    "wait_async",
     "watch",
 ]
 
@@ -57,6 +61,8 @@ _ELSEWHERE = {
     "run": ("jobctl.runner", "run"),
     "run_dummy": ("jobctl.dummy", "run_dummy"),
     "serve": ("jobctl.net.server", "serve"),
+    "wait": ("jobctl.net.wait", "wait"),
+    "wait_async": ("jobctl.net.wait", "wait_async"),
     "watch": ("jobctl.net.follow", "follow"),
 }
 
@@ -66,16 +72,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'jobctl.api' has no attribute {name!r}")
     module, attribute = _ELSEWHERE[name]
     return getattr(import_module(module), attribute)
-
-
-def resolve(store: Store, text: str) -> str:
-    """The id that the text is, or is the only start of; `JobNotFound` otherwise."""
-    ids = store.ids(check_id(text))
-    if text in ids:
-        return text
-    if len(ids) == 1:
-        return ids[0]
-    raise JobNotFound(text, store.where, ids)
 
 
 def ls(store: Store, filter: Filter = EVERYTHING, cursor: Cursor = ZERO) -> Delta:

@@ -11,12 +11,18 @@ import re
 import time
 from functools import lru_cache
 
-__all__ = ["now", "now_ms", "to_ms", "to_text"]
+__all__ = ["now", "now_ms", "parse_duration", "to_ms", "to_text"]
 
 _FORM = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))\Z",
     re.ASCII,
 )
+_NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
+_SECONDS = re.compile(_NUMBER, re.ASCII)
+_UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS_S), re.ASCII)
+_MAX_DURATION_S = 36_500 * 86_400
+"""A hundred years: more is a slip of the finger, and no clock goes there."""
 
 
 def now_ms() -> int:
@@ -55,3 +61,21 @@ def to_ms(text: str) -> int:
         offset = int(offset_h) * 3600 + int(offset_m) * 60
         seconds += offset if sign == "-" else -offset
     return seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3])
+
+
+def parse_duration(text: str) -> float:
+    """The seconds in ``90``, ``0.5``, ``90s``, ``5m``, ``1h30m`` or ``2d``. ValueError otherwise.
+
+    Units stand from the largest to the smallest, each at most once: d, h, m, s.
+    """
+    match = _DURATION.fullmatch(text)
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    elif text and match is not None:
+        sizes = zip(match.groups(), _UNITS_S.values(), strict=True)
+        seconds = sum((float(number) * size for number, size in sizes if number), 0.0)
+    else:
+        raise ValueError(f"{ascii(text)} is no duration: write 90s, 5m, 1h30m or 2d")
+    if seconds > _MAX_DURATION_S:
+        raise ValueError(f"{ascii(text)} is over a hundred years")
+    return seconds

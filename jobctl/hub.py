@@ -229,14 +229,17 @@ class Hub:
             yield from self._tell_deaths()
 
     def _tell_deaths(self) -> Iterator[Sending]:
-        """The whole list to each session that has another one, after its first delta."""
+        """The whole list to each session that has another one, once it has all that they wrote."""
         late = [
             session
             for session in self.sessions.values()
             if session.told != self._deaths
             and session.dialect is Dialect.V1
             and session.writable
+            and not session.held
             and not session.position.fresh
+            and session.position.looked == self.replica.revision
+            and session.position.epoch == self.replica.epoch
         ]
         for session in late:
             session.told = self._deaths

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from jobctl import api
 from jobctl.cli.app import COMMANDS
-from jobctl.errors import JobNotFound
+from jobctl.errors import InvalidId, JobNotFound
 from jobctl.filters import Filter
 from jobctl.stores import open_store
 
@@ -50,3 +53,23 @@ def test_a_start_of_two_ids_names_them() -> None:
     assert api.resolve(store, "same") == "same"
     with pytest.raises(JobNotFound, match="same-one, same-two"):
         api.resolve(store, "same-")
+
+
+def test_a_whole_id_needs_no_list_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list may miss a file that is being replaced, on tmpfs: it must not mean another job."""
+    store = open_store("memory:")
+    api.create(store, id="same")
+    api.create(store, id="same-one")
+    monkeypatch.setattr(store, "ids", lambda prefix="": ["same-one"])
+    assert api.resolve(store, "same") == "same"
+    with pytest.raises(InvalidId):
+        api.resolve(store, "../same")
+
+
+def test_a_file_that_is_no_job_may_be_named_to_be_removed(tmp_path: Path) -> None:
+    """What is wrong with it is for its readers to say."""
+    (tmp_path / "torn.json").write_text("{")
+    os.utime(tmp_path / "torn.json", (0, 0))
+    store = open_store(tmp_path)
+    assert api.resolve(store, "torn") == "torn"
+    store.close()

@@ -68,3 +68,34 @@ def test_now_is_the_wall_clock() -> None:
     text = clock.now()
     assert before <= clock.to_ms(text) <= time.time_ns() // 1_000_000
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("90", 90),
+        ("0.5", 0.5),
+        ("90s", 90),
+        ("5m", 300),
+        ("1.5h", 5400),
+        ("1h30m", 5400),
+        ("2d", 172_800),
+        ("1d2h3m4s", 93_784),
+        ("36500d", 3_153_600_000),
+    ],
+)
+def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    """Units from the largest to the smallest; plain numbers are seconds."""
+    assert clock.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "m", "5x", "5 m", "-5m", "+5", "5m1h", "5m5m", "1e3", "inf", "nan", "٥m", "5m\n",
+     "36501d", "9" * 400, ".5", "1.m", "5M"],
+)  # fmt: skip
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """Neither guessed at nor infinite."""
+    with pytest.raises(ValueError, match=r"is no duration|over a hundred years"):
+        clock.parse_duration(text)

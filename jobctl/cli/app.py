@@ -26,6 +26,7 @@ __all__ = ["COMMANDS", "build", "run"]
 COMMANDS = {
     "serve": "serve",
     "watch": "watch",
+    "wait": "wait",
     "ls": "ls",
     "show": "show",
     "create": "create",

@@ -10,6 +10,7 @@ from jobctl.cursor import Cursor
 from jobctl.job import Job
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.status import Status
+from jobctl.net.waiting import Condition, Verdict, code_of, judge
 from jobctl.pipeline import COMPLETED, FAILED
 
 __all__ = ["Board", "Line"]
@@ -23,7 +24,8 @@ class Board:
 
     Shown are the active ones, then those that ended since the board was synced for the first time;
     with ``everything`` all. ``only`` limits it to some ids, and then shows these whatever they are.
-    ``others`` are ids beside those of the board, from which short ids have to differ.
+    ``others`` are ids beside those of the board, from which short ids have to differ. With
+    ``ends`` all have ended when nothing is active of what is shown, also where none is named.
     """
 
     def __init__(
@@ -33,47 +35,54 @@ class Board:
         everything: bool = False,
         only: Iterable[str] | None = None,
         others: Iterable[str] = (),
+        ends: bool = False,
     ) -> None:
         self.where = where
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
         self.dead: frozenset[str] = frozenset()
         self._goes_on = False
-        self._running: set[str] = set()
+        self._named: dict[str, Job] = {}
+        self._left: dict[str, Verdict] = {}
         self._status: Status | None = None
         self._status_at_ms = 0
         self._everything = everything
         self._only = frozenset(only) if only is not None else None
         self._others = tuple(others)
+        self._ends = ends
         self._ended: set[str] = set()
-        self._before_reset: set[str] = set()
+        self._before_reset: dict[str, Job] = {}
+        self._resetting = False
 
-    def go_on(self, cursor: Cursor, running: Iterable[str] = ()) -> None:
+    def go_on(self, cursor: Cursor, named: Iterable[Job] = ()) -> None:
         """Pretend to have been at the cursor, so that the first delta goes on from there.
 
-        The board holds none of the jobs of before, and cannot know them when they are gone. Those
-        of the named ones that are ``running`` have not ended, though nothing may come of them.
+        The board holds none of the jobs of before, and cannot know them when they are gone. The
+        ``named`` ones stand as they do here until something comes of them.
         """
         self.jobs.epoch, self.jobs.revision = cursor.epoch, cursor.revision
-        self._goes_on, self._running = True, set(running)
+        self._goes_on, self._named = True, {job.id: job for job in named}
 
     def take(self, delta: Delta) -> list[str]:
         """Move on by the delta; returns the ids that are gone, after a reset once it is whole."""
         if delta.since == 0:
-            self._goes_on = False
-            self._running.clear()
-            self._before_reset |= {job.id for job in self.jobs}
+            self._goes_on, self._resetting = False, True
+            self._before_reset |= self._named | {job.id: job for job in self.jobs}
+            self._named.clear()
         known = [item.id for item in delta.gone if self.jobs.get(item.id) is not None]
         gone = [item.id for item in delta.gone] if self._goes_on else known
-        self._running.difference_update(gone)
+        before = {id: self.jobs.get(id) or self._named.pop(id, None) for id in gone}
         moved = self.jobs.apply(delta)
         assert moved, "a client refuses a delta that does not follow"
-        if self.synced:
-            self._ended.update(job.id for job in delta.jobs if not job.active)
+        self._mark_ended(delta)
         if not delta.more:
-            gone += sorted(id for id in self._before_reset if self.jobs.get(id) is None)
+            lost = sorted(id for id in self._before_reset if self.jobs.get(id) is None)
+            before |= {id: self._before_reset[id] for id in lost}
+            gone += lost
             self._before_reset.clear()
+            self._resetting = False
             self.synced = True
+        self._mark_left(before)
         return gone
 
     def bury(self, dead: frozenset[str]) -> list[Job]:
@@ -81,6 +90,22 @@ class Board:
         before, self.dead = self.dead, dead
         new = dead - before
         return [job for job in self.jobs if job.lost(new)] if new else []
+
+    def _mark_ended(self, delta: Delta) -> None:
+        """What ended in sight; a reset brings what ended long ago as well."""
+        if not self.synced:
+            return
+        for job in delta.jobs:
+            before = self._before_reset.get(job.id)
+            in_sight = not self._resetting or (before is not None and before.active)
+            if in_sight and not job.active:
+                self._ended.add(job.id)
+
+    def _mark_left(self, gone: dict[str, Job | None]) -> None:
+        """How the jobs stood that are gone, of those that were shown."""
+        for id, job in gone.items():
+            if job is not None and self.shows(job) and not job.active:
+                self._left[id] = judge(job, Condition())
 
     def take_status(self, status: Status, now_ms: int) -> None:
         """Where the reader stands with its source from now on."""
@@ -100,13 +125,30 @@ class Board:
 
     def all_ended(self) -> bool:
         """Whether every one of the named jobs has ended or is gone."""
-        if self._only is None or not self.synced:
+        if not self.synced or self._resetting or (self._only is None and not self._ends):
             return False
-        return not any(self._is_running(id) for id in self._only)
+        if self._only is None:
+            shown = [job for job in self.jobs if self.shows(job)]
+            return bool(shown) and not any(self._may_go_on(job) for job in shown)
+        return not any(self._may_go_on(job) for id in self._only if (job := self._job(id)))
 
-    def _is_running(self, id: str) -> bool:
-        job = self.jobs.get(id)
-        return job.active if job is not None else id in self._running
+    def _may_go_on(self, job: Job) -> bool:
+        """A lost job goes nowhere, but whoever looks may want to see it reaped."""
+        return job.active and not (self._ends and job.lost(self.dead))
+
+    def exit_code(self) -> int:
+        """As that of ``jobctl wait``: 3 when one failed, 4 when a named one vanished, or 0."""
+        watched = self._only if self._only is not None else {job.id for job in self.shown()}
+        return code_of(self._verdict(id) for id in {*watched, *self._left})
+
+    def _verdict(self, id: str) -> Verdict:
+        job = self._job(id)
+        if job is not None:
+            return judge(job, Condition(), lost=job.lost(self.dead))
+        return self._left.get(id) or Verdict(id, "vanished", "gone")
+
+    def _job(self, id: str) -> Job | None:
+        return self.jobs.get(id) or self._named.get(id)
 
     # -- lines ------------------------------------------------------------------------------
 

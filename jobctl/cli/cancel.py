@@ -24,6 +24,7 @@ def cancel(
 ) -> None:
     """Cancel jobs, pending or running.
 
-    A pending one fails at once, the worker of a running one is asked to end it. The command of jobctl run is ended; what jobctl.track tracks raises Cancelled.
+    A pending one fails at once; the worker of a running one is asked to end it. The command of
+    jobctl run is ended then, and what jobctl.track tracks raises Cancelled.
     """
     for_each(directory, ids, lambda store, id: api.cancel(store, id, timeout_s=timeout))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from jobctl.cli.text import visible
-from jobctl.clock import now_ms
+from jobctl.clock import now_ms, parse_duration
 from jobctl.config import Where, is_durable, resolve_dir
 from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.filters import Filter
@@ -30,6 +30,7 @@ __all__ = [
     "SessionOption",
     "StageOption",
     "TypeOption",
+    "UrlOption",
     "for_each",
     "here",
     "in_job",
@@ -37,10 +38,12 @@ __all__ = [
     "make_filter",
     "note",
     "on_store",
+    "one_source",
     "out",
     "own_id",
     "place",
     "run_async",
+    "seconds",
 ]
 
 T = TypeVar("T")
@@ -48,6 +51,10 @@ T = TypeVar("T")
 DirOption = Annotated[
     str | None,
     typer.Option("--dir", metavar="PATH", help="Directory of the job files.", show_default=False),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="Read from this hub.", show_default=False),
 ]
 TypeOption = Annotated[
     list[str] | None, typer.Option("--type", metavar="TYPE", help="Only jobs of this type.")
@@ -69,7 +76,7 @@ def own_id() -> str:
     """The job that this process runs in, as ``jobctl run`` tells; `UsageError` without one."""
     id = os.environ.get(_OWN_ID)
     if not id:
-        raise UsageError("Missing argument 'ID'", hint="only within 'jobctl run' it may be left out")
+        raise UsageError("Missing argument 'ID'", hint="within 'jobctl run' it may be left out")
     return id
 
 
@@ -148,6 +155,20 @@ def make_filter(
     return Filter.make(
         ids=ids, types=type or (), stages=stage or (), sessions=session or (), active=active
     )
+
+
+def one_source(directory: str | None, url: str | None) -> None:
+    """`UsageError` where both a directory and a hub are named."""
+    if directory is not None and url is not None:
+        raise UsageError("--dir and --url are two sources", hint="give one of them")
+
+
+def seconds(text: str | None, option: str) -> float | None:
+    """The duration that an option gives; `UsageError` when it is none."""
+    try:
+        return parse_duration(text) if text is not None else None
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def on_store(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -14,16 +15,18 @@ from jobctl.cli import shapes
 from jobctl.cli.common import (
     ActiveOption,
     DirOption,
-    Place,
     SessionOption,
     StageOption,
     TypeOption,
+    UrlOption,
     compact,
     machine,
     make_filter,
     note,
+    one_source,
     out,
     place,
+    run_async,
 )
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.cli.text import visible
@@ -32,7 +35,8 @@ from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 from jobctl.jobset import Delta
-from jobctl.stores import Store
+from jobctl.protocol import Owners
+from jobctl.stores import BadFile
 
 __all__ = ["EXAMPLE", "ls"]
 
@@ -83,39 +87,92 @@ def ls(
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Name the files that are no jobs.")
     ] = False,
+    url: UrlOption = None,
     directory: DirOption = None,
 ) -> None:
-    """List jobs, newest first. Needs no hub."""
+    """List jobs, newest first. Needs no hub.
+
+    With --url what a hub holds; then `bad` is null in -o json, since files are nothing to a hub.
+    """
     since = Cursor.parse(cursor) if cursor is not None else ZERO
-    here = place(directory)
-    chosen = make_filter(
-        [api.resolve(here.store, id) for id in ids or ()], type, stage, session, active
-    )
-    delta = api.ls(here.store, chosen, since)
+    one_source(directory, url)
+    options = partial(make_filter, type=type, stage=stage, session=session, active=active)
+    if url is None:
+        found = _in_directory(directory, ids or [], options, since)
+    else:
+        found = _on_hub(url, ids or [], options, since)
+    delta = found.delta
     if delta.since == 0 and since != ZERO:
         note("the cursor cannot be resumed, so everything is listed")
     jobs = order(delta.jobs, sort)[:limit]
-    dead = here.store.owners.dead()
+    dead = found.dead
     table = not quiet and output in (Output.table, Output.wide)
     if quiet or output is Output.name:
         for job in jobs:
             out(job.id)
     elif output is Output.json:
-        bad = [{"name": bad.name, "reason": bad.reason} for bad in here.store.bad()]
         # A cursor says that everything up to it was told; jobs that --limit cut were not.
-        cursor_text = str(delta.cursor(chosen)) if len(jobs) == len(delta.jobs) else None
+        cursor_text = str(delta.cursor(found.filter)) if len(jobs) == len(delta.jobs) else None
         gone = [item.id for item in delta.gone] if delta.since else []
         value = {"cursor": cursor_text, "jobs": [machine(job, dead) for job in jobs], "gone": gone}
-        out(compact({**value, "bad": bad}))
+        out(compact({**value, "bad": _named(found.bad)}))
     elif output is Output.jsonl:
         for job in jobs:
             out(compact(machine(job, dead)))
     else:
-        _print_table(jobs, here.store, dead, wide=output is Output.wide, header=not no_headers)
+        wide = output is Output.wide
+        _print_table(jobs, found.ids, dead, wide=wide, header=not no_headers)
     if delta.since and delta.gone and (quiet or output is not Output.json):
         note(f"{len(delta.gone)} gone since the cursor; -o json names them")
-    _explain(here, chosen, delta, verbose=verbose, table=table)
-    here.store.close()
+    _explain(found, verbose=verbose, table=table)
+    found.close()
+
+
+class _Found(NamedTuple):
+    """The one read, and where it was made: ``bad`` is ``None`` where nobody knows of files."""
+
+    delta: Delta
+    filter: Filter
+    where: str
+    hint: str
+    bad: list[BadFile] | None
+    dead: Container[str]
+    ids: Callable[[], list[str]]
+    close: Callable[[], None]
+
+
+def _in_directory(
+    directory: str | None, starts: list[str], options: Callable[[list[str]], Filter], since: Cursor
+) -> _Found:
+    store, where = place(directory)
+    chosen = options([api.resolve(store, id) for id in starts])
+    delta = api.ls(store, chosen, since)
+    elsewhere = not delta.jobs and not where.explicit and _has_jobs("data/jobs")
+    hint = "; try --dir data/jobs" if elsewhere else ""
+    text = f"{where.path} ({where.why})"
+    dead = store.owners.dead()
+    return _Found(delta, chosen, text, hint, store.bad(), dead, store.ids, store.close)
+
+
+def _on_hub(
+    url: str, starts: list[str], options: Callable[[list[str]], Filter], since: Cursor
+) -> _Found:
+    from jobctl.net import remote  # the network is for those who ask for it
+
+    chosen = options([job.id for job in run_async(remote.find(url, starts))])
+    said: list[Owners] = []
+    delta = run_async(remote.read(url, chosen, since, on_owners=said.append))
+
+    def ids() -> list[str]:
+        whole = chosen == EVERYTHING and delta.since == 0
+        return [job.id for job in (delta if whole else run_async(remote.read(url))).jobs]
+
+    dead = said[-1].dead if said else ()
+    return _Found(delta, chosen, url, "", None, dead, ids, lambda: None)
+
+
+def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
+    return None if bad is None else [{"name": item.name, "reason": item.reason} for item in bad]
 
 
 def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
@@ -130,7 +187,12 @@ def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
 
 
 def _print_table(
-    jobs: Sequence[Job], store: Store, dead: Container[str], *, wide: bool, header: bool
+    jobs: Sequence[Job],
+    ids: Callable[[], list[str]],
+    dead: Container[str],
+    *,
+    wide: bool,
+    header: bool,
 ) -> None:
     if not jobs:
         return
@@ -138,7 +200,7 @@ def _print_table(
     limit = columns_of_terminal()
     shorts = {job.id: job.id for job in jobs}
     if limit is not None and not wide:
-        shorts = shapes.short_ids(shorts, store.ids())
+        shorts = shapes.short_ids(shorts, ids())
     narrow = limit is not None and limit < _NARROW and not wide
     head = ["ID", "TYPE", "STAGE", "DONE", "ELAPSED"]
     head += ["SESSION", "RETRIES", "CREATED", "UPDATED"] if wide else ["AGE"]
@@ -179,16 +241,12 @@ def _style(job: Job, now: int, dead: Container[str]) -> str:
     return shapes.mark(job, now, dead)
 
 
-def _explain(here: Place, chosen: Filter, delta: Delta, *, verbose: bool, table: bool) -> None:
+def _explain(found: _Found, *, verbose: bool, table: bool) -> None:
     """On standard error: why there is nothing, and what was passed over."""
-    bad = here.store.bad()
+    delta, bad = found.delta, found.bad or []
     if not delta.jobs and (table or not sys.stdout.isatty()) and not delta.since:
-        hint = ""
-        if not here.where.explicit and any(_has_jobs(path) for path in ("data/jobs",)):
-            hint = "; try --dir data/jobs"
-        what = "No jobs" if chosen == EVERYTHING else "No such jobs"
-        where = visible(f"{here.where.path} ({here.where.why})")
-        sys.stderr.write(f"{what} in {where}{hint}\n")
+        what = "No jobs" if found.filter == EVERYTHING else "No such jobs"
+        sys.stderr.write(f"{what} in {visible(found.where)}{found.hint}\n")
     if bad:
         files = "file is" if len(bad) == 1 else "files are"
         note(f"{len(bad)} {files} no jobs" + ("" if verbose else "; -v names them"))

@@ -14,7 +14,7 @@ from jobctl.cli.common import compact, machine, note, out
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import JobNotFound, UsageError
+from jobctl.errors import UsageError
 from jobctl.filters import Filter
 from jobctl.job import Job
 from jobctl.jobset import Delta
@@ -23,28 +23,13 @@ from jobctl.net.status import Status
 from jobctl.protocol import Owners
 from jobctl.stores import Store
 
-__all__ = ["Reader", "jobs_on_hub"]
+__all__ = ["Reader", "note_trouble"]
 
 
-async def jobs_on_hub(url: str, starts: list[str], timeout_s: float | None) -> list[Job]:
-    """The jobs of a hub whose ids start so; `JobNotFound` unless each start has exactly one."""
-    board = Board(url)
-    async with aclosing(follow(url=url, timeout_s=timeout_s)) as events:
-        async for event in events:
-            if isinstance(event, Delta):
-                board.take(event)
-            elif isinstance(event, Status) and event.state not in ("connecting", "open"):
-                note(describe(event))
-            if board.synced:
-                break
-    found = []
-    for text in starts:
-        job = board.jobs.get(text)
-        close = [job] if job else [job for job in board.jobs if job.id.startswith(text)]
-        if len(close) != 1:
-            raise JobNotFound(text, url, sorted(job.id for job in close))
-        found += close
-    return found
+def note_trouble(status: Status) -> None:
+    """What holds a reader up, which goes on by itself."""
+    if status.state in ("closed", "error"):
+        note(describe(status))
 
 
 class Reader:

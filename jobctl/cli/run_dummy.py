@@ -16,6 +16,7 @@ from jobctl.dummy import STAGE_DELAYS_S, DummyOptions, DummySummary
 from jobctl.dummy import run_dummy as run
 from jobctl.errors import JobNotFound, UsageError
 from jobctl.job import Job
+from jobctl.net.waiting import Condition, Verdict, code_of, judge
 from jobctl.stores import Store
 
 __all__ = ["EXAMPLE", "run_dummy"]
@@ -43,6 +44,9 @@ def run_dummy(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="The same choices each time.")
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Exit with 3 when one of them failed.")
+    ] = False,
     rm: Annotated[bool, typer.Option("--rm", help="Remove the jobs in the end.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only.")] = False,
     directory: DirOption = None,
@@ -61,8 +65,11 @@ def run_dummy(
     )
     here = place(directory, create=True)
     made: set[str] = set()
+    code = 0
     try:
         summary = run_async(_show(here.store, options, str(here.where.path), made, quiet=quiet))
+        if wait and summary.completed < summary.jobs:
+            code = code_of(_verdict(here.store, id) for id in summary.ids)
     finally:
         if rm:
             _remove(here.store, made)
@@ -74,6 +81,16 @@ def run_dummy(
         said = f"{summary.jobs} jobs: {summary.completed} completed, {summary.failed} failed"
         rate = f"{summary.updates} updates in {summary.seconds:.1f} s"
         out(f"{said}; {rate} ({summary.updates_per_s:.0f} updates/s)")
+    if code:
+        raise typer.Exit(code)
+
+
+def _verdict(store: Store, id: str) -> Verdict:
+    """How the job stands in the store, whoever ended it."""
+    try:
+        return judge(store.get(id), Condition())
+    except JobNotFound:
+        return Verdict(id, "vanished", "gone")
 
 
 def _delay(text: str) -> tuple[str, float]:

@@ -12,11 +12,22 @@ import typer
 
 from jobctl import api
 from jobctl.cli import shapes
-from jobctl.cli.common import DirOption, IdArgument, compact, machine, out, place
+from jobctl.cli.common import (
+    DirOption,
+    IdArgument,
+    UrlOption,
+    compact,
+    machine,
+    one_source,
+    out,
+    place,
+    run_async,
+)
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms, to_ms
 from jobctl.job import Job, Steps
+from jobctl.protocol import Owners
 
 __all__ = ["EXAMPLE", "show"]
 
@@ -33,16 +44,26 @@ class Output(StrEnum):
 def show(
     id: IdArgument,
     output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.text,
+    url: UrlOption = None,
     directory: DirOption = None,
 ) -> None:
     """Show one job: every field, and the timeline of its stages."""
-    store = place(directory).store
-    try:
-        job = api.show(store, id)
-        dead = store.owners.dead()
-        owner = store.owners.who(job.owned_by) if job.owned_by else None
-    finally:
-        store.close()
+    one_source(directory, url)
+    owner: object = None
+    if url is None:
+        store = place(directory).store
+        try:
+            job = api.show(store, id)
+            dead = store.owners.dead()
+            owner = store.owners.who(job.owned_by) if job.owned_by else None
+        finally:
+            store.close()
+    else:
+        from jobctl.net.remote import find  # the network is for those who ask for it
+
+        said: list[Owners] = []
+        job = run_async(find(url, [id], on_owners=said.append))[0]
+        dead = said[-1].dead if said else frozenset()
     if output is Output.json:
         out(compact(machine(job, dead)))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,14 +20,16 @@ from jobctl.cli.common import (
     StageOption,
     TypeOption,
     make_filter,
+    one_source,
     place,
     run_async,
+    seconds,
 )
-from jobctl.cli.reader import Reader, jobs_on_hub
+from jobctl.cli.reader import Reader, note_trouble
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import UsageError
-from jobctl.job import check_id
 from jobctl.net.client import hub_url
+from jobctl.net.remote import find
 from jobctl.stores import Store
 
 __all__ = ["EXAMPLE", "watch"]
@@ -60,8 +63,13 @@ def watch(
     ] = None,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Insist on this hub.")] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="S", help="With --url: give up after S seconds.")
+        str | None,
+        typer.Option(metavar="DURATION", help="With --url: give up after 90s, 5m, 1h30m."),
     ] = None,
+    exit_status: Annotated[
+        bool,
+        typer.Option("--exit-status", help="End when all have ended; with 3 when one failed."),
+    ] = False,
     output: Annotated[
         Output, typer.Option("-o", "--output", help="How to show changes.")
     ] = Output.table,
@@ -69,12 +77,21 @@ def watch(
 ) -> None:
     """Watch jobs live, through a hub or in the directory.
 
-    Ends when the jobs that were named have ended; else with Ctrl-C.
+    Ends when the jobs that were named have ended; else with Ctrl-C, or with --exit-status when all
+    that was shown has ended.
     """
     if ids and (type or stage or session or active):
         raise UsageError("ids and filters are two choices", hint="give one of them")
     if timeout is not None and url is None:
         raise UsageError("--timeout goes with --url", hint="without it there is no hub to wait for")
+    one_source(directory, url)
+    blind = stage or active or cursor is not None or cursor_file is not None
+    if exit_status and not ids and blind:
+        raise UsageError(
+            "--exit-status has to see the jobs to their end",
+            hint="name them, or leave --stage, --active and cursors out",
+        )
+    timeout_s = seconds(timeout, "--timeout")
     since = _start(cursor, cursor_file)
     repaints = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     live = output is Output.table and repaints
@@ -86,26 +103,27 @@ def watch(
         store, where = here.store, str(here.where.path)
         named = [api.show(store, id) for id in ids or ()]
     else:
-        if directory is not None:
-            raise UsageError("--dir and --url are two sources", hint="give one of them")
         where = hub_url(url)
-        starts = [check_id(id) for id in ids or ()]
-        named = run_async(jobs_on_hub(where, starts, timeout)) if starts else []
+        reach = partial(find, retry=True, timeout_s=timeout_s, on_status=note_trouble)
+        named = run_async(reach(where, ids)) if ids else []
     chosen = make_filter([job.id for job in named], type, stage, session, active)
     board = Board(
         where,
         everything=everything,
         only=chosen.ids or None,
         others=store.ids() if store is not None and live else (),
+        ends=exit_status,
     )
     if since != ZERO:
-        board.go_on(since, running=[job.id for job in named if job.active])
-    reader = Reader(board, store, url, chosen, since, cursor_file, timeout)
+        board.go_on(since, named)
+    reader = Reader(board, store, url, chosen, since, cursor_file, timeout_s)
     try:
         run_async(reader.on_screen() if live else reader.as_lines(jsonl=output is Output.jsonl))
     finally:
         if store is not None:
             store.close()
+    if exit_status and (code := board.exit_code()):
+        raise typer.Exit(code)
 
 
 def _start(cursor: str | None, cursor_file: Path | None) -> Cursor:

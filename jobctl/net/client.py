@@ -67,7 +67,7 @@ class Client:
     Iterate it once. ``retry`` False ends with the error that the first failure was; ``timeout_s``
     raises `TimedOut` after so long without a connection. A hub that is silent for ``patience_s``,
     pings unanswered, counts as gone. A refusal that trying again cannot cure (a bad filter, a
-    forbidden origin) raises `HubError` at once.
+    forbidden origin) raises `HubError` at once. With ``once`` it ends when it has all there is now.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Client:
         timeout_s: float | None = None,
         patience_s: float = PATIENCE_S,
         backoff: Backoff | None = None,
+        once: bool = False,
     ) -> None:
         self.url = hub_url(url)
         self.cursor = cursor
@@ -88,6 +89,7 @@ class Client:
         self._retry = retry
         self._timeout_s = timeout_s
         self._patience_s = patience_s
+        self._once = once
         self._backoff = backoff or Backoff()
 
     def __aiter__(self) -> AsyncIterator[Delta | Status | Owners]:
@@ -105,6 +107,8 @@ class Client:
                     async for message in connection:
                         said = self._said(connection, message)
                         if said is None:
+                            if self._once:
+                                return  # the pong: all that was to be said came before it
                             continue
                         if not opened:
                             opened = True
@@ -114,6 +118,8 @@ class Client:
                                 self.dead = frozenset()
                                 yield Owners(self.dead)
                         yield said
+                        if self._once and isinstance(said, Delta) and not said.more:
+                            await connection.send('{"type":"jobs:ping","at":0}')
                 detail = connection.close_reason or "the hub closed the connection"
             except (OSError, WebSocketException, ProtocolError) as error:
                 detail = _explain(error)
@@ -121,7 +127,8 @@ class Client:
             if opened:
                 lost_s = loop.time()
             if not self._retry:
-                raise HubError(f"{self.url}: {detail}", url=self.url)
+                hint = None if opened else "is 'jobctl serve' running there?"
+                raise HubError(f"{self.url}: {detail}", url=self.url, hint=hint)
             delay_s = self._backoff.next_s()
             if self._timeout_s is not None:
                 left_s = lost_s + self._timeout_s - loop.time()

@@ -274,7 +274,9 @@ class Feed:
         checked_s = self._loop.time()
         while True:
             dead = await self._in_thread(self._store.owners.dead)
-            if self._hub.bury(dead):
+            if dead != self._hub.dead:
+                await self.look()  # before anybody hears of it: all that they have written
+                self._hub.bury(dead)
                 self._changed()
             if dead and self._hub.loaded and self._loop.time() - checked_s >= _FORGET_S:
                 # They were dead before the store was last read, so nothing of theirs can come.

@@ -104,17 +104,20 @@ async def _from_store(
     trouble = ""
     first = True
     said = cursor.revision
-    looked_s = asked_s = 0.0
+    looked_s = 0.0
     yield Status("open", "directory", store.where)
     try:
         while True:
             if listener is None:
                 listener = _listen(store, loop, rung)
             rung.clear()
+            before = dead
             try:
                 if loop.time() - looked_s >= _LOOK_S:
                     await asyncio.to_thread(store.refresh)
                     looked_s = loop.time()
+                    # Before the read: it then holds all that they have written.
+                    dead = await asyncio.to_thread(store.owners.dead)
                 more = True
                 while more:
                     delta = await asyncio.to_thread(_read, store, cursor, filter)
@@ -125,11 +128,8 @@ async def _from_store(
                         # What was read in silence before is part of it: it follows from `said`.
                         yield replace(delta, since=min(delta.since, said))
                         said = delta.through
-                if looked_s > asked_s:
-                    asked_s = looked_s
-                    before, dead = dead, await asyncio.to_thread(store.owners.dead)
-                    if dead != before:
-                        yield Owners(dead)
+                if dead != before:
+                    yield Owners(dead)
                 if trouble:
                     trouble = ""
                     yield Status("open", "directory", store.where)

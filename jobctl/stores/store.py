@@ -11,11 +11,12 @@ from typing import NamedTuple, Protocol
 
 from jobctl.bell import Listener
 from jobctl.cursor import Cursor
-from jobctl.job import Job
+from jobctl.errors import JobctlError, JobNotFound
+from jobctl.job import Job, check_id
 from jobctl.jobset import Delta
 from jobctl.stores.owners import Owners
 
-__all__ = ["BadFile", "Change", "Store"]
+__all__ = ["BadFile", "Change", "Store", "resolve"]
 
 Change = Callable[[Job], Job]
 """A pure transition: the job that is stored, to the one that shall be. It may run twice."""
@@ -92,3 +93,21 @@ class Store(Protocol):
 
     def close(self) -> None:
         """End subscriptions and let go of descriptors."""
+
+
+def resolve(store: Store, text: str) -> str:
+    """The id that the text is, or is the only start of; `JobNotFound` otherwise.
+
+    A whole id is opened by its name: a list of names may miss a file that is being replaced.
+    """
+    check_id(text)
+    try:
+        return store.get(text).id
+    except JobNotFound:
+        pass
+    except JobctlError:
+        return text  # it is there; what is wrong with it is for whoever reads it to say
+    ids = store.ids(text)
+    if len(ids) == 1:
+        return ids[0]
+    raise JobNotFound(text, store.where, ids)

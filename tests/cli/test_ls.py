@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobctl.cli import ls as ls_module
-from tests.cli.conftest import DATA, Run
+from tests.cli.conftest import DATA, Run, hub_on
 
 NODE = str(DATA / "node-app-jobs")
 NOW_MS = 1791244800000  # 2026-10-06T00:00:00Z
@@ -180,3 +180,43 @@ def test_a_name_that_the_system_refuses_is_out_of_reach(run: Run) -> None:
     """Too long to be asked for."""
     result = run("ls", "--dir", "x" * 300)
     assert (result.code, result.err.count("\n")) == (5, 1)
+
+
+@pytest.mark.slow
+def test_a_hub_is_read_by_its_url(
+    run: Run, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same answers and the same cursors as in its directory; of files it knows nothing."""
+    for id in ("mine-2026-01-01", "mine-2026-01-02", "other"):
+        run("create", "a" if id == "other" else "b", "--id", id)
+    (jobs_dir / "torn.json").write_text("{")
+    with hub_on(jobs_dir) as url:
+        here, there = (
+            json.loads(run("ls", *where, "-o", "json").out) for where in ((), ("--url", url))
+        )
+        assert (len(here["bad"]), there["bad"]) == (1, None)
+        assert [job["id"] for job in there["jobs"]] == [job["id"] for job in here["jobs"]]
+        assert there["cursor"] == here["cursor"]
+        for args in (("oth", "-q"), ("--type", "b", "-q"), ("--stage", "failed", "-q")):
+            assert run("ls", "--url", url, *args).out == run("ls", *args).out
+        missing = run("ls", "--url", url, "mine")
+        assert (missing.code, "mine-2026-01-01, mine-2026-01-02" in missing.err) == (4, True)
+        run("rm", "other")
+        run("advance", "mine-2026-01-02", "load")
+        args = ("--url", url, "--cursor", there["cursor"], "-o", "json")
+        news = json.loads(run("ls", *args).out)
+        assert [job["id"] for job in news["jobs"]] == ["mine-2026-01-02"]
+        assert (news["gone"], news["bad"]) == (["other"], None)
+        monkeypatch.setattr(ls_module, "columns_of_terminal", lambda: 80)
+        shown = run("ls", "--url", url, "--stage", "load", "--no-headers").out.split()[0]
+        assert shown == "mine-2026-01-02", "a short id is unique on the hub"
+        assert run("ls", "--url", url, "--type", "none").err == f"No such jobs in {url}\n"
+
+
+@pytest.mark.parametrize("args", [["ls"], ["show", "j"], ["wait", "j"], ["wait", "--active"]])
+def test_a_hub_out_of_reach_is_one_line_at_once(run: Run, args: list[str]) -> None:
+    """Exit code 5, without a second try; a directory beside it makes no sense."""
+    result = run(*args, "--url", "127.0.0.1:9")
+    assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
+    assert "nobody listens there; is 'jobctl serve' running" in result.err
+    assert run(*args, "--url", "127.0.0.1:9", "--dir", "/").code == 2

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from jobctl.cli import run_dummy as run_dummy_module
+from jobctl.clock import now
+from jobctl.job import create, fail
+from jobctl.net.waiting import code_of
+from jobctl.stores import open_store
 from tests.cli.conftest import Run
 
 FAST = ("--speed", "200")
@@ -45,3 +50,23 @@ def test_a_stage_delay_that_is_none_is_a_usage_error(run: Run, jobs_dir: Path) -
     """NAME=SECONDS."""
     assert run("run-dummy", "--stage-delay", "extract").code == 2
     assert run("run-dummy", "--stage-delay", "extract=-1").code == 2
+
+
+def test_wait_exits_with_3_when_one_failed(run: Run, jobs_dir: Path) -> None:
+    """Also when the jobs are removed in the end; without it a failure is what was asked for."""
+    fails = ("run-dummy", "--count", "2", "--fail-at", "analyze", *FAST)
+    assert run(*fails).code == 0
+    result = run(*fails, "--wait", "--rm")
+    assert (result.code, result.err) == (3, "")
+    assert "2 failed" in result.out.splitlines()[-1]
+    assert run("run-dummy", "--count", "2", "--wait", *FAST).code == 0
+
+
+def test_wait_sees_what_others_did_to_its_jobs(jobs_dir: Path) -> None:
+    """One that was removed is exit code 4, one that somebody failed is 3."""
+    store = open_store(jobs_dir, create=True)
+    store.create(fail(create("etl", now=now(), id="j"), "by hand", now=now()))
+    verdicts = [run_dummy_module._verdict(store, id) for id in ("j", "removed")]
+    assert [code_of([verdict]) for verdict in verdicts] == [3, 4]
+    assert code_of(verdicts) == 3
+    store.close()

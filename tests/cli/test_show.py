@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobctl.cli import show as show_module
-from tests.cli.conftest import DATA, Run
+from tests.cli.conftest import DATA, Run, hub_on
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW_MS = 1791244800000  # 2026-10-06T00:00:00Z
@@ -75,3 +75,17 @@ def test_a_file_that_is_no_job_says_why(run: Run) -> None:
     assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
     assert "torn" in result.err
     assert "not JSON" in result.err
+
+
+@pytest.mark.slow
+def test_a_hub_is_asked_by_its_url(run: Run, jobs_dir: Path) -> None:
+    """The same text, for any unique start of the id."""
+    run("create", "etl", "--id", "night-1")
+    run("create", "etl", "--id", "night-2")
+    run("complete", "night-1", "--result", '{"rows": 3}')
+    with hub_on(jobs_dir) as url:
+        here = run("show", "night-1", "-o", "json").out
+        assert run("show", "night-1", "-o", "json", "--url", url).out == here
+        assert '"rows": 3' in run("show", "night-1", "--url", url).out
+        two = run("show", "night", "--url", url)
+        assert (two.code, two.err.count("\n"), "night-1, night-2" in two.err) == (4, 1, True)

@@ -13,7 +13,7 @@ import pytest
 from jobctl.cli.board import Board
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
-from jobctl.job import complete, create
+from jobctl.job import Job, complete, create, fail
 from jobctl.jobset import JobSet
 from jobctl.stores import open_store
 from tests.cli.conftest import DATA, Run, command, environment, hub_on
@@ -167,7 +167,7 @@ def test_a_named_job_that_runs_has_not_ended_for_being_unchanged_since_the_curso
     source.put(running.model_copy(update={"revision": 1}))
     for end in ("completed", "removed", "reset"):
         board = Board("here", only=["j"])
-        board.go_on(source.cursor, running=["j"])
+        board.go_on(source.cursor, named=[running])
         board.take(source.since(source.cursor))
         assert not board.all_ended()
         after = JobSet("other") if end == "reset" else JobSet("e")
@@ -202,6 +202,73 @@ def test_a_host_that_cannot_be_is_not_tried(run: Run, url: str) -> None:
     result = run("watch", "--url", url, "--timeout", "0.05")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "is not the URL of a hub" in result.err
+
+
+def test_exit_status_tells_of_a_failure(run: Run, jobs_dir: Path) -> None:
+    """Of the named jobs, or of those that were shown; else the watch itself went well."""
+    for id in ("good", "bad"):
+        run("create", "etl" if id == "good" else "other", "--id", id)
+    run("complete", "good")
+    run("fail", "bad", "boom")
+    assert run("watch", "good", "bad").code == 0
+    assert run("watch", "good", "bad", "--exit-status").code == 3
+    assert run("watch", "good", "--exit-status").code == 0
+    assert run("watch", "--all", "--exit-status", "-o", "jsonl").code == 3
+    assert run("watch", "--all", "--type", "etl", "--exit-status").code == 0
+    cursor = json.loads(run("ls", "-o", "json").out)["cursor"]
+    first = run("watch", "good", "bad", "-o", "jsonl").out.splitlines()[-1]
+    args = ("watch", "good", "bad", "--exit-status", "--cursor")
+    assert run(*args, json.loads(first)["cursor"]).code == 3, "it failed before the cursor"
+    for blind in (("--active",), ("--stage", "failed"), ("--cursor", cursor)):
+        result = run("watch", "--exit-status", *blind)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+
+
+def test_what_was_shown_ends_a_watch_for_its_exit_status() -> None:
+    """Once nothing of it is active; what ended long ago, also after a reset, is not of it."""
+    source = JobSet("e")
+    board = Board("here", ends=True)
+
+    def put(job: Job) -> None:
+        source.put(job.model_copy(update={"revision": source.revision + 1}))
+
+    def read() -> None:
+        board.take(source.since(board.jobs.cursor))
+
+    put(fail(create("t", now=now(), id="long-ago"), "boom", now=now()))
+    read()
+    assert not board.all_ended(), "nothing has been shown yet"
+    first, second = (create("t", now=now(), id=id) for id in ("first", "second"))
+    put(first)
+    put(second)
+    read()
+    put(complete(first, now=now()))
+    read()
+    assert not board.all_ended()
+    kept, source = list(source), JobSet("another")
+    for job in kept:
+        put(job)
+    read()
+    assert not board.all_ended()
+    put(complete(second, now=now()))
+    read()
+    assert (board.all_ended(), board.exit_code()) == (True, 0)
+    put(fail(create("t", now=now(), id="third"), "boom", now=now()))
+    read()
+    source.delete("third", source.revision + 1)
+    read()
+    assert board.exit_code() == 3, "it was seen to fail"
+
+
+def test_a_named_job_that_is_removed_before_its_end_has_not_ended_well() -> None:
+    """For the exit status: as for `wait`."""
+    source = JobSet("e")
+    source.put(create("t", now=now(), id="j").model_copy(update={"revision": 1}))
+    board = Board("here", only=["j"], ends=True)
+    board.take(source.since(ZERO))
+    source.delete("j", 2)
+    board.take(source.since(Cursor("e", 1)))
+    assert (board.all_ended(), board.exit_code()) == (True, 4)
 
 
 @pytest.mark.slow

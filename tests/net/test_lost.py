@@ -8,12 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from jobctl.clock import now
+from jobctl.job import complete
 from jobctl.net import feed as feed_module
+from jobctl.net.wait import wait_async
+from jobctl.net.waiting import LOST
 from jobctl.stores import open_store
 from tests.net.kit import HubProcess, Reader, running_hub, until
 from tests.stores.support import environment
@@ -110,3 +114,42 @@ async def test_who_has_no_job_left_is_forgotten(served, directory, monkeypatch):
         served.remove("a1")
         await until(lambda: not list(owners.iterdir()))
         await until(lambda: reader.dead[-1] == frozenset())
+
+
+@pytest.mark.parametrize("by_url", [False, True])
+async def test_waiting_for_a_job_whose_worker_dies_is_over(served, directory, by_url):
+    """At once: the condition can no longer come. The hub, or the directory, says so."""
+    async with AsyncExitStack() as stack:
+        where = {"store": served}
+        if by_url:
+            hub = await stack.enter_async_context(running_hub(served))
+            where = {"url": hub.url}
+        with worker(directory, "a1") as process, worker(directory, "a2"):
+            waiting = asyncio.create_task(wait_async(**where, ids=["a1"], timeout_s=20))
+            other = asyncio.create_task(wait_async(**where, ids=["a2"], timeout_s=20))
+            await asyncio.sleep(1)
+            assert not waiting.done()
+            process.kill()
+            outcome = await asyncio.wait_for(waiting, 2)
+            assert (outcome.code, outcome.verdicts[0].reason) == (3, LOST)
+            late = await wait_async(**where, ids=["a1"], timeout_s=5)
+            assert late.code == 3
+            assert not other.done()
+            served.update("a2", lambda job: complete(job, now=now()))
+            assert (await asyncio.wait_for(other, 5)).code == 0
+
+
+async def test_last_words_come_before_the_death(served, directory):
+    """A worker that ends its job and dies at once has not lost it, for whoever waits."""
+    script = WORKER.replace("time.sleep(60)", "job.complete(); os._exit(9)").replace(
+        "import sys", "import os, sys"
+    )
+    async with running_hub(served) as hub:
+        for number in range(5):
+            id = f"b{number}"
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", script, str(directory), id, env=environment()
+            )
+            await process.wait()
+            assert (await wait_async(url=hub.url, ids=[id], timeout_s=5)).code == 0
+            assert (await wait_async(store=served, ids=[id], timeout_s=5)).code == 0

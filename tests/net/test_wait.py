@@ -1,0 +1,295 @@
+"""Waiting over real stores and real hubs, which stop and start meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobctl import job as jobs
+from jobctl.clock import now
+from jobctl.errors import HubError, InvalidId, JobNotFound, TimedOut, UsageError
+from jobctl.filters import Filter
+from jobctl.net import follow as follow_module
+from jobctl.net import wait as wait_module
+from jobctl.net.wait import wait, wait_async
+from jobctl.stores import Store, open_store
+from tests.net.kit import new_job, running_hub, until
+
+SCHEDULES = 66
+SOURCES = ("hub", "url", "bare")
+DEADLINE_S = 15.0
+
+
+@pytest.fixture(autouse=True)
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that was lost is tried again soon."""
+    monkeypatch.setattr(follow_module, "_SHUN_S", 0.3)
+
+
+@asynccontextmanager
+async def restarting_hub(served: Store, *, stays_s: float) -> AsyncIterator[str]:
+    """The URL of a hub that goes away and comes back on the same port, again and again."""
+    urls: list[str] = []
+    leave = asyncio.Event()
+
+    async def run() -> None:
+        while not leave.is_set():
+            port = int(urls[0].split(":")[2].split("/")[0]) if urls else 0
+            async with running_hub(served, port=port) as hub:
+                urls.append(hub.url)
+                try:
+                    async with asyncio.timeout(stays_s):
+                        await leave.wait()
+                except TimeoutError:
+                    pass
+
+    task = asyncio.create_task(run())
+    await until(lambda: urls or task.done())
+    try:
+        yield urls[0]
+    finally:
+        leave.set()
+        await task
+
+
+def finish(store: Store, id: str, fate: str) -> None:
+    """What becomes of the job, by way of another stage or a failure."""
+    if fate == "retried":
+        store.update(id, lambda job: jobs.fail(job, "first try", now=now()))
+        store.update(id, lambda job: jobs.retry(job, now=now()))
+    store.update(id, lambda job: jobs.advance(job, "work", now=now()))
+    if fate == "failed":
+        store.update(id, lambda job: jobs.fail(job, "boom", now=now()))
+    elif fate == "vanished":
+        store.remove(id)
+    elif fate != "running":
+        store.update(id, lambda job: jobs.complete(job, now=now()))
+
+
+def allowed(until: str, fates: set[str], *, any: bool) -> set[int]:
+    """Every exit code that some order of events makes right.
+
+    A job that is to be retried fails first, which may be seen or not; and so it is with the stage
+    of one that vanishes.
+    """
+    again, gone, running = ({fate} & fates for fate in ("retried", "vanished", "running"))
+    good, bad = {"completed", "retried"} & fates, {"failed", "retried"} & fates
+    if until == "gone":
+        return {0} if gone and (any or fates == gone) else {124}
+    if until == "stage=work":
+        alone = not any or fates <= {"retried", "vanished"}
+        return {0} | ({3} if again and alone else set()) | ({4} if gone and alone else set())
+    if any:
+        sooner = bad if until == "terminal" or not running else set()
+        if good:
+            return {0} | ({3} if sooner and (until == "terminal" or good == again) else set())
+        if running and not sooner:
+            return {124}
+        return {3} if bad else {4}
+    failed = "failed" in fates
+    if gone:
+        return {4} | ({3} if bad else set())
+    if until == "completed":
+        return ({3} if failed else {124} if running else {0}) | ({3} if again else set())
+    if running:
+        return {124}
+    return {3} if failed else {0, 3} if again else {0}
+
+
+async def one_schedule(seed: int, store: Store, url: str | None) -> None:
+    chance = random.Random(seed)
+    ids = [f"s{seed}-{number}" for number in range(chance.choice([1, 2, 4]))]
+    kinds = ["completed", "completed", "completed", "failed", "vanished", "retried", "running"]
+    fates = {id: chance.choice(kinds) for id in ids}
+    goal = chance.choice(["terminal", "terminal", "completed", "stage=work", "gone"])
+    any = chance.random() < 0.3
+    for id in ids:
+        await asyncio.to_thread(store.create, new_job(id))
+    early = [id for id in ids if chance.random() < 0.3 and fates[id] != "vanished"]
+    for id in early:
+        await asyncio.to_thread(finish, store, id, fates[id])
+    codes = allowed(goal, set(fates.values()), any=any)
+
+    async def work() -> None:
+        for id in ids:
+            if id not in early:
+                await asyncio.sleep(chance.uniform(0, 0.8))
+                await asyncio.to_thread(finish, store, id, fates[id])
+
+    chosen: dict[str, Any] = {"ids": ids}
+    if chance.random() < 0.3 and not early:
+        for id in ids:
+            change = {"session_id": f"session{seed}"}
+            store.update(id, lambda job, change=change: job.model_copy(update=change))  # type: ignore[misc]
+        chosen = {"filter": Filter(sessions=frozenset({f"session{seed}"}), active=True)}
+    worker: asyncio.Task[None] | None = None
+
+    def start(_: object = None) -> None:
+        nonlocal worker
+        worker = worker or asyncio.create_task(work())
+
+    if "ids" in chosen:
+        start()
+    else:  # the jobs that match are chosen before any of them ends
+        asyncio.get_running_loop().call_later(0.4, start)
+    began_s = time.monotonic()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    outcome = await wait_async(
+                        None if url else store, url=url, until=goal, any=any,
+                        timeout_s=1.8 if 124 in codes else 8.0, **chosen,
+                    )  # fmt: skip
+                    code, what = outcome.code, str(outcome)
+                except TimedOut:
+                    code, what = 124, "timed out"
+                except HubError:  # it was down at the very start: said at once, so come again
+                    await asyncio.sleep(0.02)
+                    continue
+                except JobNotFound as error:
+                    code, what = error.exit_code, f"at the start: {error}"
+                break
+    finally:
+        await until(lambda: worker is not None)
+        assert worker is not None
+        await worker
+    said = f"{seed}: {goal} any={any} {fates} early={early} took {time.monotonic() - began_s:.1f} s"
+    assert code in codes, f"{code} ({what}) is not in {codes}: {said}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", SOURCES)
+async def test_schedules_over_restarts_come_out_right(
+    directory: Path, writer: Store, served: Store, source: str
+) -> None:
+    """No hang and no wrong code: through a hub, by its URL, and in the bare directory."""
+    seeds = [seed for seed in range(SCHEDULES) if SOURCES[seed % len(SOURCES)] == source]
+    if source == "bare":
+        await asyncio.gather(*(one_schedule(seed, writer, None) for seed in seeds))
+        return
+    async with restarting_hub(served, stays_s=0.7) as url:
+        where = url if source == "url" else None
+        await asyncio.gather(*(one_schedule(seed, writer, where) for seed in seeds))
+
+
+@pytest.mark.parametrize("by_url", [False, True])
+async def test_jobs_are_named_by_any_unique_start(
+    served: Store, writer: Store, by_url: bool
+) -> None:
+    """An unknown one is an error at once; for ``gone`` it is what was wanted."""
+    for id in ("mine-1", "mine-2", "other"):
+        writer.create(jobs.complete(new_job(id), now=now()))
+    async with running_hub(served) as hub:
+        where: dict[str, Any] = {"url": hub.url} if by_url else {"store": writer}
+        outcome = await wait_async(ids=["oth", "other", "mine-1"], **where)
+        assert [verdict.id for verdict in outcome.verdicts] == ["other", "mine-1"]
+        assert (await wait_async(ids="oth", **where)).met
+        for until_what in ("terminal", "gone"):
+            with pytest.raises(JobNotFound, match="mine-1, mine-2"):
+                await wait_async(ids=["mine"], until=until_what, **where)
+        with pytest.raises(JobNotFound, match="no job zzz"):
+            await wait_async(ids=["zzz", "other"], any=True, **where)
+        gone = await wait_async(ids=["zzz"], until="gone", **where)
+        assert [(one.id, one.kind) for one in gone.verdicts] == [("zzz", "met")]
+        with pytest.raises(InvalidId):
+            await wait_async(ids=["../x"], until="gone", **where)
+
+
+@pytest.mark.parametrize("by_url", [False, True])
+async def test_a_filter_chooses_what_is_there_at_the_start(
+    served: Store, writer: Store, by_url: bool
+) -> None:
+    """They are followed when they leave the filter, as they do when they end."""
+    writer.create(new_job("a1"))
+    writer.create(jobs.complete(new_job("b1"), now=now()))
+    async with running_hub(served) as hub:
+        where: dict[str, Any] = {"url": hub.url} if by_url else {"store": writer}
+        waiting = asyncio.create_task(wait_async(filter=Filter(active=True), **where))
+        await until(
+            lambda: any(one.filter.ids for one in hub.server.hub.sessions.values()),
+            what="the wait that follows by id",
+        )
+        writer.create(new_job("a2"))
+        writer.update("a1", lambda job: jobs.complete(job, now=now()))
+        outcome = await asyncio.wait_for(waiting, 5)
+        assert [(one.id, one.reason) for one in outcome.verdicts] == [("a1", "completed")]
+        none = Filter(types=frozenset({"none"}))
+        assert (await wait_async(filter=none, **where)).code == 0
+        assert (await wait_async(filter=none, any=True, **where)).code == 4
+
+
+async def test_more_jobs_than_a_request_can_name(served: Store, writer: Store) -> None:
+    """By the URL of a hub as well."""
+    ids = [f"{number:03d}-{'x' * 60}" for number in range(wait_module.remote.MAX_IDS + 30)]
+    for id in ids:
+        writer.create(jobs.complete(new_job(id), now=now()))
+    async with running_hub(served) as hub:
+        for where in ({"url": hub.url}, {"store": writer}):
+            outcome = await asyncio.wait_for(wait_async(ids=ids, **where), 10)  # type: ignore[arg-type]
+            assert (outcome.code, len(outcome.verdicts)) == (0, len(ids))
+
+
+async def test_a_time_out_names_what_was_not_met_and_zero_looks_once(writer: Store) -> None:
+    """With the stage in which each of them stands."""
+    writer.create(new_job("a1"))
+    writer.create(jobs.complete(new_job("b1"), now=now()))
+    for timeout_s in (0, 0.2):
+        with pytest.raises(TimedOut, match=r"1 of 2 jobs not ended after .* s: a1 \(pending\)"):
+            await wait_async(writer, ["a1", "b1"], timeout_s=timeout_s)
+    assert (await wait_async(writer, ["b1"], timeout_s=0)).met
+
+
+async def test_verdicts_are_told_as_they_come(writer: Store) -> None:
+    """Each once, before the end."""
+    for id in ("a1", "b1"):
+        writer.create(new_job(id))
+    told: list[str] = []
+    waiting = asyncio.create_task(
+        wait_async(writer, ["a1", "b1"], on_verdict=lambda verdict: told.append(verdict.id))
+    )
+    writer.update("a1", lambda job: jobs.fail(job, "boom", now=now()))
+    await until(lambda: told == ["a1"])
+    assert not waiting.done()
+    writer.update("b1", lambda job: jobs.complete(job, now=now()))
+    assert (await asyncio.wait_for(waiting, 5)).code == 3
+    assert told == ["a1", "b1"]
+
+
+async def test_a_hub_that_is_out_of_reach_at_the_start_is_an_error_at_once(served: Store) -> None:
+    """A typing mistake is not waited for."""
+    async with running_hub(served) as hub:
+        url = hub.url
+    for chosen in ({"ids": ["a1"]}, {"filter": Filter(active=True)}):
+        with pytest.raises(HubError, match="nobody listens there"):
+            await wait_async(url=url, **chosen)  # type: ignore[arg-type]
+
+
+async def test_what_makes_no_sense_is_a_usage_error(writer: Store) -> None:
+    """Nothing to wait on, or two of what there is to be one of."""
+    for args in (
+        {"ids": ["a1"]},
+        {"store": writer, "url": "ws://127.0.0.1:1", "ids": ["a1"]},
+        {"store": writer},
+        {"store": writer, "ids": ["a1"], "filter": Filter(active=True)},
+        {"store": writer, "ids": ["a1"], "until": "tea"},
+    ):
+        with pytest.raises(UsageError):
+            await wait_async(**args)  # type: ignore[arg-type]
+
+
+def test_without_an_event_loop_it_is_a_plain_call() -> None:
+    """From the package itself."""
+    import jobctl
+
+    store = open_store("memory:")
+    store.create(jobs.fail(new_job("a1"), "boom", now=now()))
+    outcome = jobctl.wait(store, "a1")
+    assert (outcome.code, jobctl.wait is wait, jobctl.wait_async is wait_async) == (3, True, True)
