@@ -12,6 +12,7 @@ import termios
 import threading
 from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 __all__ = ["Relay"]
 
@@ -39,6 +40,7 @@ class Relay:
         self._wake_read, self._wake = os.pipe()
         self._tail = b""
         self._last_s = 0.0
+        self._keyboard: _Keyboard | None = None
         self._thread = threading.Thread(target=self._run, name="jobctl-relay", daemon=True)
 
     def start(self) -> None:
@@ -59,12 +61,38 @@ class Relay:
             return False
         return size != before
 
+    def attend(self) -> None:
+        """Bring the keyboard to a command that wants to read it from its standard error.
+
+        ``less`` does. It says so by switching the line editing off there.
+        """
+        if not self._tty or self._read < 0:
+            return
+        try:
+            settings = termios.tcgetattr(self._read)
+        except (termios.error, OSError):
+            return
+        wanted = not settings[3] & termios.ICANON
+        if wanted and self._keyboard is None:
+            self._keyboard = _Keyboard.like(settings)
+        elif not wanted and self._keyboard is not None:
+            self._drop_keyboard()
+        else:
+            return
+        os.write(self._wake, b"k")
+
+    def _drop_keyboard(self) -> None:
+        keyboard, self._keyboard = self._keyboard, None
+        if keyboard is not None:
+            keyboard.restore()
+
     def finish(self) -> None:
         """The command has ended: relay what is still on its way, then stop.
 
         A process that it left behind may keep its end open: that is waited for as long as something
         comes, and then a moment.
         """
+        self._drop_keyboard()
         if not self._thread.is_alive():
             return
         self._last_s = monotonic()
@@ -83,6 +111,7 @@ class Relay:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._drop_keyboard()
         for fd in (self._read, self.child_fd, self._wake, self._wake_read):
             if fd >= 0:
                 with suppress(OSError):
@@ -91,13 +120,20 @@ class Relay:
 
     def _run(self) -> None:
         try:
-            poll = select.poll()
-            poll.register(self._read, select.POLLIN)
-            poll.register(self._wake_read, select.POLLIN)
             while True:
+                keyboard = self._keyboard
+                poll = select.poll()
+                poll.register(self._read, select.POLLIN)
+                poll.register(self._wake_read, select.POLLIN)
+                if keyboard is not None:
+                    poll.register(keyboard.fd, select.POLLIN)
                 ready = dict(poll.poll())
-                if self._read not in ready:
+                if keyboard is not None and keyboard.fd in ready:
+                    keyboard.pass_on(self._read)
+                if self._wake_read in ready and os.read(self._wake_read, 1) == b"!":
                     return
+                if self._read not in ready:
+                    continue
                 data = _read(self._read)
                 if not data:
                     return
@@ -110,6 +146,41 @@ class Relay:
                     return
         finally:
             self._ended.set()
+
+
+class _Keyboard:
+    """The terminal's keyboard, while the command reads it through us."""
+
+    def __init__(self, fd: int, before: list[Any]) -> None:
+        self.fd = fd
+        self._before = before
+
+    @classmethod
+    def like(cls, settings: list[Any]) -> _Keyboard | None:
+        """The keyboard with these settings for input; ``None`` where there is no terminal."""
+        try:
+            fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            before = termios.tcgetattr(fd)
+            if os.tcgetpgrp(fd) != os.getpgrp():
+                raise OSError("in the background")
+            after = [settings[0], before[1], before[2], settings[3], *before[4:6], settings[6]]
+            termios.tcsetattr(fd, termios.TCSANOW, after)
+        except (termios.error, OSError):
+            os.close(fd)
+            return None
+        return cls(fd, before)
+
+    def pass_on(self, to_fd: int) -> None:
+        with suppress(OSError):
+            os.write(to_fd, os.read(self.fd, 1024))
+
+    def restore(self) -> None:
+        with suppress(termios.error, OSError):
+            termios.tcsetattr(self.fd, termios.TCSADRAIN, self._before)
+        os.close(self.fd)
 
 
 def _pipe() -> tuple[int, int]:

@@ -247,6 +247,8 @@ class _Run:
             if heard is None:
                 if events is not None:
                     events.look()
+                if relay is not None:
+                    relay.attend()
                 self._cancel_if_asked(pid)
 
     def _cancel_if_asked(self, pid: int) -> None:

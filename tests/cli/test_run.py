@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -610,3 +611,25 @@ def test_many_at_once_are_all_tracked(store: Store, tmp_path: Path) -> None:
     assert codes == sorted(number % 3 for number in range(count))
     assert all((job.stage == "completed") == (job.command.exit_code == 0) for job in jobs)  # type: ignore[union-attr]
     assert list((tmp_path / "jobs" / ".jobctl" / "owners").iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("less") is None, reason="needs less")
+def test_command_that_reads_the_keyboard_from_standard_error(store: Store, tmp_path: Path) -> None:
+    """``less`` does: it scrolls, quits, and leaves the terminal as it was."""
+    (tmp_path / "text").write_text("".join(f"line {number}\n" for number in range(1000)))
+    jobctl = " ".join(command("run", "less", str(tmp_path / "text")))
+    shell = pexpect.spawn(
+        "sh", ["-c", f"stty -a; {jobctl}; stty -a; echo end"], timeout=20, dimensions=(31, 101),
+        env=environment(TERM="xterm", LESS=""), encoding="utf-8",
+    )  # fmt: skip
+    shell.expect(r"speed .*cmin\S*|speed .*?extproc")
+    before = shell.after
+    shell.expect_exact("line 29")
+    shell.send(" ")
+    shell.expect_exact("line 59")
+    shell.send("q")
+    shell.expect(r"speed .*cmin\S*|speed .*?extproc")
+    assert shell.after == before
+    shell.expect_exact("end")
+    shell.close()
+    assert only(store).stage == "completed"
