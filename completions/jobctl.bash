@@ -10,6 +10,7 @@ _jobctl() {
         "serve --host") compopt -o default; return ;;
         "serve --port") compopt -o default; return ;;
         "serve --path") compopt -o default; return ;;
+        "serve --prune-older-than") compopt -o default; return ;;
         "serve --log-format") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
         "serve --dir") compopt -o default; return ;;
         "watch --type") compopt -o default; return ;;
@@ -45,6 +46,11 @@ _jobctl() {
         "retry --dir") compopt -o default; return ;;
         "cancel --dir") compopt -o default; return ;;
         "rm --dir") compopt -o default; return ;;
+        "prune --older-than") compopt -o default; return ;;
+        "prune --keep") compopt -o default; return ;;
+        "prune --stage") compopt -o default; return ;;
+        "prune --type") compopt -o default; return ;;
+        "prune --dir") compopt -o default; return ;;
         "run-dummy --count") compopt -o default; return ;;
         "run-dummy --concurrency") compopt -o default; return ;;
         "run-dummy --type") compopt -o default; return ;;
@@ -57,10 +63,10 @@ _jobctl() {
         "run-dummy --dir") compopt -o default; return ;;
     esac
     case "$command" in
-        '') COMPREPLY=($(compgen -W 'serve watch ls show create advance progress complete fail retry cancel rm run-dummy demo completion --help --version' -- "$word")) ;;
+        '') COMPREPLY=($(compgen -W 'serve watch ls show create advance progress complete fail retry cancel rm prune run-dummy demo completion --help --version' -- "$word")) ;;
         serve)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --host --port --path --watch-files --no-watch-files --log-format -v --verbose --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --host --port --path --watch-files --no-watch-files --prune-older-than --log-format -v --verbose --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
@@ -127,6 +133,12 @@ _jobctl() {
         rm)
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W '-h --help --dir' -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
+            fi ;;
+        prune)
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W '-h --help --older-than --keep --stage --type --dry-run -y --yes --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

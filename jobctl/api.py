@@ -1,8 +1,8 @@
 """Each command as a call of the same name, on a store; the command line is a coat over these.
 
 They stamp the time and take any unique start of an id. What they raise is in errors.py. ``watch``,
-``serve`` and ``run_dummy`` are `jobctl.net.follow.follow`, `jobctl.net.server.serve` and
-`jobctl.dummy.run_dummy`, imported when they are asked for.
+``serve``, ``run_dummy`` and ``prune`` are `jobctl.net.follow.follow`, `jobctl.net.server.serve`,
+`jobctl.dummy.run_dummy` and `jobctl.prune.prune`, imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobctl.dummy import run_dummy
     from jobctl.net.follow import follow as watch
     from jobctl.net.server import serve
+    from jobctl.prune import prune
 
 __all__ = [
     "advance",
@@ -33,6 +34,7 @@ __all__ = [
     "fail",
     "ls",
     "progress",
+    "prune",
     "resolve",
     "retry",
     "rm",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "prune": ("jobctl.prune", "prune"),
     "run_dummy": ("jobctl.dummy", "run_dummy"),
     "serve": ("jobctl.net.server", "serve"),
     "watch": ("jobctl.net.follow", "follow"),

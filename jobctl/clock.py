@@ -7,16 +7,21 @@ writes them. Layers that may not know a clock (job, jobset, hub) get such text a
 from __future__ import annotations
 
 import calendar
+import math
 import re
 import time
 from functools import lru_cache
 
-__all__ = ["now", "now_ms", "to_ms", "to_text"]
+__all__ = ["now", "now_ms", "parse_duration", "to_ms", "to_text"]
 
 _FORM = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))\Z",
     re.ASCII,
 )
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(f"(?:{_NUMBER}[smhdw])+|{_NUMBER}", re.ASCII)
+_PART = re.compile(f"{_NUMBER}([smhdw]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def now_ms() -> int:
@@ -55,3 +60,12 @@ def to_ms(text: str) -> int:
         offset = int(offset_h) * 3600 + int(offset_m) * 60
         seconds += offset if sign == "-" else -offset
     return seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3])
+
+
+def parse_duration(text: str) -> float:
+    """Seconds for ``90s``, ``1h30m``, ``7d`` or plain ``45``; ValueError unless it is over 0."""
+    parts = _PART.findall(text) if _DURATION.fullmatch(text) else []
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{text!r} is not a duration")
+    return seconds

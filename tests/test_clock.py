@@ -68,3 +68,38 @@ def test_now_is_the_wall_clock() -> None:
     text = clock.now()
     assert before <= clock.to_ms(text) <= time.time_ns() // 1_000_000
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("45", 45),
+        ("0.5", 0.5),
+        ("90s", 90),
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("7d", 604_800),
+        ("2w1d", 15 * 86_400),
+    ],
+)
+def test_durations_are_read(text: str, seconds: float) -> None:
+    """Numbers with units, one after the other; a plain number is seconds."""
+    assert clock.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "s", "0", "0s", "-5m", "5 m", "5m\n", "5x", "1h30", "h1", "1e3", "1_0", ".5h", "٥m"],
+)
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """Nor what is not over 0, or beyond all numbers."""
+    with pytest.raises(ValueError, match="is not a duration"):
+        clock.parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "9" * 400 + "d"])
+def test_a_duration_is_finite(text: str) -> None:
+    """Whatever a float could be."""
+    with pytest.raises(ValueError, match="is not a duration"):
+        clock.parse_duration(text)

@@ -36,6 +36,7 @@ COMMANDS = {
     "retry": "retry",
     "cancel": "cancel",
     "rm": "rm",
+    "prune": "prune",
     "run-dummy": "run_dummy",
     "demo": "demo",
     "completion": "completion",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from jobctl.cli.text import visible
-from jobctl.clock import now_ms
+from jobctl.clock import now_ms, parse_duration
 from jobctl.config import Where, is_durable, resolve_dir
 from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.filters import Filter
@@ -37,6 +37,7 @@ __all__ = [
     "out",
     "place",
     "run_async",
+    "seconds",
 ]
 
 T = TypeVar("T")
@@ -150,6 +151,16 @@ def for_each(directory: str | None, ids: list[str], act: Callable[[Store, str], 
     store.close()
     if code:
         raise typer.Exit(code)
+
+
+def seconds(text: str | None, option: str) -> float | None:
+    """The duration that an option says, if it is given."""
+    try:
+        return parse_duration(text) if text is not None else None
+    except ValueError:
+        raise UsageError(
+            f"{option} {ascii(text)} is not a duration", hint="write 90s, 5m, 1h30m or 7d"
+        ) from None
 
 
 def out(line: str) -> None:

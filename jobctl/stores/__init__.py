@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from jobctl.errors import UsageError
-from jobctl.stores.store import BadFile, Change, Store
+from jobctl.stores.store import BadFile, Change, Check, Store
 
-__all__ = ["BadFile", "Change", "Store", "open_store"]
+__all__ = ["BadFile", "Change", "Check", "Store", "open_store"]
 
 
 def open_store(
