@@ -51,6 +51,8 @@ _jobctl() {
         "prune --stage") compopt -o default; return ;;
         "prune --type") compopt -o default; return ;;
         "prune --dir") compopt -o default; return ;;
+        "doctor -o"|"doctor --output") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
+        "doctor --dir") compopt -o default; return ;;
         "run-dummy --count") compopt -o default; return ;;
         "run-dummy --concurrency") compopt -o default; return ;;
         "run-dummy --type") compopt -o default; return ;;
@@ -63,7 +65,7 @@ _jobctl() {
         "run-dummy --dir") compopt -o default; return ;;
     esac
     case "$command" in
-        '') COMPREPLY=($(compgen -W 'serve watch ls show create advance progress complete fail retry cancel rm prune run-dummy demo completion --help --version' -- "$word")) ;;
+        '') COMPREPLY=($(compgen -W 'serve watch ls show create advance progress complete fail retry cancel rm prune doctor run-dummy demo completion --help --version' -- "$word")) ;;
         serve)
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W '-h --help --host --port --path --watch-files --no-watch-files --prune-older-than --log-format -v --verbose --dir' -- "$word"))
@@ -139,6 +141,12 @@ _jobctl() {
         prune)
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W '-h --help --older-than --keep --stage --type --dry-run -y --yes --dir' -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
+            fi ;;
+        doctor)
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W '-h --help -o --output --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

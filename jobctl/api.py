@@ -1,8 +1,9 @@
 """Each command as a call of the same name, on a store; the command line is a coat over these.
 
 They stamp the time and take any unique start of an id. What they raise is in errors.py. ``watch``,
-``serve``, ``run_dummy`` and ``prune`` are `jobctl.net.follow.follow`, `jobctl.net.server.serve`,
-`jobctl.dummy.run_dummy` and `jobctl.prune.prune`, imported when they are asked for.
+``serve``, ``run_dummy``, ``prune`` and ``doctor`` are `jobctl.net.follow.follow`,
+`jobctl.net.server.serve`, `jobctl.dummy.run_dummy`, `jobctl.prune.prune` and
+`jobctl.doctor.doctor`, imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jobctl.jobset import Delta
 from jobctl.stores import Store
 
 if TYPE_CHECKING:
+    from jobctl.doctor import doctor
     from jobctl.dummy import run_dummy
     from jobctl.net.follow import follow as watch
     from jobctl.net.server import serve
@@ -31,6 +33,7 @@ __all__ = [
     "cancel",
     "complete",
     "create",
+    "doctor",
     "fail",
     "ls",
     "progress",
@@ -45,6 +48,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "doctor": ("jobctl.doctor", "doctor"),
     "prune": ("jobctl.prune", "prune"),
     "run_dummy": ("jobctl.dummy", "run_dummy"),
     "serve": ("jobctl.net.server", "serve"),

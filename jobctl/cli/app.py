@@ -37,6 +37,7 @@ COMMANDS = {
     "cancel": "cancel",
     "rm": "rm",
     "prune": "prune",
+    "doctor": "doctor",
     "run-dummy": "run_dummy",
     "demo": "demo",
     "completion": "completion",
