@@ -153,6 +153,7 @@ def test_a_check_that_breaks_is_a_finding(directory: Path, monkeypatch: pytest.M
     assert [finding.what for finding in findings[4:]] == [finding.what for finding in healthy]
 
 
+@pytest.mark.slow
 def test_a_check_that_hangs_is_left_behind(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +361,7 @@ def test_a_writer_that_holds_the_lock_for_long(
     assert ("is stopped" in found.what, "kill -CONT" in found.hint) == (stopped, stopped)
 
 
+@pytest.mark.slow
 def test_a_busy_writer_is_no_trouble(directory: Path) -> None:
     """It lets go between two writes."""
     script = "while True:\n    store.update('a', say(str(time.time())))\n    print(flush=True)"
@@ -665,7 +667,7 @@ async def asked(directory: Path, hub: FakeHub) -> list[Finding]:
     [
         ("", [0], "error", "a hub is 2 revisions behind the directory"),
         ("", [1], "error", "a hub is 1 revision behind the directory"),
-        ("", [0, 1, 2], "ok", "a hub is up to date, revision 2"),
+        ("", [0, 2], "ok", "a hub is up to date, revision 2"),
         ("0" * 12, [2], "error", "a hub serves another epoch of this directory"),
     ],
 )
@@ -679,7 +681,7 @@ async def test_a_hub_that_lags_for_long_is_said_to(
     said: str,
 ) -> None:
     """A moment is given to it; another epoch is another order."""
-    monkeypatch.setattr(listeners, "_GRACE_S", 0.5)
+    monkeypatch.setattr(listeners, "_GRACE_S", 0.3)
     findings = await asked(directory, FakeHub(epoch or store.since(ZERO).epoch, throughs))
     found = only([finding for finding in findings if finding.where.startswith("ws:")])
     assert (found.level, found.what) == (level, said)

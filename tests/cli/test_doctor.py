@@ -83,8 +83,9 @@ def test_hostile_names_and_values_are_made_visible(
     assert run("doctor").out.count("z\\r\\n.tmp") == 1
 
 
+@pytest.mark.slow
 def test_the_doctor_imports_the_network_only_for_a_hub(tmp_path: Path) -> None:
-    """Nor an event loop, where none runs."""
+    """And an event loop likewise."""
     code = (
         "import sys; from jobctl.cli.app import run; run(['doctor', '--dir', sys.argv[1]])\n"
         "heavy = {'asyncio', 'websockets', 'watchfiles'} & set(sys.modules)\n"

@@ -60,6 +60,7 @@ async def test_chores_are_done_at_once_and_again_in_threads(served):
         assert not thread.is_alive()
 
 
+@pytest.mark.slow
 async def test_a_chore_that_takes_long_holds_up_nobody(served, writer):
     """Clients are served meanwhile, and the stop waits only a little."""
     begun, leave = threading.Event(), threading.Event()
