@@ -10,6 +10,7 @@ _jobctl() {
         "serve --host") compopt -o default; return ;;
         "serve --port") compopt -o default; return ;;
         "serve --path") compopt -o default; return ;;
+        "serve --prune-older-than") compopt -o default; return ;;
         "serve --log-format") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
         "serve --dir") compopt -o default; return ;;
         "watch --type") compopt -o default; return ;;
@@ -65,6 +66,13 @@ _jobctl() {
         "run --grace") compopt -o default; return ;;
         "run --dir") compopt -o default; return ;;
         "reap --dir") compopt -o default; return ;;
+        "prune --older-than") compopt -o default; return ;;
+        "prune --keep") compopt -o default; return ;;
+        "prune --stage") compopt -o default; return ;;
+        "prune --type") compopt -o default; return ;;
+        "prune --dir") compopt -o default; return ;;
+        "doctor -o"|"doctor --output") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
+        "doctor --dir") compopt -o default; return ;;
         "run-dummy --count") compopt -o default; return ;;
         "run-dummy --concurrency") compopt -o default; return ;;
         "run-dummy --type") compopt -o default; return ;;
@@ -77,10 +85,10 @@ _jobctl() {
         "run-dummy --dir") compopt -o default; return ;;
     esac
     case "$command" in
-        '') COMPREPLY=($(compgen -W 'serve watch wait ls show create advance progress complete fail retry cancel rm run reap run-dummy demo completion --help --version' -- "$word")) ;;
+        '') COMPREPLY=($(compgen -W 'serve watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo completion --help --version' -- "$word")) ;;
         serve)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --host --port --path --watch-files --no-watch-files --log-format -v --verbose --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --host --port --path --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
@@ -165,6 +173,18 @@ _jobctl() {
         reap)
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W '-h --help --dry-run --dir' -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
+            fi ;;
+        prune)
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W '-h --help --older-than --keep --stage --type --dry-run -y --yes --dir' -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
+            fi ;;
+        doctor)
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W '-h --help -o --output --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

@@ -1,14 +1,12 @@
 """Each command as a call of the same name, on a store; the command line is a coat over these.
 
 They stamp the time and take any unique start of an id. What they raise is in errors.py. ``watch``,
-``wait``, ``serve`` and ``run_dummy`` are `jobctl.net.follow.follow`, `jobctl.net.wait.wait`,
-`jobctl.net.server.serve` and `jobctl.dummy.run_dummy`, imported when they are asked for. What
-``--url`` reads comes from `jobctl.net.remote`.
+``wait``, ``serve``, ``run``, ``run_dummy``, ``prune``, ``reap`` and ``doctor`` live elsewhere, and
+are imported when they are asked for. What ``--url`` reads comes from `jobctl.net.remote`.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import Conflict, JobctlError, TimedOut
+from jobctl.errors import Conflict, TimedOut
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 from jobctl.jobset import Delta
-from jobctl.pipeline import FAILED
-from jobctl.stores import Change, Store, resolve
+from jobctl.stores import Store, resolve
 
 if TYPE_CHECKING:
+    from jobctl.doctor import doctor
     from jobctl.dummy import run_dummy
     from jobctl.net.follow import follow as watch
     from jobctl.net.server import serve
     from jobctl.net.wait import wait, wait_async
+    from jobctl.prune import prune
+    from jobctl.reap import reap
     from jobctl.runner import run
 
 __all__ = [
@@ -36,9 +36,11 @@ __all__ = [
     "cancel",
     "complete",
     "create",
+    "doctor",
     "fail",
     "ls",
     "progress",
+    "prune",
     "reap",
     "resolve",
     "retry",
@@ -55,9 +57,10 @@ __all__ = [
 CANCEL_S = 15.0
 """How long `cancel` waits for the owner: longer than ``jobctl run`` waits before it kills."""
 
-_log = logging.getLogger("jobctl")
-
 _ELSEWHERE = {
+    "doctor": ("jobctl.doctor", "doctor"),
+    "prune": ("jobctl.prune", "prune"),
+    "reap": ("jobctl.reap", "reap"),
     "run": ("jobctl.runner", "run"),
     "run_dummy": ("jobctl.dummy", "run_dummy"),
     "serve": ("jobctl.net.server", "serve"),
@@ -166,39 +169,6 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
     if job.error != jobs.CANCELLED:
         raise Conflict(f"job {job.id} {job.stage} before it could be cancelled")
     return job
-
-
-def reap(store: Store, *, dry_run: bool = False) -> list[Job]:
-    """Fail the lost jobs: the active ones whose owner has died. Returns them, as they are now."""
-    dead = store.owners.dead()
-    if not dead:
-        return []
-    reaped: list[Job] = []
-    spared: set[str | None] = set()
-    for job in store.since(ZERO).jobs:
-        if not job.lost(dead):
-            continue
-        if dry_run:
-            reaped.append(job)
-            continue
-        who = store.owners.who(job.owned_by or "") or "its process"
-        try:
-            reaped.append(store.update(job.id, _bury(dead, str(who))))
-        except (JobctlError, OSError) as error:
-            spared.add(job.owned_by)
-            _log.warning("jobctl: cannot reap job %s: %s", job.id, error)
-    if not dry_run:
-        store.owners.forget(dead - spared)
-    return [job for job in reaped if dry_run or job.stage == FAILED]
-
-
-def _bury(dead: frozenset[str], who: str) -> Change:
-    def change(job: Job) -> Job:
-        if not job.lost(dead):
-            return job  # somebody was faster
-        return jobs.fail(job, f"Lost: {who} ended without a word", now=now())
-
-    return change
 
 
 def rm(store: Store, id: str) -> None:

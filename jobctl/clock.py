@@ -19,7 +19,7 @@ _FORM = re.compile(
 )
 _NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
 _SECONDS = re.compile(_NUMBER, re.ASCII)
-_UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_UNITS_S = {"w": 604_800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS_S), re.ASCII)
 _MAX_DURATION_S = 36_500 * 86_400
 """A hundred years: more is a slip of the finger, and no clock goes there."""
@@ -64,9 +64,9 @@ def to_ms(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """The seconds in ``90``, ``0.5``, ``90s``, ``5m``, ``1h30m`` or ``2d``. ValueError otherwise.
+    """The seconds in ``90``, ``0.5``, ``90s``, ``5m``, ``1h30m`` or ``2w``. ValueError otherwise.
 
-    Units stand from the largest to the smallest, each at most once: d, h, m, s.
+    Units stand from the largest to the smallest, each at most once: w, d, h, m, s.
     """
     match = _DURATION.fullmatch(text)
     if _SECONDS.fullmatch(text):

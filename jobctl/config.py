@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jobctl.errors import UsageError
 
-__all__ = ["FILE_NAME", "Where", "is_durable", "resolve_dir"]
+__all__ = ["FILE_NAME", "Where", "is_durable", "resolve_dir", "settings_file"]
 
 FILE_NAME = "jobctl.toml"
 
@@ -55,6 +55,12 @@ def is_durable(env: Mapping[str, str], cwd: Path) -> bool | None:
     if found is not None and not isinstance(durable, bool | None):
         raise UsageError(f"{found[0]}: durable is neither true nor false")
     return durable
+
+
+def settings_file(cwd: Path) -> Path | None:
+    """The ``jobctl.toml`` that counts here, if there is one; `UsageError` for one that is none."""
+    found = _nearest(cwd)
+    return found[0] if found is not None else None
 
 
 def _home(text: str, where: str) -> Path:

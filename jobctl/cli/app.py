@@ -39,6 +39,8 @@ COMMANDS = {
     "rm": "rm",
     "run": "run",
     "reap": "reap",
+    "prune": "prune",
+    "doctor": "doctor",
     "run-dummy": "run_dummy",
     "demo": "demo",
     "completion": "completion",

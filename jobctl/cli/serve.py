@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from jobctl.cli.common import DirOption, note, place
+from jobctl.cli.common import DirOption, note, place, seconds
 from jobctl.cli.text import visible
 from jobctl.clock import to_text
 
@@ -45,18 +45,32 @@ def serve(
         bool,
         typer.Option("--watch-files/--no-watch-files", help="See other programs' writes live."),
     ] = True,
+    prune_older_than: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Remove jobs that ended so long ago (7d)."),
+    ] = None,
+    reap: Annotated[
+        bool, typer.Option("--reap", help="Fail jobs whose worker has died, at once.")
+    ] = False,
     log_format: Annotated[LogFormat, typer.Option(help="How to log.")] = LogFormat.text,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log each session.")] = False,
     directory: DirOption = None,
 ) -> None:
     """Serve a directory to browsers and terminals, until Ctrl-C."""
     from jobctl.errors import UsageError
+    from jobctl.net.housekeeping import pruning, reaping
     from jobctl.net.server import serve as run_hub
+    from jobctl.stores import open_store
 
     if not path.startswith("/"):
         raise UsageError(f"--path {path} does not start with '/'")
+    prune_after_s = seconds(prune_older_than, "--prune-older-than")
     set_up_logging(log_format.value, verbose=verbose)
     here = place(directory, create=True, adopt=True)
+    side = open_store(here.where.path)  # for what is done beside serving
+    chores = [pruning(side, prune_after_s)] if prune_after_s is not None else []
+    if reap:
+        chores.append(reaping(side))
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -73,6 +87,7 @@ def serve(
             port=port,
             path=path,
             watch_files=watch_files,
+            chores=chores,
             stop=stop,
             ready=ready,
         )
@@ -80,6 +95,7 @@ def serve(
     try:
         asyncio.run(main())
     finally:
+        side.close()
         here.store.close()
 
 

@@ -28,6 +28,7 @@ from jobctl.hub import Hub
 from jobctl.net.connection import HubConnection, text_frame
 from jobctl.net.discovery import announced
 from jobctl.net.feed import Feed
+from jobctl.net.housekeeping import Chore, Housekeeping
 from jobctl.net.origin import Doorkeeper
 from jobctl.protocol import (
     CLOSE_BAD_MESSAGE,
@@ -64,29 +65,40 @@ async def serve(
     watch_files: bool = True,
     allow_hosts: Iterable[str] = (),
     allow_origins: Iterable[str] = (),
+    chores: Iterable[Chore] = (),
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the store until ``stop`` is set, and then be gone within 3 s.
 
-    ``ready`` is called with the hub's URL once it listens; ``port`` 0 takes a free one. Raises
-    `AddressInUse` and `HubError` for an address that cannot be bound.
+    ``ready`` is called with the hub's URL once it listens; ``port`` 0 takes a free one. ``chores``
+    are done meanwhile (see housekeeping.py). Raises `AddressInUse` and `HubError` for an address
+    that cannot be bound.
     """
     keeper = Doorkeeper(host, allow_hosts=allow_hosts, allow_origins=allow_origins)
-    server = HubServer(store, keeper, path=path, watch_files=watch_files)
+    server = HubServer(store, keeper, path=path, watch_files=watch_files, chores=chores)
     await server.run(host, port, stop, ready)
 
 
 class HubServer:
     """One hub on one port."""
 
-    def __init__(self, store: Store, keeper: Doorkeeper, *, path: str, watch_files: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keeper: Doorkeeper,
+        *,
+        path: str,
+        watch_files: bool,
+        chores: Iterable[Chore] = (),
+    ) -> None:
         self._store = store
         self._keeper = keeper
         self._path = path
         self._loop = asyncio.get_running_loop()
         self.hub = Hub()
         self.feed = Feed(store, self.hub, self._pump, watch_files=watch_files)
+        self._housekeeping = Housekeeping(chores)
         self._sessions: dict[int, HubConnection] = {}
         self._connections: set[HubConnection] = set()
         self._ids = itertools.count(1)
@@ -138,6 +150,7 @@ class HubServer:
                 _log.info("listening", extra={"url": url, "store": self._store.where})
                 if ready is not None:
                     ready(url)
+                self._housekeeping.start()
                 ends: list[asyncio.Future[Any]] = [stopped, sweep, self.feed.failed]
                 done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in done:
@@ -146,7 +159,7 @@ class HubServer:
             stopped.cancel()
             sweep.cancel()
             server.close(close_connections=False)
-            await asyncio.gather(self._say_goodbye(), self.feed.close())
+            await asyncio.gather(self._say_goodbye(), self.feed.close(), self._housekeeping.stop())
             await server.wait_closed()
             _log.info("stopped", extra={"sessions": len(self._sessions)})
 

@@ -34,7 +34,7 @@ from jobctl.stores.owners import DirectoryOwners, Owners
 from jobctl.stores.place import Place, Site
 from jobctl.stores.reader import Reading
 from jobctl.stores.scan import Scan
-from jobctl.stores.store import BadFile, Change
+from jobctl.stores.store import BadFile, Change, Check
 from jobctl.stores.watcher import Watcher
 
 __all__ = ["DirectoryStore"]
@@ -343,37 +343,67 @@ class DirectoryStore:
     def _too_busy(self, id: str) -> Conflict:
         return Conflict(f"job {id} in {self.where} changes all the time", hint="try again")
 
-    def remove(self, id: str) -> None:
-        name = check_id(id) + ".json"
-        with self._writing(id) as site:
-            log = site.log
-            assert log is not None, "whoever writes has made it"
-            if not _lies_there(name, site.dir_fd):
-                self._settle({id})
-                raise JobNotFound(id, self.where)
-            record = Record(self._next(log), id, DEL, _NO_DIGEST)
-            try:
-                log.append(record)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                # On a full disk removing is what helps. Should we die in between, this is a
-                # deletion by hand, which whoever reconciles records.
-                os.unlink(name, dir_fd=site.dir_fd)
-                with suppress(OSError):
-                    log.append(record)
-            try:
-                if site.durable:
-                    os.fsync(log.fd)
-                with suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=site.dir_fd)
-                if site.durable:
-                    os.fsync(site.dir_fd)
-            except OSError:
-                self._settle({id})
-                raise
-            self._parsed.pop(id, None)
+    def remove(self, id: str, check: Check | None = None) -> None:
+        check_id(id)
+        for _ in range(_MAX_RACES):
+            with self._writing(id) as site:
+                try:
+                    if check is not None:
+                        self._check(site, id, check)
+                    self._remove(site, id)
+                    break
+                except _Overtaken:
+                    continue
+                except _Unreadable:
+                    pass
+            with self._translated("reading", id):
+                self._read_whole(id)  # outside the lock: its writer may need a second to finish
+        else:
+            raise self._too_busy(id)
         self._bell.ring()
+
+    def _check(self, site: Site, id: str, check: Check) -> None:
+        """Show the check the job as it stands; nobody but a foreigner can change it after that."""
+        name = id + ".json"
+        found = read_file(site.dir_fd, name)
+        if found is None:
+            return  # which the removal finds as well
+        check(self._parse(id, found))
+        if self._log is not site.log:
+            raise _Overtaken  # a write within the check has put another log in force
+        with suppress(FileNotFoundError):
+            now = os.stat(name, dir_fd=site.dir_fd, follow_symlinks=False)
+            if sign(now) != found.signature:
+                raise _Overtaken
+
+    def _remove(self, site: Site, id: str) -> None:
+        name, log = id + ".json", site.log
+        assert log is not None, "whoever writes has made it"
+        if not _lies_there(name, site.dir_fd):
+            self._settle({id})
+            raise JobNotFound(id, self.where)
+        record = Record(self._next(log), id, DEL, _NO_DIGEST)
+        try:
+            log.append(record)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # On a full disk removing is what helps. Should we die in between, this is a
+            # deletion by hand, which whoever reconciles records.
+            os.unlink(name, dir_fd=site.dir_fd)
+            with suppress(OSError):
+                log.append(record)
+        try:
+            if site.durable:
+                os.fsync(log.fd)
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=site.dir_fd)
+            if site.durable:
+                os.fsync(site.dir_fd)
+        except OSError:
+            self._settle({id})
+            raise
+        self._parsed.pop(id, None)
 
     def _put(self, site: Site, job: Job, found: Found | None) -> Job:
         """Take a revision, then publish. With the old file, only if nobody has touched it since."""

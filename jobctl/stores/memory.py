@@ -14,7 +14,7 @@ from jobctl.errors import Conflict, JobNotFound
 from jobctl.job import Job, check_id
 from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.stores.owners import MemoryOwners, Owners
-from jobctl.stores.store import BadFile, Change
+from jobctl.stores.store import BadFile, Change, Check
 from jobctl.stores.watcher import Watcher
 
 __all__ = ["MemoryStore"]
@@ -70,9 +70,14 @@ class MemoryStore:
                 if self._set.get(id) is old:  # the change has not itself changed the job
                     return self._put(new)
 
-    def remove(self, id: str) -> None:
+    def remove(self, id: str, check: Check | None = None) -> None:
         with self._writing:
-            self.get(id)
+            job = self.get(id)
+            while check is not None:
+                check(job)
+                seen, job = job, self.get(id)
+                if job is seen:  # the check has not itself changed the job
+                    break
             with self._guard:
                 self._set.delete(id, self._set.revision + 1)
         self._bell.ring()

@@ -16,10 +16,13 @@ from jobctl.job import Job, check_id
 from jobctl.jobset import Delta
 from jobctl.stores.owners import Owners
 
-__all__ = ["BadFile", "Change", "Store", "resolve"]
+__all__ = ["BadFile", "Change", "Check", "Store", "resolve"]
 
 Change = Callable[[Job], Job]
 """A pure transition: the job that is stored, to the one that shall be. It may run twice."""
+
+Check = Callable[[Job], None]
+"""A look at the job that is stored; what it raises keeps the job. It may run twice."""
 
 
 class BadFile(NamedTuple):
@@ -70,8 +73,12 @@ class Store(Protocol):
     def update(self, id: str, change: Change) -> Job:
         """Record what ``change`` makes of the job; its errors pass through, and nothing changed."""
 
-    def remove(self, id: str) -> None:
-        """Record a deletion; `JobNotFound`."""
+    def remove(self, id: str, check: Check | None = None) -> None:
+        """Record a deletion; `JobNotFound`.
+
+        ``check`` is called with the job as it stands, under the lock: what it raises passes
+        through, and nothing is removed. Without one a damaged file is removed as well.
+        """
 
     def refresh(self, ids: set[str] | None = None) -> bool:
         """Look for what others did behind the store's back, to these ids or to all.

@@ -112,8 +112,9 @@ def test_it_waits_for_jobs_that_run(store: Store, tmp_path: Path, source: str) -
     directory = str(tmp_path / "jobs")
 
     def check(*where: str) -> None:
-        wait = waiting("--active", *where)
+        wait = waiting("--type", "etl", *where)
         assert wait.stdout is not None
+        assert wait.stdout.readline() == "done  completed\n"  # it has chosen its jobs
         named = waiting("done", "a1", "--for", "stage=load", *where)
         assert named.stdout is not None
         assert named.stdout.readline() == "done  reached load\n"  # it waits for the other one now

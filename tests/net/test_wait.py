@@ -136,9 +136,7 @@ async def one_schedule(seed: int, store: Store, url: str | None) -> None:
         worker = worker or asyncio.create_task(work())
 
     if "ids" in chosen:
-        start()
-    else:  # the jobs that match are chosen before any of them ends
-        asyncio.get_running_loop().call_later(0.4, start)
+        start()  # else none of the jobs ends before they are chosen
     began_s = time.monotonic()
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -146,7 +144,7 @@ async def one_schedule(seed: int, store: Store, url: str | None) -> None:
                 try:
                     outcome = await wait_async(
                         None if url else store, url=url, until=goal, any=any,
-                        timeout_s=1.8 if 124 in codes else 8.0, **chosen,
+                        timeout_s=1.8 if 124 in codes else 8.0, on_status=start, **chosen,
                     )  # fmt: skip
                     code, what = outcome.code, str(outcome)
                 except TimedOut:
@@ -158,7 +156,7 @@ async def one_schedule(seed: int, store: Store, url: str | None) -> None:
                     code, what = error.exit_code, f"at the start: {error}"
                 break
     finally:
-        await until(lambda: worker is not None)
+        start()
         assert worker is not None
         await worker
     said = f"{seed}: {goal} any={any} {fates} early={early} took {time.monotonic() - began_s:.1f} s"

@@ -6,6 +6,7 @@ import select
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 
 import pytest
 
@@ -167,6 +168,75 @@ def test_deletion_is_a_record(store: Store) -> None:
     delta = store.since(cursor)
     assert {item.id for item in delta.gone} == {"a", "b"}
     assert delta.jobs == ()
+
+
+def test_removal_may_look_first(store: Store) -> None:
+    """`remove` shows its check the job as it stands, and goes on if nothing is raised."""
+    store.create(new("a"))
+    store.update("a", say("newest"))
+    seen: list[str | None] = []
+    store.remove("a", lambda job: seen.append(job.message))
+    assert seen == ["newest"]
+    assert store.ids() == []
+
+
+def test_what_a_check_raises_keeps_the_job(store: Store) -> None:
+    """It passes through as it is, and nothing is recorded."""
+
+    class Odd(Exception):
+        pass
+
+    def check(job: Job) -> None:
+        raise Odd
+
+    store.create(new("a"))
+    before = head(store)
+    with pytest.raises(Odd):
+        store.remove("a", check)
+    assert not store.since(before)
+    assert store.get("a").id == "a"
+    store.remove("a")
+    with pytest.raises(JobNotFound):
+        store.remove("a", check)
+
+
+def test_nobody_writes_between_a_check_and_the_removal(store: Store) -> None:
+    """The check runs under the writers' lock: whoever comes meanwhile finds no job."""
+    store.create(new("a"))
+    inside, leave = threading.Event(), threading.Event()
+
+    def check(job: Job) -> None:
+        inside.set()
+        assert leave.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        removing = pool.submit(store.remove, "a", check)
+        try:
+            assert inside.wait(5)
+            writing = pool.submit(store.update, "a", say("late"))
+            with pytest.raises(FutureTimeout):
+                writing.result(0.1)
+        finally:
+            leave.set()
+        removing.result(5)
+        with pytest.raises(JobNotFound):
+            writing.result(5)
+    assert store.ids() == []
+
+
+def test_check_that_changes_the_job_sees_it_again(store: Store) -> None:
+    """What is removed is what the last look of the check saw."""
+    store.create(new("a"))
+    seen: list[str | None] = []
+
+    def check(job: Job) -> None:
+        seen.append(job.message)
+        if job.message is None:
+            store.update("a", say("by the check"))
+
+    store.remove("a", check)
+    assert seen == [None, "by the check"]
+    assert store.ids() == []
 
 
 def test_reset_brings_the_tombstones_along(store: Store) -> None:

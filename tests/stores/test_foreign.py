@@ -14,8 +14,10 @@ import pytest
 from jobctl import job as jobs
 from jobctl.codec import encode
 from jobctl.cursor import ZERO
+from jobctl.errors import StoreError
+from jobctl.job import Job
 from jobctl.stores.directory import DirectoryStore
-from tests.stores.support import DATA, T0, Follower, environment, head, new, say, until
+from tests.stores.support import DATA, T0, Follower, age, environment, head, new, say, until
 
 Open = Callable[..., DirectoryStore]
 
@@ -196,3 +198,35 @@ def test_foreign_write_is_seen_by_a_poll_within_a_second(
         return bool(hub.since(cursor).jobs)
 
     until(seen, deadline_s=1)
+
+
+def test_what_a_foreigner_writes_during_a_check_is_looked_at(opened: Open, jobs_dir: Path) -> None:
+    """They know no lock; but what is removed is what the last look saw."""
+    store = opened()
+    store.create(new("a"))
+    seen: list[str | None] = []
+
+    def check(job: Job) -> None:
+        seen.append(job.message)
+        if job.message is None:
+            (jobs_dir / "a.json").write_bytes(encode(say("theirs")(job)))
+        else:
+            raise KeyError(job.id)
+
+    with pytest.raises(KeyError):
+        store.remove("a", check)
+    assert seen == [None, "theirs"]
+    assert store.get("a").message == "theirs"
+
+
+def test_a_damaged_file_is_not_removed_with_a_check(opened: Open, jobs_dir: Path) -> None:
+    """There is no job to show to it; the file is named."""
+    store = opened()
+    store.create(new("a"))
+    (jobs_dir / "a.json").write_bytes(b"{")
+    age(jobs_dir / "a.json")
+    with pytest.raises(StoreError, match=r"a\.json is damaged"):
+        store.remove("a", lambda job: None)
+    assert (jobs_dir / "a.json").exists()
+    store.remove("a")
+    assert not (jobs_dir / "a.json").exists()

@@ -1,0 +1,50 @@
+"""``jobctl doctor``: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from jobctl import api
+from jobctl.cli.common import DirOption, compact, note, out
+from jobctl.cli.text import visible
+
+__all__ = ["EXAMPLE", "doctor"]
+
+EXAMPLE = "Example: jobctl doctor --dir data/jobs"
+
+
+class Output(StrEnum):
+    """How the findings are printed."""
+
+    text = "text"
+    json = "json"
+
+
+def doctor(
+    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.text,
+    directory: DirOption = None,
+) -> None:
+    """Look for what is wrong with the directory and around it."""
+    findings = api.doctor(directory)
+    wrong = sum(finding.level == "error" for finding in findings)
+    doubtful = sum(finding.level == "warning" for finding in findings)
+    if output is Output.json:
+        out(compact({"ok": not wrong, "findings": [finding._asdict() for finding in findings]}))
+    else:
+        for finding in findings:
+            where = f"{finding.where}: " if finding.where else ""
+            hint = f"; {finding.hint}" if finding.hint else ""
+            out(f"{finding.level:<8} {visible(where + finding.what + hint)}")
+        note(_sum(wrong, doubtful))
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _sum(wrong: int, doubtful: int) -> str:
+    if not wrong and not doubtful:
+        return "all is well"
+    errors = "1 error" if wrong == 1 else f"{wrong} errors"
+    return f"{errors}, {'1 warning' if doubtful == 1 else f'{doubtful} warnings'}"

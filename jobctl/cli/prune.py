@@ -1,0 +1,87 @@
+"""``jobctl prune``: jobs that ended long ago, removed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from jobctl import api
+from jobctl.cli.common import DirOption, TypeOption, note, out, place, seconds
+from jobctl.cli.text import visible
+
+__all__ = ["EXAMPLE", "prune"]
+
+EXAMPLE = "Example: jobctl prune --older-than 30d --stage completed"
+
+_MAX_NAMED = 10  # failures
+
+
+def prune(
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="Ended so long ago (90s, 1h30m, 7d); 7d unless --keep."
+        ),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Spare the N that ended last.")
+    ] = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STAGE", help="Only completed or failed jobs; both by default."),
+    ] = None,
+    type: TypeOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would go; remove nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    directory: DirOption = None,
+) -> None:
+    """Remove jobs that ended long ago, and print their ids."""
+    age_s = seconds(older_than, "--older-than")
+    stages = [name for text in stage or () for name in text.split(",")]
+    here = place(directory)
+
+    def ask(ids: tuple[str, ...]) -> None:
+        if not (yes or _confirmed(f"Remove {_count(len(ids))} from {here.where.path}?")):
+            note("nothing removed")
+            raise typer.Exit(1)
+
+    try:
+        pruned = api.prune(
+            here.store,
+            older_than_s=age_s,
+            keep=keep,
+            stages=stages,
+            types=type or (),
+            dry_run=dry_run,
+            before=ask,
+            each=out,
+        )
+    finally:
+        here.store.close()
+    for error in pruned.failed[:_MAX_NAMED]:
+        note(str(error))
+    if len(pruned.failed) > _MAX_NAMED:
+        note(f"and {len(pruned.failed) - _MAX_NAMED} more such errors")
+    said = "would remove" if dry_run else "removed"
+    stay = f"; {pruned.changed} changed meanwhile" if pruned.changed else ""
+    note(f"{said} {_count(len(pruned.removed))} from {here.where.path}{stay}")
+    if pruned.failed:
+        raise typer.Exit(pruned.failed[0].exit_code)
+
+
+def _count(jobs: int) -> str:
+    return "1 job" if jobs == 1 else f"{jobs} jobs"
+
+
+def _confirmed(question: str) -> bool:
+    """What the person says; yes where there is nobody to ask."""
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    sys.stdout.flush()
+    sys.stderr.write(f"{visible(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
