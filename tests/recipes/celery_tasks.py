@@ -1,0 +1,45 @@
+"""Celery: every task of the application is a job, with the task's own id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, Task
+
+from jobctl import track
+
+
+class TrackedTask(Task):
+    """``Celery(task_cls=TrackedTask)``, and `self.job` in tasks with ``bind=True``."""
+
+    job: Any = None
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Run the task as a job; a retry is a job of its own."""
+        id = self.request.id
+        if id and self.request.retries:
+            id = f"{id}-{self.request.retries}"
+        with track(self.name, title=f"{self.name}{args}", id=id) as job:
+            self.job = job
+            result = super().__call__(*args, **options)
+            job.result(result)
+            return result
+
+
+app = Celery("work", broker="memory://", backend="cache+memory://", task_cls=TrackedTask)
+
+
+@app.task(bind=True, name="add")
+def add(self: Any, numbers: list[int]) -> int:
+    """A task that reports."""
+    total = 0
+    for done, number in enumerate(numbers, 1):
+        total += number
+        self.job.progress(done, len(numbers))
+    return total
+
+
+@app.task(name="boom")
+def boom() -> None:
+    """A task that fails."""
+    raise ValueError("no such table")
