@@ -18,7 +18,7 @@ EXAMPLES = re.findall(
 
 def test_there_are_examples() -> None:
     """The pattern above finds what the README marks."""
-    assert [language for language, _ in EXAMPLES] == ["sh", "python", "python"]
+    assert [language for language, _ in EXAMPLES] == ["sh", "sh", "python", "python"]
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_example_runs(language: str, text: str, tmp_path: Path) -> None:
 def test_library_example_says_what_it_prints(tmp_path: Path) -> None:
     """The one output that the README shows in a comment is the real one."""
     run = subprocess.run(
-        [sys.executable, "-c", EXAMPLES[2][1]],
+        [sys.executable, "-c", EXAMPLES[3][1]],
         cwd=README.parent,
         capture_output=True,
         text=True,

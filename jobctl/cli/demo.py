@@ -8,6 +8,7 @@ import sys
 import tempfile
 from contextlib import aclosing
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from jobctl.cli.board import Board, change_line
@@ -39,11 +40,18 @@ def demo() -> None:
     try:
         run_async(_run(directory))
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
     out("")
     out("Next, try:")
     for command, what in _NEXT:
         out(f"  {command:<29} # {what}")
+
+
+def _remove(directory: Path) -> None:
+    """An interrupted run may still be writing its last words."""
+    deadline_s = monotonic() + 2
+    while directory.exists() and monotonic() < deadline_s:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 async def _run(directory: Path) -> None:
