@@ -18,9 +18,12 @@ from typing import Any
 import pexpect
 import pytest
 
+from jobctl import job as jobs
+from jobctl.clock import now
 from jobctl.cursor import ZERO
 from jobctl.job import CANCELLED, Job
 from jobctl.stores import Store, open_store
+from jobctl.stores.place import boot_id
 from tests.cli.conftest import command, environment, run_process
 from tests.stores.support import until
 
@@ -633,3 +636,76 @@ def test_command_that_reads_the_keyboard_from_standard_error(store: Store, tmp_p
     shell.expect_exact("end")
     shell.close()
     assert only(store).stage == "completed"
+
+
+# -- rows 36 and 37 of the faults, for the commands of jobs that are lost or cancelled -----------
+
+
+def plant_lost(store: Store, path: Path, count: int) -> list[str]:
+    """Jobs whose owner has died."""
+    name = "1-0123456789ab"
+    store.create(jobs.create("etl", now=now(), id="first"))
+    (path / ".jobctl" / "owners").mkdir(exist_ok=True)
+    head = {"pid": 1, "host": "h", "machine": "", "boot": boot_id(), "since": now()}
+    (path / ".jobctl" / "owners" / name).write_text(json.dumps(head) + "\n")
+    ids = [f"lost-{number:04d}" for number in range(count)]
+    for id in ids:
+        store.create(jobs.create("etl", now=now(), id=id).model_copy(update={"owner": name}))
+    return ids
+
+
+@pytest.mark.parametrize(("into", "code", "lines"), [("/dev/full", 1, 1), ("|", 141, 0)])
+def test_reap_whose_output_goes_nowhere(
+    store: Store, tmp_path: Path, into: str, code: int, lines: int
+) -> None:
+    """FAULTS row 36: the jobs are failed all the same."""
+    ids = plant_lost(store, tmp_path / "jobs", 3)
+    if into == "|":
+        read, write = os.pipe()
+        os.close(read)
+        out = os.fdopen(write, "wb")
+    else:
+        out = open(into, "wb")  # noqa: SIM115 - closed below
+    with out:
+        ran = subprocess.run(
+            command("reap"), env=environment(), stdout=out, stderr=subprocess.PIPE, check=False
+        )
+    assert (ran.returncode, ran.stderr.count(b"\n")) == (code, lines)
+    assert [store.get(id).stage for id in ids] == ["failed"] * 3
+    assert store.get("first").active
+    assert store.owners.dead() == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signal_ends_a_cancel_that_waits(store: Store, number: signal.Signals, code: int) -> None:
+    """FAULTS row 37: quietly; the owner stays asked."""
+    with started(*SLEEP) as process:
+        process.send_signal(signal.SIGSTOP)
+        waiting = subprocess.Popen(
+            command("cancel", only(store).id), env=environment(), stderr=subprocess.PIPE
+        )
+        letters = Path(str(store.path)) / ".jobctl" / "owners" / str(only(store).owned_by)
+        until(lambda: only(store).id in letters.read_text())
+        waiting.send_signal(number)
+        assert waiting.communicate(timeout=20) == (None, b"")
+        assert waiting.returncode == code
+        process.send_signal(signal.SIGCONT)
+        until(lambda: only(store).error == CANCELLED)
+
+
+@pytest.mark.parametrize("moment_s", [0.02, 0.1, 0.15, 0.2, 0.25, 0.3])
+def test_signal_at_any_moment_leaves_nothing(store: Store, tmp_path: Path, moment_s: float) -> None:
+    """FAULTS row 37: before, while and after the command is started."""
+    process = subprocess.Popen(
+        command("run", "sleep", "0.4"), env=environment(), stderr=subprocess.PIPE
+    )
+    time.sleep(moment_s)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert err == b""
+    assert process.returncode in (-signal.SIGTERM, 143)
+    assert not [job for job in store.since(ZERO).jobs if job.active]
+    owners = tmp_path / "jobs" / ".jobctl" / "owners"
+    assert not owners.exists() or list(owners.iterdir()) == []

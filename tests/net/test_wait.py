@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -22,7 +23,7 @@ from jobctl.net.wait import wait, wait_async
 from jobctl.stores import Store, open_store
 from tests.net.kit import new_job, running_hub, until
 
-SCHEDULES = 66
+SCHEDULES = int(os.environ.get("JOBCTL_WAIT_SCHEDULES", "66"))
 SOURCES = ("hub", "url", "bare")
 DEADLINE_S = 15.0
 
