@@ -43,3 +43,19 @@ def add(self: Any, numbers: list[int]) -> int:
 def boom() -> None:
     """A task that fails."""
     raise ValueError("no such table")
+
+
+def main() -> None:
+    """A worker in a thread, two tasks, and what came of them."""
+    from celery.contrib.testing.worker import start_worker
+
+    app.conf.broker_transport_options = {"polling_interval": 0.05}
+    with start_worker(app, pool="solo", perform_ping_check=False):
+        good, bad = add.delay([1, 2, 3]), boom.delay()
+        print(good.id, good.get(timeout=20))
+        bad.get(timeout=20, propagate=False)
+        print(bad.id, bad.state)
+
+
+if __name__ == "__main__":
+    main()
