@@ -372,6 +372,7 @@ def retry(job: Job, *, now: str) -> Job:
         error=None,
         result=None,
         completed_at=None,
+        owner=None,
         retry_count=job.retry_count + 1,
     )
 

@@ -19,7 +19,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import Protocol
 
 from jobctl.errors import JobctlError, StoreError
@@ -39,6 +39,7 @@ EXIT_S = 6.0
 MAX_QUEUED_OF_ONE = 64
 MAX_QUEUED = 10_000
 _WARN_EVERY_S = 60.0
+_DEFECT_S = 0.1
 
 _log = logging.getLogger("jobctl")
 _numbers = itertools.count()
@@ -49,6 +50,8 @@ class Source(Protocol):
 
     id: str
     armed: bool
+    gone: bool
+    """There is no job of its own, or no longer: it was refused, removed, or taken over."""
 
     def due_s(self) -> float | None:
         """When its report shall be written (monotonic); ``None`` when there is none to write."""
@@ -135,7 +138,8 @@ class Recorder:
         self._key, self._open, self._owned = key, open, owned
         self._store: Store | None = None
         self._users = 0
-        self._sources: dict[str, Source] = {}
+        self._held: set[Source] = set()
+        self._heeded: set[Source] = set()
         self._listen_at = 0.0
         self._ready: deque[Write] = deque()
         self._later: list[tuple[float, int, Source]] = []
@@ -200,25 +204,29 @@ class Recorder:
         if self._later[0][2] is source:
             self.guard.notify()
 
-    def hold(self, source: Source) -> str | None:
-        """Own the source's job until its last write; the owner's name, if it can have one.
+    # The next three are for the recorder's thread, within a write.
 
-        From the recorder's thread, within a write. The source is told of who wants it cancelled.
-        """
+    def hold(self, source: Source) -> str | None:
+        """Own the source's job until its last write; the owner's name, if it can have one."""
         assert self._store is not None, "a write has a store"
         name = self._store.owners.hold()
-        with self.guard:
-            self._sources[source.id] = source
+        if name is not None:
+            self._held.add(source)
+        self._store.owners.called({source.id})  # whoever wanted that meant an earlier job
         return name
 
-    def drop(self, source: Source) -> None:
-        """The source's job has ended, or was never made. From the recorder's thread."""
+    def heed(self, source: Source) -> None:
+        """The source's job is there: tell the source when somebody wants it cancelled."""
         with self.guard:
-            if self._sources.get(source.id) is not source:
-                return
-            del self._sources[source.id]
-        if self._store is not None:
-            self._store.owners.drop()
+            self._heeded.add(source)
+
+    def drop(self, source: Source, *, orphaned: bool = False) -> None:
+        """The source's job has ended, or was never made; or is ``orphaned``: it stays active."""
+        with self.guard:
+            self._heeded.discard(source)
+        if source in self._held and self._store is not None:
+            self._held.discard(source)
+            self._store.owners.drop(orphaned=orphaned)
 
     def wait(self, write: Write) -> None:
         """Wait for the write as long as is fit; in a strict recorder, raise its error."""
@@ -241,21 +249,28 @@ class Recorder:
 
     def _run(self) -> None:
         while True:
-            with self.guard:
-                self._writing = False  # while we wait for the next one
-                write = self._next()
-                self._writing = write is not None
-            if write is not None:
-                self._do(write)
-            elif self._leave():
-                return
+            write = None
+            try:
+                with self.guard:
+                    self._writing = False  # while we wait for the next one
+                    write = self._next()
+                    self._writing = write is not None
+                if write is not None:
+                    self._do(write)
+                elif self._leave():
+                    return
+            except Exception as error:  # a defect: nobody shall wait for ever because of it
+                _log.exception("jobctl: the recorder failed; the work goes on")
+                if write is not None:
+                    write.finish(error)
+                sleep(_DEFECT_S)
 
     def _next(self) -> Write | None:
         """The next write to do; ``None`` when all have left."""
         while True:
             now_s = monotonic()
             wait_s: float | None = None
-            if self._sources and now_s >= self._listen_at:
+            if self._heeded and now_s >= self._listen_at:
                 self._listen_at = now_s + LISTEN_S
                 self._listen()
             if now_s < self._retry_at and not self._hurry:
@@ -274,17 +289,16 @@ class Recorder:
                     self.arm(source)
                 if self._later:
                     wait_s = self._later[0][0] - now_s
-            if self._sources:
+            if self._heeded:
                 listen_s = self._listen_at - now_s
                 wait_s = listen_s if wait_s is None else min(wait_s, listen_s)
             self.guard.wait(wait_s)
 
     def _listen(self) -> None:
-        if self._store is None:
-            return
-        for id in self._store.owners.called():
-            source = self._sources.get(id)
-            if source is not None:
+        assert self._store is not None, "a job was made in it"
+        called = self._store.owners.called({source.id for source in self._heeded})
+        for source in self._heeded:
+            if source.id in called:
                 source.cancel()
 
     def _do(self, write: Write) -> None:
@@ -309,7 +323,7 @@ class Recorder:
         if error is not None:
             write.source.failed(write, error)
         if write.last:
-            self.drop(write.source)
+            self.drop(write.source, orphaned=error is not None and not write.source.gone)
             with self.guard:
                 self._users -= 1
             self._leave()  # before whoever waits goes on: nothing of ours stays behind then

@@ -29,7 +29,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.config import is_durable, resolve_dir
-from jobctl.errors import Cancelled, InvalidJob, JobNotFound
+from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.job import Job, check_result, new_id
 from jobctl.recorder import Recorder, Write, one_line
 from jobctl.stores import Store, open_store
@@ -112,7 +112,8 @@ class TrackedJob:
         self._entered = self._ended = False
         self._first: Write | None = None
         self._last: Write | None = None
-        self._lost = False  # refused or removed: what has this id, if anything, is not our job
+        self.gone = False
+        self._attempt: tuple[str, int, str | None] | None = None
         self._late_error: Exception | None = None
         self._warned: set[str] = set()
         self._job: Job | None = None
@@ -238,7 +239,7 @@ class TrackedJob:
         traceback: TracebackType | None,
     ) -> None:
         cancelled = await self._take_cancellation(error)
-        write = self._end(cancelled or error)
+        write = self._end(cancelled if isinstance(cancelled, Cancelled) else error)
         try:
             await self._wait_async(write)
             self._raise_late()
@@ -249,23 +250,27 @@ class TrackedJob:
         if cancelled is not None:
             raise cancelled from error
 
-    async def _take_cancellation(self, error: BaseException | None) -> Cancelled | None:
-        """Take back the cancellation of the task that was ours; what stands for it, if it struck.
+    async def _take_cancellation(
+        self, error: BaseException | None
+    ) -> Cancelled | asyncio.CancelledError | None:
+        """Take back the cancellation of the task that was ours; what to raise in its stead.
 
-        Precedent: ``asyncio.timeout``.
+        That is nothing, when it has not struck; but somebody else's, which may have come along
+        with ours, is not to be lost. Precedent: ``asyncio.timeout``.
         """
         task, self._task = self._task, None  # no other comes from here on
         if not self._task_cancelled or task is None:
             return None
-        if not isinstance(error, asyncio.CancelledError):
+        struck = isinstance(error, asyncio.CancelledError)
+        if not struck:
             try:
                 await asyncio.sleep(0)  # it has not struck: here it is harmless
             except asyncio.CancelledError:
                 pass
         outer = task.uncancel() > self._cancelling
-        return (
-            Cancelled(self.id) if isinstance(error, asyncio.CancelledError) and not outer else None
-        )
+        if outer:
+            return None if struck else asyncio.CancelledError()
+        return Cancelled(self.id) if struck else None
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Track every call of the function, which may be a coroutine function, as its own job."""
@@ -331,10 +336,13 @@ class TrackedJob:
         assert self._recorder is not None, "it does the write"
         owner = self._recorder.hold(self)
         try:
-            return self._open(store, first.model_copy(update={"owner": owner}))
+            job = self._open(store, first.model_copy(update={"owner": owner}))
         except BaseException:
             self._recorder.drop(self)
             raise
+        self._attempt = (job.created_at, job.retry_count, owner)
+        self._recorder.heed(self)
+        return job
 
     def _open(self, store: Store, first: Job) -> Job:
         return store.create(first)
@@ -435,7 +443,20 @@ class TrackedJob:
         return self._last
 
     def _update(self, change: Callable[[Job], Job]) -> Callable[[Store], Job | None]:
-        return lambda store: None if self._lost else store.update(self.id, change)
+        def change_ours(old: Job) -> Job:
+            if not self._is_ours(old):
+                raise _TakenOver(f"job {self.id} was started anew by somebody else")
+            return change(old)
+
+        return lambda store: None if self.gone else store.update(self.id, change_ours)
+
+    def _is_ours(self, job: Job) -> bool:
+        """Whether it is our attempt still: not, once it failed and others took it up again."""
+        if self._attempt is None:
+            return True  # what made it could not be told that it did
+        created_at, retry_count, owner = self._attempt
+        same = (job.created_at, job.retry_count) == (created_at, retry_count)
+        return same and job.owned_by in (None, owner)
 
     # -- waiting and complaining --------------------------------------------------------------
 
@@ -534,14 +555,18 @@ class TrackedJob:
                 _log.exception("jobctl: on_record raised (tracking job %s)", self.id)
 
     def failed(self, write: Write, error: Exception) -> None:
-        if write is self._first or isinstance(error, JobNotFound):
-            self._lost = True
+        if write is self._first or isinstance(error, (JobNotFound, _TakenOver)):
+            self.gone = True
             self._forget_report()
         if not self._strict:
             removed = isinstance(error, JobNotFound)
             self._warn("somebody removed the job" if removed else one_line(error))
         elif not write.awaited:
             self._late_error = self._late_error or error
+
+
+class _TakenOver(Conflict):
+    """The job is another attempt by now, which is not ours to write into."""
 
 
 def _is_success(error: BaseException) -> bool:

@@ -34,7 +34,7 @@ from jobctl.doctor.finding import Case
 from jobctl.errors import StoreError
 from jobctl.net.discovery import announced
 from jobctl.protocol import SUBPROTOCOL
-from jobctl.stores import Store, open_store
+from jobctl.stores import Store, mounts, open_store
 from jobctl.stores.changelog import LINE
 from tests.net.kit import HubProcess
 from tests.stores.support import DATA, age, running
@@ -323,7 +323,7 @@ def test_a_file_system_of_another_machine(
         f"36 35 {number} / {at} rw,noatime master:1 - {kind} server:/x rw\n"
         f"37 35 97:97 / {at}/deeper rw - proc proc rw\nnonsense\n"
     )
-    monkeypatch.setattr(place, "MOUNTS", str(table))
+    monkeypatch.setattr(mounts, "TABLE", str(table))
     findings = look(directory)
     remote = [finding.level for finding in findings if f"type {kind}:" in finding.what]
     local = [finding.level for finding in findings if f"({kind})" in finding.what]

@@ -240,3 +240,46 @@ def test_from_another_process(tmp_path: Path) -> None:
     assert (store.get("a").stage, store.get("a").error) == ("failed", CANCELLED)
     assert list((tmp_path / "jobs" / ".jobctl" / "owners").iterdir()) == []
     store.close()
+
+
+async def test_an_outer_cancellation_is_not_swallowed_with_ours(store: Store) -> None:
+    """Both came while the work did not await, and the block ended well."""
+
+    async def work() -> None:
+        async with track("etl", store=store) as job:
+            call(store, job)
+            until(lambda: job.cancelled)
+            asyncio.get_running_loop().call_soon(task.cancel)
+            job._cancel_task()
+        await asyncio.sleep(30)
+
+    task = asyncio.create_task(work())
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 10)
+    assert task.cancelled()
+    assert only(store).stage == "completed"
+
+
+def test_a_letter_to_an_earlier_job_cancels_no_later_one(store: Store) -> None:
+    """It came when that one had just ended."""
+    with track("etl", store=store, id="a") as job:
+        name = store.get("a").owned_by
+        assert name is not None
+    assert store.owners.call(name, "a")
+    store.remove("a")
+    with track("etl", store=store, id="a") as job:
+        threading.Event().wait(0.1)
+        assert not job.cancelled
+        job.progress(1)
+    assert only(store).stage == "completed"
+
+
+def test_two_recorders_of_one_store_hear_of_their_own_jobs(store: Store) -> None:
+    """A strict one and another, which read the same letter box."""
+    with (
+        track("etl", store=store, id="a", strict=True) as strict,
+        track("etl", store=store, id="b") as other,
+    ):
+        call(store, strict)
+        call(store, other)
+        until(lambda: strict.cancelled and other.cancelled)

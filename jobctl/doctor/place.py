@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import stat as stats
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from shlex import quote
 
 from jobctl.config import FILE_NAME
@@ -24,19 +22,14 @@ from jobctl.doctor.finding import (
     plural,
 )
 from jobctl.stores.lock import holder_of
+from jobctl.stores.mounts import is_remote, kind_of
 
 __all__ = ["directory", "file_system", "litter", "lock", "meta"]
-
-MOUNTS = "/proc/self/mountinfo"
 
 _MIB = 1024 * 1024
 _FEW_INODES = 1000
 _LOCK_S = 1.0
 _STALE_S = 60.0
-_REMOTE = re.compile(
-    r"(nfs4?|cifs|smb3?|smbfs|9p|afs|ceph|coda|ncpfs|lustre|gpfs|beegfs|glusterfs|orangefs"
-    r"|virtiofs|vboxsf|prl_fs|drvfs|fuse(\..*)?)\Z"
-)
 _OURS = {"mark", "changes", "bell", "hubs", "owners"}
 _TEMPORARY = {"next", "mark.new", "changes.new"}
 
@@ -115,7 +108,7 @@ def file_system(case: Case) -> Iterator[Finding]:
     here = str(case.path)
     with opened(case.path) as dir_fd:
         room = os.fstatvfs(dir_fd)
-        kind = _kind_of(os.fstat(dir_fd).st_dev, os.path.realpath(case.path))
+        kind = kind_of(os.fstat(dir_fd).st_dev, os.path.realpath(case.path))
     if room.f_flag & os.ST_RDONLY:
         yield Finding("error", "the file system is mounted read-only", here)
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
@@ -129,39 +122,13 @@ def file_system(case: Case) -> Iterator[Finding]:
     elif room.f_files and room.f_favail < min(_FEW_INODES, room.f_files // 20):
         what = f"only {room.f_favail} inodes are left, and each job takes one"
         yield Finding("warning", what, here, "'jobctl prune' removes old jobs")
-    if kind is not None and _REMOTE.match(kind):
+    if kind is not None and is_remote(kind):
         what = f"this is a file system of type {kind}: locks and bells may not work across machines"
         yield Finding(
             "warning", what, here, "keep the jobs on a local disk, and let a hub show them"
         )
     elif kind is not None:
         yield Finding("ok", f"a local file system ({kind}), {free / _MIB:,.0f} MiB free", here)
-
-
-def _kind_of(device: int, path: str) -> str | None:
-    """The type of file system, by the table of mounts; ``None`` where there is none to ask.
-
-    Fields: proc(5), ``/proc/pid/mountinfo``. A btrfs subvolume's files have another device than
-    its mount says; there the deepest mount above the path counts.
-    """
-    try:
-        table = Path(MOUNTS).read_text("utf-8", "surrogateescape")
-    except OSError:
-        return None
-    number = f"{os.major(device)}:{os.minor(device)}"
-    best_at, best_kind = "", None
-    for line in table.splitlines():
-        left, _, right = line.partition(" - ")
-        words, kind = left.split(), right.split()[:1]
-        if len(words) < 5 or not kind:
-            continue
-        if words[2] == number:
-            return kind[0]
-        at = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), words[4])
-        inside = path == at or path.startswith(at.rstrip("/") + "/")
-        if inside and len(at) >= len(best_at):
-            best_at, best_kind = at, kind[0]
-    return best_kind
 
 
 def lock(case: Case) -> Iterator[Finding]:

@@ -4,7 +4,9 @@ A process that works on jobs holds a lock on a file of its own for as long as it
 the file's name into its jobs. The kernel lets go of the lock when the process ends, however it
 ends, so a free lock on a file that is still there means a death without a word. That needs no
 heartbeat and no clock, and process ids, which are used again, decide nothing. Where the lock says
-nothing (another machine, another kernel below a shared folder), nobody is called dead.
+nothing (another machine, another kernel below a shared folder), nobody is called dead. Nor does a
+copy of the file say anything: who holds the lock of the original need not have died, so the file
+names its own inode. An owner whose file has gone, with the whole directory perhaps, makes it again.
 
 The file is also the owner's letter box: whoever wants a job cancelled appends its id.
 """
@@ -19,7 +21,7 @@ import secrets
 import socket
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -27,6 +29,7 @@ from typing import Any, NamedTuple, Protocol
 
 from jobctl.clock import now
 from jobctl.errors import StoreError
+from jobctl.stores.mounts import is_remote, kind_of
 from jobctl.stores.place import Place, boot_id
 
 __all__ = ["DirectoryOwners", "MemoryOwners", "Owners", "Who"]
@@ -49,11 +52,18 @@ class Owners(Protocol):
         ``None`` where nobody could find out that we died.
         """
 
-    def drop(self) -> None:
-        """The jobs of one `hold` have ended."""
+    def drop(self, *, orphaned: bool = False) -> None:
+        """The jobs of one `hold` have ended; or are ``orphaned``: left as they are, for ever.
 
-    def called(self) -> frozenset[str]:
-        """The ids that somebody wants cancelled, of all our jobs, since the last call."""
+        Call it for a `hold` that gave a name. When all are dropped, and one was orphaned, we are
+        among the dead.
+        """
+
+    def called(self, ids: Collection[str]) -> frozenset[str]:
+        """Which of these jobs of ours somebody wants cancelled, once each.
+
+        To be called now and then: it also sees to it that we can be found.
+        """
 
     def call(self, name: str, id: str) -> bool:
         """Ask the owner to cancel its job; ``False`` when it cannot be reached."""
@@ -91,34 +101,55 @@ class DirectoryOwners:
         self._guard = threading.Lock()
         self._own: _Own | None = None
         self._holds = 0
+        self._orphans = False
+        self._called: set[str] = set()
         self._known_dead: frozenset[str] = frozenset()
         _all.add(self)
 
     def hold(self) -> str | None:
         with self._guard:
-            if self._own is None or not self._own.is_there():
-                old, self._own = self._own, None
-                if old is not None:
-                    old.close()
-                try:
-                    self._place.writable()
-                    self._own = _Own(self._path)
-                except (OSError, StoreError):
-                    return None  # no such file system, no right to write, no descriptors
+            try:
+                self._appear()
+            except (OSError, StoreError):
+                return None  # no such file system, no right to write, no descriptors
+            assert self._own is not None, "it has appeared"
             self._holds += 1
             return self._own.name
 
-    def drop(self) -> None:
+    def _appear(self) -> None:
+        """Have a file that others find, of the same name for as long as we hold jobs."""
+        if self._own is not None and self._own.is_there():
+            return
+        self._place.writable()
+        boot_id()
+        with _making:  # no child may be made that has the lock, and knows nothing of it
+            if self._own is None:
+                self._own = _Own(self._path)
+            else:
+                self._own.appear()
+
+    def drop(self, *, orphaned: bool = False) -> None:
         with self._guard:
             self._holds = max(0, self._holds - 1)
+            self._orphans = self._orphans or orphaned
             if self._holds == 0 and self._own is not None:
                 own, self._own = self._own, None
-                own.unlink()
+                if not self._orphans:
+                    own.unlink()
                 own.close()
+                self._orphans = False
+                self._called.clear()
 
-    def called(self) -> frozenset[str]:
+    def called(self, ids: Collection[str]) -> frozenset[str]:
         with self._guard:
-            return self._own.letters() if self._own is not None else frozenset()
+            if self._own is None:
+                return frozenset()
+            with suppress(OSError, StoreError):
+                self._called |= self._own.letters()
+                self._appear()
+            found = self._called.intersection(ids)
+            self._called -= found
+            return frozenset(found)
 
     def call(self, name: str, id: str) -> bool:
         if not _NAME.match(name):
@@ -141,8 +172,10 @@ class DirectoryOwners:
     def dead(self) -> frozenset[str]:
         try:
             names = os.listdir(self._path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             names = []
+        except OSError:
+            return self._known_dead  # out of descriptors: nobody has come to life again
         known = self._known_dead
         self._known_dead = frozenset(
             name
@@ -171,7 +204,8 @@ class DirectoryOwners:
     def after_fork(self) -> None:
         """In a child: what the parent holds is not ours, and must not outlive it in our hands."""
         self._guard = threading.Lock()
-        self._holds = 0
+        self._holds, self._orphans = 0, False
+        self._called.clear()
         own, self._own = self._own, None
         if own is not None:
             own.close()
@@ -185,33 +219,55 @@ class _Own:
             os.mkdir(path, 0o700)
         self.name = f"{os.getpid()}-{secrets.token_hex(6)}"
         self._path = os.path.join(path, self.name)
+        self._since = now()
+        self._fd, self._read, self._key = self._make()
+
+    def _make(self) -> tuple[int, int, tuple[int, int]]:
+        """The file's descriptor, the size of its head, and what tells it from its copies."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(self._path, flags, 0o600)
+        fd = os.open(self._path, flags, 0o600)
         try:
             # Until it says whose it is, it is nobody's: so the lock comes before the words.
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            stat = os.fstat(fd)
             head = {
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
                 "machine": _machine(),
                 "boot": boot_id(),
-                "since": now(),
+                "since": self._since,
+                "device": stat.st_dev,
+                "inode": stat.st_ino,
             }
             data = json.dumps(head).encode() + b"\n"
-            os.write(self._fd, data)
-            self._read = len(data)
-            self._inode = os.fstat(self._fd).st_ino
+            os.write(fd, data)
         except BaseException:
             self.unlink()
-            self.close()
+            os.close(fd)
             raise
+        return fd, len(data), (stat.st_dev, stat.st_ino)
 
     def is_there(self) -> bool:
-        """Whether others find us; not, when somebody has replaced ``.jobctl``."""
+        """Whether others find us; not, when somebody has replaced ``.jobctl``, by a copy even."""
         try:
-            return os.stat(self._path).st_ino == self._inode
-        except OSError:
+            stat = os.stat(self._path, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:
+            return True  # nobody can say
+        return (stat.st_dev, stat.st_ino) == self._key
+
+    def appear(self) -> None:
+        """Make the file again, in the place of a copy if there is one."""
+        with suppress(FileExistsError):
+            os.mkdir(os.path.dirname(self._path), 0o700)
+        self.unlink()
+        old = self._fd
+        self._fd, self._read, self._key = self._make()
+        # Wherever it lies now, and may come back from: it is nobody's, and nobody has died.
+        with suppress(OSError):
+            os.ftruncate(old, 0)
+        os.close(old)
 
     def letters(self) -> frozenset[str]:
         """The whole lines that came since the last look."""
@@ -242,12 +298,13 @@ class MemoryOwners:
     def hold(self) -> str | None:
         return self._name
 
-    def drop(self) -> None: ...
+    def drop(self, *, orphaned: bool = False) -> None: ...
 
-    def called(self) -> frozenset[str]:
+    def called(self, ids: Collection[str]) -> frozenset[str]:
         with self._guard:
-            called, self._called = self._called, set()
-        return frozenset(called)
+            found = self._called.intersection(ids)
+            self._called -= found
+        return frozenset(found)
 
     def call(self, name: str, id: str) -> bool:
         if name != self._name:
@@ -275,7 +332,8 @@ def _is_dead(path: str) -> bool:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        if os.fstat(fd).st_nlink == 0:
+        stat = os.fstat(fd)
+        if stat.st_nlink == 0:
             return False  # it left in an orderly way while we looked
         head = _parse_head(os.pread(fd, _MAX_HEAD, 0))
     except OSError:
@@ -284,8 +342,13 @@ def _is_dead(path: str) -> bool:
         os.close(fd)
     if head is None:
         return False
+    if head["boot"] == boot_id() != "unknown":
+        return (head["device"], head["inode"]) == (stat.st_dev, stat.st_ino)
     # Another kernel's locks need not reach us; but this machine's kernel of before is gone.
-    return bool(head["boot"] == boot_id() or head["machine"] == _machine() != "")
+    # Cloned machines may share all names, but not a file system that is local.
+    kind = kind_of(stat.st_dev, os.path.realpath(path))
+    here = (head["machine"], head["host"]) == (_machine(), socket.gethostname())
+    return here and _machine() != "" and kind is not None and not is_remote(kind)
 
 
 def _head_of(path: str) -> dict[str, Any] | None:
@@ -300,12 +363,13 @@ def _parse_head(data: bytes) -> dict[str, Any] | None:
     line, newline, _ = data.partition(b"\n")
     try:
         head = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not newline or not isinstance(head, dict):
         return None
     texts = all(isinstance(head.get(key), str) for key in ("host", "machine", "boot", "since"))
-    return head if texts and isinstance(head.get("pid"), int) else None
+    numbers = all(type(head.get(key)) is int for key in ("pid", "device", "inode"))
+    return head if texts and numbers else None
 
 
 @cache
@@ -319,11 +383,26 @@ def _machine() -> str:
 
 
 _all: weakref.WeakSet[DirectoryOwners] = weakref.WeakSet()
+_making = threading.Lock()
+
+
+def _before_fork() -> None:
+    _making.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _making.release()
 
 
 def _after_fork_in_child() -> None:
+    global _making
+    _making = threading.Lock()
     for owners in list(_all):
         owners.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

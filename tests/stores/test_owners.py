@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,11 +69,11 @@ def test_owner_hears_what_it_is_asked(store: Store) -> None:
     """Once each; nobody else hears it, and nobody who is gone can be asked."""
     name = store.owners.hold()
     assert name is not None
-    assert store.owners.called() == frozenset()
+    assert store.owners.called({"a", "b"}) == frozenset()
     assert store.owners.call(name, "a")
     assert store.owners.call(name, "b")
-    assert store.owners.called() == {"a", "b"}
-    assert store.owners.called() == frozenset()
+    assert store.owners.called({"a", "b", "c"}) == {"a", "b"}
+    assert store.owners.called({"a", "b"}) == frozenset()
     assert store.owners.dead() == frozenset()
     who = store.owners.who(name)
     assert who is not None
@@ -192,14 +197,24 @@ def test_forked_child_owns_for_itself(opened: Open) -> None:
     assert childs not in (name, None)
     assert dead == frozenset()
     assert store.owners.call(name, "a")  # type: ignore[arg-type]
-    assert store.owners.called() == {"a"}
+    assert store.owners.called({"a"}) == {"a"}
 
 
 def plant(path: Path, name: str, **changes: object) -> None:
     """The file of an owner that is gone."""
-    head = {"pid": 1, "host": "h", "machine": owners._machine(), "boot": boot_id(), "since": T0}
     (path / ".jobctl" / "owners").mkdir(exist_ok=True)
-    (path / ".jobctl" / "owners" / name).write_text(json.dumps({**head, **changes}) + "\n")
+    file = path / ".jobctl" / "owners" / name
+    file.touch()
+    head = {
+        "pid": 1,
+        "host": socket.gethostname(),
+        "machine": owners._machine(),
+        "boot": boot_id(),
+        "since": T0,
+        "device": file.stat().st_dev,
+        "inode": file.stat().st_ino,
+    }
+    file.write_text(json.dumps({**head, **changes}) + "\n")
 
 
 NAME = "1-0123456789ab"
@@ -220,6 +235,11 @@ def test_process_id_decides_nothing(opened: Open, jobs_dir: Path) -> None:
         ({"boot": "another", "machine": "another"}, False),  # its lock need not reach us
         ({"machine": "another"}, True),  # a container on this kernel
         ({"boot": "another", "machine": ""}, False),
+        ({"boot": "another", "host": "another"}, False),  # of cloned machines, one that lives
+        ({"host": "another"}, True),
+        ({"inode": 1}, False),  # a copy: the original may be locked
+        ({"device": 1}, False),
+        ({"inode": True}, False),
         ({"boot": 7}, False),
         ({"pid": "x"}, False),
     ],
@@ -235,7 +255,22 @@ def test_owner_elsewhere_is_never_called_dead(
     assert store.owners.dead() == ({NAME} if dead else frozenset())
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}\n", "[]\n", '{"pid": 1', "\0\0"])
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "9p", None])
+def test_no_boot_is_told_from_another_in_a_shared_folder(
+    opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: str | None
+) -> None:
+    """A cloned machine may be running beside us, of the same names, with another boot id."""
+    monkeypatch.setattr(owners, "_machine", lambda: "this")
+    monkeypatch.setattr(owners, "kind_of", lambda device, path: kind)
+    store = opened()
+    store.create(create("etl", now=T0))
+    plant(jobs_dir, NAME, boot="another")
+    assert store.owners.dead() == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}\n", "[]\n", '{"pid": 1', "\0\0", "[" * 999 + "\n", '{"a":' * 150 + "\n"]
+)
 def test_file_that_says_nothing_is_nobodys_death(opened: Open, jobs_dir: Path, text: str) -> None:
     """It may have been made this very moment."""
     store = opened()
@@ -272,10 +307,137 @@ def test_owner_appears_again_where_jobctls_directory_was_wiped(
     store.create(create("etl", now=T0))
     shutil.rmtree(jobs_dir / ".jobctl")
     assert store.owners.dead() == frozenset()
+    assert store.owners.called(()) == frozenset()
+    assert files(jobs_dir) == [first]
+    shutil.rmtree(jobs_dir / ".jobctl")
     second = store.owners.hold()
-    assert second not in (first, None)
+    assert second == first
     assert store.owners.call(second, "a")  # type: ignore[arg-type]
-    assert store.owners.called() == {"a"}
+    assert store.owners.called({"a"}) == {"a"}
+
+
+@pytest.mark.slow
+def test_owner_lives_when_its_directory_was_replaced_by_a_copy(
+    opened: Open, jobs_dir: Path
+) -> None:
+    """FAULTS row 12: nobody has locked the copy of its file, and neither place calls it dead."""
+    store = opened()
+    more = "while True: store.owners.called(()); time.sleep(0.05)"
+    aside, copy = jobs_dir.with_name("aside"), jobs_dir.with_name("copy")
+    with holder(jobs_dir, more) as (process, name):
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: _state(process.pid) == "T")
+        subprocess.run(["cp", "-a", jobs_dir, copy], check=True)
+        jobs_dir.rename(aside)
+        copy.rename(jobs_dir)
+        assert opened().owners.dead() == frozenset()
+        process.send_signal(signal.SIGCONT)
+        until(lambda: store.owners.call(name, "a") and _is_locked(jobs_dir, name))
+        assert files(jobs_dir) == [name]
+        assert opened(aside).owners.dead() == frozenset()
+        shutil.rmtree(jobs_dir)
+        aside.rename(jobs_dir)  # back again: its old file says nothing of it now
+        assert opened().owners.dead() == frozenset()
+        until(lambda: _is_locked(jobs_dir, name))
+        process.kill()
+        process.wait()
+        assert opened().owners.dead() == {name}
+
+
+def _is_locked(path: Path, name: str) -> bool:
+    with open(path / ".jobctl" / "owners" / name) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def test_owner_that_left_a_job_behind_is_dead(opened: Open, jobs_dir: Path) -> None:
+    """It could not write the job's end: whoever waits for the job hears that it is lost."""
+    store = opened()
+    name = store.owners.hold()
+    store.owners.hold()
+    store.owners.drop(orphaned=True)
+    assert store.owners.dead() == frozenset()  # it has another job
+    store.owners.drop()
+    assert store.owners.dead() == {name}
+    assert store.owners.hold() != name
+    store.owners.drop()
+    assert store.owners.dead() == {name}
+
+
+def test_letters_of_others_are_kept_for_them(opened: Open) -> None:
+    """Two that read the same letter box do not take each other's letters."""
+    store = opened()
+    name = store.owners.hold()
+    assert name is not None
+    store.owners.call(name, "a")
+    store.owners.call(name, "b")
+    assert store.owners.called({"b"}) == {"b"}
+    assert store.owners.called({"a", "b"}) == {"a"}
+
+
+def test_the_dead_stay_dead_without_descriptors(opened: Open, jobs_dir: Path) -> None:
+    """FAULTS row 26: a look that cannot be taken is no news."""
+    store = opened()
+    store.create(create("etl", now=T0))
+    plant(jobs_dir, NAME)
+    assert store.owners.dead() == {NAME}
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        assert store.owners.dead() == {NAME}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_child_gets_the_lock_while_it_is_made(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, jobs_dir: Path
+) -> None:
+    """FAULTS row 8: a fork waits for it, or its child would hold the lock for ever."""
+    store = opened()
+    store.create(create("etl", now=T0))
+    begun, go_on = threading.Event(), threading.Event()
+    flock = fcntl.flock
+
+    def slow(fd: int, how: int) -> None:
+        flock(fd, how)
+        if how == fcntl.LOCK_EX:
+            begun.set()
+            go_on.wait(10)
+
+    monkeypatch.setattr(owners.fcntl, "flock", slow)
+    thread = threading.Thread(target=store.owners.hold)
+    thread.start()
+    assert begun.wait(10)
+    forked: list[int] = []
+
+    def fork() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            time.sleep(30)
+            os._exit(0)
+        forked.append(pid)
+
+    forker = threading.Thread(target=fork)
+    forker.start()
+    forker.join(0.1)
+    assert not forked
+    go_on.set()
+    thread.join(10)
+    forker.join(10)
+    try:
+        monkeypatch.undo()
+        (name,) = files(jobs_dir)
+        assert store.owners.dead() == frozenset()
+        store.owners.drop(orphaned=True)
+        until(lambda: store.owners.dead() == {name})
+    finally:
+        os.kill(forked[0], signal.SIGKILL)
+        os.waitpid(forked[0], 0)
 
 
 def test_where_nobody_may_write_nobody_owns(opened: Open, jobs_dir: Path) -> None:

@@ -1,0 +1,47 @@
+"""The kind of file system that a path lies on, where the system tells."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+__all__ = ["is_remote", "kind_of"]
+
+TABLE = "/proc/self/mountinfo"
+
+_REMOTE = re.compile(
+    r"(nfs4?|cifs|smb3?|smbfs|9p|afs|ceph|coda|ncpfs|lustre|gpfs|beegfs|glusterfs|orangefs"
+    r"|gfs2|ocfs2|virtiofs|vboxsf|prl_fs|drvfs|fuse(\..*)?)\Z"
+)
+
+
+def is_remote(kind: str) -> bool:
+    """Whether other machines may write in a file system of this kind."""
+    return _REMOTE.match(kind) is not None
+
+
+def kind_of(device: int, path: str) -> str | None:
+    """The type of file system, by the table of mounts; ``None`` where there is none to ask.
+
+    Fields: proc(5), ``/proc/pid/mountinfo``. A btrfs subvolume's files have another device than
+    its mount says; there the deepest mount above the path counts.
+    """
+    try:
+        table = Path(TABLE).read_text("utf-8", "surrogateescape")
+    except OSError:
+        return None
+    number = f"{os.major(device)}:{os.minor(device)}"
+    best_at, best_kind = "", None
+    for line in table.splitlines():
+        left, _, right = line.partition(" - ")
+        words, kind = left.split(), right.split()[:1]
+        if len(words) < 5 or not kind:
+            continue
+        if words[2] == number:
+            return kind[0]
+        at = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), words[4])
+        inside = path == at or path.startswith(at.rstrip("/") + "/")
+        if inside and len(at) >= len(best_at):
+            best_at, best_kind = at, kind[0]
+    return best_kind
