@@ -65,6 +65,8 @@ class Feed:
         self._wake_watcher = asyncio.Event()
         self._said = ""
         self._closed = False
+        self._whole_reads = 0
+        self._owners_known = asyncio.Event()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self.read_s = 0.0
 
@@ -91,6 +93,7 @@ class Feed:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+        self._owners_known.clear()
         self._unlisten()
         if self._deaf is not None:
             self._deaf.cancel()
@@ -198,13 +201,21 @@ class Feed:
         self._reading = self._in_thread(self._read_much, self._hub.cursor)
         self._reading.add_done_callback(self._read_done)
 
-    async def look(self) -> None:
-        """Return after a read that began after this call."""
+    async def look(self) -> bool:
+        """Return after a read that began after this call; whether it got all there was."""
         while self._reading is not None:
             await asyncio.wait([self._reading])
+        before = self._whole_reads
         self.read_soon()
         while self._reading is not None:
             await asyncio.wait([self._reading])
+        return self._whole_reads > before
+
+    async def first_look(self) -> None:
+        """As `look`; and wait until it is known who of the owners has died."""
+        await self.look()
+        if self.active:
+            await self._owners_known.wait()
 
     def _read_inline(self) -> None:
         before = self._hub.cursor
@@ -212,6 +223,7 @@ class Feed:
             delta = self._store.since(self._hub.cursor)
             taken = self._hub.feed(delta)
             if taken and not delta.more:
+                self._whole_reads += 1
                 break
         moved = self._hub.cursor != before  # an empty store resets whoever asks, and says nothing
         self._idle_reads = 0 if moved else self._idle_reads + 1
@@ -247,9 +259,11 @@ class Feed:
         self._said = ""
         if isinstance(read, JobSet):
             self._hub.adopt(read)
+            whole = True
         else:
-            taken = self._hub.feed(read)
-            self._again = self._again or read.more or not taken
+            whole = self._hub.feed(read) and not read.more
+            self._again = self._again or not whole
+        self._whole_reads += whole
         self._changed()
 
     def _complain(self, error: JobctlError) -> None:
@@ -270,21 +284,27 @@ class Feed:
 
     async def _watch_owners(self) -> None:
         """See who of those who work on the jobs has died; forget those whose jobs have ended."""
-        checked: frozenset[str] = frozenset()
         checked_s = self._loop.time()
         while True:
             dead = await self._in_thread(self._store.owners.dead)
-            if dead != self._hub.dead:
-                await self.look()  # before anybody hears of it: all that they have written
-                self._hub.bury(dead)
-                self._changed()
-            if dead and self._hub.loaded and self._loop.time() - checked_s >= _FORGET_S:
-                # They were dead before the store was last read, so nothing of theirs can come.
-                ended = checked & dead - {job.owned_by for job in self._hub.replica if job.active}
-                if ended:
-                    await self._in_thread(self._store.owners.forget, ended)
-                checked, checked_s = dead, self._loop.time()
+            due = bool(dead) and self._loop.time() - checked_s >= _FORGET_S
+            # They were dead before the look, so it shows all that they have ever written. Nobody
+            # hears of their death before that, nor when it could not be taken.
+            if (due or dead != self._hub.dead) and await self.look():
+                if self._hub.bury(dead):
+                    self._changed()
+                if due:
+                    checked_s = self._loop.time()
+                    ended = dead - {job.owned_by for job in self._hub.replica if job.active}
+                    await self._in_thread(self._forget, ended)
+            self._owners_known.set()
             await asyncio.sleep(POLL_S)
+
+    def _forget(self, ended: frozenset[str]) -> None:
+        """In a thread. A job that nobody can read may be theirs, so then nobody is forgotten."""
+        with suppress(JobctlError, OSError):
+            if not self._store.bad():
+                self._store.owners.forget(ended)
 
     # -- foreign writers --------------------------------------------------------------------
 

@@ -218,7 +218,7 @@ class HubServer:
             if len(self._sessions) == 1:
                 self.feed.start()
                 _log.info("subscribed", extra={"store": self._store.where, "sessions": 1})
-            await self.feed.look()
+            await self.feed.first_look()
             if self.hub.is_ahead(subscribe.cursor):
                 await self.feed.look()
             connection.session_id = id

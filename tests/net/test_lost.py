@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from jobctl.clock import now
+from jobctl.errors import StoreError
 from jobctl.job import complete
 from jobctl.net import feed as feed_module
+from jobctl.net.client import Client
 from jobctl.net.wait import wait_async
 from jobctl.net.waiting import LOST
+from jobctl.protocol import Owners
 from jobctl.stores import open_store
 from tests.net.kit import HubProcess, Reader, running_hub, until
 from tests.stores.support import environment
@@ -114,6 +117,64 @@ async def test_who_has_no_job_left_is_forgotten(served, directory, monkeypatch):
         served.remove("a1")
         await until(lambda: not list(owners.iterdir()))
         await until(lambda: reader.dead[-1] == frozenset())
+
+
+async def test_who_may_own_a_job_that_cannot_be_read_is_kept(served, directory, monkeypatch):
+    """Its file may heal, and then the job is lost, and not nobody's."""
+    monkeypatch.setattr(feed_module, "_FORGET_S", 0.1)
+    monkeypatch.setattr(feed_module, "POLL_S", 0.05)
+    owners = directory / ".jobctl" / "owners"
+    async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
+        with worker(directory, "a1") as process:
+            await until(lambda: reader.contents)
+            process.kill()
+            await until(lambda: reader.lost == {"a1"}, 2)
+        whole = (directory / "a1.json").read_bytes()
+        (directory / "a1.json").write_bytes(whole[:100])
+        served.refresh()
+        await until(lambda: served.refresh() or not reader.contents)
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            assert len(list(owners.iterdir())) == 1
+            await asyncio.sleep(0.01)
+        (directory / "a1.json").write_bytes(whole)
+        served.refresh()
+        await until(lambda: reader.lost == {"a1"}, 5)
+
+
+async def test_death_is_told_only_after_a_look_that_succeeded(served, directory, monkeypatch):
+    """A hub that cannot read the store does not know what the dead have written last."""
+    monkeypatch.setattr(feed_module, "POLL_S", 0.05)
+    async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
+        with worker(directory, "a1") as process:
+            await until(lambda: reader.contents)
+            with monkeypatch.context() as broken:
+                broken.setattr(served, "behind", out_of_reach)
+                served.update("a1", lambda job: complete(job, now=now()))
+                process.kill()
+                process.wait()
+                end = time.monotonic() + 0.5
+                while time.monotonic() < end:
+                    assert reader.dead == []
+                    await asyncio.sleep(0.01)
+            await until(lambda: reader.dead)
+            assert reader.set.get("a1").stage == "completed"
+
+
+def out_of_reach(*args: object) -> int:
+    raise StoreError("out of reach")
+
+
+async def test_death_is_known_to_who_asks_once(served, directory):
+    """The first client of all, which leaves when it has what there is."""
+    with worker(directory, "a1") as process:
+        process.kill()
+        process.wait()
+        for _ in range(3):
+            async with running_hub(served) as hub:
+                events = [event async for event in Client(hub.url, once=True)]
+            dead = [event.dead for event in events if isinstance(event, Owners)]
+            assert dead == [served.owners.dead()] != [frozenset()]
 
 
 @pytest.mark.parametrize("by_url", [False, True])
