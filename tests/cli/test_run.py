@@ -23,9 +23,8 @@ from jobctl.clock import now
 from jobctl.cursor import ZERO
 from jobctl.job import CANCELLED, Job
 from jobctl.stores import Store, open_store
-from jobctl.stores.place import boot_id
 from tests.cli.conftest import command, environment, run_process
-from tests.stores.support import until
+from tests.stores.support import plant_owner, until
 
 pytestmark = pytest.mark.slow
 
@@ -645,9 +644,7 @@ def plant_lost(store: Store, path: Path, count: int) -> list[str]:
     """Jobs whose owner has died."""
     name = "1-0123456789ab"
     store.create(jobs.create("etl", now=now(), id="first"))
-    (path / ".jobctl" / "owners").mkdir(exist_ok=True)
-    head = {"pid": 1, "host": "h", "machine": "", "boot": boot_id(), "since": now()}
-    (path / ".jobctl" / "owners" / name).write_text(json.dumps(head) + "\n")
+    plant_owner(path, name)
     ids = [f"lost-{number:04d}" for number in range(count)]
     for id in ids:
         store.create(jobs.create("etl", now=now(), id=id).model_copy(update={"owner": name}))

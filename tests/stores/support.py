@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +18,8 @@ from jobctl.codec import encode
 from jobctl.cursor import ZERO, Cursor
 from jobctl.job import Job
 from jobctl.jobset import Delta, JobSet
-from jobctl.stores import Store
+from jobctl.stores import Store, owners
+from jobctl.stores.place import boot_id
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -186,3 +189,20 @@ def running(script: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
+
+
+def plant_owner(path: Path, name: str, **changes: object) -> None:
+    """The file of an owner that is gone."""
+    (path / ".jobctl" / "owners").mkdir(exist_ok=True)
+    file = path / ".jobctl" / "owners" / name
+    file.touch()
+    head = {
+        "pid": 1,
+        "host": socket.gethostname(),
+        "machine": owners._machine(),
+        "boot": boot_id(),
+        "since": T0,
+        "device": file.stat().st_dev,
+        "inode": file.stat().st_ino,
+    }
+    file.write_text(json.dumps({**head, **changes}) + "\n")

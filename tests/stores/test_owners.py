@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import multiprocessing
 import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,8 +22,7 @@ import pytest
 from jobctl.job import create
 from jobctl.stores import Store, owners
 from jobctl.stores.directory import DirectoryStore
-from jobctl.stores.place import boot_id
-from tests.stores.support import T0, environment, until
+from tests.stores.support import T0, environment, plant_owner, until
 
 Open = Callable[..., DirectoryStore]
 
@@ -200,23 +197,6 @@ def test_forked_child_owns_for_itself(opened: Open) -> None:
     assert store.owners.called({"a"}) == {"a"}
 
 
-def plant(path: Path, name: str, **changes: object) -> None:
-    """The file of an owner that is gone."""
-    (path / ".jobctl" / "owners").mkdir(exist_ok=True)
-    file = path / ".jobctl" / "owners" / name
-    file.touch()
-    head = {
-        "pid": 1,
-        "host": socket.gethostname(),
-        "machine": owners._machine(),
-        "boot": boot_id(),
-        "since": T0,
-        "device": file.stat().st_dev,
-        "inode": file.stat().st_ino,
-    }
-    file.write_text(json.dumps({**head, **changes}) + "\n")
-
-
 NAME = "1-0123456789ab"
 
 
@@ -224,7 +204,7 @@ def test_process_id_decides_nothing(opened: Open, jobs_dir: Path) -> None:
     """FAULTS row 15: a free lock is a death, though a stranger has that process id now."""
     store = opened()
     store.create(create("etl", now=T0))
-    plant(jobs_dir, NAME, pid=os.getpid())
+    plant_owner(jobs_dir, NAME, pid=os.getpid())
     assert store.owners.dead() == {NAME}
 
 
@@ -251,7 +231,7 @@ def test_owner_elsewhere_is_never_called_dead(
     monkeypatch.setattr(owners, "_machine", lambda: "this")
     store = opened()
     store.create(create("etl", now=T0))
-    plant(jobs_dir, NAME, **changes)  # type: ignore[arg-type]
+    plant_owner(jobs_dir, NAME, **changes)  # type: ignore[arg-type]
     assert store.owners.dead() == ({NAME} if dead else frozenset())
 
 
@@ -264,7 +244,7 @@ def test_no_boot_is_told_from_another_in_a_shared_folder(
     monkeypatch.setattr(owners, "kind_of", lambda device, path: kind)
     store = opened()
     store.create(create("etl", now=T0))
-    plant(jobs_dir, NAME, boot="another")
+    plant_owner(jobs_dir, NAME, boot="another")
     assert store.owners.dead() == frozenset()
 
 
@@ -275,7 +255,7 @@ def test_file_that_says_nothing_is_nobodys_death(opened: Open, jobs_dir: Path, t
     """It may have been made this very moment."""
     store = opened()
     store.create(create("etl", now=T0))
-    plant(jobs_dir, NAME)
+    plant_owner(jobs_dir, NAME)
     (jobs_dir / ".jobctl" / "owners" / NAME).write_text(text)
     assert store.owners.dead() == frozenset()
     assert store.owners.who(NAME) is None
@@ -382,7 +362,7 @@ def test_the_dead_stay_dead_without_descriptors(opened: Open, jobs_dir: Path) ->
     """FAULTS row 26: a look that cannot be taken is no news."""
     store = opened()
     store.create(create("etl", now=T0))
-    plant(jobs_dir, NAME)
+    plant_owner(jobs_dir, NAME)
     assert store.owners.dead() == {NAME}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
