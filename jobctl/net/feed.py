@@ -81,6 +81,7 @@ class Feed:
         """Subscribe: listen to the bell, poll, and watch for foreign writers."""
         if self._tasks:
             return
+        self._owners_known.clear()
         self._listen()
         self._spawn(self._poll())
         self._spawn(self._watch_owners())
@@ -93,7 +94,7 @@ class Feed:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
-        self._owners_known.clear()
+        self._owners_known.set()  # as far as it will be: nobody looks any more
         self._unlisten()
         if self._deaf is not None:
             self._deaf.cancel()

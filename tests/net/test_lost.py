@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -176,6 +177,19 @@ async def test_death_is_known_to_who_asks_once(served, directory, monkeypatch):
             events = [event async for event in Client(hub.url, once=True)]
         dead = [event.dead for event in events if isinstance(event, Owners)]
         assert dead == [look()] != [frozenset()]
+
+
+async def test_hub_ends_while_a_client_waits_to_hear_of_the_dead(served, monkeypatch):
+    """FAULTS row 24: nothing holds up the end."""
+    asked, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(served.owners, "dead", lambda: (asked.set(), go_on.wait(20))[1])
+    try:
+        async with running_hub(served) as hub, Reader.of_hub(hub.url):
+            await until(asked.is_set)
+            began = time.monotonic()
+        assert time.monotonic() - began < 3
+    finally:
+        go_on.set()
 
 
 @pytest.mark.parametrize("by_url", [False, True])
