@@ -112,11 +112,13 @@ class Command(_Value):
     """What ``jobctl run`` ran: the words, where, with which chosen variables; and how it ended.
 
     ``duration_ms`` is by a clock that does not jump; ``stderr`` are the last lines, when it failed.
+    ``exact`` is false where the words are for reading only: they could not be kept to the letter.
     """
 
     argv: Annotated[tuple[str, ...], Field(min_length=1)]
     cwd: str
     env: dict[str, str] | None = _own_key()
+    exact: bool | None = _own_key()
     exit_code: int | None = _own_key()
     signal: str | None = _own_key()
     duration_ms: int | None = _own_key()

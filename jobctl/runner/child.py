@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +13,7 @@ from time import monotonic, sleep
 
 from jobctl.errors import JobctlError
 
-__all__ = ["CannotRun", "Signals", "end_all", "spawn"]
+__all__ = ["CannotRun", "Signals", "end_all", "given_environment", "send", "spawn"]
 
 _FORWARDED = {
     signal.SIGINT,
@@ -57,7 +59,9 @@ class Signals:
     def next(self, timeout_s: float) -> tuple[int, bool] | None:
         """The next one, and whether the command has not had it yet; ``None`` after the time-out.
 
-        What the terminal sends (Ctrl-C) goes to the command as well; what a process sends does not.
+        What the terminal sends (Ctrl-C) goes to the command as well; what a process sends is taken
+        to be for us alone. One that sends to the whole group reaches the command twice by that:
+        nobody can tell the two apart.
         """
         info = self._take(timeout_s)
         if info is None:
@@ -68,9 +72,24 @@ class Signals:
     def before_start(self) -> int | None:
         """A signal that would have ended the command, had it been started already."""
         while (info := self._take(0)) is not None:
-            if info[0] in _ENDING:
+            if info[0] in _ENDING and signal.getsignal(info[0]) is not signal.SIG_IGN:
                 return info[0]
         return None
+
+    def since_then(self) -> list[int]:
+        """What came up to now, just after the start: the command may have missed it."""
+        came = []
+        while (info := self._take(0)) is not None:
+            if info[0] in _FORWARDED:
+                came.append(info[0])
+        return came
+
+    def ends(self) -> bool:
+        """Whether a signal has come that ends what we do after the command."""
+        while (info := self._take(0)) is not None:
+            if info[0] in _ENDING:
+                return True
+        return False
 
     @staticmethod
     def _take(timeout_s: float) -> tuple[int, bool] | None:
@@ -110,31 +129,71 @@ def spawn(
     actions: list[tuple[int, ...]] = []
     if stderr_fd is not None:
         actions.append((os.POSIX_SPAWN_DUP2, stderr_fd, 2))
-    try:
-        return os.posix_spawnp(
-            argv[0],
-            list(argv),
-            dict(env),
+
+    def start(path: str, words: list[str]) -> int:
+        return os.posix_spawn(
+            path,
+            words,
+            env,
             file_actions=actions,
             setsigmask=mask,
             setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # the two that Python ignores
         )
+
+    try:
+        path = _found(argv[0], env)
+        try:
+            return start(path, list(argv))
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            return start("/bin/sh", ["sh", path, *argv[1:]])  # as execvp(3) does
     except OSError as error:
         raise CannotRun(argv[0], error) from error
+
+
+def _found(program: str, env: Mapping[str, str]) -> str:
+    """The program's file, by the ``PATH`` that the command gets; OSError."""
+    if "/" in program:
+        return program
+    path = env.get("PATH", os.defpath)
+    if program and (found := shutil.which(program, path=path)) is not None:
+        return found
+    there = program and shutil.which(program, os.F_OK, path) is not None
+    number = errno.EACCES if there else errno.ENOENT
+    raise OSError(number, os.strerror(number), program)
+
+
+def given_environment() -> dict[str, str]:
+    """The environment that we were given: Python adds ``LC_CTYPE`` where no language is set.
+
+    Source: PEP 538.
+    """
+    env = dict(os.environ)
+    if env.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):
+        with suppress(OSError):
+            given = Path("/proc/self/environ").read_bytes().split(b"\0")
+            if not any(line.startswith(b"LC_CTYPE=") for line in given):
+                del env["LC_CTYPE"]
+    return env
+
+
+def send(pid: int, number: int) -> None:
+    """Send the signal to our child; not to one that runs as another user by now."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def end_all(pid: int, number: int) -> None:
     """Send the signal to the process, which is our child, and to all that it has started."""
     others = _descendants(pid)
     try:
-        os.kill(pid, number)
+        send(pid, number)
         for fd in others:
             with suppress(OSError):
                 signal.pidfd_send_signal(fd, number)
         if number != signal.SIGKILL:  # one that is stopped shall hear it, too
-            os.kill(pid, signal.SIGCONT)
-    except ProcessLookupError:
-        pass
+            send(pid, signal.SIGCONT)
     finally:
         for fd in others:
             os.close(fd)

@@ -11,18 +11,23 @@ nobody reads any more. One who truncates it is understood as well.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from time import time
 from typing import Any, NamedTuple
 
 __all__ = ["Event", "EventFile", "parse_event"]
 
 _MAX_LINE = 128 * 1024
+_MAX_LOOK = 1024 * 1024
 _ANCHOR = 256
+_SWEEP_S = 24 * 3600
+_PREFIX, _SUFFIX = "jobctl-", ".events"
 _STEPS = re.compile(r"([0-9.]+)(?:/([0-9.]+)|%)?\Z")
 
 
@@ -88,19 +93,22 @@ class EventFile:
 
     def __init__(self, take: Callable[[Event], None], complain: Callable[[str], None]) -> None:
         self._take, self._complain = take, complain
-        self._fd, self.path = tempfile.mkstemp(prefix="jobctl-", suffix=".events")
+        self._fd, self.path = _made()
         self._offset = 0
         self._anchor = b""  # the bytes before the offset: another writer may have begun anew
         self._seen: tuple[int, int] = (0, 0)
         self._partial = b""
 
-    def look(self, *, last: bool = False) -> None:
-        """Take what has been written since; with ``last`` also a line without its end."""
+    def look(self) -> None:
+        """Take what has been written since, a megabyte at the most."""
         stat = os.fstat(self._fd)
-        if (stat.st_size, stat.st_mtime_ns) != self._seen or last:
-            self._seen = (stat.st_size, stat.st_mtime_ns)
+        if (stat.st_size, stat.st_mtime_ns) != self._seen:
             self._check_anchor(stat.st_size)
-            while data := os.pread(self._fd, _MAX_LINE, self._offset):
+            end = min(stat.st_size, self._offset + _MAX_LOOK)
+            while self._offset < end:
+                data = os.pread(self._fd, min(_MAX_LINE, end - self._offset), self._offset)
+                if not data:
+                    break  # it was truncated meanwhile
                 self._offset += len(data)
                 self._anchor = (self._anchor + data)[-_ANCHOR:]
                 *lines, self._partial = (self._partial + data).split(b"\n")
@@ -109,7 +117,17 @@ class EventFile:
                     self._partial = b""
                 for line in lines:
                     self._line(line)
-        if last and self._partial:
+            whole = end == stat.st_size
+            self._seen = (stat.st_size, stat.st_mtime_ns) if whole else (-1, 0)
+
+    def finish(self, interrupted: Callable[[], bool]) -> None:
+        """Take all that there is by now, also a line without its end, unless ``interrupted``."""
+        end = os.fstat(self._fd).st_size
+        for _ in range(end // _MAX_LOOK + 1):
+            self.look()
+            if interrupted():
+                return
+        if self._partial:
             self._line(self._partial)
             self._partial = b""
 
@@ -128,7 +146,38 @@ class EventFile:
             self._complain(str(error))
 
     def close(self) -> None:
-        """Remove it."""
+        """Remove it; what others that were killed left behind goes as well, after a day."""
+        _sweep(os.path.dirname(self.path))
         with suppress(OSError):
             os.unlink(self.path)
         os.close(self._fd)
+
+
+def _made() -> tuple[int, str]:
+    """A new file, locked: one that nobody has locked is nobody's."""
+    fd, path = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX)
+    with suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd, path
+
+
+def _sweep(directory: str) -> None:
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
+                with suppress(OSError):
+                    _sweep_one(entry)
+
+
+def _sweep_one(entry: os.DirEntry[str]) -> None:
+    """Remove it if it is ours, old, and its reader has gone."""
+    stat = entry.stat(follow_symlinks=False)
+    old = time() - stat.st_mtime > _SWEEP_S
+    if not old or stat.st_uid != os.geteuid() or not entry.is_file(follow_symlinks=False):
+        return
+    fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(entry.path)
+    finally:
+        os.close(fd)

@@ -8,8 +8,10 @@ import os
 import re
 import select
 import struct
+import sys
 import termios
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -22,6 +24,7 @@ _KEPT = 8 * 1024
 _MAX_LINES = 10
 _MAX_LINE = 300
 _LINGER_S = 0.3
+_MAX_LINGER_S = 2.0
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -37,6 +40,9 @@ class Relay:
         self._tty = os.isatty(out_fd)
         self._read, self.child_fd = _pty_like(out_fd) if self._tty else _pipe()
         self._ended = threading.Event()
+        self._guard = threading.Lock()
+        self._taken = self._relayed = 0  # bytes
+        self._stopped = self._closed = False
         self._wake_read, self._wake = os.pipe()
         self._tail = b""
         self._last_s = 0.0
@@ -86,20 +92,36 @@ class Relay:
         if keyboard is not None:
             keyboard.restore()
 
-    def finish(self) -> None:
-        """The command has ended: relay what is still on its way, then stop.
+    def finish(self, interrupted: Callable[[], bool]) -> None:
+        """The command has ended: relay what it wrote, and what comes shortly after, then stop.
 
-        A process that it left behind may keep its end open: that is waited for as long as something
-        comes, and then a moment.
+        What it wrote is relayed however long the reader takes. What a process that it left behind
+        goes on to write is relayed until nothing has come for a moment, for two seconds at most.
+        As soon as ``interrupted`` says so, nothing is waited for any more.
         """
         self._drop_keyboard()
         if not self._thread.is_alive():
             return
-        self._last_s = monotonic()
+        owed, ended_s = self._owed(), monotonic()
+        self._last_s = ended_s
         while not self._ended.wait(0.02):
-            if monotonic() - self._last_s > _LINGER_S:
+            now_s = monotonic()
+            silent = now_s - self._last_s > _LINGER_S
+            late = now_s - ended_s > _MAX_LINGER_S
+            if interrupted() or (self._relayed >= owed and (silent or late)):
+                self._stopped = True
                 os.write(self._wake, b"!")
-                self._ended.wait()
+                self._ended.wait(_LINGER_S)
+                return
+
+    def _owed(self) -> int:
+        """How many bytes there are to be relayed, counted from the beginning."""
+        waiting = b"\0" * 4
+        with self._guard, suppress(OSError):
+            if self._read >= 0:
+                waiting = fcntl.ioctl(self._read, termios.FIONREAD, waiting)
+            return self._taken + int.from_bytes(waiting, sys.byteorder)
+        return self._taken
 
     def last_lines(self) -> list[str]:
         """What the command said last, without colours and overwritten lines."""
@@ -110,8 +132,14 @@ class Relay:
         return [line[:_MAX_LINE] for line in lines if line][-_MAX_LINES:]
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything; a reader that takes nothing keeps it for as long."""
         self._drop_keyboard()
+        with self._guard:
+            self._closed = True
+            if self._ended.is_set() or not self._thread.is_alive():
+                self._let_go()
+
+    def _let_go(self) -> None:
         for fd in (self._read, self.child_fd, self._wake, self._wake_read):
             if fd >= 0:
                 with suppress(OSError):
@@ -120,7 +148,7 @@ class Relay:
 
     def _run(self) -> None:
         try:
-            while True:
+            while not self._stopped:
                 keyboard = self._keyboard
                 poll = select.poll()
                 poll.register(self._read, select.POLLIN)
@@ -134,18 +162,25 @@ class Relay:
                     return
                 if self._read not in ready:
                     continue
-                data = _read(self._read)
+                with self._guard:
+                    data = _read(self._read)
+                    self._taken += len(data)
                 if not data:
                     return
                 self._last_s = monotonic()
                 self._tail = (self._tail + data[-_KEPT:])[-_KEPT:]
                 if not _write_all(self._out, data):
                     # Nobody takes it: let the command have the error that it would have had.
-                    os.close(self._read)
-                    self._read = -1
+                    with self._guard:
+                        os.close(self._read)
+                        self._read = -1
                     return
+                self._relayed += len(data)
         finally:
-            self._ended.set()
+            with self._guard:
+                self._ended.set()
+                if self._closed:
+                    self._let_go()
 
 
 class _Keyboard:

@@ -15,9 +15,10 @@ from typing import Any
 
 from jobctl import job as jobs
 from jobctl.clock import now
-from jobctl.errors import Cancelled, UsageError
+from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.job import Command, Job
-from jobctl.runner.child import Signals, end_all, spawn
+from jobctl.recorder import Write, one_line
+from jobctl.runner.child import Signals, end_all, given_environment, send, spawn
 from jobctl.runner.events import Event, EventFile
 from jobctl.runner.relay import Relay
 from jobctl.stores import Store
@@ -30,6 +31,8 @@ GRACE_S = 10.0
 _TICK_S = 0.2
 _STAGE = "run"
 _MAX_TITLE = 80
+_MAX_COMMAND = 64 * 1024  # bytes; a job file holds 256 KiB in all
+_MAX_SHOWN = 20  # words of one that is longer
 
 _log = logging.getLogger("jobctl")
 
@@ -64,12 +67,24 @@ def run(argv: Sequence[str], where: str | Store, options: RunOptions | None = No
     jobs.create(
         options.type, now=now(), id=options.id, title=options.title, stages=options.stages
     )  # what makes no sense is told before anything runs
-    keep = {name: clean(os.environ[name]) for name in options.keep_env if name in os.environ}
-    command = Command(
-        argv=tuple(clean(word) for word in argv), cwd=clean(os.getcwd()), env=keep or None
-    )
-    job = _RunJob(command, where, options)
+    keep = {name: os.environ[name] for name in options.keep_env if name in os.environ}
+    job = _RunJob(_command(argv, os.getcwd(), keep), where, options)
     return _Run(job, argv, where, options, {}).run()
+
+
+def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
+    """The command as a job keeps it: to the letter, or marked as not to be run again."""
+    words = [*argv, cwd, *env, *env.values()]
+    try:
+        exact = sum(len(word.encode()) for word in words) <= _MAX_COMMAND
+    except UnicodeEncodeError:
+        exact = False  # a file's name, say, whose bytes are no text
+    if exact:
+        return Command(argv=tuple(argv), cwd=cwd, env=dict(env) or None)
+    shown = [clean(word) for word in argv[:_MAX_SHOWN]]
+    if len(argv) > _MAX_SHOWN:
+        shown.append(f"… and {len(argv) - _MAX_SHOWN} more")
+    return Command(argv=tuple(shown), cwd=clean(cwd), exact=False)
 
 
 def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
@@ -83,6 +98,11 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
         raise UsageError(
             f"job {id} is not a command's: there is nothing to run again",
             hint="leave --rerun out to make it pending",
+        )
+    if command.exact is False:
+        raise UsageError(
+            f"job {id} has its command in short only: it was too long to keep, or no text",
+            hint="type it again, after 'jobctl run --'",
         )
     jobs.retry(old, now=now())  # says so if it may not be
     try:
@@ -110,6 +130,9 @@ class _RunJob(TrackedJob):
         self, command: Command, where: str | Store, options: RunOptions, *, again: bool = False
     ) -> None:
         self.command = command
+        self.told_to_end = False
+        self.started = False
+        self.refused: Exception | None = None
         self._again = again
         words = shlex.join(command.argv)
         short = words if len(words) <= _MAX_TITLE else words[: _MAX_TITLE - 1] + "…"
@@ -135,6 +158,15 @@ class _RunJob(TrackedJob):
             }
         )
 
+    def failed(self, write: Write, error: Exception) -> None:
+        if write is self._first and isinstance(error, (Conflict, IllegalTransition, JobNotFound)):
+            self.refused = error
+        super().failed(write, error)
+
+    def _warn(self, text: str) -> None:
+        if self.refused is None or self.started:
+            super()._warn(text)
+
     def _open(self, store: Store, first: Job) -> Job:
         """Pending for no time: the command runs now, so the job is in its first stage."""
         at = now()
@@ -153,7 +185,7 @@ class _RunJob(TrackedJob):
         ran = self.command
         if not old.active:
             return old  # ended by others, or by the command: how it ended is told all the same
-        if self.cancelled:
+        if self.told_to_end:
             return jobs.cancel(old, now=at, at_work=True)
         if error is None and ran.exit_code == 0:
             return jobs.complete(old, now=at, result=result)
@@ -185,6 +217,7 @@ class _Run:
         self._kill_at: float | None = None
         self._killed = False
         self._warned = False
+        self._look_s = 0.0
 
     def run(self) -> int:
         try:
@@ -194,6 +227,9 @@ class _Run:
             return -ended.number
 
     def _run(self) -> int:
+        if self._job.refused is not None:
+            raise self._job.refused  # the job that is there is not ours to speak for
+        self._job.started = True
         relay = _relay() if self._options.relay else None
         events = _events(self._take, self._complain)
         try:
@@ -206,14 +242,16 @@ class _Run:
                 stderr_fd=relay.child_fd if relay else None,
                 mask=self._signals.before,
             )
+            for number in self._signals.since_then():
+                send(pid, number)
             if relay is not None:
                 relay.start()
             status = self._wait(pid, relay, events)
             took_ms = round((monotonic() - began_s) * 1000)
             if relay is not None:
-                relay.finish()
+                relay.finish(self._is_interrupted)
             if events is not None:
-                events.look(last=True)
+                events.finish(self._is_interrupted)
             self._job.ended(status, took_ms, relay.last_lines() if relay else [])
         finally:
             if relay is not None:
@@ -223,7 +261,7 @@ class _Run:
         return status
 
     def _environment(self, events: EventFile | None) -> dict[str, str]:
-        env = {**os.environ, **self._env, "JOBCTL_JOB": self._job.id}
+        env = {**given_environment(), **self._env, "JOBCTL_JOB": self._job.id}
         if self._path is not None:
             env["JOBCTL_DIR"] = str(Path(self._path).absolute())
         if events is not None:
@@ -233,28 +271,42 @@ class _Run:
     def _wait(self, pid: int, relay: Relay | None, events: EventFile | None) -> int:
         """Until the command ends; its status. Meanwhile: signals, events, a cancellation."""
         while True:
-            heard = self._signals.next(_TICK_S)
+            heard = self._signals.next(max(0.0, self._look_s - monotonic()))
             if heard is not None:
                 number, forward = heard
                 if forward:
-                    os.kill(pid, number)  # it is our child, and not waited for yet
+                    send(pid, number)  # it is our child, and not waited for yet
                 elif number in (signal.SIGWINCH, signal.SIGCONT) and relay and relay.resize():
-                    os.kill(pid, signal.SIGWINCH)  # it may have looked before that
-            if heard is None or heard[0] == signal.SIGCHLD:
+                    send(pid, signal.SIGWINCH)  # it may have looked before that
+            looks = monotonic() >= self._look_s
+            if looks or (heard is not None and heard[0] == signal.SIGCHLD):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     return os.waitstatus_to_exitcode(status)
-            if heard is None:
-                if events is not None:
-                    events.look()
-                if relay is not None:
-                    relay.attend()
-                self._cancel_if_asked(pid)
+            if looks:
+                self._look(pid, relay, events)
+                self._look_s = monotonic() + _TICK_S
+
+    def _look(self, pid: int, relay: Relay | None, events: EventFile | None) -> None:
+        """What is done now and then. Whatever goes wrong, the command is waited for."""
+        try:
+            if events is not None:
+                events.look()
+            if relay is not None:
+                relay.attend()
+        except Exception as error:
+            self._complain(one_line(error))
+        self._cancel_if_asked(pid)
+
+    def _is_interrupted(self) -> bool:
+        """Whether somebody wants us to end, now that the command has."""
+        return self._signals.ends() or self._job.cancelled
 
     def _cancel_if_asked(self, pid: int) -> None:
         if not self._job.cancelled or self._killed:
             return
         if self._kill_at is None:
+            self._job.told_to_end = True
             self._kill_at = monotonic() + self._options.grace_s
             end_all(pid, signal.SIGTERM)
         elif monotonic() >= self._kill_at:

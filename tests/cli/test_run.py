@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -706,3 +707,222 @@ def test_signal_at_any_moment_leaves_nothing(store: Store, tmp_path: Path, momen
     assert not [job for job in store.since(ZERO).jobs if job.active]
     owners = tmp_path / "jobs" / ".jobctl" / "owners"
     assert not owners.exists() or list(owners.iterdir()) == []
+
+
+# -- what a hostile world does to it ------------------------------------------------------------
+
+
+def test_what_goes_on_writing_holds_us_for_two_seconds(store: Store) -> None:
+    """A process that the command leaves behind, and that never stops to talk."""
+    began = time.monotonic()
+    ran = jobctl_run("sh", "-c", "(while :; do echo x >&2; sleep 0.01; done) & echo last >&2")
+    assert 1 < time.monotonic() - began < 10
+    assert ran.returncode == 0
+    assert b"last" in ran.stderr
+    assert only(store).stage == "completed"
+
+
+@pytest.mark.parametrize("how", ["TERM", "cancel"])
+def test_reader_that_stands_still_does_not_keep_us(store: Store, how: str) -> None:
+    """It is waited for, as the command itself would wait; but not when we are to end."""
+    text = "import os; os.write(2, b'x' * 150_000); os.write(1, b'ready\\n')"
+    with started(*script(text)) as process:
+        until(lambda: not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+        time.sleep(0.5)
+        assert process.poll() is None
+        if how == "TERM":
+            process.terminate()
+        else:
+            subprocess.run(command("cancel", only(store).id), env=environment(), check=False)
+        assert process.wait(10) == 0
+    assert only(store).stage == "completed"
+
+
+def test_slow_reader_gets_all_that_the_command_wrote(store: Store) -> None:
+    """However long it takes, although the command has ended long before."""
+    text = "import os; os.write(2, b'x' * 400_000); os.write(1, b'ready\\n')"
+    with started(*script(text)) as process:
+        assert process.stderr is not None
+        time.sleep(3)
+        got = 0
+        while data := os.read(process.stderr.fileno(), 20_000):
+            got += len(data)
+            time.sleep(0.05)
+        assert got == 400_000
+        assert process.wait(10) == 0
+
+
+def test_events_that_never_end_do_not_keep_us(store: Store) -> None:
+    """A process that is left behind writes on and on."""
+    flood = "while :; do echo message=m; done >> $JOBCTL_EVENTS & echo $!; sleep 0.3"
+    ran = jobctl_run("sh", "-c", flood)
+    os.kill(int(ran.stdout), signal.SIGKILL)
+    assert ran.returncode == 0
+    assert only(store).stage == "completed"
+    until(lambda: not (Path(os.environ["TMPDIR"]).glob("*") and _remove_events()))
+
+
+def _remove_events() -> bool:
+    """What was left behind makes its file again; whether there was one."""
+    left = list(Path(os.environ["TMPDIR"]).glob("*.events"))
+    for path in left:
+        path.unlink()
+    return bool(left)
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "text"),
+    [
+        ([""], 127, "cannot run : command not found"),
+        (["./nothing-here"], 127, "cannot run ./nothing-here: command not found"),
+        (["/etc"], 126, "cannot run /etc: Permission denied"),
+        (["plain"], 126, "cannot run plain: Permission denied"),
+    ],
+)
+def test_what_cannot_be_run_is_told_as_by_a_shell(
+    store: Store, tmp_path: Path, argv: list[str], code: int, text: str
+) -> None:
+    """One line; and the job has failed."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "plain").write_text("echo no\n")
+    env = {**environment(), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    ran = jobctl_run(*argv, env=env)
+    assert (ran.returncode, ran.stderr.decode()) == (code, f"jobctl: {text}\n")
+    assert only(store).stage == "failed"
+
+
+def test_script_without_a_first_line_is_the_shells(store: Store, tmp_path: Path) -> None:
+    """As execvp(3) does, by the PATH that the command gets."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "plain").write_text('echo "$1"\n')
+    (tmp_path / "bin" / "plain").chmod(0o755)
+    env = {**environment(), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    assert jobctl_run("plain", "it ran", env=env).stdout == b"it ran\n"
+
+
+def test_environment_is_the_one_that_we_were_given(store: Store) -> None:
+    """Python adds LC_CTYPE to its own where no language is set."""
+    env = {key: value for key, value in environment().items() if not key.startswith("LC_")}
+    env.pop("LANG", None)
+    ran = jobctl_run("env", env=env)
+    assert b"JOBCTL_JOB=" in ran.stdout
+    assert b"LC_CTYPE" not in ran.stdout
+    ran = jobctl_run("env", env={**env, "LC_CTYPE": "C.UTF-8"})
+    assert b"LC_CTYPE=C.UTF-8" in ran.stdout
+
+
+def test_job_that_exists_is_not_handed_to_a_command(store: Store, tmp_path: Path) -> None:
+    """It is somebody else's: nothing runs."""
+    store.create(jobs.create("etl", now=now(), id="taken"))
+    ran = jobctl_run("touch", str(tmp_path / "ran"), options=("--id", "taken"))
+    assert ran.returncode == 125
+    assert ran.stderr.startswith(b"jobctl: job taken exists already")
+    assert ran.stderr.count(b"\n") == 1
+    assert not (tmp_path / "ran").exists()
+    assert store.get("taken").stage == "pending"
+
+
+def test_one_of_two_that_run_a_job_again_does(store: Store, tmp_path: Path) -> None:
+    """The command runs once, whoever asks for it at the same time."""
+    log = tmp_path / "log"
+    text = f"echo ran >> {log}; test -e {tmp_path}/ok && sleep 1"
+    assert jobctl_run("sh", "-c", text).returncode == 1
+    (tmp_path / "ok").touch()
+    id = only(store).id
+    again = [
+        subprocess.Popen(command("retry", id, "--rerun"), env=environment(), stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    said = [process.communicate(timeout=50)[1] for process in again]
+    assert sorted(process.returncode for process in again) == [0, 1, 1, 1]
+    assert log.read_text() == "ran\nran\n"
+    assert all(text.count(b"\n") <= 1 for text in said)
+    assert only(store).stage == "completed"
+
+
+@pytest.mark.parametrize("argv", [["a" * 5000, "é\nü"], ["b" * 60_000]])
+def test_long_command_is_run_again_to_the_letter(
+    store: Store, tmp_path: Path, argv: list[str]
+) -> None:
+    """Every character of it."""
+    text = f"import json, sys; json.dump(sys.argv[1:], open({str(tmp_path / 'got')!r}, 'w')); 1/0"
+    assert jobctl_run(*script(text), *argv).returncode == 1
+    assert json.loads((tmp_path / "got").read_text()) == argv
+    (tmp_path / "got").unlink()
+    ran = subprocess.run(
+        command("retry", only(store).id, "--rerun"), env=environment(), capture_output=True
+    )
+    assert ran.returncode == 1
+    assert json.loads((tmp_path / "got").read_text()) == argv
+
+
+@pytest.mark.parametrize("argument", ["x" * 100_000, b"\xff.csv"])
+def test_command_that_cannot_be_kept_is_not_run_again(store: Store, argument: str | bytes) -> None:
+    """It is tracked; and nothing else is run in its stead."""
+    more = ["y" * 100_000, "z" * 100_000] if isinstance(argument, str) else []
+    ran = jobctl_run("sh", "-c", "exit 3", argument, *more)  # type: ignore[arg-type]
+    assert (ran.returncode, ran.stderr) == (3, b"")
+    job = only(store)
+    assert job.command is not None
+    assert (job.stage, job.command.exact) == ("failed", False)
+    again = subprocess.run(
+        command("retry", job.id, "--rerun"), env=environment(), capture_output=True, text=True
+    )
+    assert again.returncode == 2
+    assert "has its command in short only" in again.stderr
+    assert only(store).stage == "failed"
+
+
+def test_work_that_was_done_when_it_was_cancelled_is_completed(store: Store) -> None:
+    """Nobody has ended it."""
+    with started("sh", "-c", "echo ready; read line; exit 0", stdin=subprocess.PIPE) as process:
+        process.send_signal(signal.SIGSTOP)
+        job = only(store)
+        assert job.owned_by is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        until(lambda: _state(int(children[0])) == "Z")
+        assert store.owners.call(job.owned_by, job.id)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(10) == 0
+    assert only(store).stage == "completed"
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_storm_of_signals_keeps_nothing_from_being_seen(store: Store) -> None:
+    """Neither events nor a cancellation."""
+    text = "trap : USR1; echo ready; echo message=m >> $JOBCTL_EVENTS; while :; do sleep 1; done"
+    with started("sh", "-c", text) as process:
+        stop = threading.Event()
+
+        def storm() -> None:
+            while not stop.wait(0.01):
+                process.send_signal(signal.SIGUSR1)
+
+        thread = threading.Thread(target=storm)
+        thread.start()
+        try:
+            until(lambda: only(store).message == "m")
+            job = only(store)
+            assert store.owners.call(str(job.owned_by), job.id)
+            until(lambda: only(store).stage == "failed")
+        finally:
+            stop.set()
+            thread.join()
+    assert only(store).error == CANCELLED
+
+
+def test_stale_wrapper_leaves_the_next_attempt_alone(store: Store) -> None:
+    """Its job was given up and taken up again while its command still ran."""
+    with started("sh", "-c", "echo ready; read line; exit 3", stdin=subprocess.PIPE) as process:
+        id = only(store).id
+        store.update(id, lambda old: jobs.fail(old, "given up", now=now()))
+        again = store.update(id, lambda old: jobs.retry(old, now=now()))
+        _, said = process.communicate("\n", timeout=20)
+        assert process.returncode == 3
+    assert "was started anew by somebody else" in said
+    assert store.get(id) == again

@@ -90,8 +90,8 @@ def test_lines_are_taken_as_they_come(reader: Reader) -> None:
     append(reader.path, "age=3\nmessage=4")
     reader.file.look()
     assert reader.messages() == ["1", "2", "3"]
-    reader.file.look(last=True)
-    reader.file.look(last=True)
+    reader.file.finish(lambda: False)
+    reader.file.finish(lambda: False)
     assert reader.messages() == ["1", "2", "3", "4"]
 
 
@@ -129,7 +129,7 @@ def test_every_way_of_cutting_up_gives_the_same(reader: Reader) -> None:
         if chance.random() < 0.5:
             reader.file.look()
     os.close(fd)
-    reader.file.look(last=True)
+    reader.file.finish(lambda: False)
     assert [f"message={message}\n" for message in reader.messages()] == [
         text.rstrip() + "\n" for text in texts
     ]
