@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass, field
 
 from jobctl import job as jobs
 from jobctl.clock import now
@@ -12,33 +12,43 @@ from jobctl.job import Job
 from jobctl.pipeline import FAILED
 from jobctl.stores import Change, Store
 
-__all__ = ["reap"]
-
-_log = logging.getLogger("jobctl")
+__all__ = ["Reaped", "reap"]
 
 
-def reap(store: Store, *, dry_run: bool = False) -> list[Job]:
-    """Fail the lost jobs: the active ones whose owner has died. Returns them, as they are now."""
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """The jobs that were lost, as they are now; and those that could not be failed, and why."""
+
+    jobs: list[Job] = field(default_factory=list)
+    failed: list[tuple[Job, JobctlError]] = field(default_factory=list)
+
+
+def reap(store: Store, *, dry_run: bool = False) -> Reaped:
+    """Fail the lost jobs: the active ones whose owner has died. Owners without jobs are forgotten.
+
+    Not while a file cannot be read: the job in it may be theirs.
+    """
     dead = store.owners.dead()
     if not dead:
-        return []
-    reaped: list[Job] = []
-    spared: set[str | None] = set()
+        return Reaped()
+    reaped = Reaped()
     for job in store.since(ZERO).jobs:
         if not job.lost(dead):
             continue
         if dry_run:
-            reaped.append(job)
+            reaped.jobs.append(job)
             continue
         who = store.owners.who(job.owned_by or "") or "its process"
         try:
-            reaped.append(store.update(job.id, _bury(dead, str(who))))
-        except (JobctlError, OSError) as error:
-            spared.add(job.owned_by)
-            _log.warning("jobctl: cannot reap job %s: %s", job.id, error)
-    if not dry_run:
-        store.owners.forget(dead - spared)
-    return [job for job in reaped if dry_run or job.stage == FAILED]
+            now_it_is = store.update(job.id, _bury(dead, str(who)))
+        except JobctlError as error:
+            reaped.failed.append((job, error))
+        else:
+            if now_it_is.stage == FAILED:
+                reaped.jobs.append(now_it_is)
+    if not dry_run and not store.bad():
+        store.owners.forget(dead - {job.owned_by for job, _ in reaped.failed})
+    return reaped
 
 
 def _bury(dead: frozenset[str], who: str) -> Change:

@@ -41,6 +41,7 @@ class Board:
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
         self.dead: frozenset[str] = frozenset()
+        self._mourned: set[str] = set()
         self._goes_on = False
         self._named: dict[str, Job] = {}
         self._left: dict[str, Verdict] = {}
@@ -87,8 +88,8 @@ class Board:
 
     def bury(self, dead: frozenset[str]) -> list[Job]:
         """Take which owners are dead from now on; returns the jobs that are newly lost."""
-        before, self.dead = self.dead, dead
-        new = dead - before
+        self.dead, new = dead, dead - self._mourned
+        self._mourned |= new  # who is not told of any more has not come to life
         return [job for job in self.jobs if job.lost(new)] if new else []
 
     def _mark_ended(self, delta: Delta) -> None:

@@ -81,6 +81,8 @@ class Reader:
                     continue
                 if isinstance(event, Owners):
                     self._write_lost(self._board.bury(event.dead), jsonl=jsonl)
+                    if self._board.all_ended():
+                        return
                     continue
                 before = self._cursor
                 if event.since == 0 and before != ZERO:

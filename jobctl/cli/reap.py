@@ -26,7 +26,11 @@ def reap(
         lost = api.reap(store, dry_run=dry_run)
     finally:
         store.close()
-    for job in lost:
+    for job in lost.jobs:
         out(job.id)
-    if not lost:
+    for job, error in lost.failed:
+        note(f"cannot reap job {job.id}: {error}")
+    if lost.failed:
+        raise typer.Exit(lost.failed[0][1].exit_code)
+    if not lost.jobs:
         note("no job is lost")

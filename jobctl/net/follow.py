@@ -99,7 +99,7 @@ async def _from_store(
     """Until a hub runs on the store, and the time for which hubs are shunned is over."""
     loop = asyncio.get_running_loop()
     rung = asyncio.Event()
-    dead: frozenset[str] = frozenset()
+    dead = told = frozenset[str]()
     listener: Listener | None = None
     trouble = ""
     first = True
@@ -111,7 +111,6 @@ async def _from_store(
             if listener is None:
                 listener = _listen(store, loop, rung)
             rung.clear()
-            before = dead
             try:
                 if loop.time() - looked_s >= _LOOK_S:
                     await asyncio.to_thread(store.refresh)
@@ -128,7 +127,8 @@ async def _from_store(
                         # What was read in silence before is part of it: it follows from `said`.
                         yield replace(delta, since=min(delta.since, said))
                         said = delta.through
-                if dead != before:
+                if dead != told:
+                    told = dead
                     yield Owners(dead)
                 if trouble:
                     trouble = ""

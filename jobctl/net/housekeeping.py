@@ -113,6 +113,7 @@ def reaping(store: Store) -> Chore:
 
     def call(_stopping: threading.Event) -> Done:
         reaped = reap(store)
-        return Done({"jobs": len(reaped), "ids": [job.id for job in reaped]}) if reaped else Done()
+        ids = [job.id for job in reaped.jobs]
+        return Done({"jobs": len(ids), "ids": ids} if ids else {}, [e for _, e in reaped.failed])
 
     return Chore("reap", _REAP_EVERY_S, call)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing
 
 from jobctl.cursor import ZERO
-from jobctl.errors import HubError, JobctlError, JobNotFound, StoreError, UsageError
+from jobctl.errors import JobctlError, JobNotFound, StoreError, UsageError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import check_id
 from jobctl.net import remote
@@ -82,6 +82,14 @@ async def wait_async(
     look_once = timeout_s == 0
     where = hub_url(url) if url is not None else store.where if store is not None else ""
     waiter = Waiter((), condition)
+
+    async def tell(news: list[Verdict]) -> None:
+        if store is not None:
+            await asyncio.to_thread(_raise_if_damaged, store, news)
+        for verdict in news:
+            if on_verdict is not None:
+                on_verdict(verdict)
+
     scope = asyncio.timeout(None if look_once else timeout_s)
     try:
         async with scope:
@@ -95,12 +103,13 @@ async def wait_async(
                 )
             waiter = Waiter(chosen, condition, any=any)
             few = Filter.make(ids=chosen) if len(chosen) <= remote.MAX_IDS else EVERYTHING
+            if look_once:
+                await tell(await _look(waiter, store, url, few))
+                raise TimeoutError
             async with aclosing(follow(store=store, url=url, filter=few)) as events:
-                while waiter.outcome is None and not (look_once and waiter.synced):
+                while waiter.outcome is None:
                     event = await anext(events)
                     if isinstance(event, Status):
-                        if look_once and event.state in ("closed", "error"):
-                            raise _out_of_reach(event)
                         if on_status is not None:
                             on_status(event)
                         continue
@@ -108,22 +117,45 @@ async def wait_async(
                         news = waiter.bury(event.dead)
                     else:
                         news = waiter.take(event)
-                    for verdict in news:
-                        if on_verdict is not None:
-                            on_verdict(verdict)
+                    await tell(news)
     except TimeoutError:
-        if not scope.expired():
+        if not (look_once or scope.expired()):
             raise
     if waiter.outcome is None:
         raise waiter.timed_out(f"{timeout_s:g} s", where)
     return waiter.outcome
 
 
-def _out_of_reach(status: Status) -> JobctlError:
-    text = f"{status.where}: {status.detail}"
-    if status.source == "hub":
-        return HubError(text, url=status.where)
-    return StoreError(text, path=status.where)
+async def _look(
+    waiter: Waiter, store: Store | None, url: str | None, filter: Filter
+) -> list[Verdict]:
+    """How the jobs stand now: one look at who has died, and then one at the jobs."""
+    said: list[Owners] = []
+    if store is not None:
+        await asyncio.to_thread(store.refresh)
+        dead = await asyncio.to_thread(store.owners.dead)
+        delta = await asyncio.to_thread(lambda: store.since(ZERO).filtered(filter))
+    else:
+        assert url is not None, "there is a URL where there is no store"
+        delta = await remote.read(url, filter, on_owners=said.append)
+        dead = said[-1].dead if said else frozenset()
+    return waiter.take(delta) + waiter.bury(dead)
+
+
+def _raise_if_damaged(store: Store, verdicts: list[Verdict]) -> None:
+    """A job whose file cannot be read is not gone: nobody knows what became of it."""
+    for verdict in verdicts:
+        if verdict.kind == "vanished":
+            try:
+                store.get(verdict.id)
+            except JobNotFound:
+                continue
+            except JobctlError as error:
+                raise StoreError(
+                    f"job {verdict.id} cannot be waited for: {error}",
+                    path=store.where,
+                    hint="'jobctl doctor' says more",
+                ) from error
 
 
 async def _on_hub(url: str, starts: list[str], filter: Filter, *, unknown_ok: bool) -> list[str]:

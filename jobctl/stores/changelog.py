@@ -82,6 +82,7 @@ class Log:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.read_only = False
         stat = os.fstat(fd)
         self.key = (stat.st_dev, stat.st_ino)
         words = _opened(os.pread(fd, LINE, 0))

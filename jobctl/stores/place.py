@@ -21,6 +21,7 @@ from jobctl.stores.files import raise_if_out_of_files, translate
 
 __all__ = ["Place", "Site", "boot_id"]
 
+_LOG = os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -164,6 +165,14 @@ class Place:
                 path=path,
                 hint="a link or another user's? remove it, or use another directory",
             )
+        if site.log is not None and site.log.read_only:
+            try:
+                fd = os.open("changes", os.O_RDWR | _LOG, dir_fd=site.meta.fd)
+            except OSError as error:
+                raise translate(error, "writing", path) from error
+            os.dup2(fd, site.log.fd, inheritable=False)
+            os.close(fd)
+            site.log.read_only = False
         return site
 
     # -- one look ---------------------------------------------------------------------------
@@ -225,12 +234,11 @@ class Place:
             stat = os.stat("changes", dir_fd=meta.fd, follow_symlinks=False)
             if old is not None and old.log and old.log.key == (stat.st_dev, stat.st_ino):
                 return old.log
-            flags = os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             try:
-                fd = os.open("changes", os.O_RDWR | flags, dir_fd=meta.fd)
+                log = Log(os.open("changes", os.O_RDWR | _LOG, dir_fd=meta.fd))
             except OSError:  # not ours, or a file system that is mounted read-only
-                fd = os.open("changes", os.O_RDONLY | flags, dir_fd=meta.fd)
-            log = Log(fd)
+                log = Log(os.open("changes", os.O_RDONLY | _LOG, dir_fd=meta.fd))
+                log.read_only = True
         except Damaged:
             return None
         except OSError as error:

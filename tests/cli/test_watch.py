@@ -14,7 +14,7 @@ from jobctl.cli.board import Board
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
 from jobctl.job import Job, complete, create, fail
-from jobctl.jobset import JobSet
+from jobctl.jobset import Delta, JobSet
 from jobctl.stores import open_store
 from tests.cli.conftest import DATA, Run, command, environment, hub_on
 
@@ -361,3 +361,16 @@ def test_on_a_terminal_it_shows_what_is_and_leaves_its_last_frame(
     watch.close()
     assert watch.exitstatus == 0
     store.close()
+
+
+def test_death_is_told_once() -> None:
+    """Also when nobody is told to be dead in between: who reads a hub and a directory in turn."""
+    board = Board("here")
+    job = create("etl", now=now(), id="a1")
+    job = job.model_copy(update={"owner": "1-0123456789ab", "revision": 1})
+    board.take(Delta("e", 0, 1, (job,)))
+    dead = frozenset({"1-0123456789ab"})
+    assert [lost.id for lost in board.bury(dead)] == ["a1"]
+    assert board.bury(frozenset()) == []
+    assert board.bury(dead) == []
+    assert board.dead == dead

@@ -9,12 +9,13 @@ import time
 
 import pytest
 
-from jobctl.errors import TimedOut, UsageError
+from jobctl.errors import StoreError, TimedOut, UsageError
 from jobctl.filters import Filter
 from jobctl.net import follow as follow_module
 from jobctl.net.follow import follow
 from jobctl.net.status import Status
 from tests.net.kit import HubProcess, Reader, new_job, retitle, running_hub, stored, until
+from tests.stores.support import plant_owner
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +155,22 @@ async def test_reader_that_leaves_takes_its_bell_along(directory, writer):
         assert len(list((directory / ".jobctl" / "bell").iterdir())) == 1
     await asyncio.sleep(0)
     assert list((directory / ".jobctl" / "bell").iterdir()) == []
+
+
+async def test_death_is_told_after_a_read_that_failed(directory, writer, monkeypatch):
+    """It was seen just before the store went out of reach for a moment."""
+    writer.create(new_job("a1"))
+    plant_owner(directory, "1-0123456789ab")
+    failed = []
+    read = follow_module._read
+
+    def once(*args):
+        if not failed:
+            failed.append(1)
+            raise StoreError("out of reach", path=str(directory))
+        return read(*args)
+
+    monkeypatch.setattr(follow_module, "_read", once)
+    async with Reader.of_store(writer) as reader:
+        await until(lambda: reader.dead == [{"1-0123456789ab"}], 5)
+    assert failed
