@@ -25,7 +25,7 @@ from jobctl.codec import encode, parse
 from jobctl.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.errors import Conflict, InvalidId, InvalidJob, JobNotFound, StoreError
 from jobctl.job import Job, check_id
-from jobctl.jobset import MAX_TOMBSTONES, Delta
+from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.stores.changelog import DEL, PUT, SEEN, Damaged, Log, Record, digest_of
 from jobctl.stores.files import Found, names_in, publish, read_file, sign, translate
 from jobctl.stores.index import TORN_GRACE_S, Index
@@ -44,6 +44,7 @@ _NO_DIGEST = "0" * 32
 _COMPACT_FROM = 4096  # superseded records worth a rewrite of the log
 _MAX_CACHED = 1024
 _MAX_READS = 5
+_MAX_PAGES = 100
 _MAX_RACES = 20
 _CLOSE_S = 0.5
 
@@ -103,17 +104,42 @@ class DirectoryStore:
                 if site.log is None:
                     return self._scanned(cursor, site)
                 try:
+                    count = site.log.count()
                     delta = self._read(site, site.log, cursor)
                 except Damaged:
                     if not self._adopt:
                         return self._scanned(cursor, site)
                     self._begin_epoch_instead_of(site.log)
                     continue
+                if delta is not None and delta.since == 0 and delta.more:
+                    delta = self._completed(delta, site.log, count)
                 if delta is not None:
                     return delta
         raise StoreError(
             f"{self.where} changes faster than it can be read", path=self.where, hint="try again"
         )
+
+    def _completed(self, delta: Delta, log: Log, count: int) -> Delta | None:
+        """A full load that writers were faster than, read on until it holds the first ``count``
+        records: those that there were when it began.
+
+        A job that changed after the load's end and before its own turn is missing in it, though it
+        was there all the time. ``None`` when the log was replaced, or writers stay ahead for ever.
+        """
+        loaded = JobSet()
+        loaded.apply(delta)
+        for _ in range(_MAX_PAGES):
+            if log.after(loaded.revision) >= count:
+                return loaded.since(ZERO, tombstones=True)
+            site = self._place.look()
+            if site.log is not log:
+                return None
+            following = self._read(site, log, loaded.cursor)
+            if following is None or not loaded.apply(following):
+                return None
+            if not following.more:
+                return loaded.since(ZERO, tombstones=True)
+        return None
 
     def behind(self, cursor: Cursor) -> int:
         with self._translated("reading"):

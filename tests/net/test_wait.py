@@ -21,7 +21,7 @@ from jobctl.net import follow as follow_module
 from jobctl.net import wait as wait_module
 from jobctl.net.wait import wait, wait_async
 from jobctl.stores import Store, open_store
-from tests.net.kit import new_job, running_hub, until
+from tests.net.kit import Running, new_job, running_hub, until
 
 SCHEDULES = int(os.environ.get("JOBCTL_WAIT_SCHEDULES", "66"))
 AT_ONCE = 22  # more would not keep to their times
@@ -33,6 +33,12 @@ DEADLINE_S = 15.0
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that was lost is tried again soon."""
     monkeypatch.setattr(follow_module, "_SHUN_S", 0.3)
+
+
+def has_served(hub: Running) -> bool:
+    """Whether somebody has got all there is, or nobody wants it: else nobody would ever get on."""
+    sessions = hub.server.hub.sessions.values()
+    return not hub.server._sessions or any(not session.position.fresh for session in sessions)
 
 
 @asynccontextmanager
@@ -50,7 +56,7 @@ async def restarting_hub(served: Store, *, stays_s: float) -> AsyncIterator[str]
                     async with asyncio.timeout(stays_s):
                         await leave.wait()
                 except TimeoutError:
-                    pass
+                    await until(lambda: leave.is_set() or has_served(hub), 10)
 
     task = asyncio.create_task(run())
     await until(lambda: urls or task.done())
@@ -156,6 +162,7 @@ async def one_schedule(seed: int, store: Store, url: str | None) -> None:
                     continue
                 except JobNotFound as error:
                     code, what = error.exit_code, f"at the start: {error}"
+                    codes |= {4} if fates.get(error.id) == "vanished" else set()
                 break
     finally:
         start()

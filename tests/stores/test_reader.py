@@ -432,6 +432,31 @@ def test_log_that_never_stands_still_still_yields_a_true_past(
     assert follower.state() == state(store)
 
 
+def test_full_load_that_writers_are_faster_than_lacks_nothing(
+    store: DirectoryStore, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changed after its end was there before it: whoever waits for it to go is not told so."""
+    real, count = Reading._match_pending, 0
+
+    def racing(reading: Reading) -> None:
+        nonlocal count
+        count += 1
+        if count % 20:  # they draw breath now and then
+            store.update("a", say(str(count)))
+        real(reading)
+
+    for _ in range(5):
+        with monkeypatch.context() as patch:
+            patch.setattr(Reading, "_match_pending", racing)
+            before = head(store).revision
+            delta = opened().since(ZERO)
+        assert delta.since == 0
+        assert delta.through >= before
+        assert {job.id for job in delta.jobs} == set("abc")
+        assert all(job.revision <= delta.through for job in delta.jobs)
+    assert count > 40
+
+
 def test_merged_ids_are_those_with_several_records(store: DirectoryStore) -> None:
     """Of these nobody can say what they were in between; of others the delta is exact."""
     cursor = head(store)
