@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing
 
 from jobctl.cursor import ZERO
-from jobctl.errors import JobctlError, JobNotFound, StoreError, UsageError
+from jobctl.errors import JobctlError, JobNotFound, StoreError, TimedOut, UsageError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import check_id
 from jobctl.net import remote
@@ -81,7 +81,7 @@ async def wait_async(
         raise UsageError("ids or a filter say which jobs to wait for", hint="give one of them")
     look_once = timeout_s == 0
     where = hub_url(url) if url is not None else store.where if store is not None else ""
-    waiter = Waiter((), condition)
+    waiter: Waiter | None = None
 
     async def tell(news: list[Verdict]) -> None:
         if store is not None:
@@ -121,6 +121,8 @@ async def wait_async(
     except TimeoutError:
         if not (look_once or scope.expired()):
             raise
+    if waiter is None:  # nobody knows yet which jobs
+        raise TimedOut(f"{where} could not be read within {timeout_s:g} s")
     if waiter.outcome is None:
         raise waiter.timed_out(f"{timeout_s:g} s", where)
     return waiter.outcome

@@ -236,6 +236,20 @@ async def test_a_filter_chooses_what_is_there_at_the_start(
         assert (await wait_async(filter=none, any=True, **where)).code == 4
 
 
+async def test_time_out_while_the_jobs_are_chosen_is_one(
+    writer: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not a condition that is met by no jobs at all."""
+    writer.create(new_job("a1"))
+    real = wait_module._in_store
+    monkeypatch.setattr(
+        wait_module, "_in_store", lambda *args, **how: (time.sleep(0.3), real(*args, **how))[1]
+    )
+    for until_what in ("terminal", "gone"):
+        with pytest.raises(TimedOut, match=r"could not be read within 0\.1 s"):
+            await wait_async(writer, "a1", until=until_what, timeout_s=0.1)
+
+
 async def test_more_jobs_than_a_request_can_name(served: Store, writer: Store) -> None:
     """By the URL of a hub as well."""
     ids = [f"{number:03d}-{'x' * 60}" for number in range(wait_module.remote.MAX_IDS + 30)]
