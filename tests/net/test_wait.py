@@ -17,11 +17,12 @@ from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.errors import HubError, InvalidId, JobNotFound, TimedOut, UsageError
 from jobctl.filters import Filter
+from jobctl.net import client as client_module
 from jobctl.net import follow as follow_module
 from jobctl.net import wait as wait_module
 from jobctl.net.wait import wait, wait_async
 from jobctl.stores import Store, open_store
-from tests.net.kit import Running, new_job, running_hub, until
+from tests.net.kit import Running, hasty, new_job, running_hub, until
 
 SCHEDULES = int(os.environ.get("JOBCTL_WAIT_SCHEDULES", "66"))
 AT_ONCE = 22  # more would not keep to their times
@@ -31,8 +32,13 @@ DEADLINE_S = 15.0
 
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hub that was lost is tried again soon."""
+    """A hub that was lost is tried again soon.
+
+    By the real backoff, some of a thousand would be unlucky five times, and wait for longer than
+    they have.
+    """
     monkeypatch.setattr(follow_module, "_SHUN_S", 0.3)
+    monkeypatch.setattr(client_module, "Backoff", hasty)
 
 
 def has_served(hub: Running) -> bool:
