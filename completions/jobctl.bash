@@ -10,6 +10,13 @@ _jobctl() {
         "serve --host") compopt -o default; return ;;
         "serve --port") compopt -o default; return ;;
         "serve --path") compopt -o default; return ;;
+        "serve --base-path") compopt -o default; return ;;
+        "serve --allow-host") compopt -o default; return ;;
+        "serve --allow-origin") compopt -o default; return ;;
+        "serve --token-file") compopt -o default; return ;;
+        "serve --tls-cert") compopt -o default; return ;;
+        "serve --tls-key") compopt -o default; return ;;
+        "serve --max-connections") compopt -o default; return ;;
         "serve --prune-older-than") compopt -o default; return ;;
         "serve --log-format") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
         "serve --dir") compopt -o default; return ;;
@@ -19,6 +26,8 @@ _jobctl() {
         "watch --cursor") compopt -o default; return ;;
         "watch --cursor-file") compopt -o default; return ;;
         "watch --url") compopt -o default; return ;;
+        "watch --token-file") compopt -o default; return ;;
+        "watch --ca") compopt -o default; return ;;
         "watch --timeout") compopt -o default; return ;;
         "watch -o"|"watch --output") COMPREPLY=($(compgen -W 'table jsonl' -- "$word")); return ;;
         "watch --dir") compopt -o default; return ;;
@@ -29,6 +38,8 @@ _jobctl() {
         "wait --timeout") compopt -o default; return ;;
         "wait -o"|"wait --output") COMPREPLY=($(compgen -W 'text name jsonl' -- "$word")); return ;;
         "wait --url") compopt -o default; return ;;
+        "wait --token-file") compopt -o default; return ;;
+        "wait --ca") compopt -o default; return ;;
         "wait --dir") compopt -o default; return ;;
         "ls --type") compopt -o default; return ;;
         "ls --stage") compopt -o default; return ;;
@@ -38,9 +49,13 @@ _jobctl() {
         "ls --cursor") compopt -o default; return ;;
         "ls -o"|"ls --output") COMPREPLY=($(compgen -W 'table wide json jsonl name' -- "$word")); return ;;
         "ls --url") compopt -o default; return ;;
+        "ls --token-file") compopt -o default; return ;;
+        "ls --ca") compopt -o default; return ;;
         "ls --dir") compopt -o default; return ;;
         "show -o"|"show --output") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
         "show --url") compopt -o default; return ;;
+        "show --token-file") compopt -o default; return ;;
+        "show --ca") compopt -o default; return ;;
         "show --dir") compopt -o default; return ;;
         "create --title") compopt -o default; return ;;
         "create --session") compopt -o default; return ;;
@@ -88,31 +103,31 @@ _jobctl() {
         '') COMPREPLY=($(compgen -W 'serve watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo completion --help --version' -- "$word")) ;;
         serve)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --host --port --path --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --host --port --path --base-path --allow-host --allow-origin --token-file --insecure --tls-cert --tls-key --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         watch)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active -a --all --cursor --cursor-file --url --timeout --exit-status -o --output --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active -a --all --cursor --cursor-file --url --token-file --ca --timeout --exit-status -o --output --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         wait)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --for --any --all --timeout -o --output --url --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --for --any --all --timeout -o --output --url --token-file --ca --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         ls)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --sort --limit --cursor -o --output --no-headers -q --quiet -v --verbose --url --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --sort --limit --cursor -o --output --no-headers -q --quiet -v --verbose --url --token-file --ca --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         show)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output --url --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help -o --output --url --token-file --ca --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

@@ -23,6 +23,7 @@ from jobctl.jobset import Delta, JobSet
 from jobctl.protocol import (
     MAX_PAGE,
     Ack,
+    Auth,
     Dialect,
     Ping,
     Subscribe,
@@ -78,6 +79,15 @@ class Session:
     def cursor(self) -> Cursor:
         """What the client has been sent, as it would print it."""
         return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
+
+
+class Standing(NamedTuple):
+    """Where a session stands: revisions sent and acknowledged, and its lag behind the newest."""
+
+    sent: int
+    acked: int
+    lag_revisions: int
+    lag_jobs: int
 
 
 class Sending(NamedTuple):
@@ -160,6 +170,8 @@ class Hub:
         """
         session = self.sessions[id]
         match parse_from_client(data):
+            case Auth():
+                pass  # it had no need to
             case Ping(at):
                 return pong_message(at)
             case Ack(through):
@@ -246,9 +258,16 @@ class Hub:
         if late:
             yield Sending((owners_message(self.dead),), tuple(session.id for session in late))
 
-    def lag(self, id: int) -> int:
-        """How many changes the session has not been sent."""
-        return self.replica.changed_since(self.sessions[id].position.sent)
+    def standing(self, id: int) -> Standing:
+        """How far the session has been served, and how far it said that it has come."""
+        session = self.sessions[id]
+        sent = session.position.looked if session.position.epoch == self.replica.epoch else 0
+        return Standing(
+            sent,
+            session.acked,
+            max(0, self.replica.revision - sent),
+            self.replica.changed_since(sent),
+        )
 
     def _start(self, dialect: Dialect, cursor: Cursor, filter: Filter) -> Position:
         """A plain client has no cursor; one under another filter is as good as none."""
@@ -263,7 +282,9 @@ class Hub:
         began = delta.began if delta.more else 0
         if not (delta or position.fresh):
             return (), position._replace(looked=delta.through, began=began)
-        message = delta_message(delta, since, (self.replica.wire(job.id) for job in delta.jobs))
+        message = delta_message(
+            delta, since, (self.replica.wire(job.id) for job in delta.jobs), filter.tag
+        )
         moved = Position(delta.epoch, delta.through, delta.through, began, fresh=False)
         return (message,), moved
 

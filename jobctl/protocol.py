@@ -8,10 +8,11 @@
 
 *jobctl.v1* (``Sec-WebSocket-Protocol: jobctl.v1``)::
 
-    hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "more": …,
-                    "jobs": [{…}], "gone": [id]}
+    hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
+                    "more": …, "jobs": [{…}], "gone": [id]}
                    {"type": "jobs:pong", "at": …}
-    client → hub   {"type": "jobs:subscribe", "since": cursor, "filter": {…}}
+    client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
+                   {"type": "jobs:subscribe", "since": cursor, "filter": {…}}
                    {"type": "jobs:ack", "through": revision}
                    {"type": "jobs:ping", "at": …}
 
@@ -23,7 +24,9 @@ Close codes: 4000–4399 say "come back", 4400–4499 "do not come back like thi
 
     1001  the hub goes away: come back
     4000  the session failed inside the hub: come back
+    4008  too many messages: come back, and say less
     4400  a message was not understood
+    4401  no token came first, or a wrong one
 """
 
 from __future__ import annotations
@@ -44,12 +47,15 @@ from jobctl.jobset import Delta, Gone
 __all__ = [
     "CLOSE_BAD_MESSAGE",
     "CLOSE_GOING_AWAY",
+    "CLOSE_NO_TOKEN",
     "CLOSE_SESSION_FAILED",
+    "CLOSE_TOO_FAST",
     "MAX_FROM_CLIENT",
     "MAX_FROM_HUB",
     "MAX_PAGE",
     "SUBPROTOCOL",
     "Ack",
+    "Auth",
     "Dialect",
     "Owners",
     "Ping",
@@ -76,7 +82,9 @@ MAX_FROM_CLIENT = 64 * 1024
 
 CLOSE_GOING_AWAY = 1001
 CLOSE_SESSION_FAILED = 4000
+CLOSE_TOO_FAST = 4008
 CLOSE_BAD_MESSAGE = 4400
+CLOSE_NO_TOKEN = 4401
 
 
 class Dialect(Enum):
@@ -91,6 +99,12 @@ class Subscribe(NamedTuple):
 
     cursor: Cursor
     filter: Filter
+
+
+class Auth(NamedTuple):
+    """The client shows its token."""
+
+    token: str
 
 
 class Ack(NamedTuple):
@@ -120,11 +134,16 @@ class Owners(NamedTuple):
 # -- from the hub ---------------------------------------------------------------------------
 
 
-def delta_message(delta: Delta, since: int, jobs: Iterable[bytes]) -> bytes:
-    """A ``jobs:delta``, from the client's own revision ``since``; ``jobs`` are encoded already."""
+def delta_message(delta: Delta, since: int, jobs: Iterable[bytes], tag: str = "") -> bytes:
+    """A ``jobs:delta``, from the client's own revision ``since``; ``jobs`` are encoded already.
+
+    ``tag`` is that of the client's filter.
+    """
+    cursor = Cursor(delta.epoch, delta.through, tag)
     head = (
         f'{{"type":"jobs:delta","epoch":"{delta.epoch}","since":{since},'
-        f'"through":{delta.through},"more":{"true" if delta.more else "false"},"jobs":['
+        f'"through":{delta.through},"cursor":"{cursor}",'
+        f'"more":{"true" if delta.more else "false"},"jobs":['
     )
     gone = ",".join(f'"{item.id}"' for item in delta.gone)
     return b"".join((head.encode(), b",".join(jobs), b'],"gone":[', gone.encode(), b"]}"))
@@ -201,7 +220,7 @@ def subscribe_message(cursor: Cursor, filter: Filter) -> str:
     )
 
 
-def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping:
+def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
     """What a client may say; `ProtocolError` for anything else."""
     value = _object(data)
     match value.get("type"):
@@ -211,6 +230,10 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping:
             if not _is_revision(value.get("through")):
                 raise ProtocolError("an ack needs the revision it goes through")
             return Ack(value["through"])
+        case "jobs:auth":
+            if not isinstance(value.get("token"), str):
+                raise ProtocolError("an auth needs a token")
+            return Auth(value["token"])
         case "jobs:subscribe":
             try:
                 return Subscribe(_cursor(value.get("since")), Filter.from_wire(value.get("filter")))

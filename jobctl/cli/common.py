@@ -22,6 +22,7 @@ from jobctl.stores import Store, open_store
 
 __all__ = [
     "ActiveOption",
+    "CaOption",
     "DirOption",
     "IdArgument",
     "IdsArgument",
@@ -29,6 +30,7 @@ __all__ = [
     "Place",
     "SessionOption",
     "StageOption",
+    "TokenFileOption",
     "TypeOption",
     "UrlOption",
     "for_each",
@@ -55,6 +57,38 @@ DirOption = Annotated[
 UrlOption = Annotated[
     str | None,
     typer.Option("--url", metavar="URL", help="Read from this hub.", show_default=False),
+]
+
+
+def _into(name: str) -> Callable[[str | None], None]:
+    """The option's value goes where the client of a hub looks for it."""
+
+    def put(value: str | None) -> None:
+        if value is not None:
+            os.environ[name] = value
+
+    return put
+
+
+TokenFileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="The hub's token is in this file.",
+        callback=_into("JOBCTL_TOKEN_FILE"),
+        expose_value=False,
+    ),
+]
+CaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ca",
+        metavar="FILE",
+        help="Trust a wss hub by these authorities.",
+        callback=_into("JOBCTL_CA"),
+        expose_value=False,
+    ),
 ]
 TypeOption = Annotated[
     list[str] | None, typer.Option("--type", metavar="TYPE", help="Only jobs of this type.")

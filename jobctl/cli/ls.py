@@ -14,9 +14,11 @@ from jobctl import api
 from jobctl.cli import shapes
 from jobctl.cli.common import (
     ActiveOption,
+    CaOption,
     DirOption,
     SessionOption,
     StageOption,
+    TokenFileOption,
     TypeOption,
     UrlOption,
     compact,
@@ -88,6 +90,8 @@ def ls(
         bool, typer.Option("-v", "--verbose", help="Name the files that are no jobs.")
     ] = False,
     url: UrlOption = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
     """List jobs, newest first. Needs no hub.

@@ -6,10 +6,14 @@ import asyncio
 import json
 import logging
 import os
+import re
+import resource
 import signal
 import sys
 import threading
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +26,7 @@ __all__ = ["EXAMPLE", "serve"]
 
 EXAMPLE = "Example: jobctl serve --dir data/jobs --port 8765"
 
+PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+/?\Z")
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -41,6 +46,33 @@ def serve(
         ),
     ] = 8765,
     path: Annotated[str, typer.Option(metavar="PATH", help="Path of the endpoint.")] = "/ws/jobs",
+    base_path: Annotated[
+        str, typer.Option(metavar="PATH", help="Path under which a proxy shows the hub.")
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="Serve requests for this host name too."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="Serve pages of this origin too (https://host)."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ask everybody for the token in this file."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let others in without a token.")
+    ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate chain, for wss and https.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The certificate's private key.")
+    ] = None,
+    max_connections: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Turn away more connections than these.")
+    ] = 10_000,
     watch_files: Annotated[
         bool,
         typer.Option("--watch-files/--no-watch-files", help="See other programs' writes live."),
@@ -58,12 +90,25 @@ def serve(
 ) -> None:
     """Serve a directory to browsers and terminals, until Ctrl-C."""
     from jobctl.errors import UsageError
+    from jobctl.net.door import Door
     from jobctl.net.housekeeping import pruning, reaping
+    from jobctl.net.secrets import read_token, server_tls
     from jobctl.net.server import serve as run_hub
     from jobctl.stores import open_store
 
-    if not path.startswith("/"):
-        raise UsageError(f"--path {path} does not start with '/'")
+    for option, given in (("--path", path), ("--base-path", base_path)):
+        if (given or option == "--path") and not PATH.match(given):
+            raise UsageError(f"{option} {given}: a path is like /jobs")
+    base = base_path.rstrip("/")
+    door = Door(
+        host,
+        allow_hosts=allow_host or (),
+        allow_origins=allow_origin or (),
+        token=read_token(token_file, os.environ),
+        insecure=insecure,
+    )
+    tls = server_tls(tls_cert, tls_key)
+    allow_files(max_connections)
     prune_after_s = seconds(prune_older_than, "--prune-older-than")
     set_up_logging(log_format.value, verbose=verbose)
     here = place(directory, create=True, adopt=True)
@@ -87,6 +132,10 @@ def serve(
             port=port,
             path=path,
             watch_files=watch_files,
+            base=base,
+            door=door,
+            tls=tls,
+            max_connections=max_connections,
             chores=chores,
             stop=stop,
             ready=ready,
@@ -97,6 +146,17 @@ def serve(
     finally:
         side.close()
         here.store.close()
+
+
+def allow_files(connections: int) -> None:
+    """As many descriptors as that takes, if we may have them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 100
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def set_up_logging(form: str, *, verbose: bool) -> None:

@@ -13,8 +13,10 @@ import typer
 from jobctl import api
 from jobctl.cli import shapes
 from jobctl.cli.common import (
+    CaOption,
     DirOption,
     IdArgument,
+    TokenFileOption,
     UrlOption,
     compact,
     machine,
@@ -45,6 +47,8 @@ def show(
     id: IdArgument,
     output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.text,
     url: UrlOption = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
     """Show one job: every field, and the timeline of its stages."""

@@ -12,9 +12,11 @@ import typer
 from jobctl import api
 from jobctl.cli.common import (
     ActiveOption,
+    CaOption,
     DirOption,
     SessionOption,
     StageOption,
+    TokenFileOption,
     TypeOption,
     UrlOption,
     compact,
@@ -70,6 +72,8 @@ def wait(
         Output, typer.Option("-o", "--output", help="What to print of each job.")
     ] = Output.text,
     url: UrlOption = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
     """Wait until jobs have ended; exits with 3 when one failed.

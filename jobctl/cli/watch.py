@@ -15,9 +15,11 @@ from jobctl import api
 from jobctl.cli.board import Board
 from jobctl.cli.common import (
     ActiveOption,
+    CaOption,
     DirOption,
     SessionOption,
     StageOption,
+    TokenFileOption,
     TypeOption,
     make_filter,
     one_source,
@@ -62,6 +64,8 @@ def watch(
         Path | None, typer.Option(metavar="FILE", help="Go on from, and keep, the cursor here.")
     ] = None,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Insist on this hub.")] = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
     timeout: Annotated[
         str | None,
         typer.Option(metavar="DURATION", help="With --url: give up after 90s, 5m, 1h30m."),

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
+import re
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,6 +30,7 @@ from jobctl.errors import HubError, ProtocolError, TimedOut, UsageError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.jobset import Delta
 from jobctl.net.backoff import Backoff
+from jobctl.net.secrets import client_tls, read_token
 from jobctl.net.status import Status
 from jobctl.protocol import MAX_FROM_HUB, SUBPROTOCOL, Owners, Pong, parse_from_hub, query_of
 
@@ -37,6 +41,8 @@ PATIENCE_S = 18.0
 
 _OPEN_TIMEOUT_S = 8.0
 _FATAL = range(4400, 4500)
+_HINT = re.compile(r"come back in ([0-9]{1,4}(?:\.[0-9]{1,3})?) s\Z")
+_MAX_HINT_S = 30.0
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
@@ -68,6 +74,10 @@ class Client:
     raises `TimedOut` after so long without a connection. A hub that is silent for ``patience_s``,
     pings unanswered, counts as gone. A refusal that trying again cannot cure (a bad filter, a
     forbidden origin) raises `HubError` at once. With ``once`` it ends when it has all there is now.
+
+    The token, if the hub wants one, is that of ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``; it is
+    sent to the URL's host alone, since no redirect is followed. The certificate of a ``wss`` hub is
+    one of ``$JOBCTL_CA``'s authorities, or the system's.
     """
 
     def __init__(
@@ -130,6 +140,8 @@ class Client:
                 hint = None if opened else "is 'jobctl serve' running there?"
                 raise HubError(f"{self.url}: {detail}", url=self.url, hint=hint)
             delay_s = self._backoff.next_s()
+            if (said_s := _HINT.search(detail)) is not None:  # the hub spreads the herd
+                delay_s = min(_MAX_HINT_S, float(said_s[1]))
             if self._timeout_s is not None:
                 left_s = lost_s + self._timeout_s - loop.time()
                 if left_s <= 0:
@@ -141,11 +153,15 @@ class Client:
             yield Status("closed" if opened else "error", "hub", self.url, detail, delay_s)
             await asyncio.sleep(delay_s)
 
-    def _connect(self) -> connect:
+    def _connect(self) -> _Connect:
         query = query_of(self.cursor, self.filter)
         url = self.url + (("&" if "?" in self.url else "?") + query if query else "")
-        return connect(
+        token = read_token(None, os.environ)
+        bearer = {"Authorization": f"Bearer {token.decode()}"} if token is not None else {}
+        return _Connect(
             url,
+            additional_headers=bearer,
+            ssl=client_tls(None, os.environ) if url.startswith("wss:") else None,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             # A proxy knows nothing of this machine's loopback.
             proxy=None if _is_loopback(url) else True,
@@ -185,10 +201,19 @@ class Client:
             raise HubError(f"{self.url} refuses: {detail}", url=self.url) from error
 
 
+class _Connect(connect):
+    """A connection attempt that goes where it was told to, or nowhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 def _explain(error: Exception) -> str:
     """One line for a person."""
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}; see --ca"
     if isinstance(error, TimeoutError):
         return "no answer"
     if isinstance(error, InvalidStatus):

@@ -31,6 +31,9 @@ _SEND_BUFFER = 64 * 1024
 """SO_SNDBUF: without it the kernel hoards megabytes of stale versions for a stalled client."""
 
 
+_WINDOW_S = 10
+
+
 def text_frame(message: bytes) -> bytes:
     """The message as one unmasked, uncompressed text frame."""
     return Frame(Opcode.TEXT, message).serialize(mask=False)
@@ -44,10 +47,14 @@ class HubConnection(ServerConnection):
     __slots__ = (
         "_pinged",
         "_unsent",
+        "_window",
+        "admitted",
         "heard_s",
         "on_made",
         "on_recover",
         "on_stall",
+        "opened_at",
+        "sent_bytes",
         "session_id",
         "subscribe",
     )
@@ -64,6 +71,10 @@ class HubConnection(ServerConnection):
         self.subscribe = Subscribe(ZERO, EVERYTHING)
         self._unsent = 0
         self._pinged = False
+        self._window = (0, 0)
+        self.admitted = False
+        self.opened_at = ""
+        self.sent_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         sock = transport.get_extra_info("socket")
@@ -101,6 +112,14 @@ class HubConnection(ServerConnection):
         """Hand prebuilt frames to the transport; for one that is closing, nothing."""
         if self.protocol.state is State.OPEN:
             self.transport.write(frames)
+            self.sent_bytes += len(frames)
+
+    def talks_too_fast(self, most: int) -> bool:
+        """To be asked for each message: whether more than so many a second came for ten seconds."""
+        window, count = self._window
+        now = int(self.loop.time() / _WINDOW_S)
+        self._window = (now, count + 1 if now == window else 1)
+        return self._window[1] > most * _WINDOW_S
 
     def ping_if_quiet(self, quiet_s: float) -> None:
         """Ask for a sign of life after so long a silence; once, until one comes."""

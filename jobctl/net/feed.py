@@ -20,6 +20,7 @@ from jobctl.cursor import Cursor
 from jobctl.errors import JobctlError
 from jobctl.hub import Hub
 from jobctl.jobset import Delta, JobSet
+from jobctl.net.metrics import Buckets
 from jobctl.stores import Store
 
 __all__ = ["POLL_S", "Feed"]
@@ -68,7 +69,17 @@ class Feed:
         self._whole_reads = 0
         self._owners_known = asyncio.Event()
         self.failed: asyncio.Future[None] = self._loop.create_future()
-        self.read_s = 0.0
+        self.rings = 0
+        self.reads = Buckets()
+
+    @property
+    def trouble(self) -> str:
+        """Why the last read failed; an empty text when it did not."""
+        return self._said
+
+    async def dead(self) -> frozenset[str]:
+        """Who of the owners has died, by a look of now."""
+        return await self._in_thread(self._store.owners.dead)
 
     @property
     def active(self) -> bool:
@@ -168,6 +179,7 @@ class Feed:
     def _on_bell(self) -> None:
         assert self._listener is not None, "its reader is removed with it"
         self._listener.drain()
+        self.rings += 1
         if self._idle_reads > _FALSE_RINGS:
             # Somebody rings for nothing: hear them together, a hundred times a second.
             self._loop.remove_reader(self._listener.fileno())
@@ -219,13 +231,14 @@ class Feed:
             await self._owners_known.wait()
 
     def _read_inline(self) -> None:
-        before = self._hub.cursor
+        before, began_s = self._hub.cursor, time.perf_counter()
         for _ in range(4):
             delta = self._store.since(self._hub.cursor)
             taken = self._hub.feed(delta)
             if taken and not delta.more:
                 self._whole_reads += 1
                 break
+        self.reads.add(time.perf_counter() - began_s)
         moved = self._hub.cursor != before  # an empty store resets whoever asks, and says nothing
         self._idle_reads = 0 if moved else self._idle_reads + 1
         self._said = ""
@@ -239,7 +252,7 @@ class Feed:
         loaded = JobSet()
         if delta.since == 0:
             loaded.apply(delta)
-        self.read_s = time.perf_counter() - began_s
+        self.reads.add(time.perf_counter() - began_s)
         return delta if delta.since else loaded
 
     def _read_done(self, reading: asyncio.Future[Delta | JobSet]) -> None:

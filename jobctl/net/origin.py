@@ -9,11 +9,14 @@ one, must be a page of such a host. That the two are equal proves nothing.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-__all__ = ["Doorkeeper", "host_of"]
+__all__ = ["Doorkeeper", "Refusal", "host_of", "is_here"]
 
+_PLAIN = re.compile(r"[A-Za-z0-9.:/\[\]-]{1,200}\Z")
 _WILDCARDS = {"", "0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 
 
@@ -29,13 +32,26 @@ def host_of(authority: str) -> str | None:
     return parts.hostname.rstrip(".")
 
 
-def _is_loopback(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether the name or address is this machine's own, for itself alone."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_plain(text: str | None) -> bool:
+    """Whether it can be typed again as it stands."""
+    return text is not None and _PLAIN.match(text) is not None
+
+
+class Refusal(NamedTuple):
+    """Why a request may not pass, and under which word it is counted."""
+
+    kind: str
+    text: str
 
 
 class Doorkeeper:
@@ -53,19 +69,23 @@ class Doorkeeper:
             self._hosts.add(bound.lower())
         self._origins = {origin.lower().rstrip("/") for origin in allow_origins}
 
-    def refusal(self, host: str | None, origins: list[str]) -> str | None:
+    def refusal(self, host: str | None, origins: list[str]) -> Refusal | None:
         """A reason to answer 403, or ``None``. A request has one Host and at most one Origin."""
         name = host_of(host) if host else None
         if name is None or not self._knows(name):
-            return f"host {ascii(host)} is not served here"
+            said = ascii(host[:200] if host else host)
+            flag = f": 'jobctl serve --allow-host {name}' would" if _is_plain(name) else ""
+            return Refusal("host", f"host {said} is not served here{flag}")
         if len(origins) > 1:
-            return "several origins"
+            return Refusal("origin", "several origins")
         if origins and not self._trusts(origins[0]):
-            return f"origin {ascii(origins[0][:200])} is not allowed here"
+            origin = origins[0][:200]
+            flag = f": 'jobctl serve --allow-origin {origin}' would" if _is_plain(origin) else ""
+            return Refusal("origin", f"origin {ascii(origin)} is not allowed here{flag}")
         return None
 
     def _knows(self, host: str) -> bool:
-        return _is_loopback(host) or host in self._hosts
+        return is_here(host) or host in self._hosts
 
     def _trusts(self, origin: str) -> bool:
         if origin.lower().rstrip("/") in self._origins:

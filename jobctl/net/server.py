@@ -1,7 +1,7 @@
-"""The hub on a port: ``/ws/jobs``, for both dialects.
+"""The hub on a port: ``/ws/jobs`` for both dialects, and plain HTTP beside it.
 
-The shell around hub.py: it accepts, reads the store when the bell rings (feed.py), writes what the
-hub says, tells it who stalls and recovers, and sweeps away the silent.
+The shell around hub.py: it accepts (front.py, door.py), reads the store when the bell rings
+(feed.py), writes what the hub says, tells it who stalls and recovers, and sweeps away the silent.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import errno
 import http
 import itertools
 import logging
+import random
+import ssl
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websockets_serve
@@ -23,25 +27,35 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
-from jobctl.errors import AddressInUse, HubError, ProtocolError, UsageError
+from jobctl.clock import now
+from jobctl.cursor import ZERO
+from jobctl.errors import AddressInUse, HubError, ProtocolError, StoreError, UsageError
 from jobctl.hub import Hub
 from jobctl.net.connection import HubConnection, text_frame
 from jobctl.net.discovery import announced
+from jobctl.net.door import Door, Knock, Refused
 from jobctl.net.feed import Feed
+from jobctl.net.front import Front, Gate, is_upgrade
 from jobctl.net.housekeeping import Chore, Housekeeping
-from jobctl.net.origin import Doorkeeper
+from jobctl.net.http import Pages
+from jobctl.net.metrics import Counts, Exporter
 from jobctl.protocol import (
     CLOSE_BAD_MESSAGE,
     CLOSE_GOING_AWAY,
+    CLOSE_NO_TOKEN,
     CLOSE_SESSION_FAILED,
+    CLOSE_TOO_FAST,
     MAX_FROM_CLIENT,
     SUBPROTOCOL,
+    Auth,
     Dialect,
+    Subscribe,
+    parse_from_client,
     parse_query,
 )
 from jobctl.stores import Store
 
-__all__ = ["DEFAULT_PATH", "DEFAULT_PORT", "SILENCE_S", "HubServer", "serve"]
+__all__ = ["DEFAULT_PATH", "DEFAULT_PORT", "MAX_CONNECTIONS", "SILENCE_S", "HubServer", "serve"]
 
 DEFAULT_PORT = 8765
 DEFAULT_PATH = "/ws/jobs"
@@ -52,6 +66,14 @@ _SWEEP_S = 2.0
 _QUIET_S = 6.0
 _GOODBYE_S = 1.0  # for peers to answer our close frame
 _HANDSHAKE_S = 8.0
+MAX_CONNECTIONS = 10_000
+"""Connections of all kinds, unless said otherwise."""
+
+_MAX_MESSAGES = 100  # that a client may send in a second, on the average over ten
+_HERD = 250  # clients a second that a hub takes back with ease
+_COMPLAIN_S = 10.0
+
+NO_TOKEN_IN_URL = "a token is never taken from a URL; send it as a header"  # noqa: S105
 
 _log = logging.getLogger("jobctl.hub")
 
@@ -63,8 +85,10 @@ async def serve(
     port: int = DEFAULT_PORT,
     path: str = DEFAULT_PATH,
     watch_files: bool = True,
-    allow_hosts: Iterable[str] = (),
-    allow_origins: Iterable[str] = (),
+    base: str = "",
+    door: Door | None = None,
+    tls: ssl.SSLContext | None = None,
+    max_connections: int = MAX_CONNECTIONS,
     chores: Iterable[Chore] = (),
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
@@ -73,10 +97,19 @@ async def serve(
 
     ``ready`` is called with the hub's URL once it listens; ``port`` 0 takes a free one. ``chores``
     are done meanwhile (see housekeeping.py). Raises `AddressInUse` and `HubError` for an address
-    that cannot be bound.
+    that cannot be bound. ``base`` is the path under which a proxy shows the hub, and ``door``
+    decides who may come in; by default this machine alone.
     """
-    keeper = Doorkeeper(host, allow_hosts=allow_hosts, allow_origins=allow_origins)
-    server = HubServer(store, keeper, path=path, watch_files=watch_files, chores=chores)
+    server = HubServer(
+        store,
+        door or Door(host),
+        path=path,
+        base=base,
+        tls=tls,
+        max_connections=max_connections,
+        watch_files=watch_files,
+        chores=chores,
+    )
     await server.run(host, port, stop, ready)
 
 
@@ -86,16 +119,26 @@ class HubServer:
     def __init__(
         self,
         store: Store,
-        keeper: Doorkeeper,
+        door: Door,
         *,
         path: str,
+        base: str = "",
+        tls: ssl.SSLContext | None = None,
+        max_connections: int = MAX_CONNECTIONS,
         watch_files: bool,
         chores: Iterable[Chore] = (),
     ) -> None:
         self._store = store
-        self._keeper = keeper
-        self._path = path
+        self._door = door
+        self._path = base + path
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
+        self._gate = Gate(max_connections, self._connected)
+        self.counts = Counts()
+        self._exporter = Exporter(self)
+        self._pages = Pages(self, door, base=base, socket_path=path)
+        self._bad = 0
+        self._complained_s = -_COMPLAIN_S
         self.hub = Hub()
         self.feed = Feed(store, self.hub, self._pump, watch_files=watch_files)
         self._housekeeping = Housekeeping(chores)
@@ -112,12 +155,15 @@ class HubServer:
         ready: Callable[[str], None] | None = None,
     ) -> None:
         """Listen until ``stop`` is set or a task of ours fails, which is raised."""
+        await self._pages.start()
+        self._loop.set_exception_handler(self._complain)
         try:
             server = await websockets_serve(
                 self._handle,
                 host,
                 port,
-                create_connection=cast("type[ServerConnection]", self._connection),
+                ssl=self._tls,
+                create_connection=cast("type[ServerConnection]", self._front),
                 process_request=self._process_request,
                 select_subprotocol=_select_subprotocol,
                 compression=None,
@@ -144,7 +190,8 @@ class HubServer:
         try:
             with ExitStack() as stack:
                 port = next(iter(server.sockets)).getsockname()[1]
-                url = f"ws://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
+                scheme = "wss" if self._tls is not None else "ws"
+                url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
                 if self._store.path is not None:
                     stack.enter_context(announced(self._store.path, url))
                 _log.info("listening", extra={"url": url, "store": self._store.where})
@@ -159,14 +206,25 @@ class HubServer:
             stopped.cancel()
             sweep.cancel()
             server.close(close_connections=False)
-            await asyncio.gather(self._say_goodbye(), self.feed.close(), self._housekeeping.stop())
+            self._gate.close()
+            await asyncio.gather(
+                self._say_goodbye(),
+                self._pages.stop(),
+                self.feed.close(),
+                self._housekeeping.stop(),
+            )
             await server.wait_closed()
+            self._loop.set_exception_handler(None)
             _log.info("stopped", extra={"sessions": len(self._sessions)})
 
     async def _say_goodbye(self) -> None:
         """Close all that answer, then cut the rest: a paused peer would hold us for ever."""
+        spread_s = 0.3 + len(self._connections) / _HERD
         for connection in list(self._connections):
-            connection.say_goodbye(CLOSE_GOING_AWAY, "the hub goes away; come back")
+            back_s = random.uniform(0.1, spread_s)
+            connection.say_goodbye(
+                CLOSE_GOING_AWAY, f"the hub goes away; come back in {back_s:.1f} s"
+            )
         lost = [connection.connection_lost_waiter for connection in self._connections]
         if lost:
             await asyncio.wait(lost, timeout=_GOODBYE_S)
@@ -177,6 +235,24 @@ class HubServer:
 
     # -- connections ------------------------------------------------------------------------
 
+    def _connected(self) -> int:
+        return len(self._connections) + self._pages.open()
+
+    def _front(self, *args: Any, **options: Any) -> Front:
+        def choose(head: bytes) -> asyncio.Protocol:
+            return self._connection(*args, **options) if is_upgrade(head) else self._pages.make()
+
+        return Front(choose, self._gate, args[0])
+
+    def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """asyncio tells of a lack of descriptors a hundred times a second, with tracebacks."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._complained_s >= _COMPLAIN_S:
+            self._complained_s = time.monotonic()
+            _log.error("cannot accept connections: %s; see 'ulimit -n'", error.strerror)
+
     def _connection(self, *args: Any, **options: Any) -> HubConnection:
         connection = HubConnection(*args, **options)
         connection.on_made = self._connections.add  # not before: it has no transport yet
@@ -185,17 +261,25 @@ class HubServer:
         )
         return connection
 
-    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _process_request(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | None:
         """Refuse what must not pass, before anything is answered."""
         assert isinstance(connection, HubConnection), "we create them"
-        hosts = request.headers.get_all("Host")
-        refusal = self._keeper.refusal(
-            hosts[0] if len(hosts) == 1 else None, request.headers.get_all("Origin")
-        )
-        if refusal is not None:
-            _log.warning("refused", extra={"reason": refusal, "peer": _peer(connection)})
-            return connection.respond(http.HTTPStatus.FORBIDDEN, f"{refusal}\n")
+        peer = _peer(connection)
+        headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
+        knock = Knock(headers, peer.rpartition(":")[0], self._tls is not None)
+        try:
+            self._door.check_source(knock)
+            connection.admitted = await self._door.has_token(knock)
+        except Refused as refused:
+            self.note_refusal(refused, peer)
+            response = connection.respond(http.HTTPStatus(refused.status), f"{refused}\n")
+            response.headers.update(refused.headers)
+            return response
         url = urlsplit(request.path)
+        if "token" in parse_qs(url.query):
+            return connection.respond(http.HTTPStatus.BAD_REQUEST, f"{NO_TOKEN_IN_URL}\n")
         if url.path != self._path:
             return connection.respond(
                 http.HTTPStatus.NOT_FOUND, f"nothing here; jobs are at {self._path}\n"
@@ -211,8 +295,12 @@ class HubServer:
         subscribe = connection.subscribe
         id = next(self._ids)
         dialect = Dialect.V1 if connection.subprotocol == SUBPROTOCOL else Dialect.PLAIN
-        self._sessions[id] = connection
         connection.forget_handshake()
+        if not connection.admitted and not await self._is_shown_token(connection):
+            return
+        self._sessions[id] = connection
+        connection.opened_at = now()
+        self.counts.opened[dialect.value] += 1
         _log.info("open", extra=self._about(id, dialect=dialect.value))
         try:
             if len(self._sessions) == 1:
@@ -224,9 +312,14 @@ class HubServer:
             connection.session_id = id
             connection.on_stall = self.hub.stall
             connection.on_recover = self._recover
+            self._count_start(subscribe)
             self.hub.open(id, dialect, subscribe.cursor, subscribe.filter)
             self._pump_soon()
             async for message in connection:
+                if connection.talks_too_fast(_MAX_MESSAGES):
+                    self.counts.refused["messages"] += 1
+                    connection.say_goodbye(CLOSE_TOO_FAST, "too many messages")
+                    break
                 self._receive(id, connection, message)
                 if id in self.hub.sessions and self.hub.sessions[id].held:
                     await self.feed.look()
@@ -247,6 +340,37 @@ class HubServer:
             if not self._sessions and self.feed.active:
                 self.feed.stop()
                 _log.info("unsubscribed", extra={"store": self._store.where, "sessions": 0})
+
+    async def _is_shown_token(self, connection: HubConnection) -> bool:
+        """Whether the first message has the token, in time; if not, the connection is closed."""
+        peer = _peer(connection)
+        try:
+            async with asyncio.timeout(_HANDSHAKE_S):
+                said = parse_from_client(await connection.recv())
+            if not isinstance(said, Auth):
+                raise Refused(401, "token", "a token is needed first")
+            await self._door.check(said.token.encode("utf-8", "replace"), peer.rpartition(":")[0])
+        except (TimeoutError, ProtocolError, Refused) as error:
+            refused = Refused(401, "token", str(error) or "no token came")
+            self.note_refusal(refused, peer)
+            connection.say_goodbye(CLOSE_NO_TOKEN, str(refused)[:100])
+            return False
+        except ConnectionClosed:
+            return False
+        return True
+
+    def note_refusal(self, refused: Refused, peer: str) -> None:
+        """Count it, and say it: whoever runs the hub may have wanted to let them in."""
+        self.counts.refused[refused.kind] += 1
+        _log.warning("refused", extra={"reason": str(refused), "peer": peer})
+
+    def _count_start(self, subscribe: Subscribe) -> None:
+        if subscribe.cursor == ZERO:
+            self.counts.starts["fresh"] += 1
+            return
+        self.counts.reconnects += 1
+        resumes = self.hub.replica.resumes(subscribe.cursor, subscribe.filter)
+        self.counts.starts["resumed" if resumes else "reset"] += 1
 
     def _receive(self, id: int, connection: HubConnection, message: str | bytes) -> None:
         if id not in self.hub.sessions:
@@ -276,6 +400,8 @@ class HubServer:
                 self._break(sending.sessions, sending.error)
                 continue
             wrote = True
+            count = len(sending.sessions)
+            self.counts.deltas += len(sending.messages) * count
             frames = b"".join([text_frame(message) for message in sending.messages])
             for id in sending.sessions:
                 try:
@@ -302,6 +428,7 @@ class HubServer:
     def _break(self, ids: Iterable[int], error: Exception) -> None:
         """Give up these sessions; the others go on. Their clients come back with their cursors."""
         for id in ids:
+            self.counts.failures += 1
             _log.error("session failed", exc_info=error, extra=self._about(id))
             self.hub.close(id)
             connection = self._sessions.get(id)
@@ -314,8 +441,11 @@ class HubServer:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now_s = self._loop.time()
-            we_slept = now_s - swept_s > 2 * _SWEEP_S
+            late_s = max(0.0, now_s - swept_s - _SWEEP_S)
+            self.counts.loop_lag.add(late_s)
+            we_slept = late_s > _SWEEP_S
             swept_s = now_s
+            self._pages.sweep(now_s, SILENCE_S)
             for connection in list(self._connections):
                 if we_slept:
                     connection.heard_s = now_s
@@ -324,6 +454,84 @@ class HubServer:
                     connection.transport.abort()
                 elif connection.protocol.state is State.OPEN:
                     connection.ping_if_quiet(_QUIET_S)
+
+    # -- what the pages show ----------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """Have the hub know what the store holds now; while there are sessions it does anyway."""
+        if self.feed.active and self.hub.loaded:
+            return
+        if not await self.feed.look():
+            raise StoreError(self.feed.trouble or f"{self._store.where} cannot be read now")
+        self.hub.bury(await self.feed.dead())
+
+    def trouble(self) -> str:
+        """What is wrong with the hub, in a line."""
+        if self.feed.failed.done():
+            return "a task of the hub has died"
+        return f"store: {self.feed.trouble}" if self.feed.trouble else ""
+
+    def clients(self) -> list[dict[str, Any]]:
+        """The sessions, oldest first."""
+        rows = []
+        for id, connection in self._sessions.items():
+            session = self.hub.sessions.get(id)
+            if session is None:
+                continue
+            standing = self.hub.standing(id)
+            rows.append(
+                {
+                    "id": id,
+                    "peer": _peer(connection),
+                    "dialect": session.dialect.value,
+                    "filter": session.filter.to_wire(),
+                    "openedAt": connection.opened_at,
+                    "sent": standing.sent,
+                    "acked": standing.acked,
+                    "lagRevisions": standing.lag_revisions,
+                    "lagJobs": standing.lag_jobs,
+                    "stalled": not session.writable,
+                    "bytes": connection.sent_bytes,
+                }
+            )
+        return rows
+
+    async def metrics(self) -> bytes:
+        """What Prometheus scrapes."""
+        with suppress(StoreError, OSError):
+            self._bad = len(await asyncio.to_thread(self._store.bad))
+        self.counts.rings, self.counts.reads = self.feed.rings, self.feed.reads
+        return self._exporter.text()
+
+    def connections(self) -> dict[str, int]:
+        """Connections by state."""
+        return {
+            "opening": len(self._gate.fronts) + len(self._connections) - len(self._sessions),
+            "session": len(self._sessions),
+            "http": self._pages.open(),
+        }
+
+    def sessions(self) -> dict[str, int]:
+        """Sessions by dialect."""
+        found = Counter(session.dialect.value for session in self.hub.sessions.values())
+        return {dialect.value: found[dialect.value] for dialect in Dialect}
+
+    def jobs(self) -> dict[str, int]:
+        """Jobs by state."""
+        found = Counter("active" if job.active else job.stage for job in self.hub.replica)
+        return {state: found[state] for state in ("active", "completed", "failed")}
+
+    def lags(self) -> list[int]:
+        """How many revisions each session lags behind."""
+        return [self.hub.standing(id).lag_revisions for id in self.hub.sessions]
+
+    def quarantined(self) -> int:
+        """Files that are no jobs, as of the last look."""
+        return self._bad
+
+    def revision(self) -> int:
+        """The newest revision that the hub knows."""
+        return self.hub.replica.revision
 
 
 def _select_subprotocol(

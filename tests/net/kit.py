@@ -26,8 +26,8 @@ from jobctl.job import Job
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.backoff import Backoff
 from jobctl.net.client import Client
+from jobctl.net.door import Door
 from jobctl.net.follow import follow
-from jobctl.net.origin import Doorkeeper
 from jobctl.net.server import HubServer
 from jobctl.net.status import Status
 from jobctl.protocol import SUBPROTOCOL, Owners
@@ -88,7 +88,7 @@ async def running_hub(
     """A hub on the store for the block; its end is clean, and within 3 s."""
     stop = asyncio.Event()
     urls: list[str] = []
-    keeper = Doorkeeper("127.0.0.1", **doors)
+    keeper = Door("127.0.0.1", **({"insecure": True} if doors else {}) | doors)
     server = HubServer(store, keeper, path="/ws/jobs", watch_files=watch_files)
     task = asyncio.create_task(server.run("127.0.0.1", port, stop, urls.append))
     await until(lambda: urls or task.done())

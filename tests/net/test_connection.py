@@ -10,7 +10,7 @@ from websockets.server import ServerProtocol
 
 from jobctl.net import connection as connection_module
 from jobctl.net import server as server_module
-from jobctl.net.origin import Doorkeeper
+from jobctl.net.door import Door
 from jobctl.stores import open_store
 from tests.net.kit import running_hub, until, v1
 
@@ -37,7 +37,7 @@ async def test_connection_is_swept_only_once_it_has_a_transport():
         return None
 
     hub = server_module.HubServer(
-        open_store("memory:"), Doorkeeper("127.0.0.1"), path="/", watch_files=False
+        open_store("memory:"), Door("127.0.0.1"), path="/", watch_files=False
     )
     fake_server = cast("Server", SimpleNamespace(handler=handle, handler_tasks=set()))
     connection = hub._connection(ServerProtocol(), fake_server)

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from jobctl.errors import AddressInUse, HubError
 from jobctl.job import fail
 from jobctl.net import server as server_module
+from jobctl.net.door import Door
 from jobctl.stores import open_store
 from tests.net.kit import (
     HubProcess,
@@ -166,7 +167,9 @@ async def test_address_that_cannot_be_bound_is_said_clearly(served):
     """Another machine's address is no place to listen."""
     stop = asyncio.Event()
     with pytest.raises(HubError, match=r"cannot listen on 192\.0\.2\.1"):
-        await server_module.serve(served, host="192.0.2.1", port=0, stop=stop)
+        await server_module.serve(
+            served, host="192.0.2.1", door=Door("192.0.2.1", insecure=True), port=0, stop=stop
+        )
 
 
 async def test_two_hubs_on_one_directory_both_converge(directory, writer):

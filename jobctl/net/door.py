@@ -1,0 +1,195 @@
+"""Who may come in: the Host, the Origin, proxies, and the token. One rule for sockets and HTTP.
+
+Without a token the hub is for this machine alone: the names of its loopback, pages of such names,
+and nothing that a proxy has passed on, since a proxy's requests come from 127.0.0.1 whoever asked
+for them. With a token everybody needs it, on loopback as well. It comes as an ``Authorization:
+Bearer`` header, as the first message of a socket, or as the cookie that the login page sets, whose
+value is derived from the token and is not the token; never in a URL, which is logged everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from jobctl.errors import UsageError
+from jobctl.net.origin import Doorkeeper, is_here
+
+__all__ = ["MIN_TOKEN", "Door", "Knock", "Refused"]
+
+MIN_TOKEN = 16
+"""Bytes of a token, at the least."""
+
+_COOKIE = "jobctl"
+_DELAY_S = 0.25
+_MAX_DELAY_S = 4.0
+_MAX_PEERS = 1024
+_MAX_WAITING = 64
+
+
+class Refused(Exception):
+    """A request that may not pass: the HTTP ``status``, and a ``kind`` to count it under."""
+
+    def __init__(
+        self, status: int, kind: str, text: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.status, self.kind, self.headers = status, kind, dict(headers or {})
+
+
+class Knock(NamedTuple):
+    """As much of a request as decides: its headers (lower-case names), who sent it, and how."""
+
+    headers: tuple[tuple[str, str], ...]
+    peer: str
+    secure: bool
+
+    @classmethod
+    def of(cls, raw: Iterable[tuple[bytes, bytes]], peer: str, *, secure: bool) -> Knock:
+        """From the headers as they came."""
+        return cls(
+            tuple(
+                (name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape"))
+                for name, value in raw
+            ),
+            peer,
+            secure,
+        )
+
+    def all(self, name: str) -> list[str]:
+        """The values of the header, in order."""
+        return [value for key, value in self.headers if key == name]
+
+
+class Door:
+    """Decides. ``bound`` is the host that the hub listens on; see the module for the rules.
+
+    `UsageError` for what would let strangers in: another host than loopback, or foreign hosts or
+    origins allowed, with neither a token nor ``insecure``.
+    """
+
+    def __init__(
+        self,
+        bound: str,
+        *,
+        allow_hosts: Iterable[str] = (),
+        allow_origins: Iterable[str] = (),
+        token: bytes | None = None,
+        insecure: bool = False,
+    ) -> None:
+        allow_hosts, allow_origins = tuple(allow_hosts), tuple(allow_origins)
+        self._keeper = Doorkeeper(bound, allow_hosts=allow_hosts, allow_origins=allow_origins)
+        self._token, self._insecure = token, insecure
+        self._wrong: OrderedDict[str, int] = OrderedDict()
+        self._waiting = 0
+        self.wrong_tokens = 0
+        if token is not None and len(token) < MIN_TOKEN:
+            raise UsageError(
+                f"the token has {len(token)} bytes: that can be guessed",
+                hint="'openssl rand -hex 32' makes one",
+            )
+        if token is not None or insecure:
+            return
+        foreign = next(
+            (f"--allow-host {host}" for host in allow_hosts if not is_here(host)),
+            next((f"--allow-origin {origin}" for origin in allow_origins), ""),
+        )
+        if not is_here(bound):
+            foreign = f"--host {bound}"
+        if foreign:
+            raise UsageError(
+                f"{foreign} lets others in, and the hub has no token",
+                hint="give it one by --token-file or $JOBCTL_TOKEN, or say --insecure",
+            )
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether everybody has to show one."""
+        return self._token is not None
+
+    def check_source(self, knock: Knock) -> None:
+        """`Refused` for a host, an origin or a proxy that may not pass."""
+        hosts = knock.all("host")
+        refusal = self._keeper.refusal(hosts[0] if len(hosts) == 1 else None, knock.all("origin"))
+        if refusal is not None:
+            raise Refused(403, refusal.kind, refusal.text)
+        if self._token is None and not self._insecure and _is_passed_on(knock):
+            raise Refused(
+                403,
+                "proxy",
+                "the request came through a proxy, whoever asked for it: "
+                "start the hub with --token-file, or with --insecure",
+            )
+
+    async def check_token(self, knock: Knock) -> None:
+        """`Refused` without the right token in a header or a cookie."""
+        if self._token is None:
+            return
+        if not await self.has_token(knock):
+            raise _no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
+
+    async def has_token(self, knock: Knock) -> bool:
+        """Whether it came with the right token; `Refused` for a wrong one."""
+        if self._token is None:
+            return True
+        for header in knock.all("authorization"):
+            scheme, _, given = header.partition(" ")
+            if scheme.lower() == "bearer":
+                await self.check(_bytes(given.strip()), knock.peer)
+                return True
+        expected = self._cookie_value()
+        return any(
+            hmac.compare_digest(_bytes(value), expected.encode())
+            for value in _cookies(knock.all("cookie"))
+        )
+
+    async def check(self, given: bytes, peer: str) -> None:
+        """`Refused` unless it is the token. Each wrong one makes its sender wait longer."""
+        if self._token is None or hmac.compare_digest(given, self._token):
+            self._wrong.pop(peer, None)
+            return
+        self.wrong_tokens += 1
+        count = self._wrong.pop(peer, 0) + 1
+        self._wrong[peer] = count
+        if len(self._wrong) > _MAX_PEERS:
+            self._wrong.popitem(last=False)
+        if self._waiting >= _MAX_WAITING:
+            raise Refused(429, "token", "too many wrong tokens", {"Retry-After": "5"})
+        self._waiting += 1
+        try:
+            await asyncio.sleep(min(_MAX_DELAY_S, _DELAY_S * 2 ** min(count - 1, 8)))
+        finally:
+            self._waiting -= 1
+        raise _no_token("that is not the token")
+
+    def cookie(self) -> tuple[str, str]:
+        """The name and the value of the cookie for who has shown the token."""
+        return _COOKIE, self._cookie_value()
+
+    def _cookie_value(self) -> str:
+        return hmac.new(self._token or b"", b"jobctl login cookie", hashlib.sha256).hexdigest()
+
+
+def _no_token(text: str) -> Refused:
+    return Refused(401, "token", text, {"WWW-Authenticate": 'Bearer realm="jobctl"'})
+
+
+def _is_passed_on(knock: Knock) -> bool:
+    return any(
+        name.startswith("x-forwarded-") or name in ("forwarded", "via", "x-real-ip")
+        for name, _ in knock.headers
+    )
+
+
+def _cookies(headers: list[str]) -> list[str]:
+    """The values of our cookie, by RFC 6265's splitting at semicolons."""
+    pairs = [pair.strip().partition("=") for header in headers for pair in header.split(";")]
+    return [value for name, _, value in pairs if name == _COOKIE]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

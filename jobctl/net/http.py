@@ -1,0 +1,296 @@
+"""Plain HTTP on the hub's port: a page for people, health, metrics, and the jobs as JSON.
+
+Every answer is small or paged, so that nobody's reading holds up the hub. The same rules of who
+may come in hold as for sockets, and they are asked in one place: `_admit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from jobctl.cursor import Cursor
+from jobctl.errors import JobctlError
+from jobctl.hub import Hub
+from jobctl.net.door import Door, Knock, Refused
+from jobctl.net.metrics import CONTENT_TYPE, Counts
+from jobctl.protocol import MAX_PAGE, Subscribe, parse_query
+
+__all__ = ["Pages", "Served"]
+
+_PATIENCE_S = 5.0
+_MAX_LIMIT = 1000
+_SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_log = logging.getLogger("jobctl.hub")
+
+
+class Served(Protocol):
+    """What the pages show: the hub, as the server has it."""
+
+    hub: Hub
+    counts: Counts
+
+    async def refresh(self) -> None:
+        """Have the hub know what the store holds now; `JobctlError` when that cannot be had."""
+
+    def trouble(self) -> str:
+        """What is wrong with the hub; nothing is an empty text."""
+
+    def clients(self) -> list[dict[str, Any]]:
+        """The sessions, as JSON."""
+
+    async def metrics(self) -> bytes:
+        """The exposition for Prometheus."""
+
+    def note_refusal(self, refused: Refused, peer: str) -> None:
+        """Count and log it."""
+
+
+class Pages:
+    """The HTTP side of one hub, under ``base``; ``server`` makes protocols for connections."""
+
+    def __init__(self, served: Served, door: Door, *, base: str, socket_path: str) -> None:
+        self._served, self._door, self._base = served, door, base
+        self._socket_path = socket_path
+        self._unsent: dict[int, tuple[int, float]] = {}
+        app = web.Application(middlewares=[self._admit], client_max_size=4096)
+        app.add_routes(
+            [
+                web.get(f"{base}/", self._page),
+                web.get(f"{base}/app.js", self._script),
+                web.get(f"{base}/healthz", self._health),
+                web.get(f"{base}/metrics", self._metrics),
+                web.get(f"{base}/api/jobs", self._jobs),
+                web.get(f"{base}/api/jobs/{{id}}", self._job),
+                web.get(f"{base}/api/clients", self._clients),
+                web.get(f"{base}/login", self._login_form),
+                web.post(f"{base}/login", self._login),
+            ]
+        )
+        if base:
+            app.add_routes([web.get(base, self._to_base)])
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=0.5,
+            keepalive_timeout=15.0,
+            lingering_time=1.0,
+            max_field_size=8190,
+        )
+
+    async def start(self) -> None:
+        """To be called before `make`."""
+        await self._runner.setup()
+
+    def make(self) -> asyncio.Protocol:
+        """The protocol of one connection."""
+        assert self._runner.server is not None, "it was started"
+        return self._runner.server()
+
+    async def stop(self) -> None:
+        """End what is under way, after half a second at the latest."""
+        await self._runner.cleanup()
+
+    def open(self) -> int:
+        """How many connections there are."""
+        server = self._runner.server
+        return len(server.connections) if server is not None else 0
+
+    def sweep(self, now_s: float, patience_s: float) -> None:
+        """Cut those that have taken nothing of their answer for so long."""
+        server = self._runner.server
+        before, self._unsent = self._unsent, {}
+        for protocol in server.connections if server is not None else []:
+            transport = protocol.transport
+            unsent = transport.get_write_buffer_size() if transport is not None else 0
+            if transport is None or not unsent:
+                continue
+            known, since_s = before.get(id(protocol), (unsent, now_s))
+            since_s = since_s if known == unsent else now_s
+            self._unsent[id(protocol)] = (unsent, since_s)
+            if now_s - since_s >= patience_s:
+                transport.abort()
+
+    # -- for every request --------------------------------------------------------------------
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        answer = await self._answer(request, handler)
+        answer.headers.update(_SECURITY)
+        answer.headers.setdefault("Cache-Control", "no-store")
+        answer.force_close()  # an idle connection would be one more to bound
+        self._served.counts.requests[answer.status] += 1
+        return answer
+
+    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        knock = Knock.of(request.raw_headers, request.remote or "?", secure=request.secure)
+        path = request.path.removeprefix(self._base)
+        try:
+            self._door.check_source(knock)
+            if path not in ("/login", "/healthz"):
+                if "token" in request.query:
+                    return _refusal(400, "a token is never taken from a URL; send it as a header")
+                await self._door.check_token(knock)
+        except Refused as refused:
+            if (
+                refused.status == 401
+                and path == "/"
+                and "text/html" in request.headers.get("Accept", "")
+            ):
+                return web.Response(status=303, headers={"Location": f"{self._base}/login"})
+            self._served.note_refusal(refused, knock.peer)
+            return _refusal(refused.status, str(refused), refused.headers)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            text = {404: "nothing here", 405: "GET only"}.get(error.status, error.reason)
+            return _refusal(error.status, text, allow)
+        except JobctlError as error:
+            return _refusal(400 if error.exit_code == 2 else 503, str(error))
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            _log.exception("request failed")
+            return _refusal(500, "the hub failed; its log says more")
+
+    # -- the pages ----------------------------------------------------------------------------
+
+    async def _to_base(self, request: web.Request) -> web.Response:
+        return web.Response(status=308, headers={"Location": f"{self._base}/"})
+
+    async def _page(self, request: web.Request) -> web.Response:
+        html = _asset("index.html").replace("{base}", self._base)
+        return self._html(request, html.replace("{socket}", self._base + self._socket_path))
+
+    async def _script(self, request: web.Request) -> web.Response:
+        return web.Response(text=_asset("app.js"), content_type="text/javascript")
+
+    async def _login_form(self, request: web.Request) -> web.Response:
+        return self._html(request, _asset("login.html").replace("{said}", ""))
+
+    async def _login(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        knock = Knock.of(request.raw_headers, request.remote or "?", secure=request.secure)
+        try:
+            await self._door.check(str(form.get("token", "")).encode(), knock.peer)
+        except Refused as refused:
+            self._served.note_refusal(refused, knock.peer)
+            page = _asset("login.html").replace("{said}", "That is not the token.")
+            return self._html(request, page, status=refused.status)
+        answer = web.Response(status=303, headers={"Location": f"{self._base}/"})
+        name, value = self._door.cookie()
+        answer.set_cookie(
+            name, value, path=f"{self._base}/", httponly=True, samesite="Strict",
+            secure=knock.secure,
+        )  # fmt: skip
+        return answer
+
+    def _html(self, request: web.Request, text: str, *, status: int = 200) -> web.Response:
+        host = request.headers.get("Host", "")
+        policy = (
+            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+            f"connect-src 'self' ws://{host} wss://{host}; img-src data:; form-action 'self'; "
+            "base-uri 'none'; frame-ancestors 'none'"
+        )
+        return web.Response(
+            text=text,
+            status=status,
+            content_type="text/html",
+            headers={"Content-Security-Policy": policy},
+        )
+
+    async def _health(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._served.refresh()
+            trouble = self._served.trouble()
+        except TimeoutError:
+            trouble = f"store: no answer within {_PATIENCE_S:g} s"
+        except JobctlError as error:
+            trouble = f"store: {error}"
+        return _refusal(503, trouble) if trouble else web.Response(text="ok\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=await self._served.metrics(), headers={"Content-Type": CONTENT_TYPE}
+        )
+
+    # -- the API ------------------------------------------------------------------------------
+
+    async def _jobs(self, request: web.Request) -> web.Response:
+        asked = parse_query(request.query_string)
+        limit = _limit(request.query.get("limit"))
+        await self._served.refresh()
+        replica = self._served.hub.replica
+        head = Cursor(replica.epoch, replica.revision, asked.filter.tag)
+        tag = f'"{head};{asked.cursor};{limit or ""}"'
+        fresh = {"ETag": tag, "Cache-Control": "no-cache"}
+        if tag in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers=fresh)
+        return _json(self._delta(asked, limit), fresh)
+
+    def _delta(self, asked: Subscribe, limit: int | None) -> bytes:
+        """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost."""
+        hub = self._served.hub
+        delta = hub.replica.since(asked.cursor, asked.filter, limit=MAX_PAGE)
+        jobs, through, more = delta.jobs, delta.through, delta.more
+        if limit is not None and len(jobs) > limit:
+            jobs, more = jobs[:limit], True
+            through = jobs[-1].revision
+        cursor = Cursor(delta.epoch, through, asked.filter.tag)
+        head = {
+            "epoch": delta.epoch,
+            "since": delta.since,
+            "through": through,
+            "more": more,
+            "cursor": str(cursor),
+            "gone": [item.id for item in delta.gone],
+            "lost": [job.id for job in jobs if job.lost(hub.dead)],
+        }
+        start = json.dumps(head)[:-1].encode()
+        return start + b', "jobs": [' + b",".join(hub.replica.wire(job.id) for job in jobs) + b"]}"
+
+    async def _job(self, request: web.Request) -> web.Response:
+        await self._served.refresh()
+        id = request.match_info["id"]
+        if self._served.hub.replica.get(id) is None:
+            return _refusal(404, f"no job {ascii(id[:128])[1:-1]}")
+        return _json(self._served.hub.replica.wire(id), {"Cache-Control": "no-cache"})
+
+    async def _clients(self, request: web.Request) -> web.Response:
+        return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
+
+
+def _limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
+        raise web.HTTPBadRequest(reason=f"limit is a number from 1 to {_MAX_LIMIT}")
+    return int(text)
+
+
+def _json(body: bytes, headers: dict[str, str]) -> web.Response:
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _refusal(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(text=f"{text}\n", status=status, headers=headers)
+
+
+def _asset(name: str) -> str:
+    return (resources.files("jobctl.net") / "page" / name).read_text("utf-8")

@@ -1,0 +1,173 @@
+"""What the hub counts, and how Prometheus gets it: ``/metrics``.
+
+The hub counts in plain numbers where things happen; this is read when somebody asks. No label is
+made of what jobs or clients say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+__all__ = ["CONTENT_TYPE", "Buckets", "Counts", "Exporter", "Sampled"]
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_REVISIONS = (0.0, 1.0, 10.0, 100.0, 1000.0, 10000.0)
+
+
+class Buckets:
+    """A histogram: how many values were at most each bound, and their sum."""
+
+    def __init__(self, bounds: tuple[float, ...] = _SECONDS) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count a value."""
+        index = next(
+            (index for index, bound in enumerate(self.bounds) if value <= bound), len(self.bounds)
+        )
+        self.counts[index] += 1
+        self.sum += value
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """As Prometheus has it: each bound, and how many values lie below."""
+        total, rows = 0, []
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            total += count
+            rows.append(("+Inf" if bound == float("inf") else f"{bound:g}", float(total)))
+        return rows
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has happened since the hub began."""
+
+    opened: Counter[str] = field(default_factory=Counter)
+    """Sessions by dialect."""
+    starts: Counter[str] = field(default_factory=Counter)
+    """Subscriptions by outcome: ``resumed``, ``reset`` or ``fresh``."""
+    reconnects: int = 0
+    """Clients that came with a cursor."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Connections that were turned away, by reason."""
+    deltas: int = 0
+    bytes: int = 0
+    """Written to sessions, as they go over the wire."""
+    plain_bytes: int = 0
+    """What those would have been without compression."""
+    failures: int = 0
+    requests: Counter[int] = field(default_factory=Counter)
+    """HTTP answers by status."""
+    rings: int = 0
+    reads: Buckets = field(default_factory=Buckets)
+    """Seconds that reads of the store took."""
+    loop_lag: Buckets = field(default_factory=Buckets)
+    """Seconds that the event loop was late."""
+
+
+class Sampled(Protocol):
+    """What is as it is when somebody asks."""
+
+    counts: Counts
+
+    def connections(self) -> dict[str, int]:
+        """Connections by state: ``opening``, ``session``, ``http``."""
+
+    def sessions(self) -> dict[str, int]:
+        """Sessions by dialect."""
+
+    def jobs(self) -> dict[str, int]:
+        """Jobs by state: ``active``, ``completed``, ``failed``."""
+
+    def lags(self) -> Iterable[int]:
+        """How many revisions each session lags behind."""
+
+    def quarantined(self) -> int:
+        """Files that are no jobs."""
+
+    def revision(self) -> int:
+        """The newest revision that the hub knows."""
+
+
+class Exporter:
+    """The text that Prometheus scrapes."""
+
+    def __init__(self, hub: Sampled) -> None:
+        self._hub = hub
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """The exposition; its type is `CONTENT_TYPE`."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing: or the registry would ask for everything once before there is a hub."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        hub, counts = self._hub, self._hub.counts
+        yield _by("gauge", "connections", "Connections now.", "state", hub.connections())
+        yield _by("gauge", "sessions", "Sessions now.", "dialect", hub.sessions())
+        yield _by("counter", "sessions_opened", "Sessions since the start.", "dialect",
+                  counts.opened)  # fmt: skip
+        yield _by("gauge", "jobs", "Jobs that the hub knows.", "state", hub.jobs())
+        yield _by("counter", "subscriptions", "How subscriptions began.", "outcome",
+                  {"resumed": 0, "reset": 0, "fresh": 0, **counts.starts})  # fmt: skip
+        yield _by("counter", "refused", "Connections that were turned away.", "reason",
+                  counts.refused)  # fmt: skip
+        yield _by("counter", "http_requests", "HTTP answers.", "status",
+                  {str(status): count for status, count in counts.requests.items()})  # fmt: skip
+        yield _gauge("revision", "Newest revision that the hub knows.", hub.revision())
+        yield _gauge("quarantined_files", "Files that are no jobs.", hub.quarantined())
+        ratio = counts.bytes / counts.plain_bytes if counts.plain_bytes else 1.0
+        yield _gauge("compression_ratio", "Bytes written to sessions by bytes meant.", ratio)
+        yield _counter("reconnects", "Clients that came with a cursor.", counts.reconnects)
+        yield _counter("deltas", "Deltas written to sessions.", counts.deltas)
+        yield _counter("sent_bytes", "Bytes written to sessions.", counts.bytes)
+        yield _counter("session_failures", "Sessions that failed in the hub.", counts.failures)
+        yield _counter("rings", "Rings of the doorbell that were heard.", counts.rings)
+        lag = Buckets(_REVISIONS)
+        for revisions in hub.lags():
+            lag.add(revisions)
+        yield _histogram("session_lag_revisions", "How far sessions lag behind now.", lag)
+        yield _histogram("store_read_seconds", "How long reads of the store took.", counts.reads)
+        yield _histogram("loop_lag_seconds", "How late the event loop was.", counts.loop_lag)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"jobctl_{name}", text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"jobctl_{name}", text, value=value)
+
+
+def _by(kind: str, name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+    family = GaugeMetricFamily if kind == "gauge" else CounterMetricFamily
+    metric = family(f"jobctl_{name}", text, labels=[label])
+    for key, value in sorted(values.items()):
+        metric.add_metric([key], value)
+    return metric
+
+
+def _histogram(name: str, text: str, values: Buckets) -> Metric:
+    return HistogramMetricFamily(
+        f"jobctl_{name}", text, buckets=values.cumulative(), sum_value=values.sum
+    )

@@ -1,0 +1,205 @@
+// The live table: one cursor over the hub's jobs, which goes on where it was when a hub comes back.
+// Whatever a job says is put in as text, never as markup.
+
+const { base, socket } = document.documentElement.dataset;
+const filter = new URLSearchParams(location.search);
+filter.delete("since");
+
+const TERMINAL = new Set(["completed", "failed"]);
+const MAX_ROWS = 500;
+const BACKOFF_MS = 500, MAX_BACKOFF_MS = 15000;
+
+const jobs = new Map();
+const rows = new Map();
+const body = document.getElementById("rows");
+let dead = new Set();
+let cursor = null; // {epoch, revision}, and the tag that the hub gave our filter is not known to us
+let tries = 0;
+let drawing = false;
+
+const DEFAULT_STAGES = [];
+
+function connect() {
+  say("connecting", tries ? "connecting again" : "connecting");
+  const url = new URL(socket, location.href);
+  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  const query = new URLSearchParams(filter);
+  if (cursor) query.set("since", cursor);
+  url.search = query;
+  const connection = new WebSocket(url, "jobctl.v1");
+  let heard = Date.now();
+  const pulse = setInterval(() => {
+    if (Date.now() - heard > 18000) connection.close();
+    else if (connection.readyState === WebSocket.OPEN)
+      connection.send(JSON.stringify({ type: "jobs:ping", at: Date.now() }));
+  }, 8000);
+  connection.onmessage = ({ data }) => {
+    heard = Date.now();
+    const message = JSON.parse(data);
+    if (message.type === "jobs:delta") {
+      tries = 0;
+      say("open", "live");
+      take(message, connection);
+    } else if (message.type === "jobs:owners") {
+      dead = new Set(message.dead);
+      draw();
+    }
+  };
+  connection.onclose = ({ code, reason }) => {
+    clearInterval(pulse);
+    if (code === 4401) return location.assign(`${base}/login`);
+    if (code >= 4400 && code < 4500) return say("stopped", reason || `refused (${code})`);
+    const hint = /come back in ([0-9.]+) s/.exec(reason);
+    const most = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** tries++);
+    const wait = hint ? hint[1] * 1000 : Math.random() * most;
+    say("connecting", "the hub is away; trying again");
+    setTimeout(connect, wait);
+  };
+}
+
+function take(delta, connection) {
+  if (delta.since === 0) jobs.clear();
+  else if (!cursor || cursor.split(":")[1] !== String(delta.since)) return connection.close();
+  for (const job of delta.jobs) jobs.set(job.id, job);
+  for (const id of delta.gone) jobs.delete(id);
+  cursor = delta.cursor ?? `${delta.epoch}:${delta.through}`;
+  connection.send(JSON.stringify({ type: "jobs:ack", through: delta.through }));
+  draw();
+}
+
+function say(state, text) {
+  const element = document.getElementById("state");
+  element.dataset.state = state;
+  element.textContent = text;
+}
+
+function draw() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    paint();
+  });
+}
+
+function order(a, b) {
+  return (
+    TERMINAL.has(a.stage) - TERMINAL.has(b.stage) ||
+    (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : a.id < b.id ? -1 : 1)
+  );
+}
+
+function paint() {
+  const all = [...jobs.values()].sort(order);
+  const shown = all.slice(0, MAX_ROWS);
+  const keep = new Set(shown.map((job) => job.id));
+  for (const [id, row] of rows)
+    if (!keep.has(id)) {
+      row.element.remove();
+      rows.delete(id);
+    }
+  shown.forEach((job, index) => {
+    let row = rows.get(job.id);
+    if (!row) {
+      row = makeRow();
+      rows.set(job.id, row);
+    }
+    fill(row, job);
+    if (body.children[index] !== row.element) body.insertBefore(row.element, body.children[index]);
+  });
+  const count = (test) => all.filter(test).length;
+  const active = count((job) => !TERMINAL.has(job.stage));
+  const failed = count((job) => job.stage === "failed");
+  const more = all.length > MAX_ROWS ? `, the first ${MAX_ROWS} of ${all.length} shown` : "";
+  document.getElementById("counts").textContent =
+    `${active} active, ${all.length - active - failed} completed, ${failed} failed${more}`;
+  document.querySelector("table").hidden = !all.length;
+  document.getElementById("empty").hidden = !!all.length || !cursor;
+}
+
+function make(tag, className) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  return element;
+}
+
+function makeRow() {
+  const row = { element: make("tr") };
+  const what = make("td", "what"), where = make("td", "where"), time = make("td", "time");
+  row.title = make("div", "title");
+  row.id = make("div", "id");
+  row.stage = make("span", "stage");
+  row.strip = make("ol", "strip");
+  row.strip.setAttribute("aria-hidden", "true");
+  row.progress = make("progress");
+  row.done = make("span", "note");
+  row.note = make("div", "note");
+  row.error = make("div", "error");
+  row.time = time;
+  what.append(row.title, row.id);
+  where.append(row.stage, " ", row.progress, " ", row.done, row.strip, row.note, row.error);
+  row.element.append(what, where, time);
+  return row;
+}
+
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function fill(row, job) {
+  const active = !TERMINAL.has(job.stage);
+  const lost = active && typeof job.owner === "string" && dead.has(job.owner);
+  row.job = job;
+  row.element.className = `${active ? "active" : job.stage}${lost ? " lost" : ""}`;
+  row.element.dataset.id = job.id;
+  row.element.dataset.stage = job.stage;
+  put(row.title, String(job.title ?? job.type));
+  put(row.id, `${job.id}${job.title ? ` · ${job.type}` : ""}`);
+  put(row.stage, lost ? `lost in ${job.stage}` : job.stage);
+  const progress = active ? portion(job.progress) : null;
+  row.progress.hidden = progress === null;
+  if (progress !== null) row.progress.value = progress.share;
+  put(row.done, progress === null ? "" : progress.text);
+  put(row.note, active && job.message ? String(job.message) : "");
+  put(row.error, job.error ? String(job.error) : "");
+  strip(row.strip, job, active);
+  clock(row);
+}
+
+function portion(progress) {
+  if (typeof progress === "number") return { share: progress / 100, text: `${Math.round(progress)} %` };
+  const { done, total } = progress ?? {};
+  if (typeof done !== "number" || typeof total !== "number" || !(total > 0)) return null;
+  return { share: Math.min(1, done / total), text: `${done}/${total}` };
+}
+
+function strip(list, job, active) {
+  const stages = Array.isArray(job.stages) ? job.stages : DEFAULT_STAGES;
+  list.hidden = stages.length < 2;
+  const history = Array.isArray(job.history) ? job.history.map((entry) => entry.stage) : [];
+  const last = active ? job.stage : history.filter((stage) => stages.includes(stage)).at(-1);
+  const at = job.stage === "completed" ? stages.length : stages.indexOf(last);
+  while (list.children.length > stages.length) list.lastChild.remove();
+  stages.forEach((stage, index) => {
+    const item = list.children[index] ?? list.appendChild(make("li"));
+    item.className = index < at ? "done" : index === at ? "now" : "";
+    item.title = String(stage);
+  });
+}
+
+function clock(row) {
+  const { job } = row;
+  const end = TERMINAL.has(job.stage) ? Date.parse(job.completedAt ?? job.updatedAt) : Date.now();
+  const took = Math.max(0, Math.round((end - Date.parse(job.createdAt)) / 1000));
+  put(row.time, Number.isFinite(took) ? words(took) : "");
+}
+
+function words(seconds) {
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+setInterval(() => rows.forEach((row) => TERMINAL.has(row.job.stage) || clock(row)), 1000);
+connect();
