@@ -30,6 +30,12 @@ class Gate:
         self.fronts: set[Front] = set()
         self.refused = 0
         self._others = others
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the hub goes away."""
+        return self._closed
 
     @property
     def full(self) -> bool:
@@ -37,7 +43,8 @@ class Gate:
         return len(self.fronts) + self._others() >= self.max_connections
 
     def close(self) -> None:
-        """Cut all that are still in front."""
+        """Cut all that are still in front, and whoever was accepted just now and is yet to come."""
+        self._closed = True
         for front in list(self.fronts):
             front.abort()
 
@@ -60,6 +67,9 @@ class Front(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport), "it is a stream"
         self._transport = transport
+        if self._gate.closed:
+            transport.abort()
+            return
         if self._gate.full:
             self._gate.refused += 1
             self._end(_answer(503, "too many connections; come back later", retry_s=5))

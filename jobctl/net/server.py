@@ -214,6 +214,8 @@ class HubServer:
                 self._housekeeping.stop(),
             )
             await server.wait_closed()
+            for _ in range(3):
+                await asyncio.sleep(0)  # what asyncio had accepted gets its transport, and is cut
             self._loop.set_exception_handler(None)
             _log.info("stopped", extra={"sessions": len(self._sessions)})
 

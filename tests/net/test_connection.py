@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -45,6 +46,25 @@ async def test_connection_is_swept_only_once_it_has_a_transport():
     connection.connection_made(cast("Any", Transport()))
     assert connection in hub._connections
     await hub.feed.close()
+
+
+async def test_connection_that_comes_as_the_hub_leaves_is_cut(served):
+    """asyncio may have accepted it, and make its transport when nobody looks any more."""
+    async with running_hub(served) as hub:
+        pass
+    front = hub.server._front(ServerProtocol(), cast("Server", None))
+    transport = Cut()
+    front.connection_made(transport)
+    assert transport.cut
+
+
+class Cut(asyncio.Transport):
+    """Notes that it was cut."""
+
+    cut = False
+
+    def abort(self) -> None:
+        self.cut = True
 
 
 async def test_handshake_is_forgotten(served, monkeypatch):
