@@ -124,7 +124,8 @@ def serve(
             loop.add_signal_handler(number, stop.set)
 
         def ready(url: str) -> None:
-            note(f"serving {here.where.path} on {url} (Ctrl-C stops)")
+            page = url.replace("ws", "http", 1).removesuffix(path) + "/"
+            note(f"serving {here.where.path} on {url}, page {page} (Ctrl-C stops)")
 
         await run_hub(
             here.store,

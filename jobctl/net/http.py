@@ -20,6 +20,7 @@ from jobctl.errors import JobctlError
 from jobctl.hub import Hub
 from jobctl.net.door import Door, Knock, Refused
 from jobctl.net.metrics import CONTENT_TYPE, Counts
+from jobctl.pipeline import BUILT_IN
 from jobctl.protocol import MAX_PAGE, Subscribe, parse_query
 
 __all__ = ["Pages", "Served"]
@@ -28,7 +29,7 @@ _PATIENCE_S = 5.0
 _MAX_LIMIT = 1000
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
@@ -131,6 +132,7 @@ class Pages:
     async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         answer = await self._answer(request, handler)
         answer.headers.update(_SECURITY)
+        answer.headers["Server"] = "jobctl"
         answer.headers.setdefault("Cache-Control", "no-store")
         answer.force_close()  # an idle connection would be one more to bound
         self._served.counts.requests[answer.status] += 1
@@ -158,7 +160,9 @@ class Pages:
             return await handler(request)
         except web.HTTPException as error:
             allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            text = {404: "nothing here", 405: "GET only"}.get(error.status, error.reason)
+            text = {404: "nothing here", 405: "only these: " + allow.get("Allow", "")}.get(
+                error.status, error.reason
+            )
             return _refusal(error.status, text, allow)
         except JobctlError as error:
             return _refusal(400 if error.exit_code == 2 else 503, str(error))
@@ -175,7 +179,8 @@ class Pages:
 
     async def _page(self, request: web.Request) -> web.Response:
         html = _asset("index.html").replace("{base}", self._base)
-        return self._html(request, html.replace("{socket}", self._base + self._socket_path))
+        html = html.replace("{socket}", self._base + self._socket_path)
+        return self._html(request, html.replace("{pipelines}", _pipelines()))
 
     async def _script(self, request: web.Request) -> web.Response:
         return web.Response(text=_asset("app.js"), content_type="text/javascript")
@@ -274,6 +279,15 @@ class Pages:
 
     async def _clients(self, request: web.Request) -> web.Response:
         return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
+
+
+def _pipelines() -> str:
+    """The stages of the built-in types, between the first and the last, for the page."""
+    stages = {
+        type: {stage.name: stage.label for stage in pipeline.stages[1:-1]}
+        for type, pipeline in BUILT_IN.items()
+    }
+    return json.dumps(stages).replace("<", "\\u003c")
 
 
 def _limit(text: str | None) -> int | None:

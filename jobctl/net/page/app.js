@@ -17,7 +17,7 @@ let cursor = null; // {epoch, revision}, and the tag that the hub gave our filte
 let tries = 0;
 let drawing = false;
 
-const DEFAULT_STAGES = [];
+const pipelines = JSON.parse(document.getElementById("pipelines").textContent);
 
 function connect() {
   say("connecting", tries ? "connecting again" : "connecting");
@@ -155,7 +155,8 @@ function fill(row, job) {
   row.element.dataset.stage = job.stage;
   put(row.title, String(job.title ?? job.type));
   put(row.id, `${job.id}${job.title ? ` · ${job.type}` : ""}`);
-  put(row.stage, lost ? `lost in ${job.stage}` : job.stage);
+  const stage = pipelines[job.type]?.[job.stage] ?? job.stage;
+  put(row.stage, lost ? `lost in ${stage}` : stage);
   const progress = active ? portion(job.progress) : null;
   row.progress.hidden = progress === null;
   if (progress !== null) row.progress.value = progress.share;
@@ -174,7 +175,7 @@ function portion(progress) {
 }
 
 function strip(list, job, active) {
-  const stages = Array.isArray(job.stages) ? job.stages : DEFAULT_STAGES;
+  const stages = Array.isArray(job.stages) ? job.stages : Object.keys(pipelines[job.type] ?? {});
   list.hidden = stages.length < 2;
   const history = Array.isArray(job.history) ? job.history.map((entry) => entry.stage) : [];
   const last = active ? job.stage : history.filter((stage) => stages.includes(stage)).at(-1);

@@ -1,0 +1,347 @@
+"""Who may come in, by what; and what is never told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from jobctl.errors import HubError, UsageError
+from jobctl.net import door as door_module
+from jobctl.net.client import Client
+from jobctl.net.door import Door, Knock, Refused
+from jobctl.net.secrets import client_tls, read_token, server_tls
+from tests.net.kit import Reader, new_job, plain, running_hub, said, until, v1
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong token costs a quarter of a second in earnest."""
+    assert door_module._DELAY_S >= 0.25
+    monkeypatch.setattr(door_module, "_DELAY_S", 0.01)
+
+
+async def status(url: str, **headers: str) -> int:
+    """The status of a GET."""
+    async with (
+        ClientSession() as session,
+        session.get(url, headers=headers, allow_redirects=False) as answer,
+    ):
+        return answer.status
+
+
+def http(url: str, path: str) -> str:
+    """A page of the hub."""
+    return url.replace("ws", "http", 1).replace("/ws/jobs", path)
+
+
+# -- the token ----------------------------------------------------------------------------------
+
+
+async def test_three_ways_in_and_none_without(served):
+    """FAULTS row 49: a header, a cookie, a first message; nothing is said before that."""
+    served.create(new_job("a1"))
+    async with running_hub(served, token=TOKEN.encode()) as hub:
+        for path in ("/api/jobs", "/metrics", "/api/clients", "/app.js", "/api/jobs/a1"):
+            assert await status(http(hub.url, path)) == 401
+            assert await status(http(hub.url, path), Authorization=f"Bearer {TOKEN}") == 200
+        assert await status(http(hub.url, "/healthz")) == 200
+        async with v1(hub.url, additional_headers={"Authorization": f"Bearer {TOKEN}"}) as one:
+            assert (await said(one))["type"] == "jobs:delta"
+        name, value = hub.server._door.cookie()
+        assert TOKEN not in value
+        async with plain(hub.url, additional_headers={"Cookie": f"x=y; {name}={value}"}) as one:
+            assert (await said(one))["type"] == "jobs:init"
+        async with v1(hub.url) as one:
+            await one.send(json.dumps({"type": "jobs:auth", "token": TOKEN}))
+            assert (await said(one))["type"] == "jobs:delta"
+        assert await status(http(hub.url, "/api/jobs"), Cookie=f"{name}={value}") == 200
+
+
+@pytest.mark.parametrize("wrong", ["x" * 32, "é", "", TOKEN[:-1], TOKEN + "x", "\u2028"])
+async def test_wrong_token_gets_nothing(served, wrong):
+    """FAULTS row 49: by each of the ways; compared as bytes, so that é raises nothing."""
+    served.create(new_job("a1"))
+    async with running_hub(served, token=TOKEN.encode()) as hub:
+        header = f"Bearer {wrong}".encode().decode("latin-1")
+        with pytest.raises(InvalidStatus) as caught:
+            await v1(hub.url, additional_headers={"Authorization": header})
+        assert caught.value.response.status_code == 401
+        async with v1(hub.url) as one:
+            await one.send(json.dumps({"type": "jobs:auth", "token": wrong}))
+            with pytest.raises(ConnectionClosed) as closed:
+                await one.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4401
+        assert await status(http(hub.url, "/api/jobs"), Cookie="jobctl=" + "0" * 64) == 401
+        assert hub.sessions == 0
+
+
+@pytest.mark.parametrize(
+    "first", ['{"type":"jobs:subscribe"}', '{"type":"jobs:ping","at":1}', "nonsense", b"\x00"]
+)
+async def test_first_message_is_the_token_or_the_last(served, first):
+    """Nothing else is answered before it."""
+    async with running_hub(served, token=TOKEN.encode()) as hub, v1(hub.url) as one:
+        await one.send(first)
+        with pytest.raises(ConnectionClosed) as closed:
+            await one.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4401
+
+
+async def test_who_shows_no_token_is_not_waited_for(served, monkeypatch):
+    """Within the time of a handshake."""
+    monkeypatch.setattr("jobctl.net.server._HANDSHAKE_S", 0.2)
+    async with running_hub(served, token=TOKEN.encode()) as hub, v1(hub.url) as one:
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(one.recv(), 5)
+
+
+async def test_token_is_never_taken_from_a_url(served):
+    """FAULTS row 50: URLs are logged everywhere."""
+    async with running_hub(served, token=TOKEN.encode()) as hub:
+        assert await status(http(hub.url, f"/api/jobs?token={TOKEN}")) == 400
+        with pytest.raises(InvalidStatus) as caught:
+            await v1(f"{hub.url}?token={TOKEN}")
+        assert caught.value.response.status_code == 400
+
+
+async def test_wrong_tokens_are_slowed_and_counted(monkeypatch):
+    """The more the slower, by peer; and what is remembered of them is bounded."""
+    delays: list[float] = []
+
+    async def sleep(delay_s: float) -> None:
+        delays.append(delay_s)
+
+    monkeypatch.setattr(door_module, "_DELAY_S", 0.25)
+    monkeypatch.setattr(door_module.asyncio, "sleep", sleep)
+    door = Door("127.0.0.1", token=TOKEN.encode())
+    for _ in range(12):
+        with pytest.raises(Refused):
+            await door.check(b"wrong", "10.0.0.1")
+    assert delays[:5] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert max(delays) == 4.0
+    with pytest.raises(Refused):
+        await door.check(b"wrong", "10.0.0.2")
+    assert delays[-1] == 0.25
+    for number in range(3000):
+        with pytest.raises(Refused):
+            await door.check(b"wrong", f"peer {number}")
+    assert len(door._wrong) <= 1024
+    assert door.wrong_tokens == 3013
+    await door.check(TOKEN.encode(), "peer 2999")
+    assert "peer 2999" not in door._wrong
+
+
+async def test_flood_of_wrong_tokens_is_turned_away(monkeypatch):
+    """Those that wait are bounded; the right token passes at once meanwhile."""
+    monkeypatch.setattr(door_module, "_DELAY_S", 30.0)
+    door = Door("127.0.0.1", token=TOKEN.encode())
+    tasks = [asyncio.create_task(door.check(b"wrong", f"{number}")) for number in range(64)]
+    await asyncio.sleep(0)
+    with pytest.raises(Refused) as caught:
+        await door.check(b"wrong", "one more")
+    assert caught.value.status == 429
+    await asyncio.wait_for(door.check(TOKEN.encode(), "a friend"), 1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# -- where it is read from ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "mode", "text"),
+    [
+        (b"", 0o600, "holds no token"),
+        (b"two words of it here", 0o600, "holds no token"),
+        ("ééééééééééééé".encode(), 0o600, "holds no token"),
+        (TOKEN.encode(), 0o644, "can be read by others"),
+        (b"x" * 5000, 0o600, "holds no token"),
+    ],
+)
+def test_token_file_that_is_none_is_refused(tmp_path, data, mode, text):
+    """One line; and never what stands in it."""
+    path = tmp_path / "token"
+    path.write_bytes(data)
+    path.chmod(mode)
+    with pytest.raises(UsageError, match=text) as caught:
+        read_token(path, {})
+    assert TOKEN not in str(caught.value)
+
+
+def test_token_comes_from_a_file_or_the_environment(tmp_path):
+    """The line's end does not count."""
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n")
+    path.chmod(0o600)
+    assert read_token(path, {"JOBCTL_TOKEN": "other"}) == TOKEN.encode()
+    assert read_token(None, {"JOBCTL_TOKEN_FILE": str(path)}) == TOKEN.encode()
+    assert read_token(None, {"JOBCTL_TOKEN": TOKEN}) == TOKEN.encode()
+    assert read_token(None, {}) is None
+    with pytest.raises(UsageError, match="cannot read a token"):
+        read_token(tmp_path / "none", {})
+
+
+@pytest.mark.parametrize(
+    ("bound", "options"),
+    [
+        ("0.0.0.0", {}),
+        ("192.0.2.1", {}),
+        ("127.0.0.1", {"allow_hosts": ["jobs.example"]}),
+        ("127.0.0.1", {"allow_origins": ["https://jobs.example"]}),
+        ("127.0.0.1", {"token": b"short"}),
+    ],
+)
+def test_what_would_let_strangers_in_does_not_start(bound, options):
+    """Unless that is said."""
+    with pytest.raises(UsageError):
+        Door(bound, **options)
+    if "token" not in options:
+        Door(bound, **options, insecure=True)
+        assert Door(bound, **options, token=TOKEN.encode()).needs_token
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP"]
+)
+def test_proxy_needs_a_token(name):
+    """Its requests come from this machine, whoever asked for them."""
+    knock = Knock((("host", "127.0.0.1"), (name.lower(), "x")), "127.0.0.1", False)
+    with pytest.raises(Refused, match="proxy"):
+        Door("127.0.0.1").check_source(knock)
+    Door("127.0.0.1", token=TOKEN.encode()).check_source(knock)
+    Door("127.0.0.1", insecure=True).check_source(knock)
+
+
+async def test_refusal_names_the_flag_that_would_allow_it(served, caplog):
+    """FAULTS row 61: in one line, whatever the header holds."""
+    with caplog.at_level(logging.WARNING, "jobctl.hub"):
+        async with running_hub(served) as hub:
+            assert await status(http(hub.url, "/"), Host="jobs.example") == 403
+            assert await status(http(hub.url, "/"), Origin="https://x.example") == 403
+            assert await status(http(hub.url, "/"), Origin="https://x.example/'; rm -rf '") == 403
+    reasons = [record.reason for record in caplog.records]
+    assert "jobctl serve --allow-host jobs.example" in reasons[0]
+    assert "jobctl serve --allow-origin https://x.example" in reasons[1]
+    assert "serve" not in reasons[2]
+    assert all("\x1b" not in reason and "\n" not in reason for reason in reasons)
+
+
+# -- our client ---------------------------------------------------------------------------------
+
+
+async def test_client_shows_the_token_of_its_environment(served, monkeypatch):
+    """And is refused in one line without it."""
+    served.create(new_job("a1"))
+    async with running_hub(served, token=TOKEN.encode()) as hub:
+        monkeypatch.setenv("JOBCTL_TOKEN", TOKEN)
+        async with Reader.of_hub(hub.url) as reader:
+            await until(lambda: reader.contents)
+        monkeypatch.setenv("JOBCTL_TOKEN", "x" * 32)
+        with pytest.raises(HubError, match="that is not the token"):
+            async for _ in Client(hub.url):
+                pass
+        monkeypatch.delenv("JOBCTL_TOKEN")
+        monkeypatch.setattr("jobctl.net.server._HANDSHAKE_S", 0.2)
+        with pytest.raises(HubError, match="token"):
+            async for _ in Client(hub.url):
+                pass
+
+
+async def test_token_goes_where_it_was_sent_to_or_nowhere(monkeypatch):
+    """FAULTS row 51: a redirect elsewhere is an answer, and no way."""
+    monkeypatch.setenv("JOBCTL_TOKEN", TOKEN)
+    heard: list[bytes] = []
+
+    async def elsewhere(reader: Any, writer: Any) -> None:
+        heard.append(await reader.read(1000))
+        writer.close()
+
+    other = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
+    port = other.sockets[0].getsockname()[1]
+
+    async def redirect(reader: Any, writer: Any) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            f"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:{port}/ws/jobs\r\n\r\n".encode()
+        )
+        writer.close()
+
+    hub = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{hub.sockets[0].getsockname()[1]}"
+    with pytest.raises(HubError, match="302"):
+        async for _ in Client(url, retry=False):
+            pass
+    assert heard == []
+    hub.close()
+    other.close()
+
+
+# -- TLS ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost, which is its own authority, and its key."""
+    here = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", here / "key.pem", "-out", here / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return here / "cert.pem", here / "key.pem"
+
+
+async def test_tls_for_sockets_and_pages(served, certificate, monkeypatch):
+    """A client trusts the authority that it is given, and no other."""
+    cert, key = certificate
+    served.create(new_job("a1"))
+    async with running_hub(served, tls=server_tls(cert, key)) as hub:
+        assert hub.url.startswith("wss://")
+        monkeypatch.setenv("JOBCTL_CA", str(cert))
+        async with Reader.of_hub(hub.url) as reader:
+            await until(lambda: reader.contents)
+        context = ssl.create_default_context(cafile=str(cert))
+        async with (
+            ClientSession() as session,
+            session.get(http(hub.url, "/api/jobs"), ssl=context) as answer,
+        ):
+            assert len((await answer.json())["jobs"]) == 1
+        monkeypatch.delenv("JOBCTL_CA")
+        with pytest.raises(HubError, match="certificate is not trusted"):
+            async for _ in Client(hub.url, retry=False):
+                pass
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        assert server_tls(cert, key).minimum_version == ssl.TLSVersion.TLSv1_2  # type: ignore[union-attr]
+
+
+def test_files_that_are_no_certificate_are_told(tmp_path, certificate):
+    """One line with the names."""
+    cert, key = certificate
+    (tmp_path / "bad.pem").write_text("nonsense")
+    for one, two in ((tmp_path / "none", key), (tmp_path / "bad.pem", key), (cert, cert)):
+        with pytest.raises(UsageError, match="no certificate and key in"):
+            server_tls(one, two)
+    with pytest.raises(UsageError, match="goes with"):
+        server_tls(None, key)
+    for path in (tmp_path / "none", tmp_path / "bad.pem"):
+        with pytest.raises(UsageError, match="no certificates in"):
+            client_tls(path, os.environ)

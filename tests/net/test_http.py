@@ -1,0 +1,324 @@
+"""Plain HTTP on the hub's port, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from jobctl import job as jobs
+from jobctl.clock import now
+from jobctl.net import front as front_module
+from jobctl.net import http as http_module
+from jobctl.stores import open_store
+from tests.net.kit import Reader, Running, new_job, plain, running_hub, until, v1
+from tests.stores.support import plant_owner
+
+PAGES = ["/", "/app.js", "/healthz", "/metrics", "/api/jobs", "/api/jobs/a1", "/api/clients"]
+
+
+async def get(hub: Running, path: str, method: str = "GET", **options: Any) -> Any:
+    """The answer, with its body read."""
+    async with (
+        ClientSession() as session,
+        session.request(
+            method, f"http://127.0.0.1:{hub.port}{path}", allow_redirects=False, **options
+        ) as answer,
+    ):
+        answer.body = await answer.read()
+        return answer
+
+
+async def raw(hub: Running, data: bytes, *, deadline_s: float = 10.0) -> bytes:
+    """What comes back for these bytes, to the end of the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    try:
+        writer.write(data)
+        return await asyncio.wait_for(reader.read(), deadline_s)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_answers_get_and_head_alike(served, path):
+    """HEAD has the same length and no body; other methods are refused, with what is allowed."""
+    served.create(new_job("a1"))
+    async with running_hub(served) as hub:
+        answer = await get(hub, path)
+        assert answer.status == 200
+        assert answer.body
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        head = await get(hub, path, "HEAD")
+        assert (head.status, head.body) == (200, b"")
+        if path not in ("/metrics", "/api/clients"):  # they tell of the requests themselves
+            assert head.headers["Content-Length"] == str(len(answer.body))
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            other = await get(hub, path, method, data=b"x" * 3000)
+            assert other.status == 405
+            assert set(other.headers["Allow"].split(",")) == {"GET", "HEAD"}
+        assert hub.sessions == 0
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/login", "/nothing", "/ws/jobs"])
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"X-Forwarded-For": "1.2.3.4"}],
+)
+async def test_strangers_get_nothing_anywhere(served, path, headers):
+    """FAULTS rows 47 and 48: rebinding and cross-site requests, on every path; and proxies."""
+    served.create(new_job("a1"))
+    async with running_hub(served) as hub:
+        answer = await get(hub, path, headers=headers)
+        assert answer.status == 403
+        assert b"a1" not in answer.body
+        assert answer.body.count(b"\n") == 1
+
+
+async def test_two_hosts_are_none(served):
+    """A request has one Host."""
+    async with running_hub(served) as hub:
+        head = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n"
+        assert (await raw(hub, head)).split(b" ")[1] in (b"400", b"403")
+
+
+async def test_page_cannot_be_framed_and_runs_its_own_script_only(served):
+    """FAULTS row 52."""
+    async with running_hub(served) as hub:
+        policy = (await get(hub, "/")).headers["Content-Security-Policy"]
+        rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+        assert rules["default-src"] == "'none'"
+        assert rules["script-src"] == "'self'"
+        assert rules["frame-ancestors"] == "'none'"
+        assert f"ws://127.0.0.1:{hub.port}" in rules["connect-src"].split()
+
+
+async def test_jobs_are_read_by_a_cursor(served):
+    """First all, then what changed; a cursor of elsewhere starts over."""
+    for id in ("a1", "a2"):
+        served.create(new_job(id))
+    async with running_hub(served) as hub:
+        first = json.loads((await get(hub, "/api/jobs")).body)
+        assert [job["id"] for job in first["jobs"]] == ["a1", "a2"]
+        assert (first["since"], first["more"], first["gone"]) == (0, False, [])
+        served.update("a1", lambda job: jobs.complete(job, now=now()))
+        served.remove("a2")
+        then = json.loads((await get(hub, f"/api/jobs?since={first['cursor']}")).body)
+        assert [(job["id"], job["stage"]) for job in then["jobs"]] == [("a1", "completed")]
+        assert (then["since"], then["gone"]) == (first["through"], ["a2"])
+        again = json.loads((await get(hub, "/api/jobs?since=deadbeef0000:7")).body)
+        assert (again["since"], [job["id"] for job in again["jobs"]]) == (0, ["a1"])
+
+
+async def test_filters_are_those_of_the_socket(served):
+    """And a bad one is told in a line."""
+    served.create(new_job("a1"))
+    served.create(jobs.complete(new_job("a2"), now=now()))
+    async with running_hub(served) as hub:
+        for query, ids in (("active=1", ["a1"]), ("id=a2", ["a2"]), ("stage=completed", ["a2"])):
+            value = json.loads((await get(hub, f"/api/jobs?{query}")).body)
+            assert [job["id"] for job in value["jobs"]] == ids
+        for query in ("id=../x", "limit=0", "limit=many", "limit=1001"):
+            answer = await get(hub, f"/api/jobs?{query}")
+            assert (answer.status, answer.body.count(b"\n")) == (400, 1)
+
+
+@pytest.mark.parametrize("limit", ["", "&limit=7"])
+async def test_pages_together_are_all_jobs(served, monkeypatch, limit):
+    """By size, or by number; although a job changes on the way."""
+    monkeypatch.setattr(http_module, "MAX_PAGE", 5000)
+    for number in range(60):
+        served.create(new_job(f"a{number:02d}"))
+    async with running_hub(served) as hub:
+        found: dict[str, Any] = {}
+        cursor, more, pages = "0", True, 0
+        while more:
+            page = json.loads((await get(hub, f"/api/jobs?since={cursor}{limit}")).body)
+            assert not limit or len(page["jobs"]) <= 7
+            found |= {job["id"]: job["stage"] for job in page["jobs"]}
+            cursor, more, pages = page["cursor"], page["more"], pages + 1
+            if pages == 2:
+                served.update("a00", lambda job: jobs.complete(job, now=now()))
+        assert pages > 3
+        assert found == {job.id: job.stage for job in map(served.get, served.ids())}
+
+
+async def test_unchanged_jobs_are_not_sent_again(served):
+    """By their ETag: the cursor, the filter and the page."""
+    served.create(new_job("a1"))
+    async with running_hub(served) as hub:
+        tag = (await get(hub, "/api/jobs")).headers["ETag"]
+        same = await get(hub, "/api/jobs", headers={"If-None-Match": tag})
+        assert (same.status, same.body, same.headers["ETag"]) == (304, b"", tag)
+        assert (await get(hub, "/api/jobs?id=a1", headers={"If-None-Match": tag})).status == 200
+        served.create(new_job("a2"))
+        assert (await get(hub, "/api/jobs", headers={"If-None-Match": tag})).status == 200
+
+
+async def test_one_job_by_its_id(served):
+    """As it is on the wire; 404 for another."""
+    served.create(new_job("a1", title="Nightly"))
+    async with running_hub(served) as hub:
+        assert json.loads((await get(hub, "/api/jobs/a1")).body)["title"] == "Nightly"
+        for path in ("/api/jobs/a2", "/api/jobs/..%2fa1", "/api/jobs/%00%0d%0a"):
+            answer = await get(hub, path)
+            assert (answer.status, answer.body.count(b"\n")) == (404, 1)
+            assert b"\r" not in answer.body
+
+
+async def test_lost_jobs_are_named(directory, served):
+    """Also when nobody is subscribed."""
+    served.create(new_job("a1"))
+    plant_owner(directory, "1-0123456789ab")
+    lost = new_job("a2").model_copy(update={"owner": "1-0123456789ab"})
+    served.create(jobs.advance(lost, "extract", now=now()))
+    async with running_hub(served) as hub:
+        assert json.loads((await get(hub, "/api/jobs")).body)["lost"] == ["a2"]
+
+
+async def test_health_names_what_fails(served, monkeypatch):
+    """FAULTS row 22: 503 with the part; 200 when it is well again."""
+    async with running_hub(served) as hub:
+        assert ((answer := await get(hub, "/healthz")).status, answer.body) == (200, b"ok\n")
+        with monkeypatch.context() as broken:
+            broken.setattr(served, "behind", out_of_reach)
+            answer = await get(hub, "/healthz")
+            assert (answer.status, answer.body) == (503, b"store: out of reach\n")
+        assert (await get(hub, "/healthz")).status == 200
+
+
+def out_of_reach(*_: object) -> int:
+    from jobctl.errors import StoreError
+
+    raise StoreError("out of reach")
+
+
+async def test_clients_are_listed(served):
+    """What each was sent, what it has said to have seen, and how far it lags."""
+    served.create(new_job("a1"))
+    async with running_hub(served) as hub, v1(hub.url + "?id=a1") as one, plain(hub.url):
+        delta = json.loads(await one.recv())
+        await one.send(json.dumps({"type": "jobs:ack", "through": delta["through"]}))
+        await until(lambda: hub.server.hub.sessions[1].acked == delta["through"])
+        clients = json.loads((await get(hub, "/api/clients")).body)["clients"]
+        assert [client["dialect"] for client in clients] == ["jobctl.v1", "plain"]
+        first = clients[0]
+        assert (first["filter"], first["acked"], first["lagJobs"]) == ({"id": ["a1"]}, 1, 0)
+        assert first["bytes"] > 100
+
+
+async def test_metrics_count_what_happens(served):
+    """In the names that Prometheus wants; nothing in them is of a job or a client."""
+    served.create(new_job("secret-id"))
+    async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
+        await until(lambda: reader.contents)
+        text = (await get(hub, "/metrics")).body.decode()
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+        assert values['jobctl_sessions{dialect="jobctl.v1"}'] == "1.0"
+        assert values['jobctl_jobs{state="active"}'] == "1.0"
+        assert values['jobctl_subscriptions_total{outcome="fresh"}'] == "1.0"
+        assert float(values["jobctl_deltas_total"]) == 1
+        assert float(values["jobctl_sent_bytes_total"]) > 100
+        assert float(values["jobctl_store_read_seconds_count"]) >= 1
+        assert "secret" not in text
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (prometheus)")
+async def test_metrics_are_what_prometheus_wants(served):
+    """``promtool check metrics`` has nothing to say."""
+    served.create(new_job("a1"))
+    async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
+        await until(lambda: reader.contents)
+        await get(hub, "/nothing")
+        await get(hub, "/", headers={"Host": "evil.example"})
+        text = (await get(hub, "/metrics")).body
+        check = await asyncio.to_thread(
+            subprocess.run, ["promtool", "check", "metrics"], input=text, capture_output=True
+        )
+        assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+@pytest.mark.slow
+async def test_large_body_arrives_whole_at_a_slow_reader(served, monkeypatch):
+    """FAULTS row 30: 30 MB to one who reads 10 MB a second, slower than the hub writes."""
+    monkeypatch.setattr(http_module, "MAX_PAGE", 64 * 1024 * 1024)
+    for number in range(300):
+        served.create(new_job(f"a{number:03d}", title="x" * 100_000))
+    async with running_hub(served) as hub:
+        reader, writer = await asyncio.open_connection("127.0.0.1", hub.port, limit=64 * 1024)
+        writer.write(b"GET /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        assert length > 30_000_000
+        got = 0
+        while data := await reader.read(100_000):
+            got += len(data)
+            await asyncio.sleep(0.01)
+        writer.close()
+        assert got == length
+
+
+@pytest.mark.slow
+async def test_reader_that_stands_still_is_cut(served, monkeypatch):
+    """Its answer would be kept for ever."""
+    monkeypatch.setattr(http_module, "MAX_PAGE", 64 * 1024 * 1024)
+    monkeypatch.setattr("jobctl.net.server.SILENCE_S", 0.5)
+    monkeypatch.setattr("jobctl.net.server._SWEEP_S", 0.1)
+    for number in range(100):
+        served.create(new_job(f"a{number:03d}", title="x" * 100_000))
+    async with running_hub(served) as hub:
+        with socket.create_connection(("127.0.0.1", hub.port)) as sock:
+            sock.sendall(b"GET /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await until(lambda: hub.server.connections()["http"] == 1)
+            await until(lambda: hub.server.connections()["http"] == 0, 5)
+
+
+async def test_head_may_come_in_pieces_but_not_without_end(served, monkeypatch):
+    """It is bounded in size and in time, and counted until it is whole."""
+    monkeypatch.setattr(front_module, "HEAD_TIMEOUT_S", 0.3)
+    async with running_hub(served) as hub:
+        reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+        for byte in b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n":
+            writer.write(bytes([byte]))
+            await writer.drain()
+        assert (await reader.read()).endswith(b"ok\n")
+        writer.close()
+        large = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 20_000
+        assert (await raw(hub, large)).startswith(b"HTTP/1.1 431 ")
+        assert (await raw(hub, b"GET / HT")).startswith(b"HTTP/1.1 408 ")
+        assert (await raw(hub, b"\x16\x03\x01\x02\x00\r\n\r\n")).startswith(b"HTTP/1")
+        await until(lambda: set(hub.server.connections().values()) == {0})
+
+
+@pytest.mark.parametrize("base", ["/jobs", "/a/b"])
+async def test_all_is_under_the_base_path(directory, writer, base):
+    """For a proxy that shows the hub beside other things."""
+    from jobctl.net import server as server_module
+
+    writer.create(new_job("a1"))
+    stop, urls = asyncio.Event(), list[str]()
+    store = open_store(directory, adopt=True)
+    task = asyncio.create_task(
+        server_module.serve(store, port=0, base=base, stop=stop, ready=urls.append)
+    )
+    await until(lambda: urls)
+    assert urls[0].endswith(f"{base}/ws/jobs")
+    async with ClientSession() as session, Reader.of_hub(urls[0]) as reader:
+        await until(lambda: reader.contents)
+        root = urls[0].replace("ws", "http", 1).removesuffix(f"{base}/ws/jobs")
+        async with session.get(root + base, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (308, f"{base}/")
+        async with session.get(f"{root}{base}/") as answer:
+            assert f'src="{base}/app.js"' in await answer.text()
+        async with session.get(f"{root}/api/jobs") as answer:
+            assert answer.status == 404
+        async with session.get(f"{root}{base}/api/jobs") as answer:
+            assert len((await answer.json())["jobs"]) == 1
+    stop.set()
+    await task
+    store.close()

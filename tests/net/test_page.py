@@ -1,0 +1,143 @@
+"""The first page, in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+
+import pytest
+
+from jobctl import job as jobs
+from jobctl.clock import now
+from tests.net.browser import CHROMIUM, Page, browser
+from tests.net.kit import HubProcess, new_job, running_hub, until
+from tests.stores.support import DATA, plant_owner
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
+]
+
+ROWS = """
+Object.fromEntries([...document.querySelectorAll("tbody tr")].map(
+    (row) => [row.dataset.id, row.dataset.stage]))
+"""
+STATE = "document.getElementById('state').dataset.state"
+
+
+def page_of(url: str) -> str:
+    """The page of the hub."""
+    return url.replace("ws", "http", 1).replace("/ws/jobs", "/")
+
+
+async def test_jobs_move_and_a_hub_that_comes_back_is_resumed(directory, writer):
+    """The end state is what the directory holds."""
+    hub = HubProcess(directory)
+    async with browser() as page:
+        writer.create(new_job("a1", title="Nightly load"))
+        await page.go(page_of(hub.url))
+        await page.shows(ROWS, {"a1": "pending"})
+        await page.shows(STATE, "open")
+        writer.update("a1", lambda job: jobs.advance(job, "extract", now=now()))
+        writer.create(new_job("a2"))
+        await page.shows(ROWS, {"a1": "extract", "a2": "pending"})
+        hub.kill()
+        await page.shows(STATE, "connecting")
+        writer.update("a1", lambda job: jobs.fail(job, "boom", now=now()))
+        writer.remove("a2")
+        for number in range(20):
+            writer.create(jobs.complete(new_job(f"b{number:02d}"), now=now()))
+        with HubProcess(directory, port=hub.port):
+            held = {job.id: job.stage for job in (writer.get(id) for id in writer.ids())}
+            await page.shows(ROWS, held, 30)
+            await page.shows(STATE, "open")
+            resumed = [url for url in page.requests if "since=" in url]
+            assert "boom" in await page.run("document.body.textContent")
+            assert resumed == []  # it goes over the socket, which is no request
+    refused = [
+        text for text in page.said if "ERR_CONNECTION" not in text and "WebSocket" not in text
+    ]
+    assert refused == []
+
+
+async def test_hostile_fields_are_text(directory, served):
+    """FAULTS row 52: no dialog, no request elsewhere, no error, no element out of a job's text."""
+    for path in (DATA / "bad-jobs").glob("*.json"):
+        if path.is_file():
+            shutil.copy(path, directory)
+    evil = '</script><img src=x onerror=alert(1)><a href="javascript:alert(2)">x</a>'
+    served.create(
+        new_job("evil", title=evil, stages=("a", evil[:60])).model_copy(
+            update={"message": evil, "type": "<b>t</b>", "session_id": evil}
+        )
+    )
+    served.create(jobs.fail(new_job("failed", title=evil), evil, now=now()))
+    served.refresh()
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows("document.querySelector('[data-id=evil] .title')?.textContent", evil)
+        await page.shows("document.querySelector('[data-id=failed] .error')?.textContent", evil)
+        assert (
+            await page.run("document.querySelectorAll('main img, main a, main script, b').length")
+            == 0
+        )
+        await asyncio.sleep(0.3)
+        assert page.said == []
+        assert {url.split("/")[2] for url in page.requests if "://" in url} == {
+            f"127.0.0.1:{hub.port}"
+        }
+
+
+async def test_lost_jobs_are_told(directory, served):
+    """As everywhere else."""
+    served.create(new_job("a0"))
+    plant_owner(directory, "1-0123456789ab")
+    job = new_job("a1").model_copy(update={"owner": "1-0123456789ab"})
+    served.create(jobs.advance(job, "extract", now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        script = "document.querySelector('[data-id=a1] .stage')?.textContent.slice(0, 4)"
+        await page.shows(script, "lost")
+
+
+async def test_filter_stands_in_the_address(served, writer):
+    """And the page goes on under it: what leaves it goes."""
+    writer.create(new_job("a1"))
+    writer.create(jobs.complete(new_job("a2"), now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url) + "?active=1")
+        await page.shows(ROWS, {"a1": "pending"})
+        for session in list(hub.server._sessions.values()):
+            session.transport.abort()
+        await page.shows(STATE, "connecting")
+        writer.update("a1", lambda job: jobs.complete(job, now=now()))
+        writer.create(new_job("a3"))
+        await page.shows(ROWS, {"a3": "pending"}, 30)
+        await until(lambda: hub.server.counts.starts["resumed"] == 1)
+
+
+ALERT = "document.querySelector('[role=alert]')?.textContent"
+
+
+async def enter(page: Page, token: str) -> None:
+    """Type the token, and sign in."""
+    await page.shows("document.readyState + !!document.getElementById('token')", "completetrue")
+    await page.run(f"document.getElementById('token').value = {json.dumps(token)}")
+    await page.run("document.querySelector('button').click()")
+
+
+async def test_page_behind_a_token_asks_for_it(served, writer):
+    """Once; then it is live, and goes on after the hub was away."""
+    writer.create(new_job("a1"))
+    token = "0123456789abcdef0123456789abcdef"
+    async with running_hub(served, token=token.encode()) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows("location.pathname", "/login")
+        await enter(page, "wrong wrong wrong")
+        await page.shows(ALERT, "That is not the token.")
+        await enter(page, token)
+        await page.shows(ROWS, {"a1": "pending"})
+        assert token not in json.dumps(page.requests)
+        assert token not in await page.run("document.cookie")
