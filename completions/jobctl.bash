@@ -103,13 +103,13 @@ _jobctl() {
         '') COMPREPLY=($(compgen -W 'serve watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo completion --help --version' -- "$word")) ;;
         serve)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --host --port --path --base-path --allow-host --allow-origin --token-file --insecure --tls-cert --tls-key --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --host --port --path --base-path --allow-host --allow-origin --token-file --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;
         watch)
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active -a --all --cursor --cursor-file --url --token-file --ca --timeout --exit-status -o --output --dir' -- "$word"))
+                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active -a --all --cursor --cursor-file --url --token-file --ca --timeout --exit-status --verify -o --output --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

@@ -30,6 +30,7 @@ __all__ = [
     "AddressInUse",
     "Cancelled",
     "Conflict",
+    "Differs",
     "HubError",
     "IllegalTransition",
     "InvalidCursor",
@@ -199,6 +200,10 @@ class AddressInUse(HubError):
 
 class ProtocolError(HubError):
     """The peer sent what the protocol does not allow (see protocol.py)."""
+
+
+class Differs(ProtocolError):
+    """What a client holds is not what its hub says that it should (see `Client`, ``verify``)."""
 
 
 class TimedOut(JobctlError):

@@ -63,7 +63,9 @@ class Session:
     ``told`` is which of the hub's lists of dead owners it has.
     """
 
-    __slots__ = ("acked", "dialect", "filter", "held", "id", "position", "told", "writable")
+    __slots__ = (
+        "acked", "dialect", "digest", "filter", "held", "id", "position", "told", "writable"
+    )  # fmt: skip
 
     def __init__(self, id: int, dialect: Dialect, filter: Filter, position: Position) -> None:
         self.id = id
@@ -71,6 +73,7 @@ class Session:
         self.filter = filter
         self.position = position
         self.writable = True
+        self.digest = False
         self.held = False
         self.told = 0
         self.acked = 0
@@ -111,6 +114,12 @@ class Hub:
         self.dead: frozenset[str] = frozenset()
         self._deaths = 0  # how often that has changed
         self._max_page = max_page
+        # Who is to be looked at by the next pump, in the order in which they came to be; and who
+        # is woken by which change. A session under a filter on ids is woken by these alone.
+        self._due: dict[int, None] = {}
+        self._wide: set[int] = set()
+        self._by_id: dict[str, set[int]] = {}
+        self._untold: set[int] = set()
 
     # -- from the store ---------------------------------------------------------------------
 
@@ -118,6 +127,12 @@ class Hub:
         """Take what the store says; ``False`` when it does not follow on: ask with `cursor`."""
         if not self.replica.apply(delta):
             return False
+        if delta.since == 0 or not self.loaded:
+            self._wake_all()
+        else:
+            self._due.update(dict.fromkeys(self._wide))
+            for id in [*(job.id for job in delta.jobs), *(item.id for item in delta.gone)]:
+                self._due.update(dict.fromkeys(self._by_id.get(id, ())))
         self.loaded = True
         return True
 
@@ -125,6 +140,10 @@ class Hub:
         """Take a replica that was loaded elsewhere (a large one, in a thread)."""
         self.replica = replica
         self.loaded = True
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._due.update(dict.fromkeys(self.sessions))
 
     def bury(self, dead: frozenset[str]) -> bool:
         """Take who of the jobs' owners has died; whether that is news, for the next `pump`."""
@@ -132,7 +151,32 @@ class Hub:
             return False
         self.dead = dead
         self._deaths += 1
+        self._untold = set(self.sessions)
+        self._wake_all()
         return True
+
+    def nudge(self) -> bool:
+        """Have those that were sent nothing for long told how far they have come; whether any is.
+
+        What concerns nobody under a filter moves their place all the same: the next `pump` has an
+        empty delta for them, so that they need not be read for from far behind when they come back.
+        To be called every few seconds.
+        """
+        found = False
+        for session in self.sessions.values():
+            position = session.position
+            if (
+                session.filter != EVERYTHING
+                and session.dialect is Dialect.V1
+                and session.writable
+                and not position.began
+                and position.epoch == self.replica.epoch
+                and position.sent < self.replica.revision
+            ):
+                session.position = position._replace(fresh=True)
+                self._due[session.id] = None
+                found = True
+        return found
 
     @property
     def cursor(self) -> Cursor:
@@ -153,18 +197,47 @@ class Hub:
         dialect: Dialect = Dialect.V1,
         cursor: Cursor = ZERO,
         filter: Filter = EVERYTHING,
+        *,
+        digest: bool = False,
     ) -> Session:
         """A new session; the next `pump` has its first delta."""
         session = Session(id, dialect, filter, self._start(dialect, cursor, filter))
+        session.digest = digest
         self.sessions[id] = session
+        self._heed(session)
         return session
 
     def close(self, id: int) -> None:
         """Forget the session; for one that is not known, nothing."""
-        self.sessions.pop(id, None)
+        session = self.sessions.pop(id, None)
+        if session is not None:
+            self._unheed(session)
+            self._due.pop(id, None)
+            self._untold.discard(id)
+
+    def _heed(self, session: Session) -> None:
+        """The session is new, or reads on under another filter."""
+        if session.filter.ids:
+            for id in session.filter.ids:
+                self._by_id.setdefault(id, set()).add(session.id)
+        else:
+            self._wide.add(session.id)
+        self._due[session.id] = None
+        if self._deaths:
+            self._untold.add(session.id)
+
+    def _unheed(self, session: Session) -> None:
+        self._wide.discard(session.id)
+        for id in session.filter.ids:
+            heeding = self._by_id[id]
+            heeding.discard(session.id)
+            if not heeding:
+                del self._by_id[id]
 
     def receive(self, id: int, data: str | bytes) -> bytes | None:
         """Take a message of the client; returns the answer to send at once, if any.
+
+        Afterwards `has_work` says whether a `pump` is worth the while.
 
         `ProtocolError` for what the protocol does not allow: close with ``CLOSE_BAD_MESSAGE``.
         """
@@ -176,10 +249,13 @@ class Hub:
                 return pong_message(at)
             case Ack(through):
                 session.acked = max(session.acked, min(through, session.position.sent))
-            case Subscribe(cursor, filter):
+            case Subscribe(cursor, filter, digest):
                 if session.dialect is Dialect.PLAIN:
                     raise ProtocolError("a plain client's filter stands in its query")
+                self._unheed(session)
                 session.filter = filter
+                self._heed(session)
+                session.digest = digest
                 session.position = self._start(session.dialect, cursor, filter)
                 session.held = self.is_ahead(session.cursor)
         return None
@@ -188,6 +264,7 @@ class Hub:
         """The store was looked at: what is still ahead of it is reset."""
         if id in self.sessions:
             self.sessions[id].held = False
+            self._due[id] = None
 
     def stall(self, id: int) -> None:
         """The session's transport takes no more: leave it alone until `recover`."""
@@ -198,6 +275,12 @@ class Hub:
         """The session's transport takes data again: the next `pump` has its next delta."""
         if id in self.sessions:
             self.sessions[id].writable = True
+            self._due[id] = None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether somebody is to be looked at."""
+        return bool(self._due)
 
     # -- to the sessions --------------------------------------------------------------------
 
@@ -210,8 +293,10 @@ class Hub:
         if not self.loaded:
             return
         epoch, head = self.replica.epoch, self.replica.revision
-        alike: dict[tuple[Position, Dialect, Filter], list[Session]] = {}
-        for session in self.sessions.values():
+        alike: dict[tuple[Position, Dialect, Filter, bool], list[Session]] = {}
+        due, self._due = self._due, {}
+        for id in due:
+            session = self.sessions[id]
             position = session.position
             if (
                 not session.writable
@@ -224,27 +309,32 @@ class Hub:
                 )
             ):
                 continue
-            alike.setdefault((position, session.dialect, session.filter), []).append(session)
-        for (position, dialect, filter), sessions in alike.items():
+            kind = (position, session.dialect, session.filter, session.digest)
+            alike.setdefault(kind, []).append(session)
+        for (position, dialect, filter, digest), sessions in alike.items():
             ids = tuple(session.id for session in sessions)
             try:
-                step = self._v1 if dialect is Dialect.V1 else self._plain
-                messages, position = step(position, filter)
+                if dialect is Dialect.V1:
+                    messages, position = self._v1(position, filter, digest=digest)
+                else:
+                    messages, position = self._plain(position, filter)
             except Exception as error:
                 yield Sending((), ids, error)
                 continue
             for session in sessions:
                 session.position = position
+                if position.looked != head or position.rest:
+                    self._due[session.id] = None  # there is more to come
             if messages:
                 yield Sending(messages, ids)
-        if self._deaths:
+        if self._untold:
             yield from self._tell_deaths()
 
     def _tell_deaths(self) -> Iterator[Sending]:
         """The whole list to each session that has another one, once it has all that they wrote."""
         late = [
             session
-            for session in self.sessions.values()
+            for session in map(self.sessions.__getitem__, sorted(self._untold))
             if session.told != self._deaths
             and session.dialect is Dialect.V1
             and session.writable
@@ -255,6 +345,7 @@ class Hub:
         ]
         for session in late:
             session.told = self._deaths
+            self._untold.discard(session.id)
         if late:
             yield Sending((owners_message(self.dead),), tuple(session.id for session in late))
 
@@ -275,16 +366,18 @@ class Hub:
             cursor = ZERO
         return Position(cursor.epoch, cursor.revision, cursor.revision)
 
-    def _v1(self, position: Position, filter: Filter) -> tuple[tuple[bytes, ...], Position]:
+    def _v1(
+        self, position: Position, filter: Filter, *, digest: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
         cursor = Cursor(position.epoch, position.looked, filter.tag)
         delta = self.replica.since(cursor, filter, limit=self._max_page, began=position.began)
         since = position.sent if delta.since else 0
         began = delta.began if delta.more else 0
         if not (delta or position.fresh):
             return (), position._replace(looked=delta.through, began=began)
-        message = delta_message(
-            delta, since, (self.replica.wire(job.id) for job in delta.jobs), filter.tag
-        )
+        proof = self.replica.digest(filter) if digest and not delta.more else None
+        wires = (self.replica.wire(job.id) for job in delta.jobs)
+        message = delta_message(delta, since, wires, filter.tag, proof)
         moved = Position(delta.epoch, delta.through, delta.through, began, fresh=False)
         return (message,), moved
 

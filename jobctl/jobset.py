@@ -23,6 +23,7 @@ epoch and offset.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -33,10 +34,15 @@ from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 
-__all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet"]
+__all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "mark_of"]
 
 MAX_TOMBSTONES = 4096
 """Deletions that a set remembers for readers that lag; older ones raise the floor."""
+
+
+def mark_of(id: str, revision: int) -> int:
+    """64 bits that stand for one version of one job: the first of SHA-256 of "id revision"."""
+    return int.from_bytes(hashlib.sha256(f"{id} {revision}".encode()).digest()[:8], "big")
 
 
 class Gone(NamedTuple):
@@ -54,6 +60,7 @@ class Delta:
     stand in ascending revision. ``floor`` and ``merged`` are for replicas that serve others:
     the oldest cursor that can be resumed, and the ids of which intermediate versions were skipped
     (``None``: any may have been). ``began``, with ``more``, goes into the call for the next page.
+    ``digest`` is that of the set that made the delta, under the reader's filter, if asked for.
     """
 
     epoch: str
@@ -65,6 +72,7 @@ class Delta:
     floor: int = 0
     merged: frozenset[str] | None = None
     began: int = 0
+    digest: str | None = None
 
     def __bool__(self) -> bool:
         """Whether the delta says anything but "you may move to ``through``"."""
@@ -132,6 +140,7 @@ class JobSet:
         self.revision = 0
         self.floor = floor
         self._entries: dict[str, _Entry] = {}
+        self._digest = 0
         self._tombstones = 0
         # The change order, ascending; a line is superseded when its entry has moved on.
         self._order: list[int] = []
@@ -163,6 +172,20 @@ class JobSet:
             entry.wire = to_wire(entry.job)
         return entry.wire
 
+    def digest(self, filter: Filter = EVERYTHING) -> str:
+        """What the set holds under the filter, as 16 hex digits: equal for who holds the same.
+
+        The exclusive or of `mark_of` each job. Without a filter it is always known; under one it
+        costs a look at every job.
+        """
+        digest = self._digest
+        if filter != EVERYTHING:
+            digest = 0
+            for job in self:
+                if filter.matches(job):
+                    digest ^= mark_of(job.id, job.revision)
+        return f"{digest:016x}"
+
     # -- the one read -----------------------------------------------------------------------
 
     def since(
@@ -191,7 +214,7 @@ class JobSet:
         if limit is not None and size > limit and len(gone) > 1:
             return self.since(ZERO, filter, limit=limit)  # shorter than to name all that is gone
         through, more, empty = since, False, True
-        for id, entry in self._newest(since):
+        for id, entry in self._newest(since, filter.ids):
             job = entry.job
             if job is not None:
                 wanted = filter.matches(job)
@@ -244,7 +267,7 @@ class JobSet:
         """
         return [
             Gone(id, entry.revision)
-            for id, entry in self._newest(known)
+            for id, entry in self._newest(known, filter.ids)
             if filter.may_hold(id)
             and (
                 entry.job is None
@@ -252,8 +275,18 @@ class JobSet:
             )
         ]
 
-    def _newest(self, since: int) -> Iterator[tuple[str, _Entry]]:
-        """The entries that changed after ``since``, ascending; superseded lines are passed over."""
+    def _newest(
+        self, since: int, ids: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[str, _Entry]]:
+        """The entries that changed after ``since``, ascending; superseded lines are passed over.
+
+        With few ``ids``, only theirs, and nothing is paid for the others.
+        """
+        if ids and len(ids) < self.changed_since(since):
+            found = [(id, entry) for id in ids if (entry := self._entries.get(id)) is not None]
+            found.sort(key=lambda item: item[1].revision)
+            yield from (item for item in found if item[1].revision > since)
+            return
         for index in range(bisect_right(self._order, since), len(self._order)):
             id = self._order_ids[index]
             entry = self._entries.get(id)
@@ -313,6 +346,11 @@ class JobSet:
             self._forget_tombstones()
 
     def _record(self, id: str, entry: _Entry) -> None:
+        old = self._entries.get(id)
+        if old is not None and old.job is not None:
+            self._digest ^= mark_of(id, old.revision)
+        if entry.job is not None:
+            self._digest ^= mark_of(id, entry.revision)
         self._entries[id] = entry
         self._order.append(entry.revision)
         self._order_ids.append(id)

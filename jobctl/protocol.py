@@ -11,14 +11,16 @@
     hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
                     "more": …, "jobs": [{…}], "gone": [id]}
                    {"type": "jobs:pong", "at": …}
+                   {"type": "jobs:owners", "dead": [name]}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
                    {"type": "jobs:subscribe", "since": cursor, "filter": {…}}
                    {"type": "jobs:ack", "through": revision}
                    {"type": "jobs:ping", "at": …}
 
 The first cursor and filter may also stand in the query: ``?since=…&type=…&stage=…&id=…&session=…``
-(each may be repeated) ``&active=1``. Every job carries its ``revision``. The delta's meaning is
-that of jobset.py.
+(each may be repeated) ``&active=1``. With ``digest=1``, or ``"digest": true`` in a subscription,
+each delta without ``more`` proves what the client holds now. Every job carries its ``revision``.
+The delta's meaning is that of jobset.py, and so is the digest's.
 
 Close codes: 4000–4399 say "come back", 4400–4499 "do not come back like this".
 
@@ -61,6 +63,7 @@ __all__ = [
     "Ping",
     "Pong",
     "Subscribe",
+    "ack_message",
     "delta_message",
     "init_message",
     "owners_message",
@@ -95,10 +98,14 @@ class Dialect(Enum):
 
 
 class Subscribe(NamedTuple):
-    """The client wants to read on from ``cursor`` under ``filter``."""
+    """The client wants to read on from ``cursor`` under ``filter``.
+
+    With ``digest`` each delta after which it holds all there is shall say what that is.
+    """
 
     cursor: Cursor
     filter: Filter
+    digest: bool = False
 
 
 class Auth(NamedTuple):
@@ -134,16 +141,19 @@ class Owners(NamedTuple):
 # -- from the hub ---------------------------------------------------------------------------
 
 
-def delta_message(delta: Delta, since: int, jobs: Iterable[bytes], tag: str = "") -> bytes:
+def delta_message(
+    delta: Delta, since: int, jobs: Iterable[bytes], tag: str = "", digest: str | None = None
+) -> bytes:
     """A ``jobs:delta``, from the client's own revision ``since``; ``jobs`` are encoded already.
 
-    ``tag`` is that of the client's filter.
+    ``tag`` is that of the client's filter, ``digest`` the proof of what it holds now.
     """
     cursor = Cursor(delta.epoch, delta.through, tag)
+    proof = f',"digest":"{digest}"' if digest is not None else ""
     head = (
         f'{{"type":"jobs:delta","epoch":"{delta.epoch}","since":{since},'
         f'"through":{delta.through},"cursor":"{cursor}",'
-        f'"more":{"true" if delta.more else "false"},"jobs":['
+        f'"more":{"true" if delta.more else "false"}{proof},"jobs":['
     )
     gone = ",".join(f'"{item.id}"' for item in delta.gone)
     return b"".join((head.encode(), b",".join(jobs), b'],"gone":[', gone.encode(), b"]}"))
@@ -206,7 +216,17 @@ def _delta(value: dict[str, Any]) -> Delta:
         raise ProtocolError(f"the hub sent a job that is none: {error}") from error
     if any(job.revision > through for job in parsed):
         raise ProtocolError("the hub sent a job newer than its delta")
-    return Delta(epoch, since, through, parsed, tuple(Gone(id, through) for id in gone), more)
+    lost = tuple(Gone(id, through) for id in gone)
+    digest = value.get("digest")
+    return Delta(
+        epoch,
+        since,
+        through,
+        parsed,
+        lost,
+        more,
+        digest=digest if isinstance(digest, str) else None,
+    )
 
 
 # -- from the client ------------------------------------------------------------------------
@@ -218,6 +238,11 @@ def subscribe_message(cursor: Cursor, filter: Filter) -> str:
         {"type": "jobs:subscribe", "since": str(cursor), "filter": filter.to_wire()},
         separators=(",", ":"),
     )
+
+
+def ack_message(through: int) -> str:
+    """The message that says that everything up to a revision has been taken."""
+    return f'{{"type":"jobs:ack","through":{through}}}'
 
 
 def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
@@ -236,7 +261,8 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
             return Auth(value["token"])
         case "jobs:subscribe":
             try:
-                return Subscribe(_cursor(value.get("since")), Filter.from_wire(value.get("filter")))
+                filter = Filter.from_wire(value.get("filter"))
+                return Subscribe(_cursor(value.get("since")), filter, value.get("digest") is True)
             except UsageError as error:
                 raise ProtocolError(str(error)) from error
         case other:
@@ -248,20 +274,23 @@ def parse_query(query: str) -> Subscribe:
     fields = parse_qs(query, keep_blank_values=True, max_num_fields=1000)
     since = fields.pop("since", [None])[-1]
     active = fields.pop("active", ["0"])[-1] not in ("0", "", "false")
+    digest = fields.pop("digest", ["0"])[-1] not in ("0", "", "false")
     wire: dict[str, object] = {
         key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
-    return Subscribe(_cursor(since), filter)
+    return Subscribe(_cursor(since), filter, digest)
 
 
-def query_of(cursor: Cursor, filter: Filter) -> str:
+def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
     """The inverse of `parse_query`."""
     fields: list[tuple[str, str]] = []
     if cursor != ZERO:
         fields.append(("since", str(cursor)))
     for key, value in filter.to_wire().items():
         fields += [(key, text) for text in value] if isinstance(value, list) else [(key, "1")]
+    if digest:
+        fields.append(("digest", "1"))
     return urlencode(fields)
 
 

@@ -44,7 +44,11 @@ class Reader:
         cursor: Cursor,
         cursor_file: Path | None,
         timeout_s: float | None,
+        *,
+        verify: bool = False,
     ) -> None:
+        self.differed = False
+        self._verify = verify
         self._board = board
         self._store, self._url = store, url
         self._filter, self._cursor = filter, cursor
@@ -58,6 +62,7 @@ class Reader:
         async with Screen(self._board) as screen, aclosing(self._events()) as events:
             async for event in events:
                 if isinstance(event, Status):
+                    self.differed = self.differed or event.differs
                     self._board.take_status(event, now_ms())
                 elif isinstance(event, Owners):
                     self._board.bury(event.dead)
@@ -73,6 +78,7 @@ class Reader:
         async with aclosing(self._events()) as events:
             async for event in events:
                 if isinstance(event, Status):
+                    self.differed = self.differed or event.differs
                     self._board.take_status(event, now_ms())
                     if jsonl:
                         self._emit("status", None, status=_status(event))
@@ -104,6 +110,7 @@ class Reader:
             filter=self._filter,
             cursor=self._cursor,
             timeout_s=self._timeout_s,
+            verify=self._verify,
         )
 
     def _take(self, delta: Delta, *, announce: bool = True) -> list[str]:

@@ -70,6 +70,9 @@ def serve(
     tls_key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The certificate's private key.")
     ] = None,
+    compression: Annotated[
+        bool, typer.Option(" /--no-compression", help="Send everything as it is.")
+    ] = True,
     max_connections: Annotated[
         int, typer.Option(min=1, metavar="N", help="Turn away more connections than these.")
     ] = 10_000,
@@ -137,6 +140,7 @@ def serve(
             door=door,
             tls=tls,
             max_connections=max_connections,
+            compression=compression,
             chores=chores,
             stop=stop,
             ready=ready,

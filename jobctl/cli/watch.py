@@ -22,6 +22,7 @@ from jobctl.cli.common import (
     TokenFileOption,
     TypeOption,
     make_filter,
+    note,
     one_source,
     place,
     run_async,
@@ -74,6 +75,9 @@ def watch(
         bool,
         typer.Option("--exit-status", help="End when all have ended; with 3 when one failed."),
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hold all against the hub's digest; 1 if it differs.")
+    ] = False,
     output: Annotated[
         Output, typer.Option("-o", "--output", help="How to show changes.")
     ] = Output.table,
@@ -120,12 +124,15 @@ def watch(
     )
     if since != ZERO:
         board.go_on(since, named)
-    reader = Reader(board, store, url, chosen, since, cursor_file, timeout_s)
+    reader = Reader(board, store, url, chosen, since, cursor_file, timeout_s, verify=verify)
     try:
         run_async(reader.on_screen() if live else reader.as_lines(jsonl=output is Output.jsonl))
     finally:
         if store is not None:
             store.close()
+    if reader.differed:
+        note(f"what was held differed from what {where} holds; it was read anew")
+        raise typer.Exit(1)
     if exit_status and (code := board.exit_code()):
         raise typer.Exit(code)
 

@@ -13,6 +13,10 @@ import os
 import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from functools import reduce
+from itertools import starmap
+from operator import xor
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -23,16 +27,25 @@ from websockets.exceptions import (
     InvalidURI,
     WebSocketException,
 )
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.typing import Subprotocol
 
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import HubError, ProtocolError, TimedOut, UsageError
+from jobctl.errors import Differs, HubError, ProtocolError, TimedOut, UsageError
 from jobctl.filters import EVERYTHING, Filter
-from jobctl.jobset import Delta
+from jobctl.jobset import Delta, mark_of
 from jobctl.net.backoff import Backoff
 from jobctl.net.secrets import client_tls, read_token
-from jobctl.net.status import Status
-from jobctl.protocol import MAX_FROM_HUB, SUBPROTOCOL, Owners, Pong, parse_from_hub, query_of
+from jobctl.net.status import State, Status
+from jobctl.protocol import (
+    MAX_FROM_HUB,
+    SUBPROTOCOL,
+    Owners,
+    Pong,
+    ack_message,
+    parse_from_hub,
+    query_of,
+)
 
 __all__ = ["PATIENCE_S", "Client", "hub_url"]
 
@@ -41,6 +54,10 @@ PATIENCE_S = 18.0
 
 _OPEN_TIMEOUT_S = 8.0
 _FATAL = range(4400, 4500)
+_DEFLATE = ClientPerMessageDeflateFactory(
+    server_no_context_takeover=True, client_no_context_takeover=True
+)
+_ACK_S = 1.0
 _HINT = re.compile(r"come back in ([0-9]{1,4}(?:\.[0-9]{1,3})?) s\Z")
 _MAX_HINT_S = 30.0
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
@@ -75,6 +92,9 @@ class Client:
     pings unanswered, counts as gone. A refusal that trying again cannot cure (a bad filter, a
     forbidden origin) raises `HubError` at once. With ``once`` it ends when it has all there is now.
 
+    With ``verify`` each synced delta is held against the hub's own digest of what we should have;
+    where they differ it is an ``error`` status, `mismatches` counts it, and all is read anew.
+
     The token, if the hub wants one, is that of ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``; it is
     sent to the URL's host alone, since no redirect is followed. The certificate of a ``wss`` hub is
     one of ``$JOBCTL_CA``'s authorities, or the system's.
@@ -91,6 +111,7 @@ class Client:
         patience_s: float = PATIENCE_S,
         backoff: Backoff | None = None,
         once: bool = False,
+        verify: bool = False,
     ) -> None:
         self.url = hub_url(url)
         self.cursor = cursor
@@ -100,6 +121,9 @@ class Client:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._once = once
+        self._verify = verify
+        self._held: dict[str, int] | None = None  # from the first reset on
+        self.mismatches = 0
         self._backoff = backoff or Backoff()
 
     def __aiter__(self) -> AsyncIterator[Delta | Status | Owners]:
@@ -111,9 +135,9 @@ class Client:
         lost_s = loop.time()
         while True:
             yield Status("connecting", "hub", self.url)
-            opened = False
+            opened = differs = False
             try:
-                async with self._connect() as connection:
+                async with self._connect() as connection, _Acks(connection) as acks:
                     async for message in connection:
                         said = self._said(connection, message)
                         if said is None:
@@ -128,11 +152,13 @@ class Client:
                                 self.dead = frozenset()
                                 yield Owners(self.dead)
                         yield said
+                        if isinstance(said, Delta):
+                            acks.note(said.through)
                         if self._once and isinstance(said, Delta) and not said.more:
                             await connection.send('{"type":"jobs:ping","at":0}')
                 detail = connection.close_reason or "the hub closed the connection"
             except (OSError, WebSocketException, ProtocolError) as error:
-                detail = _explain(error)
+                detail, differs = _explain(error), isinstance(error, Differs)
                 self._raise_if_final(error, detail)
             if opened:
                 lost_s = loop.time()
@@ -150,11 +176,12 @@ class Client:
                         hint="is 'jobctl serve' running there?",
                     )
                 delay_s = min(delay_s, left_s)
-            yield Status("closed" if opened else "error", "hub", self.url, detail, delay_s)
+            state: State = "closed" if opened else "error"
+            yield Status(state, "hub", self.url, detail, delay_s, differs=differs)
             await asyncio.sleep(delay_s)
 
     def _connect(self) -> _Connect:
-        query = query_of(self.cursor, self.filter)
+        query = query_of(self.cursor, self.filter, digest=self._verify)
         url = self.url + (("&" if "?" in self.url else "?") + query if query else "")
         token = read_token(None, os.environ)
         bearer = {"Authorization": f"Bearer {token.decode()}"} if token is not None else {}
@@ -166,6 +193,7 @@ class Client:
             # A proxy knows nothing of this machine's loopback.
             proxy=None if _is_loopback(url) else True,
             compression=None,
+            extensions=[_DEFLATE],
             open_timeout=min(_OPEN_TIMEOUT_S, self._patience_s),
             ping_interval=self._patience_s / 2,
             ping_timeout=self._patience_s / 2,
@@ -187,8 +215,30 @@ class Client:
         here = (self.cursor.epoch, self.cursor.revision)
         if delta.since != 0 and (delta.epoch, delta.since) != here:
             raise ProtocolError("a delta does not follow from where we are", url=self.url)
+        self._check(delta)
         self.cursor = delta.cursor(self.filter)
         return delta
+
+    def _check(self, delta: Delta) -> None:
+        """Hold what we have been told against the hub's proof, and start over where they differ."""
+        if delta.since == 0 and self._verify:
+            self._held = {}
+        if self._held is None:
+            return
+        self._held.update((job.id, job.revision) for job in delta.jobs)
+        for item in delta.gone:
+            self._held.pop(item.id, None)
+        if delta.digest is None:
+            return
+        digest = reduce(xor, starmap(mark_of, self._held.items()), 0)
+        if f"{digest:016x}" != delta.digest:
+            self.mismatches += 1
+            self.cursor = ZERO
+            raise Differs(
+                f"what is held ({len(self._held)} jobs) is not what the hub holds, so all is read "
+                "anew",
+                url=self.url,
+            )
 
     def _raise_if_final(self, error: Exception, detail: str) -> None:
         """Raise what no further try can cure."""
@@ -199,6 +249,40 @@ class Client:
         refused = 400 <= status < 500 and status not in (408, 425, 429)
         if refused or code in _FATAL:
             raise HubError(f"{self.url} refuses: {detail}", url=self.url) from error
+
+
+class _Acks:
+    """Tells the hub what has been taken: the newest only, and once a second at most."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._through = self._said = 0
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, through: int) -> None:
+        """Everything up to here has been taken."""
+        self._through = through
+        self._news.set()
+
+    async def __aenter__(self) -> _Acks:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._through != self._said:
+                self._said = self._through
+                with suppress(ConnectionClosed):
+                    await self._connection.send(ack_message(self._said))
+            await asyncio.sleep(_ACK_S)
 
 
 class _Connect(connect):

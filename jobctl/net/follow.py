@@ -40,14 +40,16 @@ async def follow(
     filter: Filter = EVERYTHING,
     cursor: Cursor = ZERO,
     timeout_s: float | None = None,
+    verify: bool = False,
 ) -> AsyncGenerator[Delta | Status | Owners, None]:
     """Deltas from ``cursor`` on under ``filter``, `Owners` and `Status` changes, without end.
 
     With ``url`` it insists on that hub, and raises `TimedOut` after ``timeout_s`` seconds without
-    it. Else it reads ``store`` through a hub that runs on it, or directly while there is none.
+    it. Else it reads ``store`` through a hub that runs on it, or directly while there is none. With
+    ``verify`` what a hub says is held against its proof (see `Client`).
     """
     if url is not None:
-        client = Client(url, cursor=cursor, filter=filter, timeout_s=timeout_s)
+        client = Client(url, cursor=cursor, filter=filter, timeout_s=timeout_s, verify=verify)
         async with aclosing(client.events()) as events:
             async for event in events:
                 yield event
@@ -62,7 +64,7 @@ async def follow(
         if hub is not None and loop.time() < shun_until_s:
             hub = None
         if hub is not None:
-            source = _from_hub(hub, cursor, filter)
+            source = _from_hub(hub, cursor, filter, verify=verify)
         else:
             source = _from_store(store, cursor, filter, shun_until_s)
         opened = False
@@ -83,10 +85,12 @@ async def follow(
 
 
 async def _from_hub(
-    url: str, cursor: Cursor, filter: Filter
+    url: str, cursor: Cursor, filter: Filter, *, verify: bool
 ) -> AsyncGenerator[Delta | Status | Owners, None]:
     """Until the hub is gone: then somebody else has to go on."""
-    client = Client(url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S)
+    client = Client(
+        url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S, verify=verify
+    )
     with suppress(HubError, UsageError):  # a hub file may hold nonsense
         async with aclosing(client.events()) as events:
             async for event in events:

@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websockets_serve
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
@@ -31,7 +32,7 @@ from jobctl.clock import now
 from jobctl.cursor import ZERO
 from jobctl.errors import AddressInUse, HubError, ProtocolError, StoreError, UsageError
 from jobctl.hub import Hub
-from jobctl.net.connection import HubConnection, text_frame
+from jobctl.net.connection import HubConnection, deflated_frame, text_frame
 from jobctl.net.discovery import announced
 from jobctl.net.door import Door, Knock, Refused
 from jobctl.net.feed import Feed
@@ -73,6 +74,10 @@ _MAX_MESSAGES = 100  # that a client may send in a second, on the average over t
 _HERD = 250  # clients a second that a hub takes back with ease
 _COMPLAIN_S = 10.0
 
+# Neither side keeps a window from one message to the next: that is what it costs in memory.
+_DEFLATE = ServerPerMessageDeflateFactory(
+    server_no_context_takeover=True, client_no_context_takeover=True
+)
 NO_TOKEN_IN_URL = "a token is never taken from a URL; send it as a header"  # noqa: S105
 
 _log = logging.getLogger("jobctl.hub")
@@ -89,6 +94,7 @@ async def serve(
     door: Door | None = None,
     tls: ssl.SSLContext | None = None,
     max_connections: int = MAX_CONNECTIONS,
+    compression: bool = True,
     chores: Iterable[Chore] = (),
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
@@ -107,6 +113,7 @@ async def serve(
         base=base,
         tls=tls,
         max_connections=max_connections,
+        compression=compression,
         watch_files=watch_files,
         chores=chores,
     )
@@ -125,6 +132,7 @@ class HubServer:
         base: str = "",
         tls: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
+        compression: bool = True,
         watch_files: bool,
         chores: Iterable[Chore] = (),
     ) -> None:
@@ -132,6 +140,7 @@ class HubServer:
         self._door = door
         self._path = base + path
         self._tls = tls
+        self._compression = compression
         self._loop = asyncio.get_running_loop()
         self._gate = Gate(max_connections, self._connected)
         self.counts = Counts()
@@ -167,6 +176,7 @@ class HubServer:
                 process_request=self._process_request,
                 select_subprotocol=_select_subprotocol,
                 compression=None,
+                extensions=[_DEFLATE] if self._compression else None,
                 ping_interval=None,
                 close_timeout=_GOODBYE_S,
                 open_timeout=_HANDSHAKE_S,
@@ -327,7 +337,7 @@ class HubServer:
             connection.on_stall = self.hub.stall
             connection.on_recover = self._recover
             self._count_start(subscribe)
-            self.hub.open(id, dialect, subscribe.cursor, subscribe.filter)
+            self.hub.open(id, dialect, subscribe.cursor, subscribe.filter, digest=subscribe.digest)
             self._pump_soon()
             async for message in connection:
                 if connection.talks_too_fast(_MAX_MESSAGES):
@@ -391,7 +401,8 @@ class HubServer:
             return  # it broke, and has not heard of it yet
         answer = self.hub.receive(id, message)
         if answer is None:
-            self._pump_soon()
+            if self.hub.has_work:
+                self._pump_soon()
         elif self.hub.sessions[id].writable:
             connection.write_frames(text_frame(answer))
 
@@ -416,12 +427,20 @@ class HubServer:
             wrote = True
             count = len(sending.sessions)
             self.counts.deltas += len(sending.messages) * count
-            frames = b"".join([text_frame(message) for message in sending.messages])
-            self.counts.bytes += len(frames) * count
-            self.counts.plain_bytes += len(frames) * count
+            plain = b"".join([text_frame(message) for message in sending.messages])
+            deflated = b""
+            self.counts.plain_bytes += len(plain) * count
             for id in sending.sessions:
                 try:
-                    self._sessions[id].write_frames(frames)
+                    connection = self._sessions[id]
+                    if connection.deflates:
+                        # Once for all of them; what they share is what they have not seen yet.
+                        deflated = deflated or b"".join(map(deflated_frame, sending.messages))
+                        connection.write_frames(deflated)
+                        self.counts.bytes += len(deflated)
+                    else:
+                        connection.write_frames(plain)
+                        self.counts.bytes += len(plain)
                 except Exception as error:
                     self._break((id,), error)
         if wrote:
@@ -454,6 +473,7 @@ class HubServer:
     async def _sweep(self) -> None:
         """Ping the quiet, cut the silent. A sweep that comes late accuses nobody: it was we."""
         swept_s = self._loop.time()
+        nudges = False
         while True:
             await asyncio.sleep(_SWEEP_S)
             now_s = self._loop.time()
@@ -462,6 +482,9 @@ class HubServer:
             we_slept = late_s > _SWEEP_S
             swept_s = now_s
             self._pages.sweep(now_s, SILENCE_S)
+            nudges = not nudges
+            if nudges and self.hub.nudge():
+                self._pump_soon()
             for connection in list(self._connections):
                 if we_slept:
                     connection.heard_s = now_s
@@ -507,6 +530,7 @@ class HubServer:
                     "lagRevisions": standing.lag_revisions,
                     "lagJobs": standing.lag_jobs,
                     "stalled": not session.writable,
+                    "compressed": connection.deflates,
                     "bytes": connection.sent_bytes,
                 }
             )

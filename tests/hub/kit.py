@@ -48,6 +48,8 @@ class V1Client:
         assert revisions == sorted(set(revisions)), "a page is in ascending revision"
         assert all(delta.since < revision <= delta.through for revision in revisions)
         assert self.set.apply(delta), "it follows from where the client stands"
+        if delta.digest is not None:
+            assert delta.digest == self.set.digest(), "it holds what it should"
         self.deltas.append(delta)
         self.messages.append(message)
 
@@ -139,7 +141,7 @@ class World:
         """A new session for a new client, or for one that comes back."""
         made = client or (V1Client if dialect is Dialect.V1 else PlainClient)(filter)
         self.clients[id] = made
-        self.hub.open(id, dialect, cursor, filter)
+        self.hub.open(id, dialect, cursor, filter, digest=True)
         return made
 
     def resume(self, id: int) -> None:

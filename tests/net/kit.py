@@ -88,7 +88,9 @@ async def running_hub(
     """A hub on the store for the block; its end is clean, and within 3 s."""
     stop = asyncio.Event()
     urls: list[str] = []
-    server_options = {key: doors.pop(key) for key in ("tls", "max_connections") if key in doors}
+    server_options = {
+        key: doors.pop(key) for key in ("tls", "max_connections", "compression") if key in doors
+    }
     door = Door("127.0.0.1", **({"insecure": True} if doors else {}) | doors)
     server = HubServer(store, door, path="/ws/jobs", watch_files=watch_files, **server_options)
     task = asyncio.create_task(server.run("127.0.0.1", port, stop, urls.append))
