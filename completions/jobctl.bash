@@ -20,6 +20,11 @@ _jobctl() {
         "serve --prune-older-than") compopt -o default; return ;;
         "serve --log-format") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
         "serve --dir") compopt -o default; return ;;
+        "clients -o"|"clients --output") COMPREPLY=($(compgen -W 'table json' -- "$word")); return ;;
+        "clients --url") compopt -o default; return ;;
+        "clients --token-file") compopt -o default; return ;;
+        "clients --ca") compopt -o default; return ;;
+        "clients --dir") compopt -o default; return ;;
         "watch --type") compopt -o default; return ;;
         "watch --stage") compopt -o default; return ;;
         "watch --session") compopt -o default; return ;;
@@ -100,10 +105,16 @@ _jobctl() {
         "run-dummy --dir") compopt -o default; return ;;
     esac
     case "$command" in
-        '') COMPREPLY=($(compgen -W 'serve watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo completion --help --version' -- "$word")) ;;
+        '') COMPREPLY=($(compgen -W 'serve clients watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo completion --help --version' -- "$word")) ;;
         serve)
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W '-h --help --host --port --path --base-path --allow-host --allow-origin --token-file --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
+            fi ;;
+        clients)
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W '-h --help -o --output --url --token-file --ca --dir' -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
             fi ;;

@@ -2,6 +2,7 @@
 function __jobctl_ids; end
 complete -c jobctl -f
 complete -c jobctl -n __fish_use_subcommand -a serve -d 'Serve a directory to browsers and terminals, until Ctrl-C.'
+complete -c jobctl -n __fish_use_subcommand -a clients -d 'List who reads from a hub: what each was sent, has taken, and lags behind.'
 complete -c jobctl -n __fish_use_subcommand -a watch -d 'Watch jobs live, through a hub or in the directory.'
 complete -c jobctl -n __fish_use_subcommand -a wait -d 'Wait until jobs have ended; exits with 3 when one failed.'
 complete -c jobctl -n __fish_use_subcommand -a ls -d 'List jobs, newest first. Needs no hub.'
@@ -41,6 +42,13 @@ complete -c jobctl -n '__fish_seen_subcommand_from serve' -l log-format -x -a 't
 complete -c jobctl -n '__fish_seen_subcommand_from serve' -s v -l verbose -d 'Log each session.'
 complete -c jobctl -n '__fish_seen_subcommand_from serve' -l dir -r -d 'Directory of the job files.'
 complete -c jobctl -n '__fish_seen_subcommand_from serve' -a '(__jobctl_ids)'
+complete -c jobctl -n '__fish_seen_subcommand_from clients' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__fish_seen_subcommand_from clients' -s o -l output -x -a 'table json' -d 'How to print them.'
+complete -c jobctl -n '__fish_seen_subcommand_from clients' -l url -r -d 'Read from this hub.'
+complete -c jobctl -n '__fish_seen_subcommand_from clients' -l token-file -r -d 'The hub\'s token is in this file.'
+complete -c jobctl -n '__fish_seen_subcommand_from clients' -l ca -r -d 'Trust a wss hub by these authorities.'
+complete -c jobctl -n '__fish_seen_subcommand_from clients' -l dir -r -d 'Directory of the job files.'
+complete -c jobctl -n '__fish_seen_subcommand_from clients' -a '(__jobctl_ids)'
 complete -c jobctl -n '__fish_seen_subcommand_from watch' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__fish_seen_subcommand_from watch' -l type -r -d 'Only jobs of this type.'
 complete -c jobctl -n '__fish_seen_subcommand_from watch' -l stage -r -d 'Only jobs in this stage.'

@@ -25,6 +25,7 @@ __all__ = ["COMMANDS", "build", "run"]
 
 COMMANDS = {
     "serve": "serve",
+    "clients": "clients",
     "watch": "watch",
     "wait": "wait",
     "ls": "ls",

@@ -47,7 +47,7 @@ from jobctl.protocol import (
     query_of,
 )
 
-__all__ = ["PATIENCE_S", "Client", "hub_url"]
+__all__ = ["PATIENCE_S", "Client", "hub_url", "is_loopback"]
 
 PATIENCE_S = 18.0
 """A hub that has been silent for so long is given up; with the goodbye, within 20 s."""
@@ -191,7 +191,7 @@ class Client:
             ssl=client_tls(None, os.environ) if url.startswith("wss:") else None,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             # A proxy knows nothing of this machine's loopback.
-            proxy=None if _is_loopback(url) else True,
+            proxy=None if is_loopback(url) else True,
             compression=None,
             extensions=[_DEFLATE],
             open_timeout=min(_OPEN_TIMEOUT_S, self._patience_s),
@@ -314,7 +314,8 @@ def _explain(error: Exception) -> str:
     return str(error)
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine, which no proxy knows of."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True

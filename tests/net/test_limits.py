@@ -1,0 +1,264 @@
+"""Limits, floods and the end of a hub that many read from."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobctl.cursor import Cursor
+from jobctl.jobset import Delta
+from jobctl.net import front as front_module
+from jobctl.net.client import Client
+from jobctl.net.status import Status
+from tests.net.kit import HubProcess, Reader, new_job, running_hub, said, until, v1
+from tests.stores.support import environment
+
+UPGRADE = (
+    b"GET /ws/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def opened(port: int, data: bytes = b"") -> socket.socket:
+    """A connection that has sent this."""
+    sock = socket.create_connection(("127.0.0.1", port), 5)
+    if data:
+        sock.sendall(data)
+    return sock
+
+
+async def test_one_too_many_is_told_to_come_back(served):
+    """503 with the time; the others do not notice, and one that leaves makes room."""
+    async with running_hub(served, max_connections=3) as hub, v1(hub.url) as one:
+        await said(one)
+        with ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(opened(hub.port, b"GET"))
+            await until(lambda: len(hub.server._gate.fronts) == 2)
+            reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+            answer = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: 5\r\n" in answer
+            assert hub.server._gate.refused == 1
+        await until(lambda: not hub.server._gate.fronts)
+        async with v1(hub.url) as two:
+            await said(two)
+
+
+@pytest.mark.slow
+async def test_half_handshakes_are_counted_and_go(served, monkeypatch):
+    """FAULTS row 25: many of them, by different halves; others come in meanwhile."""
+    assert front_module.HEAD_TIMEOUT_S < 10
+    monkeypatch.setattr(front_module, "HEAD_TIMEOUT_S", 1.5)
+    served.create(new_job("a1"))
+    async with running_hub(served) as hub:
+        socks = [
+            await asyncio.to_thread(opened, hub.port, UPGRADE[: 1 + number % 150])
+            for number in range(300)
+        ]
+        await until(lambda: hub.server.connections()["opening"] == 300)
+        async with Reader.of_hub(hub.url) as reader:
+            await until(lambda: reader.contents, 2)
+        await until(lambda: hub.server.connections()["opening"] == 0, 5)
+        for sock in socks:
+            sock.close()
+
+
+@contextmanager
+def hub_with(directory: Path, files: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A hub with so many descriptors, and its port."""
+    serve = [sys.executable, "-m", "jobctl", "serve", "--port", "0", "--dir", str(directory)]
+    script = f'ulimit -n {files}; exec "$@"'
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serve[5] = str(port)
+    process = subprocess.Popen(
+        ["sh", "-c", script, "sh", *serve], env=environment(), stderr=subprocess.PIPE
+    )
+    try:
+        yield process, port
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+async def test_lack_of_descriptors_passes_and_is_said_seldom(directory, writer):
+    """FAULTS row 26: 60 connections for 40 descriptors; when they go, all is well within 2 s."""
+    writer.create(new_job("a1"))
+    with hub_with(directory, 40) as (process, port):
+        url = f"ws://127.0.0.1:{port}"
+        async with Reader.of_hub(url) as reader:
+            await until(lambda: reader.contents, 10)
+        socks = [opened(port) for _ in range(60)]
+        await asyncio.sleep(1.5)
+        for sock in socks:
+            sock.close()
+        async with Reader.of_hub(url) as reader:
+            await until(lambda: reader.contents, 3)
+        process.terminate()
+        _, err = process.communicate(timeout=10)
+        assert process.returncode == 0
+        lines = err.decode().splitlines()
+        assert sum("cannot accept connections" in line for line in lines) == 1
+        assert "Traceback" not in err.decode()
+        assert len(lines) < 10
+
+
+@pytest.mark.slow
+async def test_herd_comes_back_spread_and_with_its_cursors(directory, writer):
+    """FAULTS row 34: 500 watchers after a stop; all are live again within 5 s, none from zero."""
+    for number in range(20):
+        writer.create(new_job(f"a{number:02d}"))
+    hub = HubProcess(directory)
+    live: dict[int, bool] = {}
+    resets = [0] * 500
+    cursors: dict[int, Cursor] = {}
+
+    async def watch(number: int) -> None:
+        client = Client(hub.url)
+        async for event in client.events():
+            if isinstance(event, Status):
+                live[number] = event.state == "open"
+            elif isinstance(event, Delta):
+                resets[number] += event.since == 0
+                cursors[number] = client.cursor
+
+    tasks = [asyncio.create_task(watch(number)) for number in range(500)]
+    try:
+        await until(lambda: sum(live.values()) == 500 and len(cursors) == 500, 30)
+        began_s = time.monotonic()
+        hub.send(signal.SIGTERM)
+        await asyncio.to_thread(hub.process.wait, 5)
+        assert hub.process.returncode == 0
+        assert time.monotonic() - began_s < 3
+        writer.create(new_job("b1"))
+        with HubProcess(directory, port=hub.port):
+            back_s = time.monotonic()
+            await until(lambda: len({str(cursor) for cursor in cursors.values()}) == 1
+                        and next(iter(cursors.values())).revision == 21, 10)  # fmt: skip
+            assert time.monotonic() - back_s < 5
+            assert resets == [1] * 500
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        hub.kill()
+
+
+async def test_goodbye_says_when_to_come_back(served):
+    """And our client keeps to it."""
+    async with running_hub(served) as hub, v1(hub.url) as one:
+        await said(one)
+        await hub.server._say_goodbye()
+        await one.wait_closed()
+        assert one.close_code == 1001
+        assert "come back in " in (one.close_reason or "")
+
+
+@pytest.mark.slow
+async def test_flood_of_connections_slows_nobody(directory, writer):
+    """FAULTS row 60: past the cap there is a 503 for each; who was in goes on as before."""
+    writer.create(new_job("a1"))
+    serve = [sys.executable, "-m", "jobctl", "serve", "--dir", str(directory)]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [*serve, "--port", str(port), "--max-connections", "200"],
+        env=environment(), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with Reader.of_hub(f"ws://127.0.0.1:{port}") as reader:
+            await until(lambda: reader.contents, 10)
+            socks: list[socket.socket] = []
+            latencies: list[float] = []
+            for round in range(30):
+                for _ in range(30):
+                    socks.append(opened(port, b"GET / HTTP/1.1\r\n"))
+                began_s = time.monotonic()
+                writer.update("a1", lambda job, n=round: job.model_copy(update={"title": str(n)}))
+                await until(lambda n=round: reader.set.get("a1").title == str(n), 5)
+                latencies.append(time.monotonic() - began_s)
+            refused = sum(_is_refused(sock) for sock in socks)
+            assert refused >= 600
+            assert sorted(latencies)[-3] < 0.5
+            for sock in socks:
+                sock.close()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _is_refused(sock: socket.socket) -> bool:
+    sock.settimeout(0.01)
+    try:
+        return sock.recv(20).startswith(b"HTTP/1.1 503")
+    except OSError:
+        return False
+
+
+# -- the place ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_all_is_private_whatever_the_umask(tmp_path):
+    """FAULTS row 57: directories 0700, files and sockets 0600 or less, under umask 000."""
+    directory = tmp_path / "jobs"
+    script = 'umask 000; "$@" create etl --id a1 --dir "$0"; exec "$@" serve --port 0 --dir "$0"'
+    process = subprocess.Popen(
+        ["sh", "-c", script, str(directory), sys.executable, "-m", "jobctl"],
+        env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        line = next(line for line in process.stderr if "serving" in line)
+        url = next(word for word in line.split() if word.startswith("ws://")).rstrip(",")
+        async with Reader.of_hub(url) as reader:
+            await until(lambda: reader.contents)
+            modes = {
+                path: path.lstat().st_mode & 0o777
+                for path in [directory, *directory.rglob("*")]
+                if not path.is_symlink()
+            }
+            assert modes[directory] == 0o700
+            assert {path: mode for path, mode in modes.items() if mode & 0o077} == {}
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a directory away")
+@pytest.mark.parametrize("how", ["other's", "everybody's"])
+async def test_unsafe_directory_is_read_and_not_served(directory, writer, how):
+    """FAULTS row 56: refused with the reason."""
+    writer.create(new_job("a1"))
+    if how == "other's":
+        os.chown(directory, 65534, 65534)
+    else:
+        directory.chmod(0o777)
+    run = [sys.executable, "-m", "jobctl"]
+    ls = subprocess.run(
+        [*run, "ls", "-o", "name", "--dir", str(directory)],
+        env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ls.returncode, ls.stdout) == (0, "a1\n")
+    for argv in (["create", "etl"], ["serve", "--port", "0", "--insecure"]):
+        ran = subprocess.run(
+            [*run, *argv, "--dir", str(directory)],
+            env=environment(), capture_output=True, text=True, timeout=20,
+        )  # fmt: skip
+        assert ran.returncode == 5
+        assert "it can be read, not written" in ran.stderr
+        assert ran.stderr.count("\n") == 1
