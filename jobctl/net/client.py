@@ -22,12 +22,14 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
+    ConnectionClosedOK,
     InvalidHandshake,
     InvalidStatus,
     InvalidURI,
     WebSocketException,
 )
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 from jobctl.cursor import ZERO, Cursor
@@ -53,6 +55,7 @@ PATIENCE_S = 18.0
 """A hub that has been silent for so long is given up; with the goodbye, within 20 s."""
 
 _OPEN_TIMEOUT_S = 8.0
+_SILENCE_S = 60.0  # a hub that starts on 100,000 jobs takes 8
 _FATAL = range(4400, 4500)
 _DEFLATE = ClientPerMessageDeflateFactory(
     server_no_context_takeover=True, client_no_context_takeover=True
@@ -138,8 +141,8 @@ class Client:
             opened = differs = False
             try:
                 async with self._connect() as connection, _Acks(connection) as acks:
-                    async for message in connection:
-                        said = self._said(connection, message)
+                    while (message := await self._next(connection)) is not None:
+                        said = self._said(message)
                         if said is None:
                             if self._once:
                                 return  # the pong: all that was to be said came before it
@@ -202,10 +205,21 @@ class Client:
             max_queue=(4, 1),
         )
 
-    def _said(self, connection: ClientConnection, message: str | bytes) -> Delta | Owners | None:
-        """What the message says, if anything; a delta has to follow from where we are."""
+    async def _next(self, connection: ClientConnection) -> str | bytes | None:
+        """The next message, ``None`` at an orderly end. Whoever reads once waits for a while only.
+
+        A server that answers pings, and says nothing, is no hub, or one that cannot read its store.
+        """
         if connection.subprotocol != SUBPROTOCOL:
-            raise ProtocolError(f"{self.url} does not speak {SUBPROTOCOL}", url=self.url)
+            raise ProtocolError(f"it does not speak {SUBPROTOCOL}", url=self.url)
+        try:
+            async with asyncio.timeout(_SILENCE_S if self._once else None):
+                return await connection.recv()
+        except ConnectionClosedOK:
+            return None
+
+    def _said(self, message: str | bytes) -> Delta | Owners | None:
+        """What the message says, if anything; a delta has to follow from where we are."""
         delta = parse_from_hub(message)
         if isinstance(delta, Pong):
             return None
@@ -286,7 +300,25 @@ class _Acks:
 
 
 class _Connect(connect):
-    """A connection attempt that goes where it was told to, or nowhere."""
+    """A connection that goes where it was told to, or nowhere, by way of a proxy that is one."""
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        try:
+            return await super().open_tcp_connection()
+        except OSError:
+            raise  # some of them are a ValueError as well
+        except ImportError as error:
+            raise HubError(
+                f"{self.uri}: a SOCKS proxy is set, which needs python-socks",
+                url=self.uri,
+                hint="'pip install python-socks', or name the host in $no_proxy",
+            ) from error
+        except ValueError as error:
+            raise HubError(
+                f"{self.uri}: the proxy that is set cannot be one: {error}",
+                url=self.uri,
+                hint="see 'env | grep -i proxy'",
+            ) from error
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -304,13 +336,15 @@ def _explain(error: Exception) -> str:
         body = (error.response.body or b"").decode("utf-8", "replace").strip()
         return f"HTTP {error.response.status_code}" + (f", {body[:200]}" if body else "")
     if isinstance(error, ConnectionClosed):
+        if error.sent is not None and error.sent.code == CloseCode.MESSAGE_TOO_BIG:
+            return f"not a hub: a message of over {MAX_FROM_HUB} bytes"
         if error.rcvd is None:
             return "the connection broke"
         return error.rcvd.reason or f"closed with code {error.rcvd.code}"
     if isinstance(error, InvalidHandshake):
         return f"not a hub: {error}"
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        return error.strerror or str(error) or "the connection broke"
     return str(error)
 
 
