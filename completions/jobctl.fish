@@ -2,7 +2,7 @@
 function __jobctl_ids; end
 complete -c jobctl -f
 complete -c jobctl -n __fish_use_subcommand -a serve -d 'Serve a directory to browsers and terminals, until Ctrl-C.'
-complete -c jobctl -n __fish_use_subcommand -a clients -d 'List who reads from a hub: what each was sent, has taken, and lags behind.'
+complete -c jobctl -n __fish_use_subcommand -a clients -d 'List who reads from a hub, and how far each has come.'
 complete -c jobctl -n __fish_use_subcommand -a watch -d 'Watch jobs live, through a hub or in the directory.'
 complete -c jobctl -n __fish_use_subcommand -a wait -d 'Wait until jobs have ended; exits with 3 when one failed.'
 complete -c jobctl -n __fish_use_subcommand -a ls -d 'List jobs, newest first. Needs no hub.'

@@ -16,6 +16,7 @@
     ├── HubError                the hub is out of reach or refuses                        exit 5
     │   ├── AddressInUse        the port is taken
     │   └── ProtocolError       the peer sent what the protocol does not allow
+    │       └── Differs         what is held is not what the hub holds
     └── TimedOut                what was waited for did not come in time                  exit 124
 
 An error carries fields and renders in ``__str__`` as one line: what, where, what next.
