@@ -7,13 +7,14 @@ nothing that happens before, between or after is missed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
 from jobctl.cursor import ZERO
-from jobctl.errors import JobctlError, JobNotFound, StoreError, TimedOut, UsageError
+from jobctl.errors import JobNotFound, StoreError, TimedOut, UsageError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import check_id
+from jobctl.jobset import Delta
 from jobctl.net import remote
 from jobctl.net.client import hub_url
 from jobctl.net.follow import follow
@@ -23,6 +24,10 @@ from jobctl.protocol import Owners
 from jobctl.stores import Store, resolve
 
 __all__ = ["wait", "wait_async"]
+
+_HEAL_S = 2.0
+"""A file that is written in place is whole by then; the stores have given it a second before."""
+_LOOK_S = 0.1
 
 
 def wait(
@@ -71,7 +76,9 @@ async def wait_async(
     ``completed``, ``gone`` or ``stage=NAME``; see `Waiter` for when all, or ``any``, of the jobs
     decide it. A job that fails is an `Outcome`, not an error. ``timeout_s`` raises `TimedOut`; 0
     looks once. An unknown id raises `JobNotFound`, unless it is to be ``gone``; a hub that is out
-    of reach at the start raises `HubError`, and later is waited for.
+    of reach at the start raises `HubError`, and later is waited for. A file of the store that is
+    damaged, and stays so for seconds, raises `StoreError`; a hub's reader knows no such files, and
+    takes its job for removed.
     """
     condition = Condition.parse(until)
     starts = [check_id(id) for id in ([ids] if isinstance(ids, str) else ids)]
@@ -82,15 +89,8 @@ async def wait_async(
     look_once = timeout_s == 0
     where = hub_url(url) if url is not None else store.where if store is not None else ""
     waiter: Waiter | None = None
-
-    async def tell(news: list[Verdict]) -> None:
-        if store is not None:
-            await asyncio.to_thread(_raise_if_damaged, store, news)
-        for verdict in news:
-            if on_verdict is not None:
-                on_verdict(verdict)
-
     scope = asyncio.timeout(None if look_once else timeout_s)
+    tell, tell_status = on_verdict or _nothing, on_status or _nothing
     try:
         async with scope:
             unknown_ok = condition.kind == "gone"
@@ -101,63 +101,79 @@ async def wait_async(
                 chosen = await asyncio.to_thread(
                     _in_store, store, starts, filter, unknown_ok=unknown_ok
                 )
-            waiter = Waiter(chosen, condition, any=any)
+            waiter = Waiter(chosen, condition, any=any, doubtful=store is not None)
             few = Filter.make(ids=chosen) if len(chosen) <= remote.MAX_IDS else EVERYTHING
-            if look_once:
-                await tell(await _look(waiter, store, url, few))
-                raise TimeoutError
-            async with aclosing(follow(store=store, url=url, filter=few)) as events:
-                while waiter.outcome is None:
-                    event = await anext(events)
+            source = _once if look_once else follow
+            async with aclosing(source(store=store, url=url, filter=few)) as events:
+                while waiter.outcome is None and (event := await anext(events, None)) is not None:
                     if isinstance(event, Status):
-                        if on_status is not None:
-                            on_status(event)
+                        tell_status(event)
                         continue
-                    if isinstance(event, Owners):
-                        news = waiter.bury(event.dead)
-                    else:
-                        news = waiter.take(event)
-                    await tell(news)
+                    for verdict in _taken(waiter, event):
+                        tell(verdict)
+                    if store is not None and waiter.absent and waiter.outcome is None:
+                        for verdict in waiter.vanish(await _gone(store, waiter, once=look_once)):
+                            tell(verdict)
     except TimeoutError:
-        if not (look_once or scope.expired()):
+        if not scope.expired():
             raise
-    if waiter is None:  # nobody knows yet which jobs
+    if waiter is None:  # the time was up before it was known what to wait for
         raise TimedOut(f"{where} could not be read within {timeout_s:g} s")
     if waiter.outcome is None:
         raise waiter.timed_out(f"{timeout_s:g} s", where)
     return waiter.outcome
 
 
-async def _look(
-    waiter: Waiter, store: Store | None, url: str | None, filter: Filter
-) -> list[Verdict]:
-    """How the jobs stand now: one look at who has died, and then one at the jobs."""
-    said: list[Owners] = []
-    if store is not None:
-        await asyncio.to_thread(store.refresh)
-        dead = await asyncio.to_thread(store.owners.dead)
-        delta = await asyncio.to_thread(lambda: store.since(ZERO).filtered(filter))
-    else:
-        assert url is not None, "there is a URL where there is no store"
-        delta = await remote.read(url, filter, on_owners=said.append)
-        dead = said[-1].dead if said else frozenset()
-    return waiter.take(delta) + waiter.bury(dead)
+def _nothing(_: object) -> None: ...
 
 
-def _raise_if_damaged(store: Store, verdicts: list[Verdict]) -> None:
-    """A job whose file cannot be read is not gone: nobody knows what became of it."""
-    for verdict in verdicts:
-        if verdict.kind == "vanished":
+def _taken(waiter: Waiter, event: Delta | Owners) -> list[Verdict]:
+    return waiter.bury(event.dead) if isinstance(event, Owners) else waiter.take(event)
+
+
+async def _once(
+    *, store: Store | None, url: str | None, filter: Filter
+) -> AsyncGenerator[Delta | Status | Owners, None]:
+    """What there is now, and then who has died, who has written nothing more since."""
+    if url is not None:
+        said: list[Owners] = []
+        yield await remote.read(url, filter, on_owners=said.append)
+        for owners in said:
+            yield owners
+        return
+    assert store is not None, "there is a store where there is no URL"
+    await asyncio.to_thread(store.refresh)
+    dead = await asyncio.to_thread(store.owners.dead)
+    cursor, more = ZERO, True
+    while more:
+        delta = await asyncio.to_thread(store.since, cursor)
+        cursor, more = delta.cursor(), delta.more
+        yield delta.filtered(filter)
+    yield Owners(dead)
+
+
+async def _gone(store: Store, waiter: Waiter, *, once: bool) -> set[str]:
+    """Which of the absent ones are gone; for the others there is something that comes again.
+
+    `StoreError` for a file that is damaged, and not mended in time, where that decides it.
+    """
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + (0 if once or waiter.hopes else _HEAL_S)
+    gone: set[str] = set()
+    for id in sorted(waiter.absent):
+        while True:
             try:
-                store.get(verdict.id)
+                await asyncio.to_thread(store.get, id)
             except JobNotFound:
-                continue
-            except JobctlError as error:
-                raise StoreError(
-                    f"job {verdict.id} cannot be waited for: {error}",
-                    path=store.where,
-                    hint="'jobctl doctor' says more",
-                ) from error
+                gone.add(id)
+            except StoreError:
+                if loop.time() < give_up_s:
+                    await asyncio.sleep(_LOOK_S)
+                    continue
+                if not waiter.hopes:
+                    raise
+            break
+    return gone
 
 
 async def _on_hub(url: str, starts: list[str], filter: Filter, *, unknown_ok: bool) -> list[str]:

@@ -155,11 +155,19 @@ class Waiter:
 
     A job that ended, and was removed after that was seen, counts as it ended. Versions may merge:
     one that was removed and made anew between two reads is one job here.
+
+    A reader has no more of a job whose file was damaged than of one that is gone. With ``doubtful``
+    such a job is only ``absent``, and waited for, until somebody has looked and calls `vanish`.
     """
 
-    def __init__(self, ids: Iterable[str], condition: Condition, *, any: bool = False) -> None:
+    def __init__(
+        self, ids: Iterable[str], condition: Condition, *, any: bool = False, doubtful: bool = False
+    ) -> None:
         self.condition = condition
         self.synced = False
+        self.absent: set[str] = set()
+        self._doubtful = doubtful
+        self._gone: set[str] = set()  # beyond doubt, until they come again
         self._jobs = JobSet(max_tombstones=0)
         self._any = any
         self._lost: dict[str, Job] = {}  # as they were when their workers died
@@ -223,6 +231,19 @@ class Waiter:
     def _bury(self, ids: set[str]) -> None:
         self._lost |= {id: job for id in ids if (job := self._jobs.get(id)) is not None}
 
+    def vanish(self, ids: Iterable[str]) -> list[Verdict]:
+        """These ``absent`` ones are gone beyond doubt; returns the verdicts, as `take` does."""
+        if self.outcome is not None:
+            return []
+        ids = set(ids)
+        self._gone |= ids
+        return self._judge(ids)
+
+    @property
+    def hopes(self) -> bool:
+        """Whether one that is not ``absent`` may still decide it for ``any``."""
+        return self._any and self._counts["waiting"] > len(self.absent)
+
     def timed_out(self, after: str, where: str) -> TimedOut:
         """The error that says what was not met after so long."""
         if not self.synced:
@@ -247,6 +268,10 @@ class Waiter:
             self._counts[new.kind] += 1
             if new.kind not in ("waiting", old.kind):
                 news.append(new)
+            if new.kind == "waiting" and self._jobs.get(id) is None:
+                self.absent.add(id)
+            else:
+                self.absent.discard(id)
         if self.synced and (code := self._decide(news)) is not None:
             self.outcome = Outcome(code, self.verdicts)
         return news
@@ -254,6 +279,8 @@ class Waiter:
     def _verdict(self, old: Verdict) -> Verdict:
         job = self._jobs.get(old.id)
         if job is None:
+            if self._doubtful and old.id not in self._gone:
+                return old
             if self.condition.kind == "gone":
                 return Verdict(old.id, "met", "gone", old.job)
             if old.kind != "waiting":
@@ -261,6 +288,7 @@ class Waiter:
             seen = old.job is not None
             reason = "was removed while it was waited for" if seen else "is not there"
             return Verdict(old.id, "vanished", reason, old.job)
+        self._gone.discard(old.id)
         if self.condition.kind == "stage" and old.kind == "met":
             return Verdict(old.id, "met", old.reason, job)  # it has been there, whatever came then
         lost = self._lost.get(old.id)

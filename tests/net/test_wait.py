@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ import pytest
 
 from jobctl import job as jobs
 from jobctl.clock import now
-from jobctl.errors import HubError, InvalidId, JobNotFound, TimedOut, UsageError
+from jobctl.errors import HubError, InvalidId, JobNotFound, StoreError, TimedOut, UsageError
 from jobctl.filters import Filter
 from jobctl.net import client as client_module
 from jobctl.net import follow as follow_module
 from jobctl.net import wait as wait_module
 from jobctl.net.wait import wait, wait_async
 from jobctl.stores import Store, open_store
-from tests.net.kit import Running, hasty, new_job, running_hub, until
+from tests.net.kit import Reader, Running, hasty, new_job, running_hub, until
 
 SCHEDULES = int(os.environ.get("JOBCTL_WAIT_SCHEDULES", "66"))
 AT_ONCE = 22  # more would not keep to their times
@@ -168,7 +169,8 @@ async def one_schedule(seed: int, store: Store, url: str | None) -> None:
                     continue
                 except JobNotFound as error:
                     code, what = error.exit_code, f"at the start: {error}"
-                    codes |= {4} if fates.get(error.id) == "vanished" else set()
+                    if fates.get(error.id) == "vanished":
+                        codes |= {4}  # the hub was away for so long that it came too late for it
                 break
     finally:
         start()
@@ -277,6 +279,18 @@ async def test_a_time_out_names_what_was_not_met_and_zero_looks_once(writer: Sto
     assert (await wait_async(writer, ["b1"], timeout_s=0)).met
 
 
+@pytest.mark.parametrize("goal", ["terminal", "completed", "gone", "stage=work"])
+@pytest.mark.parametrize("chosen", [{"ids": ["a1"]}, {"filter": Filter(active=True)}])
+async def test_a_time_out_before_the_jobs_are_known_meets_nothing(
+    chosen: dict[str, Any], goal: str
+) -> None:
+    """A hub that accepts and does not answer; it must never look like success."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(TimedOut, match=r"could not be read within 0\.2 s"):
+            await wait_async(url=url, until=goal, timeout_s=0.2, **chosen)
+
+
 async def test_verdicts_are_told_as_they_come(writer: Store) -> None:
     """Each once, before the end."""
     for id in ("a1", "b1"):
@@ -323,3 +337,99 @@ def test_without_an_event_loop_it_is_a_plain_call() -> None:
     store.create(jobs.fail(new_job("a1"), "boom", now=now()))
     outcome = jobctl.wait(store, "a1")
     assert (outcome.code, jobctl.wait is wait, jobctl.wait_async is wait_async) == (3, True, True)
+
+
+def damage(directory: Path, id: str) -> str:
+    """As a foreign writer does it that dies in the middle; returns what was there."""
+    path = directory / f"{id}.json"
+    whole = path.read_text()
+    path.write_text(whole[:40])
+    return whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("served_by_hub", [False, True])
+@pytest.mark.parametrize("goal", ["terminal", "gone"])
+async def test_a_file_that_stays_damaged_is_no_job_that_was_removed(
+    directory: Path, writer: Store, served: Store, served_by_hub: bool, goal: str
+) -> None:
+    """It is there, and nobody can read it: an error that names it, after seconds of grace."""
+    async with AsyncExitStack() as stack:
+        if served_by_hub:
+            await stack.enter_async_context(running_hub(served, watch_files=True))
+        for id in ("a1", "b1"):
+            writer.create(new_job(id))
+        told: list[str] = []
+        waiting = asyncio.create_task(
+            wait_async(
+                writer, ["a1", "b1"], until=goal, on_verdict=lambda verdict: told.append(verdict.id)
+            )
+        )
+        writer.remove("b1") if goal == "gone" else finish(writer, "b1", "completed")
+        await until(lambda: told == ["b1"])
+        damage(directory, "a1")
+        began_s = time.monotonic()
+        with pytest.raises(StoreError, match=r"a1\.json is damaged: .*; mend the file"):
+            await asyncio.wait_for(waiting, 12)
+        assert time.monotonic() - began_s > wait_module._HEAL_S
+        assert told == ["b1"]
+        with pytest.raises(StoreError, match=r"a1\.json is damaged"):
+            await wait_async(writer, ["a1"], until=goal, timeout_s=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("served_by_hub", [False, True])
+async def test_a_file_that_is_mended_is_waited_for(
+    directory: Path, writer: Store, served: Store, served_by_hub: bool
+) -> None:
+    """Though its readers had given it up."""
+    async with AsyncExitStack() as stack:
+        if served_by_hub:
+            await stack.enter_async_context(running_hub(served, watch_files=True))
+        writer.create(new_job("a1"))
+        waiting = asyncio.create_task(wait_async(writer, ["a1"]))
+        other = await stack.enter_async_context(Reader.of_store(writer))
+        await until(lambda: other.contents)
+        whole = damage(directory, "a1")
+        await until(lambda: not other.contents, what="the quarantine")
+        (directory / "a1.json").write_text(whole)
+        await until(lambda: other.contents)
+        assert not waiting.done()
+        finish(writer, "a1", "completed")
+        assert (await asyncio.wait_for(waiting, 5)).code == 0
+
+
+@pytest.mark.slow
+async def test_any_of_several_is_decided_beside_a_damaged_one(
+    directory: Path, writer: Store
+) -> None:
+    """The damaged one is an error once it is the last hope."""
+    for id in ("a1", "b1", "c1"):
+        writer.create(new_job(id))
+    tasks = [
+        asyncio.create_task(wait_async(writer, ids, until="completed", any=True))
+        for ids in (["a1", "b1"], ["a1", "c1"])
+    ]
+    async with Reader.of_store(writer) as other:
+        await until(lambda: len(other.contents) == 3)
+        damage(directory, "a1")
+        await until(lambda: len(other.contents) == 2)
+    finish(writer, "c1", "failed")
+    finish(writer, "b1", "completed")
+    assert (await asyncio.wait_for(tasks[0], 5)).code == 0
+    with pytest.raises(StoreError, match=r"a1\.json is damaged"):
+        await asyncio.wait_for(tasks[1], 12)
+
+
+@pytest.mark.slow
+async def test_by_a_hubs_url_a_damaged_file_counts_as_removed(
+    directory: Path, writer: Store, served: Store
+) -> None:
+    """Whoever reads from afar is told of jobs, not of files."""
+    writer.create(new_job("a1"))
+    async with running_hub(served, watch_files=True) as hub:
+        waiting = asyncio.create_task(wait_async(ids=["a1"], url=hub.url))
+        await until(lambda: hub.sessions)
+        damage(directory, "a1")
+        outcome = await asyncio.wait_for(waiting, 12)
+        assert (outcome.code, outcome.verdicts[0].kind) == (4, "vanished")

@@ -383,3 +383,32 @@ def test_what_cannot_be_waited_for_is_a_usage_error(text: str) -> None:
     """It says what can."""
     with pytest.raises(UsageError, match="terminal, completed, gone or stage=NAME"):
         Condition.parse(text)
+
+
+def test_a_job_that_is_absent_is_doubted_until_somebody_has_looked() -> None:
+    """It may be back, or gone beyond doubt; and it may come again after that."""
+    for goal, kind in (("terminal", "vanished"), ("gone", "met"), ("completed", "vanished")):
+        truth = JobSet("e")
+        waiter = Waiter(["a1", "b1"], Condition.parse(goal), doubtful=True)
+
+        def put(job: Job, truth: JobSet = truth) -> None:
+            truth.put(job.model_copy(update={"revision": truth.revision + 1}))
+
+        for id in ("a1", "b1"):
+            put(jobs.create("etl", now=to_text(0), id=id))
+        first = truth.since(ZERO)
+        waiter.take(first)
+        assert waiter.absent == set()
+        truth.delete("a1", truth.revision + 1)
+        gone = truth.since(first.cursor())
+        assert waiter.take(gone) == []
+        assert (waiter.absent, waiter.outcome, waiter.hopes) == ({"a1"}, None, False)
+        put(jobs.create("etl", now=to_text(0), id="a1"))
+        back = truth.since(gone.cursor())
+        assert waiter.take(back) == []
+        assert waiter.absent == set()
+        truth.delete("a1", truth.revision + 1)
+        waiter.take(truth.since(back.cursor()))
+        assert [(one.id, one.kind) for one in waiter.vanish(["a1"])] == [("a1", kind)]
+        assert waiter.absent == set()
+        assert (waiter.outcome is not None) == (kind == "vanished")
