@@ -12,11 +12,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from jobctl.cursor import Cursor
-from jobctl.errors import JobctlError
+from jobctl.cursor import ZERO, Cursor
+from jobctl.errors import InvalidCursor, JobctlError, UsageError
 from jobctl.hub import Hub
 from jobctl.net.door import Door, Knock, Refused
 from jobctl.net.metrics import CONTENT_TYPE, Counts
@@ -238,32 +239,43 @@ class Pages:
     # -- the API ------------------------------------------------------------------------------
 
     async def _jobs(self, request: web.Request) -> web.Response:
-        asked = parse_query(request.query_string)
+        asked, began = _asked(request.rel_url.raw_query_string)
         limit = _limit(request.query.get("limit"))
         await self._served.refresh()
         replica = self._served.hub.replica
         head = Cursor(replica.epoch, replica.revision, asked.filter.tag)
-        tag = f'"{head};{asked.cursor};{limit or ""}"'
+        tag = f'"{head};{asked.cursor}@{began};{limit or ""}"'
         fresh = {"ETag": tag, "Cache-Control": "no-cache"}
         if tag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=fresh)
-        return _json(self._delta(asked, limit), fresh)
+        return _json(self._delta(asked, began, limit), fresh)
 
-    def _delta(self, asked: Subscribe, limit: int | None) -> bytes:
-        """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost."""
+    def _delta(self, asked: Subscribe, began: int, limit: int | None) -> bytes:
+        """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost.
+
+        The hub keeps nothing of a reader between two pages, so the cursor of a page that others
+        follow says as well at which revision the first of them began (see `JobSet.since`).
+        """
         hub = self._served.hub
-        delta = hub.replica.since(asked.cursor, asked.filter, limit=MAX_PAGE)
+        replica, cursor = hub.replica, asked.cursor
+        if began and not cursor.revision <= began <= replica.revision:
+            cursor = ZERO
+        delta = replica.since(cursor, asked.filter, limit=MAX_PAGE, began=began)
         jobs, through, more = delta.jobs, delta.through, delta.more
         if limit is not None and len(jobs) > limit:
             jobs, more = jobs[:limit], True
             through = jobs[-1].revision
-        cursor = Cursor(delta.epoch, through, asked.filter.tag)
+            if asked.filter.may_lose or delta.since == 0:
+                began = replica.revision
+        elif more:
+            began = delta.began
+        here = Cursor(delta.epoch, through, asked.filter.tag)
         head = {
             "epoch": delta.epoch,
             "since": delta.since,
             "through": through,
             "more": more,
-            "cursor": str(cursor),
+            "cursor": f"{here}@{began}" if more and began else str(here),
             "gone": [item.id for item in delta.gone],
             "lost": [job.id for job in jobs if job.lost(hub.dead)],
         }
@@ -288,6 +300,23 @@ def _pipelines() -> str:
         for type, pipeline in BUILT_IN.items()
     }
     return json.dumps(stages).replace("<", "\\u003c")
+
+
+def _asked(query: str) -> tuple[Subscribe, int]:
+    """What the query asks for, and at which revision its first page began (0 where it is that)."""
+    try:
+        asked = parse_query(query)
+        since, _, page = parse_qs(query).get("since", [""])[-1].partition("@")
+    except ValueError as error:
+        raise UsageError(f"the query cannot be read: {error}") from error
+    if not page:
+        return asked, 0
+    began = int(page) if page.isascii() and page.isdigit() and len(page) < 17 else 0
+    try:
+        cursor = Cursor.parse(since) if began else ZERO
+    except InvalidCursor:
+        cursor = ZERO
+    return asked._replace(cursor=cursor), began if cursor != ZERO else 0
 
 
 def _limit(text: str | None) -> int | None:

@@ -14,6 +14,8 @@ from aiohttp import ClientSession
 
 from jobctl import job as jobs
 from jobctl.clock import now
+from jobctl.cursor import ZERO, Cursor
+from jobctl.jobset import JobSet
 from jobctl.net import front as front_module
 from jobctl.net import http as http_module
 from jobctl.stores import open_store
@@ -146,6 +148,74 @@ async def test_pages_together_are_all_jobs(served, monkeypatch, limit):
                 served.update("a00", lambda job: jobs.complete(job, now=now()))
         assert pages > 3
         assert found == {job.id: job.stage for job in map(served.get, served.ids())}
+
+
+async def pages(hub: Running, query: str, *, most: int = 200) -> list[dict[str, Any]]:
+    """All pages that the query has; a reader that is sent round in circles fails."""
+    found: list[dict[str, Any]] = []
+    cursor = "0"
+    while not found or found[-1]["more"]:
+        assert len(found) < most, "the pages end"
+        answer = await get(hub, f"/api/jobs?{query}&since={cursor}")
+        found.append(json.loads(answer.body))
+        cursor = found[-1]["cursor"]
+    return found
+
+
+@pytest.mark.parametrize("limit", ["", "&limit=7"])
+async def test_pages_under_a_filter_end(served, monkeypatch, limit):
+    """What never was in a reader's first pages is not gone from them, and starts nobody over."""
+    monkeypatch.setattr(http_module, "MAX_PAGE", 2000)
+    for number in range(600):
+        served.create(new_job(f"a{number:03d}").model_copy(update={"type": f"t{number % 12}"}))
+    async with running_hub(served) as hub:
+        hub.server.hub.adopt(merged(served))
+        found = await pages(hub, f"type=t1{limit}")
+        assert [job["id"] for page in found for job in page["jobs"]] == [
+            f"a{number:03d}" for number in range(1, 600, 12)
+        ]
+        assert [page["since"] for page in found].count(0) == 1
+        assert not any(page["gone"] for page in found)
+
+
+async def test_what_leaves_a_filter_between_pages_is_gone(served, monkeypatch):
+    """Told on the next page, once, and not again."""
+    for number in range(30):
+        served.create(new_job(f"a{number:02d}"))
+    async with running_hub(served) as hub:
+        first = json.loads((await get(hub, "/api/jobs?active=1&limit=10")).body)
+        assert (first["more"], len(first["jobs"])) == (True, 10)
+        served.update("a00", lambda job: jobs.complete(job, now=now()))
+        served.remove("a20")
+        rest = json.loads((await get(hub, f"/api/jobs?active=1&since={first['cursor']}")).body)
+        assert (rest["more"], rest["since"]) == (False, first["through"])
+        assert set(rest["gone"]) >= {"a00"}
+        assert [job["id"] for job in rest["jobs"]] == [
+            f"a{number}" for number in range(10, 30) if number != 20
+        ]
+        synced = json.loads((await get(hub, f"/api/jobs?active=1&since={rest['cursor']}")).body)
+        assert (synced["jobs"], synced["gone"]) == ([], [])
+        assert Cursor.parse(rest["cursor"]).revision == rest["through"]
+
+
+@pytest.mark.parametrize("began", ["", "x", "-1", "9" * 17, "99999999", "0"])
+async def test_odd_page_is_a_reset(served, began):
+    """FAULTS row 31: nonsense where a page began is no error of ours, and never silence."""
+    for number in range(5):
+        served.create(new_job(f"a{number}"))
+    async with running_hub(served) as hub:
+        first = json.loads((await get(hub, "/api/jobs?limit=2")).body)
+        cursor = first["cursor"].partition("@")[0]
+        page = json.loads((await get(hub, f"/api/jobs?since={cursor}@{began}")).body)
+        assert (page["since"], len(page["jobs"])) == (0, 5)
+
+
+def merged(store: Any) -> JobSet:
+    """The store's jobs as a replica that has not seen each change by itself."""
+    held = JobSet()
+    delta = store.since(ZERO)
+    assert held.apply(delta)
+    return held
 
 
 async def test_unchanged_jobs_are_not_sent_again(served):
