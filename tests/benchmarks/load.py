@@ -9,6 +9,9 @@ prints the time, and how many deliveries the first client counted. That client l
 A plain client is done when it has had as many bytes as the first, a v1 client when a frame reaches
 as far as the newest that the first has seen.
 
+Mode ``sum``: the dialect may end in ``+deflate``, which offers compression. For each line
+``SECONDS`` it reads so long, and on until all is quiet, and prints how many bytes came in all.
+
 Mode ``time``: ``SAMPLED`` clients, evenly spread among the others, note for every stamp of
 writer.py how old it is; a process of lower priority empties the others' sockets. For each line
 ``SECONDS`` it listens so long, and on until all is quiet, and prints p50 and p99 in ms and the
@@ -81,12 +84,15 @@ class Client:
 def connect(port: int, count: int, dialect: str) -> list[Client]:
     """So many open clients that have had their first message (a bare server sends none)."""
     clients: list[Client] = []
+    dialect, _, deflate = dialect.partition("+")
     for first in range(0, count, 50):
         socks = []
         for _ in range(first, min(count, first + 50)):
             sock = socket.create_connection(("127.0.0.1", port))
             key = b64encode(os.urandom(16)).decode()
             offer = "Sec-WebSocket-Protocol: jobctl.v1\r\n" if dialect == "v1" else ""
+            if deflate:
+                offer += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
             sock.sendall(
                 f"GET /ws/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
                 f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
@@ -152,6 +158,21 @@ def count(clients: list[Client]) -> None:
         print(ended_s, deliveries, flush=True)
 
 
+def total(clients: list[Client]) -> None:
+    """Mode ``sum``."""
+    poll, by_fd = poll_of(clients)
+    while read_ready(poll, by_fd, 1.0):
+        pass
+    print("ready", flush=True)
+    for line in sys.stdin:
+        for client in clients:
+            client.bytes = 0
+        until_s = time.monotonic() + float(line)
+        while read_ready(poll, by_fd, 2.0) or time.monotonic() < until_s:
+            time.sleep(_NAP_S)
+        print(sum(client.bytes for client in clients), flush=True)
+
+
 def measure(clients: list[Client], sampled: int) -> None:
     """Mode ``time``."""
     step = len(clients) // sampled
@@ -197,6 +218,8 @@ def main() -> None:
     clients = connect(int(port), int(number), dialect)
     if mode == "count":
         count(clients)
+    elif mode == "sum":
+        total(clients)
     else:
         measure(clients, int(more[0]))
 

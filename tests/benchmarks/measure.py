@@ -87,6 +87,12 @@ def rss_kib(pid: int) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
+def cpu_s(pid: int) -> float:
+    """The CPU time that a process has taken, of its own and of the kernel's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def ratio(pairs: Iterable[tuple[float, float]]) -> float:
     """The median of the quotients."""
     return statistics.median(ours / theirs for ours, theirs in pairs)

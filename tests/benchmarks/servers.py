@@ -3,6 +3,7 @@
 ``python -m tests.benchmarks.servers KIND DIR`` prints its port and serves until SIGTERM:
 
 - ``hub``: jobctl's own;
+- ``deflate``: the same as ``broadcast``, with that library's default compression;
 - ``broadcast``: `websockets.broadcast` of one message a change, fed from the same store by the same
   bell, as one writes it with that library;
 - ``bare``: no sessions, no cursors, no library in the way: one prebuilt frame a change, handed to
@@ -39,7 +40,12 @@ async def hub(path: str) -> None:
     await serve(store, port=0, stop=stop, ready=ready)
 
 
-async def _fed(path: str, send: Callable[[set[ServerConnection], bytes], None]) -> None:
+async def _fed(
+    path: str,
+    send: Callable[[set[ServerConnection], bytes], None],
+    *,
+    compression: str | None = None,
+) -> None:
     """Serve, and ``send`` each change to all connections when the bell rings."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -66,7 +72,7 @@ async def _fed(path: str, send: Callable[[set[ServerConnection], bytes], None]) 
 
     loop.add_reader(listener.fileno(), on_bell)
     async with websockets_serve(
-        handle, "127.0.0.1", 0, compression=None, ping_interval=None
+        handle, "127.0.0.1", 0, compression=compression, ping_interval=None
     ) as server:
         print(next(iter(server.sockets)).getsockname()[1], flush=True)
         await stop.wait()
@@ -91,6 +97,7 @@ def main() -> None:
     kind, path = sys.argv[1:]
     server = {
         "hub": hub,
+        "deflate": lambda path: _fed(path, _broadcast, compression="deflate"),
         "broadcast": lambda path: _fed(path, _broadcast),
         "bare": lambda path: _fed(path, _bare),
     }[kind]
