@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jobctl.net.follow import follow as watch
     from jobctl.net.server import serve
     from jobctl.net.wait import wait, wait_async
+    from jobctl.net.web import clients
     from jobctl.prune import prune
     from jobctl.reap import reap
     from jobctl.runner import run
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "advance",
     "cancel",
+    "clients",
     "complete",
     "create",
     "doctor",
@@ -60,6 +62,7 @@ CANCEL_S = 15.0
 _ELSEWHERE = {
     "doctor": ("jobctl.doctor", "doctor"),
     "prune": ("jobctl.prune", "prune"),
+    "clients": ("jobctl.net.web", "clients"),
     "reap": ("jobctl.reap", "reap"),
     "run": ("jobctl.runner", "run"),
     "run_dummy": ("jobctl.dummy", "run_dummy"),
