@@ -24,7 +24,7 @@ ROWS = """
 Object.fromEntries([...document.querySelectorAll("tbody tr")].map(
     (row) => [row.dataset.id, row.dataset.stage]))
 """
-STATE = "document.getElementById('state').dataset.state"
+STATE = "document.getElementById('state')?.dataset.state"
 
 
 def page_of(url: str) -> str:
@@ -100,6 +100,21 @@ async def test_lost_jobs_are_told(directory, served):
         await page.go(page_of(hub.url))
         script = "document.querySelector('[data-id=a1] .stage')?.textContent.slice(0, 4)"
         await page.shows(script, "lost")
+
+
+async def test_browser_talks_both_dialects(served, writer):
+    """As a page of somebody's own does it; frames are compressed on their way."""
+    writer.create(new_job("a1", title="x" * 1000))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(STATE, "open")
+        for offer, kind in (("", "jobs:init"), (', "jobctl.v1"', "jobs:delta")):
+            await page.run(
+                f"window.heard = null; window.own = new WebSocket({json.dumps(hub.url)}{offer});"
+                "own.onmessage = ({data}) => { window.heard ??= JSON.parse(data).type; }; 0"
+            )
+            await page.shows("window.heard", kind)
+        assert all(row["compressed"] for row in hub.server.clients())
 
 
 async def test_filter_stands_in_the_address(served, writer):

@@ -13,3 +13,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how long the torture test kills writers, on each file system (default 10)",
     )
+    parser.addoption(
+        "--soak-seconds",
+        type=float,
+        default=8.0,
+        metavar="N",
+        help="how long the soak test loads a hub (default 8; an hour's load takes 180)",
+    )
