@@ -52,6 +52,7 @@ __all__ = [
     "CLOSE_NO_TOKEN",
     "CLOSE_SESSION_FAILED",
     "CLOSE_TOO_FAST",
+    "FIRST",
     "MAX_FROM_CLIENT",
     "MAX_FROM_HUB",
     "MAX_PAGE",
@@ -82,6 +83,9 @@ MAX_PAGE = 256 * 1024
 MAX_FROM_HUB = 2 * 1024 * 1024
 """What a client should be ready to take: one page, or one job with its text escaped."""
 MAX_FROM_CLIENT = 64 * 1024
+
+FIRST = "Jobctl-First"
+"""The header of a handshake's answer that names the message which has to come first."""
 
 CLOSE_GOING_AWAY = 1001
 CLOSE_SESSION_FAILED = 4000

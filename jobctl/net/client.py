@@ -40,6 +40,7 @@ from jobctl.net.backoff import Backoff
 from jobctl.net.secrets import client_tls, read_token
 from jobctl.net.status import State, Status
 from jobctl.protocol import (
+    FIRST,
     MAX_FROM_HUB,
     SUBPROTOCOL,
     Owners,
@@ -141,6 +142,7 @@ class Client:
             opened = differs = False
             try:
                 async with self._connect() as connection, _Acks(connection) as acks:
+                    self._raise_if_token_wanted(connection)
                     while (message := await self._next(connection)) is not None:
                         said = self._said(message)
                         if said is None:
@@ -232,6 +234,12 @@ class Client:
         self._check(delta)
         self.cursor = delta.cursor(self.filter)
         return delta
+
+    def _raise_if_token_wanted(self, connection: ClientConnection) -> None:
+        if connection.response is not None and FIRST in connection.response.headers:
+            raise HubError(
+                f"{self.url} wants a token", url=self.url, hint="give it by --token-file"
+            )
 
     def _check(self, delta: Delta) -> None:
         """Hold what we have been told against the hub's proof, and start over where they differ."""

@@ -21,11 +21,15 @@ __all__ = ["announced", "hub_of", "hubs_of"]
 
 
 @contextmanager
-def announced(directory: Path, url: str) -> Iterator[None]:
-    """Tell readers of the directory that a hub listens at ``url``, for the block."""
+def announced(directory: Path, url: str, *, token: bool = False) -> Iterator[None]:
+    """Tell readers of the directory that a hub listens at ``url``, for the block.
+
+    ``token`` says that it wants one.
+    """
     hubs = directory / ".jobctl" / "hubs"
     path = hubs / f"{os.getpid()}-{secrets.token_hex(4)}.json"
-    text = json.dumps({"url": url, "pid": os.getpid(), "since": now()}) + "\n"
+    about = {"url": url, "pid": os.getpid(), "since": now(), **({"token": True} if token else {})}
+    text = json.dumps(about) + "\n"
     try:
         with suppress(FileExistsError):
             os.mkdir(hubs, 0o700)
@@ -56,7 +60,7 @@ def _create_locked(path: Path) -> int:
         os.close(fd)
 
 
-def hubs_of(directory: Path) -> list[str]:
+def hubs_of(directory: Path, *, usable: bool = False) -> list[str]:
     """The URLs of the live hubs on the directory, newest first; dead hubs' files are swept."""
     hubs = directory / ".jobctl" / "hubs"
     found: list[tuple[int, str]] = []
@@ -65,16 +69,20 @@ def hubs_of(directory: Path) -> list[str]:
             with suppress(OSError):  # a hub that stops takes its file along
                 found.append((os.stat(hubs / name).st_mtime_ns, name))
     found.sort(reverse=True)
-    return [url for _, name in found if (url := _url_in(hubs / name)) is not None]
+    urls = (_url_in(hubs / name, usable=usable) for _, name in found)
+    return [url for url in urls if url is not None]
 
 
-def hub_of(directory: Path) -> str | None:
-    """The URL of a live hub on the directory, or ``None``."""
-    urls = hubs_of(directory)
+def hub_of(directory: Path, *, usable: bool = False) -> str | None:
+    """The URL of a live hub on the directory, or ``None``.
+
+    With ``usable``, not of one that wants a token, which we have not.
+    """
+    urls = hubs_of(directory, usable=usable)
     return urls[0] if urls else None
 
 
-def _url_in(path: Path) -> str | None:
+def _url_in(path: Path, *, usable: bool) -> str | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -85,6 +93,8 @@ def _url_in(path: Path) -> str | None:
         except OSError:
             value = json.loads(os.read(fd, 4096) or b"{}")
             url = value.get("url") if isinstance(value, dict) else None
+            if usable and url and value.get("token") and not _have_token():
+                return None
             return url if isinstance(url, str) else None
         with suppress(OSError):
             path.unlink()
@@ -93,3 +103,7 @@ def _url_in(path: Path) -> str | None:
         return None
     finally:
         os.close(fd)
+
+
+def _have_token() -> bool:
+    return bool(os.environ.get("JOBCTL_TOKEN") or os.environ.get("JOBCTL_TOKEN_FILE"))

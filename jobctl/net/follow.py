@@ -60,7 +60,7 @@ async def follow(
     shun_s, shun_until_s = _SHUN_S, 0.0
     dead: frozenset[str] = frozenset()
     while True:
-        hub = hub_of(store.path) if store.path is not None else None
+        hub = hub_of(store.path, usable=True) if store.path is not None else None
         if hub is not None and loop.time() < shun_until_s:
             hub = None
         if hub is not None:
@@ -148,7 +148,7 @@ async def _from_store(
             if (
                 loop.time() >= shun_until_s
                 and store.path is not None
-                and hub_of(store.path) is not None
+                and hub_of(store.path, usable=True) is not None
             ):
                 return
     finally:

@@ -46,6 +46,7 @@ from jobctl.protocol import (
     CLOSE_NO_TOKEN,
     CLOSE_SESSION_FAILED,
     CLOSE_TOO_FAST,
+    FIRST,
     MAX_FROM_CLIENT,
     SUBPROTOCOL,
     Auth,
@@ -174,6 +175,7 @@ class HubServer:
                 ssl=self._tls,
                 create_connection=cast("type[ServerConnection]", self._front),
                 process_request=self._process_request,
+                process_response=_say_what_comes_first,
                 select_subprotocol=_select_subprotocol,
                 compression=None,
                 extensions=[_DEFLATE] if self._compression else None,
@@ -204,7 +206,9 @@ class HubServer:
                 scheme = "wss" if self._tls is not None else "ws"
                 url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
                 if self._store.path is not None:
-                    stack.enter_context(announced(self._store.path, url))
+                    stack.enter_context(
+                        announced(self._store.path, url, token=self._door.needs_token)
+                    )
                 _log.info("listening", extra={"url": url, "store": self._store.where})
                 if ready is not None:
                     ready(url)
@@ -572,6 +576,15 @@ class HubServer:
     def revision(self) -> int:
         """The newest revision that the hub knows."""
         return self.hub.replica.revision
+
+
+def _say_what_comes_first(
+    connection: ServerConnection, request: Request, response: Response
+) -> None:
+    """A client that has no token need not wait to be told so."""
+    assert isinstance(connection, HubConnection), "we create them"
+    if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS and not connection.admitted:
+        response.headers[FIRST] = "jobs:auth"
 
 
 def _select_subprotocol(

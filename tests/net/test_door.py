@@ -8,6 +8,7 @@ import logging
 import os
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -256,10 +257,20 @@ async def test_client_shows_the_token_of_its_environment(served, monkeypatch):
             async for _ in Client(hub.url):
                 pass
         monkeypatch.delenv("JOBCTL_TOKEN")
-        monkeypatch.setattr("jobctl.net.server._HANDSHAKE_S", 0.2)
-        with pytest.raises(HubError, match="token"):
+        began = time.monotonic()
+        with pytest.raises(HubError, match="wants a token; give it by --token-file"):
             async for _ in Client(hub.url):
                 pass
+        assert time.monotonic() - began < 5, "it did not wait to be turned away"
+
+
+async def test_directory_is_read_where_its_hub_wants_a_token(served, writer):
+    """Whoever may read the directory needs no hub; and does not wait for one to refuse."""
+    writer.create(new_job("a1"))
+    async with running_hub(served, token=TOKEN.encode()) as hub, Reader.of_store(writer) as reader:
+        await until(lambda: reader.contents, 2)
+        assert reader.source == "directory"
+        assert hub.server.counts.refused.total() == 0
 
 
 async def test_token_goes_where_it_was_sent_to_or_nowhere(monkeypatch):
