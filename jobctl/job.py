@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Container, Sequence
+from functools import partial
+from operator import is_
 from typing import Annotated, Any
 
 from pydantic import (
@@ -69,13 +71,13 @@ _Time = Annotated[
 _Stage = Annotated[str, StringConstraints(min_length=1)]
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 def _own_key() -> Any:
-    """A key that the original program does not have: written only when it is set."""
-    return Field(default=None, exclude_if=_is_none)
+    """A key that the original program does not have: written only when it is set.
+
+    What decides that is no Python function: a signal that came within one would be swallowed, since
+    pydantic turns whatever is raised there, `KeyboardInterrupt` too, into a ValueError.
+    """
+    return Field(default=None, exclude_if=partial(is_, None))
 
 
 def _revision(value: object) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import pytest
@@ -340,3 +342,48 @@ def test_a_wire_message_without_a_job_is_refused(value: object) -> None:
     """A hub may be anything."""
     with pytest.raises(InvalidJob):
         parse_wire(value)
+
+
+class Signalled(BaseException):
+    """Stands for what a signal's handler raises: Ctrl-C, say."""
+
+
+@pytest.mark.parametrize("act", ["read", "write", "send", "take"])
+def test_signal_is_swallowed_nowhere(act: str) -> None:
+    """FAULTS row 37: whatever Python is called within, a handler may run there, and raise."""
+    job = jobs.create("etl", now=strategies.T0, id="a1", title="t", stages=["x", "y"])
+    data, wire = encode(job), json.loads(to_wire(job))
+    acts = {
+        "read": lambda: parse(data, id="a1"),
+        "write": lambda: encode(job),
+        "send": lambda: to_wire(job),
+        "take": lambda: parse_wire(wire),
+    }
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    def strike(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        left -= event == "call"
+        if left == 0 and event == "call":
+            raise Signalled
+
+    sys.setprofile(count)
+    try:
+        acts[act]()
+    finally:
+        sys.setprofile(None)
+    assert calls > 0
+    for at in range(1, calls):  # the last is `setprofile`'s own way out
+        left, struck = at, False
+        sys.setprofile(strike)
+        try:
+            acts[act]()
+        except Signalled:
+            struck = True
+        finally:
+            sys.setprofile(None)
+        assert struck, f"call {at} of {calls} swallowed it"
