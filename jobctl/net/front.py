@@ -61,6 +61,7 @@ class Front(asyncio.Protocol):
         self.protocol = protocol  # where websockets looks for it, having made us for a connection
         self._choose, self._gate = choose, gate
         self._head = bytearray()
+        self._read_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -81,10 +82,11 @@ class Front(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self not in self._gate.fronts:
             return  # it has its answer
-        self._head += data
+        self._read_bytes += len(data)
+        self._head = (self._head + data).lstrip(b"\r\n")  # blank lines: RFC 9112, section 2.2
         if _END in self._head:
             self._hand_on(self._choose(bytes(self._head)))
-        elif len(self._head) > MAX_HEAD:
+        elif self._read_bytes > MAX_HEAD:
             self._leave()
             self._end(_answer(431, f"a request's head has {MAX_HEAD} bytes at the most"))
 

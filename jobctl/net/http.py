@@ -27,6 +27,8 @@ from jobctl.protocol import MAX_PAGE, Subscribe, parse_query
 __all__ = ["Pages", "Served"]
 
 _PATIENCE_S = 5.0
+_BODY_S = 5.0
+_IDLE_S = 2.0  # the whole head is there when a connection comes here
 _MAX_LIMIT = 1000
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -61,6 +63,21 @@ class Served(Protocol):
         """Count and log it."""
 
 
+class _Connection(web.RequestHandler):
+    """One connection. What is no request never comes to a handler, so its answer is made here."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun, and cannot be taken back")
+        return _sealed(_refusal(status, "that is no request" if status == 400 else "it failed"))
+
+
 class Pages:
     """The HTTP side of one hub, under ``base``; ``server`` makes protocols for connections."""
 
@@ -84,15 +101,7 @@ class Pages:
         )
         if base:
             app.add_routes([web.get(base, self._to_base)])
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=0.5,
-            keepalive_timeout=15.0,
-            lingering_time=1.0,
-            max_field_size=8190,
-        )
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.5)
 
     async def start(self) -> None:
         """To be called before `make`."""
@@ -101,7 +110,15 @@ class Pages:
     def make(self) -> asyncio.Protocol:
         """The protocol of one connection."""
         assert self._runner.server is not None, "it was started"
-        return self._runner.server()
+        logger = _quiet_logger()
+        return _Connection(
+            self._runner.server,
+            loop=asyncio.get_running_loop(),
+            logger=logger,
+            access_log=logger,
+            keepalive_timeout=_IDLE_S,
+            lingering_time=1.0,
+        )
 
     async def stop(self) -> None:
         """End what is under way, after half a second at the latest."""
@@ -131,11 +148,7 @@ class Pages:
 
     @web.middleware
     async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        answer = await self._answer(request, handler)
-        answer.headers.update(_SECURITY)
-        answer.headers["Server"] = "jobctl"
-        answer.headers.setdefault("Cache-Control", "no-store")
-        answer.force_close()  # an idle connection would be one more to bound
+        answer = _sealed(await self._answer(request, handler))
         self._served.counts.requests[answer.status] += 1
         return answer
 
@@ -190,7 +203,11 @@ class Pages:
         return self._html(request, _asset("login.html").replace("{said}", ""))
 
     async def _login(self, request: web.Request) -> web.Response:
-        form = await request.post()
+        try:
+            async with asyncio.timeout(_BODY_S):
+                form = await request.post()
+        except TimeoutError:
+            return _refusal(408, "no token came")
         knock = Knock.of(request.raw_headers, request.remote or "?", secure=request.secure)
         try:
             await self._door.check(str(form.get("token", "")).encode(), knock.peer)
@@ -325,6 +342,22 @@ def _limit(text: str | None) -> int | None:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
         raise web.HTTPBadRequest(reason=f"limit is a number from 1 to {_MAX_LIMIT}")
     return int(text)
+
+
+def _sealed(answer: web.StreamResponse) -> web.StreamResponse:
+    """The answer with what every answer says, after which the connection ends."""
+    answer.headers.update(_SECURITY)
+    answer.headers["Server"] = "jobctl"
+    answer.headers.setdefault("Cache-Control", "no-store")
+    answer.force_close()  # an idle connection would be one more to bound
+    return answer
+
+
+def _quiet_logger() -> logging.Logger:
+    """aiohttp logs what is no request with its traceback and its bytes: it is no event of ours."""
+    logger = logging.getLogger("jobctl.aiohttp")
+    logger.setLevel(logging.CRITICAL)
+    return logger
 
 
 def _json(body: bytes, headers: dict[str, str]) -> web.Response:

@@ -8,9 +8,11 @@ import shutil
 import socket
 import subprocess
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp import ClientSession
+from yarl import URL
 
 from jobctl import job as jobs
 from jobctl.clock import now
@@ -25,12 +27,15 @@ from tests.stores.support import plant_owner
 PAGES = ["/", "/app.js", "/healthz", "/metrics", "/api/jobs", "/api/jobs/a1", "/api/clients"]
 
 
-async def get(hub: Running, path: str, method: str = "GET", **options: Any) -> Any:
+async def get(hub: Running, path: str | URL, method: str = "GET", **options: Any) -> Any:
     """The answer, with its body read."""
     async with (
         ClientSession() as session,
         session.request(
-            method, f"http://127.0.0.1:{hub.port}{path}", allow_redirects=False, **options
+            method,
+            URL(f"http://127.0.0.1:{hub.port}{path}", encoded=isinstance(path, URL)),
+            allow_redirects=False,
+            **options,
         ) as answer,
     ):
         answer.body = await answer.read()
@@ -363,6 +368,86 @@ async def test_head_may_come_in_pieces_but_not_without_end(served, monkeypatch):
         assert (await raw(hub, b"GET / HT")).startswith(b"HTTP/1.1 408 ")
         assert (await raw(hub, b"\x16\x03\x01\x02\x00\r\n\r\n")).startswith(b"HTTP/1")
         await until(lambda: set(hub.server.connections().values()) == {0})
+
+
+NO_REQUEST = [
+    b"\x16\x03\x01\x02\x00\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: x\r\n\r\n",
+    b"GET http://[/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"GET /\xff\x1b[31m HTTP/1.1\r\nHost: 127.0.0.1\r\nX: \x1b]52;c;eA==\x07\r\n\r\n",
+    b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"G\x1bT / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("data", NO_REQUEST, ids=range(len(NO_REQUEST)))
+async def test_what_is_no_request_gets_a_line_and_no_log(served, data, caplog, capfd):
+    """FAULTS rows 33 and 61: no traceback, and nothing of theirs in our log or our answer."""
+    async with running_hub(served) as hub:
+        answer = await raw(hub, data)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.split(b" ")[1] == b"400"
+        assert b"nosniff" in head
+        assert b"aiohttp" not in head
+        assert body.count(b"\n") == 1
+        assert not set(b"\x1b\x16\xff") & set(body)
+    assert caplog.records == []
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("query", ["a=&" * 1001, "since=%00%0d%0a%1b", "session=%ff", "&&==&%"])
+async def test_odd_query_is_no_failure(served, query, caplog):
+    """Told in a line where it cannot be read."""
+    async with running_hub(served) as hub:
+        answer = await get(hub, URL(f"/api/jobs?{query}", encoded=True))
+        assert answer.status in (200, 400)
+        assert answer.status == 200 or answer.body.count(b"\n") == 1
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+async def test_query_is_unquoted_once(served):
+    """A text that looks quoted is what it looks like."""
+    served.create(new_job("a1", session_id="50%41&x=1+1"))
+    async with running_hub(served) as hub:
+        query = urlencode({"session": "50%41&x=1+1"})
+        answer = await get(hub, URL(f"/api/jobs?{query}", encoded=True))
+        assert [job["id"] for job in json.loads(answer.body)["jobs"]] == ["a1"]
+
+
+async def test_body_that_does_not_come_is_not_waited_for(served, monkeypatch, caplog):
+    """FAULTS row 25: nor one that nobody takes, nor one that breaks off. Who waits is counted."""
+    monkeypatch.setattr(http_module, "_BODY_S", 0.3)
+    head = (
+        "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n\r\nto"
+    )
+    async with running_hub(served) as hub:
+        assert (await raw(hub, head.format("/login").encode())).startswith(b"HTTP/1.1 408 ")
+        assert (await raw(hub, head.format("/api/jobs").encode())).startswith(b"HTTP/1.1 405 ")
+        _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+        writer.write(head.format("/login").encode())
+        await until(lambda: hub.server.connections()["http"] == 1)
+        writer.transport.abort()
+        await until(lambda: hub.server.connections()["http"] == 0)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+async def test_blank_lines_are_no_head(served, monkeypatch):
+    """FAULTS row 25: they may stand before a request (RFC 9112, section 2.2), and end no wait."""
+    monkeypatch.setattr(front_module, "HEAD_TIMEOUT_S", 0.3)
+    async with running_hub(served) as hub:
+        request = b"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        assert (await raw(hub, request)).endswith(b"ok\n")
+        assert (await raw(hub, b"\r\n\r\n")).startswith(b"HTTP/1.1 408 ")
+        assert (await raw(hub, b"\r\n" * 10_000)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_expectation_of_nobody_is_not_kept_open(served):
+    """An answer that the library gives by itself ends the connection as well, soon."""
+    async with running_hub(served) as hub:
+        head = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: tea\r\n\r\n"
+        assert (await raw(hub, head, deadline_s=5)).startswith(b"HTTP/1.1 417 ")
 
 
 @pytest.mark.parametrize("base", ["/jobs", "/a/b"])
