@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from jobctl.bell import Listener
 from jobctl.cursor import Cursor
@@ -21,7 +21,7 @@ from jobctl.errors import JobctlError
 from jobctl.hub import Hub
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.metrics import Buckets
-from jobctl.stores import Store
+from jobctl.stores import BadFile, Store
 
 __all__ = ["POLL_S", "Feed"]
 
@@ -59,6 +59,8 @@ class Feed:
         self._listener: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: asyncio.Future[Delta | JobSet] | None = None
+        self._reading_since_s = 0.0
+        self._asked: dict[Callable[[], Any], asyncio.Future[Any]] = {}
         self._again = False
         self._idle_reads = 0
         self._deaf: asyncio.TimerHandle | None = None
@@ -77,9 +79,17 @@ class Feed:
         """Why the last read failed; an empty text when it did not."""
         return self._said
 
+    def reading_s(self) -> float:
+        """How long the read that is under way in a thread has taken so far; 0 without one."""
+        return self._loop.time() - self._reading_since_s if self._reading is not None else 0.0
+
     async def dead(self) -> frozenset[str]:
         """Who of the owners has died, by a look of now."""
-        return await self._in_thread(self._store.owners.dead)
+        return await self._shared(self._store.owners.dead)
+
+    async def bad(self) -> list[BadFile]:
+        """The files that are no jobs."""
+        return await self._shared(self._store.bad)
 
     @property
     def active(self) -> bool:
@@ -153,6 +163,18 @@ class Feed:
         threading.Thread(target=run, name="jobctl-store", daemon=True).start()
         return future
 
+    def _shared(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
+        """As `_in_thread`, one for all who ask meanwhile: a store that hangs costs one thread."""
+
+        def ended(future: asyncio.Future[Any]) -> None:
+            self._asked.pop(call, None)
+            _ = future.cancelled() or future.exception()  # perhaps nobody waits any more
+
+        if call not in self._asked:
+            self._asked[call] = self._in_thread(call)
+            self._asked[call].add_done_callback(ended)
+        return asyncio.shield(self._asked[call])
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             self.fail(task.exception())
@@ -211,6 +233,7 @@ class Feed:
         except Exception as error:
             self.fail(error)
             return
+        self._reading_since_s = self._loop.time()
         self._reading = self._in_thread(self._read_much, self._hub.cursor)
         self._reading.add_done_callback(self._read_done)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib import resources
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -17,7 +19,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import InvalidCursor, JobctlError, UsageError
+from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub import Hub
 from jobctl.net.door import Door, Knock, Refused
 from jobctl.net.metrics import CONTENT_TYPE, Counts
@@ -30,6 +32,7 @@ _PATIENCE_S = 5.0
 _BODY_S = 5.0
 _IDLE_S = 2.0  # the whole head is there when a connection comes here
 _MAX_LIMIT = 1000
+_LATER = {"Retry-After": "2"}
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -179,7 +182,8 @@ class Pages:
             )
             return _refusal(error.status, text, allow)
         except JobctlError as error:
-            return _refusal(400 if error.exit_code == 2 else 503, str(error))
+            usage = error.exit_code == 2
+            return _refusal(400 if usage else 503, str(error), None if usage else _LATER)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
@@ -239,33 +243,45 @@ class Pages:
 
     async def _health(self, request: web.Request) -> web.Response:
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                await self._served.refresh()
+            await self._refresh()
             trouble = self._served.trouble()
-        except TimeoutError:
-            trouble = f"store: no answer within {_PATIENCE_S:g} s"
         except JobctlError as error:
             trouble = f"store: {error}"
-        return _refusal(503, trouble) if trouble else web.Response(text="ok\n")
+        if not trouble:
+            return web.Response(text="ok\n")
+        if self._door.needs_token:  # and nobody was asked for it here
+            trouble = trouble.partition(":")[0]
+        return _refusal(503, trouble, _LATER)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(
-            body=await self._served.metrics(), headers={"Content-Type": CONTENT_TYPE}
-        )
+        with suppress(JobctlError):  # then it is of what is known
+            await self._refresh()
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                body = await self._served.metrics()
+        except TimeoutError:
+            return _refusal(503, "the store does not answer", _LATER)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    async def _refresh(self) -> None:
+        """Have the hub know what is so now; `StoreError` where that takes too long."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._served.refresh()
+        except TimeoutError as error:
+            raise StoreError(f"the store has not answered for {_PATIENCE_S:g} s") from error
 
     # -- the API ------------------------------------------------------------------------------
 
     async def _jobs(self, request: web.Request) -> web.Response:
         asked, began = _asked(request.rel_url.raw_query_string)
         limit = _limit(request.query.get("limit"))
-        await self._served.refresh()
+        await self._refresh()
         replica = self._served.hub.replica
+        deaths = zlib.crc32("\n".join(sorted(self._served.hub.dead)).encode())
         head = Cursor(replica.epoch, replica.revision, asked.filter.tag)
-        tag = f'"{head};{asked.cursor}@{began};{limit or ""}"'
-        fresh = {"ETag": tag, "Cache-Control": "no-cache"}
-        if tag in request.headers.get("If-None-Match", ""):
-            return web.Response(status=304, headers=fresh)
-        return _json(self._delta(asked, began, limit), fresh)
+        tag = f'"{head};{asked.cursor}@{began};{limit or ""};{deaths:x}"'
+        return _tagged(request, tag, lambda: self._delta(asked, began, limit))
 
     def _delta(self, asked: Subscribe, began: int, limit: int | None) -> bytes:
         """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost.
@@ -300,11 +316,13 @@ class Pages:
         return start + b', "jobs": [' + b",".join(hub.replica.wire(job.id) for job in jobs) + b"]}"
 
     async def _job(self, request: web.Request) -> web.Response:
-        await self._served.refresh()
-        id = request.match_info["id"]
-        if self._served.hub.replica.get(id) is None:
+        await self._refresh()
+        id, replica = request.match_info["id"], self._served.hub.replica
+        job = replica.get(id)
+        if job is None:
             return _refusal(404, f"no job {ascii(id[:128])[1:-1]}")
-        return _json(self._served.hub.replica.wire(id), {"Cache-Control": "no-cache"})
+        tag = f'"{replica.epoch}:{job.revision}"'
+        return _tagged(request, tag, lambda: replica.wire(job.id))
 
     async def _clients(self, request: web.Request) -> web.Response:
         return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
@@ -358,6 +376,14 @@ def _quiet_logger() -> logging.Logger:
     logger = logging.getLogger("jobctl.aiohttp")
     logger.setLevel(logging.CRITICAL)
     return logger
+
+
+def _tagged(request: web.Request, tag: str, make: Callable[[], bytes]) -> web.Response:
+    """What it makes, as JSON under the ETag; or 304 for who has it."""
+    fresh = {"ETag": tag, "Cache-Control": "no-cache"}
+    if tag in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=fresh)
+    return _json(make(), fresh)
 
 
 def _json(body: bytes, headers: dict[str, str]) -> web.Response:

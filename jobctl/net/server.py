@@ -65,6 +65,8 @@ SILENCE_S = 18.0
 """A peer that has given no sign of life for this long is cut; with the sweep, within 20 s."""
 
 _SWEEP_S = 2.0
+_LATE_S = 1.0  # a loop that is later is no longer well
+_READ_S = 5.0  # nor is a store that is still being read after so long
 _QUIET_S = 6.0
 _GOODBYE_S = 1.0  # for peers to answer our close frame
 _HANDSHAKE_S = 8.0
@@ -148,6 +150,7 @@ class HubServer:
         self._exporter = Exporter(self)
         self._pages = Pages(self, door, base=base, socket_path=path)
         self._bad = 0
+        self._swept_s, self._late_s = self._loop.time(), 0.0
         self._complained_s = -_COMPLAIN_S
         self.hub = Hub()
         self.feed = Feed(store, self.hub, self._pump, watch_files=watch_files)
@@ -198,6 +201,7 @@ class HubServer:
                 url=f"{host}:{port}",
                 hint="choose another address with --host and --port",
             ) from error
+        self._swept_s = self._loop.time()
         sweep = self._loop.create_task(self._sweep())
         stopped = self._loop.create_task(stop.wait())
         try:
@@ -476,15 +480,14 @@ class HubServer:
 
     async def _sweep(self) -> None:
         """Ping the quiet, cut the silent. A sweep that comes late accuses nobody: it was we."""
-        swept_s = self._loop.time()
         nudges = False
         while True:
             await asyncio.sleep(_SWEEP_S)
             now_s = self._loop.time()
-            late_s = max(0.0, now_s - swept_s - _SWEEP_S)
+            late_s = self._late_s = max(0.0, now_s - self._swept_s - _SWEEP_S)
             self.counts.loop_lag.add(late_s)
             we_slept = late_s > _SWEEP_S
-            swept_s = now_s
+            self._swept_s = now_s
             self._pages.sweep(now_s, SILENCE_S)
             nudges = not nudges
             if nudges and self.hub.nudge():
@@ -504,15 +507,21 @@ class HubServer:
         """Have the hub know what the store holds now; while there are sessions it does anyway."""
         if self.feed.active and self.hub.loaded:
             return
+        dead = await self.feed.dead()  # first: then the look shows all that they have written
         if not await self.feed.look():
             raise StoreError(self.feed.trouble or f"{self._store.where} cannot be read now")
-        self.hub.bury(await self.feed.dead())
+        self.hub.bury(dead)
 
     def trouble(self) -> str:
-        """What is wrong with the hub, in a line."""
+        """What is wrong with the hub: the part, a colon, and what it is."""
         if self.feed.failed.done():
-            return "a task of the hub has died"
-        return f"store: {self.feed.trouble}" if self.feed.trouble else ""
+            return f"task: it has died: {self.feed.failed.exception()}"
+        if self.feed.trouble:
+            return f"store: {self.feed.trouble}"
+        if (read_s := self.feed.reading_s()) > _READ_S:
+            return f"store: a read has taken {read_s:.0f} s so far"
+        late_s = max(self._late_s, self._loop.time() - self._swept_s - _SWEEP_S)
+        return f"loop: {late_s:.1f} s late" if late_s > _LATE_S else ""
 
     def clients(self) -> list[dict[str, Any]]:
         """The sessions, oldest first."""
@@ -543,7 +552,7 @@ class HubServer:
     async def metrics(self) -> bytes:
         """What Prometheus scrapes."""
         with suppress(StoreError, OSError):
-            self._bad = len(await asyncio.to_thread(self._store.bad))
+            self._bad = len(await self.feed.bad())
         self.counts.rings, self.counts.reads = self.feed.rings, self.feed.reads
         return self._exporter.text()
 

@@ -7,6 +7,8 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
+import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -265,6 +267,122 @@ async def test_health_names_what_fails(served, monkeypatch):
             answer = await get(hub, "/healthz")
             assert (answer.status, answer.body) == (503, b"store: out of reach\n")
         assert (await get(hub, "/healthz")).status == 200
+
+
+async def test_nobody_hears_of_a_death_before_the_last_word(directory, served, writer, monkeypatch):
+    """A worker that completes its job and ends at that very moment has lost nothing."""
+    plant_owner(directory, "1-0123456789ab")
+    job = new_job("a1").model_copy(update={"owner": "1-0123456789ab"})
+    served.create(jobs.advance(job, "extract", now=now()))
+    dead = served.owners.dead
+
+    def dead_by_now() -> frozenset[str]:
+        writer.update("a1", lambda job: job if not job.active else jobs.complete(job, now=now()))
+        return dead()
+
+    async with running_hub(served) as hub:
+        monkeypatch.setattr(served.owners, "dead", dead_by_now)
+        found = json.loads((await get(hub, "/api/jobs")).body)
+        assert ([job["stage"] for job in found["jobs"]], found["lost"]) == (["completed"], [])
+
+
+async def test_death_is_news_for_an_etag(directory, served):
+    """It changes no job, and what is told of one all the same."""
+    job = new_job("a1").model_copy(update={"owner": "1-0123456789ab"})
+    served.create(jobs.advance(job, "extract", now=now()))
+    async with running_hub(served) as hub:
+        first = await get(hub, "/api/jobs")
+        assert json.loads(first.body)["lost"] == []
+        plant_owner(directory, "1-0123456789ab")
+        again = await get(hub, "/api/jobs", headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status, json.loads(again.body)["lost"]) == (200, ["a1"])
+
+
+async def test_one_job_that_is_unchanged_is_not_sent_again(served):
+    """Its ETag is its revision."""
+    served.create(new_job("a1"))
+    async with running_hub(served) as hub:
+        tag = (await get(hub, "/api/jobs/a1")).headers["ETag"]
+        served.create(new_job("a2"))
+        same = await get(hub, "/api/jobs/a1", headers={"If-None-Match": tag})
+        assert (same.status, same.body, same.headers["Cache-Control"]) == (304, b"", "no-cache")
+        served.update("a1", lambda job: jobs.complete(job, now=now()))
+        then = await get(hub, "/api/jobs/a1", headers={"If-None-Match": tag})
+        assert (then.status, json.loads(then.body)["stage"]) == (200, "completed")
+
+
+@pytest.mark.slow
+async def test_store_that_hangs_costs_an_answer_and_one_thread(served, monkeypatch):
+    """FAULTS row 27: 503 in time, on every page that reads it; and the hub ends in time."""
+    monkeypatch.setattr(http_module, "_PATIENCE_S", 0.2)
+    served.create(new_job("a1"))
+    go_on, calls = threading.Event(), []
+
+    def hang() -> frozenset[str]:
+        calls.append(threading.current_thread())
+        go_on.wait(20)
+        return frozenset()
+
+    async with running_hub(served) as hub:
+        monkeypatch.setattr(served.owners, "dead", hang)
+        for path in ("/api/jobs", "/api/jobs/a1", "/healthz", "/api/jobs?active=1"):
+            answer = await get(hub, path)
+            assert (answer.status, answer.body.count(b"\n")) == (503, 1)
+            assert answer.headers["Retry-After"] == "2"
+            assert b"store" in answer.body
+        assert (await get(hub, "/metrics")).status == 200
+        assert len(calls) == 1
+    go_on.set()
+
+
+@pytest.mark.slow
+async def test_health_tells_of_a_read_that_does_not_end(served, writer, monkeypatch):
+    """FAULTS row 22: while sessions are served with what is known."""
+    monkeypatch.setattr("jobctl.net.server._READ_S", 0.1)
+    go_on = threading.Event()
+    async with running_hub(served) as hub, v1(hub.url) as connection:
+        await connection.recv()
+        monkeypatch.setattr("jobctl.net.feed._INLINE", -1)
+        since = served.since
+        monkeypatch.setattr(served, "since", lambda cursor: go_on.wait(20) and since(cursor))
+        writer.create(new_job("a1"))
+        await until(lambda: hub.server.feed.reading_s() > 0.1)
+        answer = await get(hub, "/healthz")
+        assert (answer.status, answer.body[:6]) == (503, b"store:")
+        go_on.set()
+        await connection.recv()
+        await until(lambda: hub.server.feed.reading_s() == 0)
+        assert (await get(hub, "/healthz")).status == 200
+
+
+@pytest.mark.slow
+async def test_health_tells_of_a_loop_that_is_late(served, monkeypatch):
+    """FAULTS rows 22 and 27: until it is in time again."""
+    monkeypatch.setattr("jobctl.net.server._SWEEP_S", 0.2)
+    monkeypatch.setattr("jobctl.net.server._LATE_S", 0.3)
+    async with running_hub(served) as hub:
+        assert (await get(hub, "/healthz")).status == 200
+        time.sleep(0.8)
+        answer = await get(hub, "/healthz")
+        assert (answer.status, answer.body[:5]) == (503, b"loop:")
+        await until(lambda: not hub.server.trouble())
+        assert (await get(hub, "/healthz")).status == 200
+
+
+async def test_health_tells_strangers_the_part_alone(served, monkeypatch):
+    """Where a token is needed, the rest is in the log."""
+    async with running_hub(served, token=b"0123456789abcdef") as hub:
+        assert (await get(hub, "/healthz")).status == 200
+        monkeypatch.setattr(served, "behind", out_of_reach)
+        answer = await get(hub, "/healthz")
+        assert (answer.status, answer.body) == (503, b"store\n")
+
+
+async def test_metrics_take_a_look_while_nobody_is_there(served):
+    """What Prometheus sees does not depend on who has come by."""
+    served.create(new_job("a1"))
+    async with running_hub(served) as hub:
+        assert b'jobctl_jobs{state="active"} 1.0\n' in (await get(hub, "/metrics")).body
 
 
 def out_of_reach(*_: object) -> int:
