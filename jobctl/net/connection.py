@@ -15,6 +15,7 @@ import struct
 import termios
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection
@@ -27,7 +28,7 @@ from jobctl.cursor import ZERO
 from jobctl.filters import EVERYTHING
 from jobctl.protocol import Subscribe
 
-__all__ = ["HubConnection", "deflated_frame", "text_frame"]
+__all__ = ["HubConnection", "deflated_frame", "text_frame", "untaken"]
 
 _SEND_BUFFER = 64 * 1024
 """SO_SNDBUF: without it the kernel hoards megabytes of stale versions for a stalled client."""
@@ -38,6 +39,15 @@ _WINDOW_S = 10
 
 _LEAST_DEFLATED = 256  # bytes: below that it is not worth the while
 _WINDOW_BITS = 15
+
+
+def untaken(transport: asyncio.WriteTransport) -> int:
+    """Bytes that the peer has not taken, be they with us or with the system, where that tells."""
+    sock = transport.get_extra_info("socket")
+    queued = 0
+    with suppress(OSError, ValueError, AttributeError):
+        queued = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
+    return transport.get_write_buffer_size() + queued
 
 
 def text_frame(message: bytes) -> bytes:
@@ -172,20 +182,11 @@ class HubConnection(ServerConnection):
 
         A slow reader's pong waits behind the data, so data that moves is a sign of life too.
         """
-        unsent = self.transport.get_write_buffer_size() + self._kernel_queue()
+        unsent = untaken(self.transport)
         if unsent < self._unsent:
             self.heard_s = self.loop.time()
         self._unsent = unsent
         return self.loop.time() - self.heard_s
-
-    def _kernel_queue(self) -> int:
-        """Bytes that the peer has not acknowledged; 0 where the system does not tell."""
-        sock = self.transport.get_extra_info("socket")
-        try:
-            answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-            return cast("int", struct.unpack("i", answer)[0])
-        except (OSError, ValueError, AttributeError):
-            return 0
 
     def say_goodbye(self, code: int, reason: str) -> None:
         """Send a close frame without waiting for anything."""

@@ -21,6 +21,7 @@ from aiohttp import web
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub import Hub
+from jobctl.net.connection import untaken
 from jobctl.net.door import Door, Knock, Refused
 from jobctl.net.metrics import CONTENT_TYPE, Counts
 from jobctl.pipeline import BUILT_IN
@@ -124,8 +125,13 @@ class Pages:
         )
 
     async def stop(self) -> None:
-        """End what is under way, after half a second at the latest."""
+        """End what is under way, after half a second or so at the latest."""
+        server = self._runner.server
+        open_now = [one.transport for one in server.connections] if server is not None else []
         await self._runner.cleanup()
+        for transport in open_now:
+            if transport is not None:
+                transport.abort()  # closed it is, but not before its peer has taken everything
 
     def open(self) -> int:
         """How many connections there are."""
@@ -138,7 +144,7 @@ class Pages:
         before, self._unsent = self._unsent, {}
         for protocol in server.connections if server is not None else []:
             transport = protocol.transport
-            unsent = transport.get_write_buffer_size() if transport is not None else 0
+            unsent = untaken(transport) if transport is not None else 0
             if transport is None or not unsent:
                 continue
             known, since_s = before.get(id(protocol), (unsent, now_s))

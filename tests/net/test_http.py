@@ -471,6 +471,62 @@ async def test_reader_that_stands_still_is_cut(served, monkeypatch):
             await until(lambda: hub.server.connections()["http"] == 0, 5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", ["reads slowly", "stands still"])
+async def test_answer_under_way_does_not_hold_up_the_end(served, monkeypatch, peer):
+    """FAULTS row 24: the reader is cut, the socket closed, and no task is left."""
+    monkeypatch.setattr(http_module, "MAX_PAGE", 64 * 1024 * 1024)
+    for number in range(150):
+        served.create(new_job(f"a{number:03d}", title="x" * 100_000))
+    before = asyncio.all_tasks()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        async with running_hub(served) as hub:
+            sock.connect(("127.0.0.1", hub.port))
+            sock.sendall(b"GET /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await until(lambda: unsent(hub) > 1_000_000)
+            if peer == "reads slowly":
+                sock.recv(4096)
+            transports = [one.transport for one in hub.server._pages._runner.server.connections]
+        assert asyncio.all_tasks() == before
+        assert [transport.get_extra_info("socket").fileno() for transport in transports] == [-1]
+
+
+def unsent(hub: Running) -> int:
+    """Bytes that the hub still holds for its HTTP peers."""
+    server = hub.server._pages._runner.server
+    return sum(one.transport.get_write_buffer_size() for one in server.connections if one.transport)
+
+
+@pytest.mark.slow
+async def test_reader_that_is_very_slow_is_not_cut(served, monkeypatch):
+    """FAULTS row 30: what it takes frees the system's buffers long before it frees ours."""
+    monkeypatch.setattr(http_module, "MAX_PAGE", 64 * 1024 * 1024)
+    monkeypatch.setattr("jobctl.net.server.SILENCE_S", 0.6)
+    monkeypatch.setattr("jobctl.net.server._SWEEP_S", 0.1)
+    for number in range(100):
+        served.create(new_job(f"a{number:03d}", title="x" * 100_000))
+    async with running_hub(served) as hub:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            sock.connect(("127.0.0.1", hub.port))
+            sock.sendall(b"GET /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await until(lambda: unsent(hub) > 1_000_000)
+            for _ in range(30):
+                assert sock.recv(40_000)
+                await asyncio.sleep(0.1)
+            sock.settimeout(5)
+            assert await asyncio.to_thread(read_all, sock) > 8_000_000
+
+
+def read_all(sock: socket.socket) -> int:
+    """How much comes to the end."""
+    got = 0
+    while data := sock.recv(1_000_000):
+        got += len(data)
+    return got
+
+
 async def test_head_may_come_in_pieces_but_not_without_end(served, monkeypatch):
     """It is bounded in size and in time, and counted until it is whole."""
     monkeypatch.setattr(front_module, "HEAD_TIMEOUT_S", 0.3)
