@@ -49,7 +49,11 @@ async def _get(url: str) -> Any:
                 allow_redirects=False,
             ) as answer,
         ):
-            body = await answer.content.read(_MAX_BODY)
+            body = bytearray()
+            async for part in answer.content.iter_any():
+                body += part
+                if len(body) > _MAX_BODY:
+                    raise HubError(f"{url}: the answer is too long", url=url)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         text = "no answer" if isinstance(error, TimeoutError) else str(error)
         raise HubError(
