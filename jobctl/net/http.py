@@ -7,8 +7,11 @@ may come in hold as for sockets, and they are asked in one place: `_admit`.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import logging
+import re
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -40,6 +43,8 @@ _SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+_STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
+_AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger("jobctl.hub")
@@ -235,9 +240,10 @@ class Pages:
 
     def _html(self, request: web.Request, text: str, *, status: int = 200) -> web.Response:
         host = request.headers.get("Host", "")
+        sockets = f" ws://{host} wss://{host}" if _AUTHORITY.fullmatch(host) else ""
         policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-            f"connect-src 'self' ws://{host} wss://{host}; img-src data:; form-action 'self'; "
+            f"default-src 'none'; script-src 'self'; style-src {_style_hashes(text)}; "
+            f"connect-src 'self'{sockets}; img-src data:; form-action 'self'; "
             "base-uri 'none'; frame-ancestors 'none'"
         )
         return web.Response(
@@ -334,13 +340,23 @@ class Pages:
         return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
 
 
+def _style_hashes(html: str) -> str:
+    """What lets the page's own style pass, and none that somebody put there (CSP level 2)."""
+    digests = [hashlib.sha256(style.encode()).digest() for style in _STYLE.findall(html)]
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+
 def _pipelines() -> str:
-    """The stages of the built-in types, between the first and the last, for the page."""
-    stages = {
-        type: {stage.name: stage.label for stage in pipeline.stages[1:-1]}
+    """The built-in types for the page: their labels, and those of their stages in order."""
+    known = {
+        type: {
+            "label": pipeline.label,
+            "stalledMs": pipeline.stalled_after_ms,
+            "stages": {stage.name: stage.label for stage in pipeline.stages},
+        }
         for type, pipeline in BUILT_IN.items()
     }
-    return json.dumps(stages).replace("<", "\\u003c")
+    return json.dumps(known).replace("<", "\\u003c")
 
 
 def _asked(query: str) -> tuple[Subscribe, int]:

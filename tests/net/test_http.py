@@ -103,8 +103,17 @@ async def test_page_cannot_be_framed_and_runs_its_own_script_only(served):
         rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
         assert rules["default-src"] == "'none'"
         assert rules["script-src"] == "'self'"
+        assert "unsafe" not in policy
         assert rules["frame-ancestors"] == "'none'"
         assert f"ws://127.0.0.1:{hub.port}" in rules["connect-src"].split()
+
+
+async def test_host_does_not_write_the_policy(served):
+    """FAULTS row 52: a name of the loopback may hold what would end a rule."""
+    async with running_hub(served) as hub:
+        answer = await get(hub, "/", headers={"Host": "a;script-src.localhost"})
+        policy = answer.headers["Content-Security-Policy"]
+        assert (answer.status, policy.count("script-src"), policy.count("ws:")) == (200, 1, 0)
 
 
 async def test_jobs_are_read_by_a_cursor(served):

@@ -6,18 +6,21 @@ const filter = new URLSearchParams(location.search);
 filter.delete("since");
 
 const TERMINAL = new Set(["completed", "failed"]);
+const WORDS = { __proto__: null, pending: "Queued", completed: "Completed", failed: "Failed" };
 const MAX_ROWS = 500;
 const BACKOFF_MS = 500, MAX_BACKOFF_MS = 15000;
+const QUIET_MS = 6000, SILENCE_MS = 18000, PULSE_MS = 1000;
 
 const jobs = new Map();
 const rows = new Map();
 const body = document.getElementById("rows");
 let dead = new Set();
-let cursor = null; // {epoch, revision}, and the tag that the hub gave our filter is not known to us
+let cursor = null; // as the hub printed it
 let tries = 0;
 let drawing = false;
 
 const pipelines = JSON.parse(document.getElementById("pipelines").textContent);
+const pipelineOf = (type) => (Object.hasOwn(pipelines, type) ? pipelines[type] : {});
 
 function connect() {
   say("connecting", tries ? "connecting again" : "connecting");
@@ -27,14 +30,33 @@ function connect() {
   if (cursor) query.set("since", cursor);
   url.search = query;
   const connection = new WebSocket(url, "jobctl.v1");
-  let heard = Date.now();
+  let heard = Date.now(), asked = false, over = false;
   const pulse = setInterval(() => {
-    if (Date.now() - heard > 18000) connection.close();
-    else if (connection.readyState === WebSocket.OPEN)
+    const silent = Date.now() - heard;
+    if (silent > SILENCE_MS) {
+      connection.close(); // which waits for the peer: we do not, nor after a sleep
+      end(1006, "");
+    } else if (silent > QUIET_MS && !asked && connection.readyState === WebSocket.OPEN) {
+      asked = true;
       connection.send(JSON.stringify({ type: "jobs:ping", at: Date.now() }));
-  }, 8000);
+    }
+  }, PULSE_MS);
+  const end = (code, reason) => {
+    if (over) return;
+    over = true;
+    clearInterval(pulse);
+    if (code === 4401) return location.assign(`${base}/login`);
+    if (code >= 4400 && code < 4500) return say("stopped", reason || `refused (${code})`);
+    const hint = /come back in ([0-9.]+) s/.exec(reason);
+    const most = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** tries++);
+    say("connecting", "the hub is away; trying again");
+    setTimeout(connect, hint ? Math.min(30, hint[1]) * 1000 : Math.random() * most);
+  };
+  connection.onclose = ({ code, reason }) => end(code, reason);
   connection.onmessage = ({ data }) => {
+    if (over) return;
     heard = Date.now();
+    asked = false;
     const message = JSON.parse(data);
     if (message.type === "jobs:delta") {
       tries = 0;
@@ -44,16 +66,6 @@ function connect() {
       dead = new Set(message.dead);
       draw();
     }
-  };
-  connection.onclose = ({ code, reason }) => {
-    clearInterval(pulse);
-    if (code === 4401) return location.assign(`${base}/login`);
-    if (code >= 4400 && code < 4500) return say("stopped", reason || `refused (${code})`);
-    const hint = /come back in ([0-9.]+) s/.exec(reason);
-    const most = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** tries++);
-    const wait = hint ? hint[1] * 1000 : Math.random() * most;
-    say("connecting", "the hub is away; trying again");
-    setTimeout(connect, wait);
   };
 }
 
@@ -70,7 +82,15 @@ function take(delta, connection) {
 function say(state, text) {
   const element = document.getElementById("state");
   element.dataset.state = state;
-  element.textContent = text;
+  put(element, text);
+  document.body.dataset.live = state === "open" ? "yes" : "no";
+}
+
+function sayFilter() {
+  const words = [...filter].map(([key, value]) => (key === "active" ? "active" : `${key} ${value}`));
+  const element = document.getElementById("filter");
+  element.querySelector("span").textContent = words.join(", ");
+  element.hidden = !words.length;
 }
 
 function draw() {
@@ -113,19 +133,25 @@ function paint() {
   const more = all.length > MAX_ROWS ? `, the first ${MAX_ROWS} of ${all.length} shown` : "";
   document.getElementById("counts").textContent =
     `${active} active, ${all.length - active - failed} completed, ${failed} failed${more}`;
+  document.title = active ? `${active} active · Jobs` : "Jobs";
   document.querySelector("table").hidden = !all.length;
-  document.getElementById("empty").hidden = !!all.length || !cursor;
+  const none = !all.length && cursor !== null;
+  document.getElementById("empty").hidden = !none || filter.size > 0;
+  document.getElementById("none").hidden = !none || filter.size === 0;
 }
 
-function make(tag, className) {
+function make(tag, className, role) {
   const element = document.createElement(tag);
   if (className) element.className = className;
+  if (role) element.setAttribute("role", role); // a phone's layout makes them no table otherwise
   return element;
 }
 
 function makeRow() {
-  const row = { element: make("tr") };
-  const what = make("td", "what"), where = make("td", "where"), time = make("td", "time");
+  const row = { element: make("tr", "", "row") };
+  const what = make("td", "what", "cell"), where = make("td", "where", "cell");
+  const time = make("td", "time", "cell");
+  const nowIn = make("div", "now-in");
   row.title = make("div", "title");
   row.id = make("div", "id");
   row.stage = make("span", "stage");
@@ -136,8 +162,10 @@ function makeRow() {
   row.note = make("div", "note");
   row.error = make("div", "error");
   row.time = time;
+  row.progress.setAttribute("aria-label", "Progress of the stage");
   what.append(row.title, row.id);
-  where.append(row.stage, " ", row.progress, " ", row.done, row.strip, row.note, row.error);
+  nowIn.append(row.stage, row.progress, row.done);
+  where.append(nowIn, row.strip, row.note, row.error);
   row.element.append(what, where, time);
   return row;
 }
@@ -148,15 +176,13 @@ function put(element, text) {
 
 function fill(row, job) {
   const active = !TERMINAL.has(job.stage);
-  const lost = active && typeof job.owner === "string" && dead.has(job.owner);
   row.job = job;
-  row.element.className = `${active ? "active" : job.stage}${lost ? " lost" : ""}`;
+  row.lost = active && typeof job.owner === "string" && dead.has(job.owner);
   row.element.dataset.id = job.id;
   row.element.dataset.stage = job.stage;
-  put(row.title, String(job.title ?? job.type));
-  put(row.id, `${job.id}${job.title ? ` · ${job.type}` : ""}`);
-  const stage = pipelines[job.type]?.[job.stage] ?? job.stage;
-  put(row.stage, lost ? `lost in ${stage}` : stage);
+  const label = pipelineOf(job.type).label;
+  put(row.title, String(job.title ?? label ?? job.type));
+  put(row.id, job.title || label ? `${job.id} · ${job.type}` : job.id);
   const progress = active ? portion(job.progress) : null;
   row.progress.hidden = progress === null;
   if (progress !== null) row.progress.value = progress.share;
@@ -175,7 +201,8 @@ function portion(progress) {
 }
 
 function strip(list, job, active) {
-  const stages = Array.isArray(job.stages) ? job.stages : Object.keys(pipelines[job.type] ?? {});
+  const known = Object.keys(pipelineOf(job.type).stages ?? {}).slice(1, -1);
+  const stages = Array.isArray(job.stages) ? job.stages : known;
   list.hidden = stages.length < 2;
   const history = Array.isArray(job.history) ? job.history.map((entry) => entry.stage) : [];
   const last = active ? job.stage : history.filter((stage) => stages.includes(stage)).at(-1);
@@ -189,8 +216,15 @@ function strip(list, job, active) {
 }
 
 function clock(row) {
-  const { job } = row;
-  const end = TERMINAL.has(job.stage) ? Date.parse(job.completedAt ?? job.updatedAt) : Date.now();
+  const { job } = row, now = Date.now(), active = !TERMINAL.has(job.stage);
+  const { stages = {}, stalledMs } = pipelineOf(job.type);
+  const since = Date.parse(job.stageStartedAt ?? job.updatedAt);
+  const stalled = active && !row.lost && stalledMs != null && now - since > stalledMs;
+  const mark = row.lost ? "lost" : stalled ? "stalled" : "";
+  row.element.className = `${active ? "active" : job.stage} ${mark}`.trim();
+  const stage = WORDS[job.stage] ?? (Object.hasOwn(stages, job.stage) ? stages[job.stage] : String(job.stage));
+  put(row.stage, mark ? `${mark} in ${stage}` : stage);
+  const end = active ? now : Date.parse(job.completedAt ?? job.updatedAt);
   const took = Math.max(0, Math.round((end - Date.parse(job.createdAt)) / 1000));
   put(row.time, Number.isFinite(took) ? words(took) : "");
 }
@@ -203,4 +237,5 @@ function words(seconds) {
 }
 
 setInterval(() => rows.forEach((row) => TERMINAL.has(row.job.stage) || clock(row)), 1000);
+sayFilter();
 connect();
