@@ -194,12 +194,15 @@ class JobSet:
         filter: Filter = EVERYTHING,
         *,
         limit: int | None = None,
+        looks: int | None = None,
         began: int = 0,
         tombstones: bool = False,
     ) -> Delta:
         """What changed after ``cursor`` for a reader under ``filter``.
 
-        ``limit`` bounds a page in bytes on the wire (one job always fits in). ``began`` is that of
+        ``limit`` bounds a page in bytes on the wire (one job always fits in), ``looks`` the work
+        for it, in jobs looked at: such a page may be empty with ``more`` to come, and a reader that
+        lags further behind under a filter that jobs may leave is reset. ``began`` is that of
         the page before, for a reader whom we served it: what was gone by then is nothing to it,
         so the floor is checked against that. ``tombstones`` adds the remembered deletions to a
         reset, for a replica without a filter that serves others in its turn.
@@ -209,12 +212,18 @@ class JobSet:
             since = began = 0
         known = max(since, began)
         jobs: list[Job] = []
-        gone = self._lost(known, filter) if filter.may_lose and known else []
+        checks = filter.may_lose and known
+        if checks and looks is not None and not filter.ids and self.changed_since(known) > looks:
+            return self.since(ZERO, filter, limit=limit, looks=looks)
+        gone = self._lost(known, filter, limit) if checks else []
         size = sum(len(item.id) + 3 for item in gone)
-        if limit is not None and size > limit and len(gone) > 1:
-            return self.since(ZERO, filter, limit=limit)  # shorter than to name all that is gone
+        if limit is not None and size > limit and len(gone) > 1:  # a reset is shorter
+            return self.since(ZERO, filter, limit=limit, looks=looks)
         through, more, empty = since, False, True
-        for id, entry in self._newest(since, filter.ids):
+        for looked, (id, entry) in enumerate(self._newest(since, filter.ids)):
+            if looked == looks:
+                more = True
+                break
             job = entry.job
             if job is not None:
                 wanted = filter.matches(job)
@@ -259,21 +268,25 @@ class JobSet:
         """How many jobs and deletions a cursor at ``revision`` lags behind, at the most."""
         return len(self._order) - bisect_right(self._order, revision)
 
-    def _lost(self, known: int, filter: Filter) -> list[Gone]:
+    def _lost(self, known: int, filter: Filter, limit: int | None) -> list[Gone]:
         """What a reader who stood at ``known`` may hold and must not: deleted, or left its filter.
 
         All of it, whichever page it is for: a job that left before the page's end, and changed
         after it once more, has no line of its own within the page, and would be kept for ever.
+        Beyond the ``limit`` it is not looked for.
         """
-        return [
-            Gone(id, entry.revision)
-            for id, entry in self._newest(known, filter.ids)
-            if filter.may_hold(id)
-            and (
+        gone: list[Gone] = []
+        size = 0
+        for id, entry in self._newest(known, filter.ids):
+            if filter.may_hold(id) and (
                 entry.job is None
                 or (entry.left_at(filter) > known and not filter.matches(entry.job))
-            )
-        ]
+            ):
+                gone.append(Gone(id, entry.revision))
+                size += len(id) + 3
+                if limit is not None and size > limit and len(gone) > 1:
+                    break
+        return gone
 
     def _newest(
         self, since: int, ids: frozenset[str] = frozenset()

@@ -411,6 +411,28 @@ def test_more_than_a_page_of_gone_is_a_reset() -> None:
     assert source.since(at(100, EXTRACT), EXTRACT, limit=300).since == 0
 
 
+@pytest.mark.parametrize("filter", [EVERYTHING, EXTRACT, ACTIVE, Filter(ids=frozenset({"last"}))])
+def test_pages_may_be_bounded_by_the_work_for_them(filter: Filter) -> None:
+    """Some are empty then, and together they are what one is."""
+    source = filled(*(job(f"j{n}", n) for n in range(1, 100)), job("last", 100, stage="extract"))
+    whole, found, cursor, began = source.since(ZERO, filter), list[str](), ZERO, 0
+    for _ in range(20):
+        page = source.since(cursor, filter, limit=10_000, looks=7, began=began)
+        assert len(page.jobs) <= 7
+        found, cursor, began = found + ids(page), page.cursor(filter), page.began
+        if not page.more:
+            break
+    assert (found, cursor) == (ids(whole), whole.cursor(filter))
+
+
+def test_who_lags_further_than_a_page_may_look_is_reset() -> None:
+    """What is gone would have to be looked for to the very head."""
+    source = filled(*(job(f"j{n}", n, stage="extract") for n in range(1, 21)))
+    assert source.since(at(10, EXTRACT), EXTRACT, looks=10).since == 10
+    assert source.since(at(9, EXTRACT), EXTRACT, looks=10).since == 0
+    assert source.since(at(9), looks=10).since == 9
+
+
 def test_a_reader_that_pages_slowly_is_not_reset_for_what_it_was_told() -> None:
     """Each page says all that is gone, so the tombstones before it may be forgotten."""
     source = filled(*(job(f"j{n}", n, stage="extract") for n in range(1, 21)), max_tombstones=1)

@@ -36,6 +36,7 @@ _PATIENCE_S = 5.0
 _BODY_S = 5.0
 _IDLE_S = 2.0  # the whole head is there when a connection comes here
 _MAX_LIMIT = 1000
+_LOOKS = 20_000  # jobs looked at between two turns of the loop: some 20 ms
 _LATER = {"Retry-After": "2"}
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -293,31 +294,41 @@ class Pages:
         deaths = zlib.crc32("\n".join(sorted(self._served.hub.dead)).encode())
         head = Cursor(replica.epoch, replica.revision, asked.filter.tag)
         tag = f'"{head};{asked.cursor}@{began};{limit or ""};{deaths:x}"'
-        return _tagged(request, tag, lambda: self._delta(asked, began, limit))
+        if _has(request, tag):
+            return web.Response(status=304, headers=_fresh(tag))
+        return _json(await self._delta(asked, began, limit), _fresh(tag))
 
-    def _delta(self, asked: Subscribe, began: int, limit: int | None) -> bytes:
+    async def _delta(self, asked: Subscribe, began: int, limit: int | None) -> bytes:
         """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost.
 
         The hub keeps nothing of a reader between two pages, so the cursor of a page that others
         follow says as well at which revision the first of them began (see `JobSet.since`).
         """
         hub = self._served.hub
-        replica, cursor = hub.replica, asked.cursor
-        if began and not cursor.revision <= began <= replica.revision:
+        cursor = asked.cursor
+        if began and not cursor.revision <= began <= hub.replica.revision:
             cursor = ZERO
-        delta = replica.since(cursor, asked.filter, limit=MAX_PAGE, began=began)
+        since = -1
+        while True:
+            delta = hub.replica.since(
+                cursor, asked.filter, limit=MAX_PAGE, looks=_LOOKS, began=began
+            )
+            since = delta.since if since < 0 or delta.since == 0 else since
+            began = delta.began if delta.more else began
+            if delta.jobs or delta.gone or not delta.more:
+                break
+            cursor = delta.cursor(asked.filter)
+            await asyncio.sleep(0)  # others have their turn; and the replica may change
         jobs, through, more = delta.jobs, delta.through, delta.more
         if limit is not None and len(jobs) > limit:
             jobs, more = jobs[:limit], True
             through = jobs[-1].revision
             if asked.filter.may_lose or delta.since == 0:
-                began = replica.revision
-        elif more:
-            began = delta.began
+                began = hub.replica.revision
         here = Cursor(delta.epoch, through, asked.filter.tag)
         head = {
             "epoch": delta.epoch,
-            "since": delta.since,
+            "since": since,
             "through": through,
             "more": more,
             "cursor": f"{here}@{began}" if more and began else str(here),
@@ -334,7 +345,9 @@ class Pages:
         if job is None:
             return _refusal(404, f"no job {ascii(id[:128])[1:-1]}")
         tag = f'"{replica.epoch}:{job.revision}"'
-        return _tagged(request, tag, lambda: replica.wire(job.id))
+        if _has(request, tag):
+            return web.Response(status=304, headers=_fresh(tag))
+        return _json(replica.wire(job.id), _fresh(tag))
 
     async def _clients(self, request: web.Request) -> web.Response:
         return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
@@ -400,12 +413,13 @@ def _quiet_logger() -> logging.Logger:
     return logger
 
 
-def _tagged(request: web.Request, tag: str, make: Callable[[], bytes]) -> web.Response:
-    """What it makes, as JSON under the ETag; or 304 for who has it."""
-    fresh = {"ETag": tag, "Cache-Control": "no-cache"}
-    if tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=fresh)
-    return _json(make(), fresh)
+def _has(request: web.Request, tag: str) -> bool:
+    """Whether the client has what the ETag stands for."""
+    return tag in request.headers.get("If-None-Match", "")
+
+
+def _fresh(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cache-Control": "no-cache"}
 
 
 def _json(body: bytes, headers: dict[str, str]) -> web.Response:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import shutil
 import socket
 import subprocess
 import threading
 import time
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,9 +21,10 @@ from yarl import URL
 from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
-from jobctl.jobset import JobSet
+from jobctl.jobset import Delta, JobSet
 from jobctl.net import front as front_module
 from jobctl.net import http as http_module
+from jobctl.protocol import parse_query
 from jobctl.stores import open_store
 from tests.net.kit import Reader, Running, new_job, plain, running_hub, until, v1
 from tests.stores.support import plant_owner
@@ -192,6 +195,54 @@ async def test_pages_under_a_filter_end(served, monkeypatch, limit):
         ]
         assert [page["since"] for page in found].count(0) == 1
         assert not any(page["gone"] for page in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ["type=none", "type=t1", "active=1", "limit=1000", "stage=x"])
+async def test_no_request_holds_up_the_loop(served, query):
+    """FAULTS row 27: at 100,000 jobs, whatever is asked for."""
+    async with running_hub(served) as hub:
+        hub.server.hub.adopt(a_hundred_thousand())
+        hub.server.refresh = served_as_it_is
+        filter = parse_query(query.replace("limit=1000", "")).filter
+        old = Cursor("e1", 1, filter.tag)
+        looks: list[float] = []
+        gc.collect()
+        gc.freeze()
+        for cursor in (ZERO, old):
+            beat = asyncio.create_task(beats(looks))
+            answer = await get(hub, f"/api/jobs?{query}&since={cursor}")
+            beat.cancel()
+            assert answer.status == 200
+        gc.unfreeze()
+        assert max(looks) < 0.05
+
+
+@cache
+def a_hundred_thousand() -> JobSet:
+    """Jobs of five types, all completed."""
+    made = [
+        new_job("a").model_copy(
+            update={"id": f"j{n:06d}", "revision": n, "type": f"t{n % 5}", "stage": "completed"}
+        )
+        for n in range(1, 100_001)
+    ]
+    replica = JobSet()
+    assert replica.apply(Delta("e1", 0, 100_000, tuple(made)))
+    return replica
+
+
+async def served_as_it_is() -> None:
+    """Instead of a look at the store."""
+
+
+async def beats(gaps: list[float]) -> None:
+    """How much of the processor each turn of the loop takes: the machine is not ours alone."""
+    last = time.thread_time()
+    while True:
+        await asyncio.sleep(0)
+        last, before = time.thread_time(), last
+        gaps.append(last - before)
 
 
 async def test_what_leaves_a_filter_between_pages_is_gone(served, monkeypatch):
