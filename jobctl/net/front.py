@@ -2,12 +2,14 @@
 
 Whoever connects sends the head of a request first. `Front` reads it, bounded in size and time, and
 then hands the connection on, whole: an upgrade to websockets, everything else to aiohttp. Until
-then it costs no more than its bytes, and it is counted, so that half-open handshakes have a limit.
+then it costs no more than its bytes, and it is counted from the moment that it is accepted, also
+while TLS is being agreed on, so that half-open handshakes have a limit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 __all__ = ["HEAD_TIMEOUT_S", "MAX_HEAD", "Front", "Gate", "is_upgrade"]
@@ -15,21 +17,37 @@ __all__ = ["HEAD_TIMEOUT_S", "MAX_HEAD", "Front", "Gate", "is_upgrade"]
 MAX_HEAD = 16 * 1024
 """Bytes of a request's head, cookies and all."""
 HEAD_TIMEOUT_S = 8.0
+"""For TLS and the head together."""
 
 _END = b"\r\n\r\n"
 
 
-class Gate:
-    """Lets ``max_connections`` of all kinds in; the rest gets 503.
+_FEW = 64
+_RETRY_S = 5
 
-    ``others`` says how many there are beside those that are still in front.
+
+class Gate:
+    """Lets ``max_connections`` of all kinds in; the rest gets 503, and ``on_refusal`` is called.
+
+    At most half of them may still be in front: past that the one that has been there for the
+    longest goes, so that whoever comes in earnest, and is through in no time, finds room.
+    ``others`` says how many there are beside those in front. With ``tls`` all have to speak it.
     """
 
-    def __init__(self, max_connections: int, others: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        max_connections: int,
+        others: Callable[[], int],
+        *,
+        tls: ssl.SSLContext | None = None,
+        on_refusal: Callable[[], None] = lambda: None,
+    ) -> None:
         self.max_connections = max_connections
-        self.fronts: set[Front] = set()
+        self.max_opening = max(max_connections // 2, _FEW)
+        self.tls = tls
+        self.fronts: dict[Front, None] = {}  # the oldest first
         self.refused = 0
-        self._others = others
+        self._others, self._on_refusal = others, on_refusal
         self._closed = False
 
     @property
@@ -41,6 +59,21 @@ class Gate:
     def full(self) -> bool:
         """Whether the next one is one too many."""
         return len(self.fronts) + self._others() >= self.max_connections
+
+    def enter(self, front: Front) -> bool:
+        """Count it; ``False`` when there is no room."""
+        if self.full:
+            self.refused += 1
+            self._on_refusal()
+            return False
+        self.fronts[front] = None
+        if len(self.fronts) > self.max_opening:
+            next(iter(self.fronts)).give_up("others come in; come back")
+        return True
+
+    def leave(self, front: Front) -> None:
+        """It is no longer in front."""
+        self.fronts.pop(front, None)
 
     def close(self) -> None:
         """Cut all that are still in front, and whoever was accepted just now and is yet to come."""
@@ -64,6 +97,8 @@ class Front(asyncio.Protocol):
         self._read_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._is_plain = True  # what we read and write is HTTP
+        self._securing: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport), "it is a stream"
@@ -71,24 +106,48 @@ class Front(asyncio.Protocol):
         if self._gate.closed:
             transport.abort()
             return
-        if self._gate.full:
-            self._gate.refused += 1
-            self._end(_answer(503, "too many connections; come back later", retry_s=5))
+        self._is_plain = self._gate.tls is None
+        if not self._gate.enter(self):
+            self._end(503, "too many connections; come back later")
             return
-        self._gate.fronts.add(self)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(HEAD_TIMEOUT_S, self._late)
+        self._timer = loop.call_later(HEAD_TIMEOUT_S, self.give_up, "no request came", 408)
+        if self._gate.tls is not None:
+            transport.pause_reading()
+            self._securing = loop.create_task(self._secure(transport, self._gate.tls))
+
+    async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        """Speak TLS from here on. What comes before this goes on is kept."""
+        loop = asyncio.get_running_loop()
+        try:
+            secure = await loop.start_tls(
+                transport, self, tls, server_side=True, ssl_handshake_timeout=HEAD_TIMEOUT_S
+            )
+        except (OSError, asyncio.CancelledError):
+            secure = None
+        self._is_plain = True
+        if secure is None or self not in self._gate.fronts:
+            self._leave()
+            (secure or transport).abort()
+            return
+        self._transport = secure
+        self._read()
 
     def data_received(self, data: bytes) -> None:
         if self not in self._gate.fronts:
             return  # it has its answer
         self._read_bytes += len(data)
         self._head = (self._head + data).lstrip(b"\r\n")  # blank lines: RFC 9112, section 2.2
+        self._read()
+
+    def _read(self) -> None:
+        if not self._is_plain:
+            return
         if _END in self._head:
             self._hand_on(self._choose(bytes(self._head)))
         elif self._read_bytes > MAX_HEAD:
             self._leave()
-            self._end(_answer(431, f"a request's head has {MAX_HEAD} bytes at the most"))
+            self._end(431, f"a request's head has {MAX_HEAD} bytes at the most")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -99,6 +158,11 @@ class Front(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def give_up(self, why: str, status: int = 503) -> None:
+        """It has had its time."""
+        self._leave()
+        self._end(status, why)
+
     def _hand_on(self, to: asyncio.Protocol) -> None:
         self._leave()
         transport = self._transport
@@ -108,23 +172,23 @@ class Front(asyncio.Protocol):
         to.connection_made(transport)
         to.data_received(head)
 
-    def _late(self) -> None:
-        self._leave()
-        self._end(_answer(408, "no request came"))
-
     def _leave(self) -> None:
-        self._gate.fronts.discard(self)
+        self._gate.leave(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _end(self, answer: bytes) -> None:
-        """Answer, and close; whoever does not take the answer is cut."""
+    def _end(self, status: int, text: str) -> None:
+        """Answer, and close; whoever does not take the answer is cut, or has agreed on no TLS."""
         transport = self._transport
-        if transport is not None:
-            transport.write(answer)
-            transport.close()
-            asyncio.get_running_loop().call_later(1.0, transport.abort)
+        if transport is None:
+            return
+        if not self._is_plain:
+            transport.abort()
+            return
+        transport.write(_answer(status, text))
+        transport.close()
+        asyncio.get_running_loop().call_later(1.0, transport.abort)
 
 
 _REASONS = {
@@ -134,10 +198,10 @@ _REASONS = {
 }
 
 
-def _answer(status: int, text: str, *, retry_s: int | None = None) -> bytes:
+def _answer(status: int, text: str) -> bytes:
     """A whole HTTP answer of one line, after which the connection is closed."""
     body = f"{text}\n".encode()
-    retry = f"Retry-After: {retry_s}\r\n" if retry_s is not None else ""
+    retry = f"Retry-After: {_RETRY_S}\r\n" if status == 503 else ""
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n{retry}Content-Type: text/plain\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

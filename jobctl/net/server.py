@@ -13,7 +13,6 @@ import itertools
 import logging
 import random
 import ssl
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -40,6 +39,7 @@ from jobctl.net.front import Front, Gate, is_upgrade
 from jobctl.net.housekeeping import Chore, Housekeeping
 from jobctl.net.http import Pages
 from jobctl.net.metrics import Counts, Exporter
+from jobctl.net.seldom import Seldom
 from jobctl.protocol import (
     CLOSE_BAD_MESSAGE,
     CLOSE_GOING_AWAY,
@@ -75,7 +75,6 @@ MAX_CONNECTIONS = 10_000
 
 _MAX_MESSAGES = 100  # that a client may send in a second, on the average over ten
 _HERD = 250  # clients a second that a hub takes back with ease
-_COMPLAIN_S = 10.0
 
 # Neither side keeps a window from one message to the next: that is what it costs in memory.
 _DEFLATE = ServerPerMessageDeflateFactory(
@@ -145,13 +144,13 @@ class HubServer:
         self._tls = tls
         self._compression = compression
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(max_connections, self._connected)
+        self._gate = Gate(max_connections, self._connected, tls=tls, on_refusal=self._note_too_many)
         self.counts = Counts()
         self._exporter = Exporter(self)
         self._pages = Pages(self, door, base=base, socket_path=path)
         self._bad = 0
         self._swept_s, self._late_s = self._loop.time(), 0.0
-        self._complained_s = -_COMPLAIN_S
+        self._refusals, self._complaints = Seldom(5), Seldom(1)
         self.hub = Hub()
         self.feed = Feed(store, self.hub, self._pump, watch_files=watch_files)
         self._housekeeping = Housekeeping(chores)
@@ -175,7 +174,6 @@ class HubServer:
                 self._handle,
                 host,
                 port,
-                ssl=self._tls,
                 create_connection=cast("type[ServerConnection]", self._front),
                 process_request=self._process_request,
                 process_response=_say_what_comes_first,
@@ -281,8 +279,7 @@ class HubServer:
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
-        elif time.monotonic() - self._complained_s >= _COMPLAIN_S:
-            self._complained_s = time.monotonic()
+        elif self._complaints.passes("files", self._loop.time()) is not None:
             _log.error("cannot accept connections: %s; see 'ulimit -n'", error.strerror)
 
     def _connection(self, *args: Any, **options: Any) -> HubConnection:
@@ -392,9 +389,20 @@ class HubServer:
         return True
 
     def note_refusal(self, refused: Refused, peer: str) -> None:
-        """Count it, and say it: whoever runs the hub may have wanted to let them in."""
+        """Count it, and say it: whoever runs the hub may have wanted to let them in.
+
+        A flood is told of now and then, so that it does not fill the log.
+        """
         self.counts.refused[refused.kind] += 1
-        _log.warning("refused", extra={"reason": str(refused), "peer": peer})
+        more = self._refusals.passes(refused.kind, self._loop.time())
+        if more is not None:
+            said = {"reason": str(refused), "peer": peer, **({"more": more} if more else {})}
+            _log.warning("refused", extra=said)
+
+    def _note_too_many(self) -> None:
+        most = self._gate.max_connections
+        text = f"{most} connections are the most: 'jobctl serve --max-connections N' has more"
+        self.note_refusal(Refused(503, "full", text), "?")
 
     def _count_start(self, subscribe: Subscribe) -> None:
         if subscribe.cursor == ZERO:

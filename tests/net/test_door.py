@@ -7,9 +7,7 @@ import json
 import logging
 import os
 import ssl
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -303,20 +301,6 @@ async def test_token_goes_where_it_was_sent_to_or_nowhere(monkeypatch):
 
 
 # -- TLS ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for localhost, which is its own authority, and its key."""
-    here = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-         "-keyout", here / "key.pem", "-out", here / "cert.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return here / "cert.pem", here / "key.pem"
 
 
 async def test_tls_for_sockets_and_pages(served, certificate, monkeypatch):
