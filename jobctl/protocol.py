@@ -27,6 +27,7 @@ Close codes: 4000–4399 say "come back", 4400–4499 "do not come back like thi
     1001  the hub goes away: come back
     4000  the session failed inside the hub: come back
     4008  too many messages: come back, and say less
+    4029  too many wrong tokens came from there, or too many strangers: come back later
     4400  a message was not understood
     4401  no token came first, or a wrong one
 """
@@ -48,6 +49,7 @@ from jobctl.jobset import Delta, Gone
 
 __all__ = [
     "CLOSE_BAD_MESSAGE",
+    "CLOSE_BUSY",
     "CLOSE_GOING_AWAY",
     "CLOSE_NO_TOKEN",
     "CLOSE_SESSION_FAILED",
@@ -90,6 +92,7 @@ FIRST = "Jobctl-First"
 CLOSE_GOING_AWAY = 1001
 CLOSE_SESSION_FAILED = 4000
 CLOSE_TOO_FAST = 4008
+CLOSE_BUSY = 4029
 CLOSE_BAD_MESSAGE = 4400
 CLOSE_NO_TOKEN = 4401
 

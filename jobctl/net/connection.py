@@ -26,6 +26,7 @@ from websockets.server import ServerProtocol
 
 from jobctl.cursor import ZERO
 from jobctl.filters import EVERYTHING
+from jobctl.net.door import Role
 from jobctl.protocol import Subscribe
 
 __all__ = ["HubConnection", "deflated_frame", "text_frame", "untaken"]
@@ -85,12 +86,12 @@ class HubConnection(ServerConnection):
         "_pinged",
         "_unsent",
         "_window",
-        "admitted",
         "heard_s",
         "on_made",
         "on_recover",
         "on_stall",
         "opened_at",
+        "role",
         "sent_bytes",
         "session_id",
         "subscribe",
@@ -109,7 +110,7 @@ class HubConnection(ServerConnection):
         self._unsent = 0
         self._pinged = False
         self._window = (0, 0)
-        self.admitted = False
+        self.role: Role | None = None
         self.opened_at = ""
         self.sent_bytes = 0
 

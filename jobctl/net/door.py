@@ -5,6 +5,8 @@ and nothing that a proxy has passed on, since a proxy's requests come from 127.0
 for them. With a token everybody needs it, on loopback as well. It comes as an ``Authorization:
 Bearer`` header, as the first message of a socket, or as the cookie that the login page sets, whose
 value is derived from the token and is not the token; never in a URL, which is logged everywhere.
+It lets its bearer read. Whatever will change jobs is to ask for another `Role`, and a token of its
+own.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from jobctl.errors import UsageError
 from jobctl.net.origin import Doorkeeper, is_here
 
-__all__ = ["MIN_TOKEN", "Door", "Knock", "Refused"]
+__all__ = ["MIN_TOKEN", "Door", "Knock", "Refused", "Role", "no_token"]
 
 MIN_TOKEN = 16
 """Bytes of a token, at the least."""
@@ -29,6 +33,14 @@ _DELAY_S = 0.25
 _MAX_DELAY_S = 4.0
 _MAX_PEERS = 1024
 _MAX_WAITING = 64
+_MAX_WRONG = 8  # of one peer, before it is no longer listened to while so many wait
+_IN_URL = {"token", "access_token"}
+
+
+class Role(Enum):
+    """What somebody who came in may do."""
+
+    READ = "read"
 
 
 class Refused(Exception):
@@ -42,14 +54,20 @@ class Refused(Exception):
 
 
 class Knock(NamedTuple):
-    """As much of a request as decides: its headers (lower-case names), who sent it, and how."""
+    """As much of a request as decides: its headers (lower-case names), who sent it, and how.
+
+    ``query`` is that of its URL, as it came.
+    """
 
     headers: tuple[tuple[str, str], ...]
     peer: str
     secure: bool
+    query: str = ""
 
     @classmethod
-    def of(cls, raw: Iterable[tuple[bytes, bytes]], peer: str, *, secure: bool) -> Knock:
+    def of(
+        cls, raw: Iterable[tuple[bytes, bytes]], peer: str, *, secure: bool, query: str = ""
+    ) -> Knock:
         """From the headers as they came."""
         return cls(
             tuple(
@@ -58,7 +76,17 @@ class Knock(NamedTuple):
             ),
             peer,
             secure,
+            query,
         )
+
+    @property
+    def is_private(self) -> bool:
+        """Whether whoever asked did so through TLS, be it that of a proxy.
+
+        Good for what only the asker gains or loses by.
+        """
+        proxied = self.all("x-forwarded-proto")[-1:] == ["https"]
+        return self.secure or proxied or any(o.startswith("https://") for o in self.all("origin"))
 
     def all(self, name: str) -> list[str]:
         """The values of the header, in order."""
@@ -112,7 +140,10 @@ class Door:
         return self._token is not None
 
     def check_source(self, knock: Knock) -> None:
-        """`Refused` for a host, an origin or a proxy that may not pass."""
+        """`Refused` for a host, an origin or a proxy that may not pass, and a token in the URL.
+
+        It is asked first, for every request, whatever its path.
+        """
         hosts = knock.all("host")
         refusal = self._keeper.refusal(hosts[0] if len(hosts) == 1 else None, knock.all("origin"))
         if refusal is not None:
@@ -124,47 +155,60 @@ class Door:
                 "the request came through a proxy, whoever asked for it: "
                 "start the hub with --token-file, or with --insecure",
             )
+        if any(name in _IN_URL for name, _ in parse_qsl(knock.query, keep_blank_values=True)):
+            raise Refused(400, "url", "a token is never taken from a URL; send it as a header")
 
-    async def check_token(self, knock: Knock) -> None:
-        """`Refused` without the right token in a header or a cookie."""
-        if self._token is None:
-            return
-        if not await self.has_token(knock):
-            raise _no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
+    async def admit(self, knock: Knock) -> Role | None:
+        """What the bearer of its header or cookie may do, ``None`` for one that has neither.
 
-    async def has_token(self, knock: Knock) -> bool:
-        """Whether it came with the right token; `Refused` for a wrong one."""
+        `Refused` for a wrong header.
+        """
         if self._token is None:
-            return True
+            return Role.READ
         for header in knock.all("authorization"):
             scheme, _, given = header.partition(" ")
             if scheme.lower() == "bearer":
-                await self.check(_bytes(given.strip()), knock.peer)
-                return True
-        expected = self._cookie_value()
-        return any(
-            hmac.compare_digest(_bytes(value), expected.encode())
-            for value in _cookies(knock.all("cookie"))
-        )
+                return await self.check(_bytes(given.strip()), knock.peer)
+        expected = self._cookie_value().encode()
+        if any(
+            hmac.compare_digest(_bytes(value), expected) for value in _cookies(knock.all("cookie"))
+        ):
+            return Role.READ
+        return None
 
-    async def check(self, given: bytes, peer: str) -> None:
-        """`Refused` unless it is the token. Each wrong one makes its sender wait longer."""
-        if self._token is None or hmac.compare_digest(given, self._token):
+    async def check(self, given: bytes, peer: str) -> Role:
+        """What the bearer of this token may do; `Refused` unless it is one.
+
+        Each wrong one makes its sender wait longer. While many wait, a sender of many wrong ones is
+        not listened to at all, or the delay could be got round by asking many times at once.
+        """
+        if self._token is None:
+            return Role.READ
+        flooded = self._waiting >= _MAX_WAITING
+        if flooded and self._wrong.get(peer, 0) >= _MAX_WRONG:
+            self._note_wrong(peer)
+            raise _too_many()
+        if hmac.compare_digest(given, self._token):
             self._wrong.pop(peer, None)
-            return
-        self.wrong_tokens += 1
-        count = self._wrong.pop(peer, 0) + 1
-        self._wrong[peer] = count
-        if len(self._wrong) > _MAX_PEERS:
-            self._wrong.popitem(last=False)
-        if self._waiting >= _MAX_WAITING:
-            raise Refused(429, "token", "too many wrong tokens", {"Retry-After": "5"})
+            return Role.READ
+        count = self._note_wrong(peer)
+        if flooded:
+            raise _too_many()
         self._waiting += 1
         try:
             await asyncio.sleep(min(_MAX_DELAY_S, _DELAY_S * 2 ** min(count - 1, 8)))
         finally:
             self._waiting -= 1
-        raise _no_token("that is not the token")
+        raise no_token("that is not the token")
+
+    def _note_wrong(self, peer: str) -> int:
+        """How many it has sent; the peers that sent one last are remembered, and no others."""
+        self.wrong_tokens += 1
+        count = self._wrong.pop(peer, 0) + 1
+        self._wrong[peer] = count
+        if len(self._wrong) > _MAX_PEERS:
+            self._wrong.popitem(last=False)
+        return count
 
     def cookie(self) -> tuple[str, str]:
         """The name and the value of the cookie for who has shown the token."""
@@ -174,8 +218,13 @@ class Door:
         return hmac.new(self._token or b"", b"jobctl login cookie", hashlib.sha256).hexdigest()
 
 
-def _no_token(text: str) -> Refused:
+def no_token(text: str) -> Refused:
+    """The refusal of somebody who has to show a token first."""
     return Refused(401, "token", text, {"WWW-Authenticate": 'Bearer realm="jobctl"'})
+
+
+def _too_many() -> Refused:
+    return Refused(429, "token", "too many wrong tokens; come back later", {"Retry-After": "5"})
 
 
 def _is_passed_on(knock: Knock) -> bool:

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
-__all__ = ["HEAD_TIMEOUT_S", "MAX_HEAD", "Front", "Gate", "is_upgrade"]
+__all__ = ["GRACE_S", "HEAD_TIMEOUT_S", "MAX_HEAD", "Front", "Gate", "Lobby", "is_upgrade"]
+
+T = TypeVar("T")
 
 MAX_HEAD = 16 * 1024
 """Bytes of a request's head, cookies and all."""
 HEAD_TIMEOUT_S = 8.0
 """For TLS and the head together."""
+GRACE_S = 1.0
 
 _END = b"\r\n\r\n"
 
@@ -26,12 +30,48 @@ _FEW = 64
 _RETRY_S = 5
 
 
+class Lobby(Generic[T]):
+    """Those of whom it is not known yet what they want: ``most`` of them, and no crowd.
+
+    Past that the ones that have been there for the longest have to go, if that is over a second:
+    so whoever comes in earnest, and is through in no time, finds room.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._since_s: dict[T, float] = {}  # the oldest first
+
+    def __len__(self) -> int:
+        return len(self._since_s)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._since_s)
+
+    def __contains__(self, one: object) -> bool:
+        return one in self._since_s
+
+    def enter(self, one: T, now_s: float) -> list[T]:
+        """Who has to go for it, and is no longer in the lobby."""
+        gone: list[T] = []
+        self._since_s[one] = now_s
+        while len(self._since_s) > self._most:
+            oldest, since_s = next(iter(self._since_s.items()))
+            if now_s - since_s < GRACE_S:
+                break
+            del self._since_s[oldest]
+            gone.append(oldest)
+        return gone
+
+    def leave(self, one: T) -> None:
+        """It has shown itself, or gone."""
+        self._since_s.pop(one, None)
+
+
 class Gate:
     """Lets ``max_connections`` of all kinds in; the rest gets 503, and ``on_refusal`` is called.
 
-    At most half of them may still be in front: past that the one that has been there for the
-    longest goes, so that whoever comes in earnest, and is through in no time, finds room.
-    ``others`` says how many there are beside those in front. With ``tls`` all have to speak it.
+    At most a third of them may still be in front (see `Lobby`). ``others`` says how many there are
+    beside those. With ``tls`` all have to speak it.
     """
 
     def __init__(
@@ -43,9 +83,9 @@ class Gate:
         on_refusal: Callable[[], None] = lambda: None,
     ) -> None:
         self.max_connections = max_connections
-        self.max_opening = max(max_connections // 2, _FEW)
+        self.max_opening = max(max_connections // 3, _FEW)
         self.tls = tls
-        self.fronts: dict[Front, None] = {}  # the oldest first
+        self.fronts: Lobby[Front] = Lobby(self.max_opening)
         self.refused = 0
         self._others, self._on_refusal = others, on_refusal
         self._closed = False
@@ -66,14 +106,9 @@ class Gate:
             self.refused += 1
             self._on_refusal()
             return False
-        self.fronts[front] = None
-        if len(self.fronts) > self.max_opening:
-            next(iter(self.fronts)).give_up("others come in; come back")
+        for oldest in self.fronts.enter(front, asyncio.get_running_loop().time()):
+            oldest.give_up("others come in; come back")
         return True
-
-    def leave(self, front: Front) -> None:
-        """It is no longer in front."""
-        self.fronts.pop(front, None)
 
     def close(self) -> None:
         """Cut all that are still in front, and whoever was accepted just now and is yet to come."""
@@ -173,7 +208,7 @@ class Front(asyncio.Protocol):
         to.data_received(head)
 
     def _leave(self) -> None:
-        self._gate.leave(self)
+        self._gate.fronts.leave(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -25,7 +25,7 @@ from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub import Hub
 from jobctl.net.connection import untaken
-from jobctl.net.door import Door, Knock, Refused
+from jobctl.net.door import Door, Knock, Refused, no_token
 from jobctl.net.metrics import CONTENT_TYPE, Counts
 from jobctl.pipeline import BUILT_IN
 from jobctl.protocol import MAX_PAGE, Subscribe, parse_query
@@ -168,18 +168,16 @@ class Pages:
         return answer
 
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        knock = Knock.of(request.raw_headers, request.remote or "?", secure=request.secure)
+        knock = _knock(request)
         path = request.path.removeprefix(self._base)
         try:
             self._door.check_source(knock)
-            if path not in ("/login", "/healthz"):
-                if "token" in request.query:
-                    return _refusal(400, "a token is never taken from a URL; send it as a header")
-                await self._door.check_token(knock)
+            if path not in ("/login", "/healthz") and not await self._door.admit(knock):
+                raise no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
         except Refused as refused:
             if (
                 refused.status == 401
-                and path == "/"
+                and path in ("", "/")
                 and "text/html" in request.headers.get("Accept", "")
             ):
                 return web.Response(status=303, headers={"Location": f"{self._base}/login"})
@@ -224,18 +222,19 @@ class Pages:
                 form = await request.post()
         except TimeoutError:
             return _refusal(408, "no token came")
-        knock = Knock.of(request.raw_headers, request.remote or "?", secure=request.secure)
+        knock = _knock(request)
         try:
             await self._door.check(str(form.get("token", "")).encode(), knock.peer)
         except Refused as refused:
             self._served.note_refusal(refused, knock.peer)
-            page = _asset("login.html").replace("{said}", "That is not the token.")
+            said = "That is not the token." if refused.status == 401 else "Come back later."
+            page = _asset("login.html").replace("{said}", said)
             return self._html(request, page, status=refused.status)
         answer = web.Response(status=303, headers={"Location": f"{self._base}/"})
         name, value = self._door.cookie()
         answer.set_cookie(
             name, value, path=f"{self._base}/", httponly=True, samesite="Strict",
-            secure=knock.secure,
+            secure=knock.is_private,
         )  # fmt: skip
         return answer
 
@@ -351,6 +350,15 @@ class Pages:
 
     async def _clients(self, request: web.Request) -> web.Response:
         return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
+
+
+def _knock(request: web.Request) -> Knock:
+    return Knock.of(
+        request.raw_headers,
+        request.remote or "?",
+        secure=request.secure,
+        query=request.rel_url.raw_query_string,
+    )
 
 
 def _style_hashes(html: str) -> str:

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websockets_serve
@@ -33,15 +33,16 @@ from jobctl.errors import AddressInUse, HubError, ProtocolError, StoreError, Usa
 from jobctl.hub import Hub
 from jobctl.net.connection import HubConnection, deflated_frame, text_frame
 from jobctl.net.discovery import announced
-from jobctl.net.door import Door, Knock, Refused
+from jobctl.net.door import Door, Knock, Refused, no_token
 from jobctl.net.feed import Feed
-from jobctl.net.front import Front, Gate, is_upgrade
+from jobctl.net.front import Front, Gate, Lobby, is_upgrade
 from jobctl.net.housekeeping import Chore, Housekeeping
 from jobctl.net.http import Pages
 from jobctl.net.metrics import Counts, Exporter
 from jobctl.net.seldom import Seldom
 from jobctl.protocol import (
     CLOSE_BAD_MESSAGE,
+    CLOSE_BUSY,
     CLOSE_GOING_AWAY,
     CLOSE_NO_TOKEN,
     CLOSE_SESSION_FAILED,
@@ -80,7 +81,6 @@ _HERD = 250  # clients a second that a hub takes back with ease
 _DEFLATE = ServerPerMessageDeflateFactory(
     server_no_context_takeover=True, client_no_context_takeover=True
 )
-NO_TOKEN_IN_URL = "a token is never taken from a URL; send it as a header"  # noqa: S105
 
 _log = logging.getLogger("jobctl.hub")
 
@@ -156,6 +156,7 @@ class HubServer:
         self._housekeeping = Housekeeping(chores)
         self._sessions: dict[int, HubConnection] = {}
         self._connections: set[HubConnection] = set()
+        self._strangers: Lobby[HubConnection] = Lobby(self._gate.max_opening)  # without a token
         self._ids = itertools.count(1)
         self._pump_handle: asyncio.Handle | None = None
 
@@ -297,18 +298,17 @@ class HubServer:
         assert isinstance(connection, HubConnection), "we create them"
         peer = _peer(connection)
         headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
-        knock = Knock(headers, peer.rpartition(":")[0], self._tls is not None)
+        url = urlsplit(request.path)
+        secure = self._tls is not None
+        knock = Knock(headers, peer.rpartition(":")[0], secure, url.query)
         try:
             self._door.check_source(knock)
-            connection.admitted = await self._door.has_token(knock)
+            connection.role = await self._door.admit(knock)
         except Refused as refused:
             self.note_refusal(refused, peer)
             response = connection.respond(http.HTTPStatus(refused.status), f"{refused}\n")
             response.headers.update(refused.headers)
             return response
-        url = urlsplit(request.path)
-        if "token" in parse_qs(url.query):
-            return connection.respond(http.HTTPStatus.BAD_REQUEST, f"{NO_TOKEN_IN_URL}\n")
         if url.path != self._path:
             return connection.respond(
                 http.HTTPStatus.NOT_FOUND, f"nothing here; jobs are at {self._path}\n"
@@ -325,7 +325,7 @@ class HubServer:
         id = next(self._ids)
         dialect = Dialect.V1 if connection.subprotocol == SUBPROTOCOL else Dialect.PLAIN
         connection.forget_handshake()
-        if not connection.admitted and not await self._is_shown_token(connection):
+        if connection.role is None and not await self._is_shown_token(connection):
             return
         self._sessions[id] = connection
         connection.opened_at = now()
@@ -373,19 +373,26 @@ class HubServer:
     async def _is_shown_token(self, connection: HubConnection) -> bool:
         """Whether the first message has the token, in time; if not, the connection is closed."""
         peer = _peer(connection)
+        for oldest in self._strangers.enter(connection, self._loop.time()):
+            oldest.say_goodbye(CLOSE_BUSY, "others come in; come back")
+            self._loop.call_later(_GOODBYE_S, oldest.transport.abort)
         try:
             async with asyncio.timeout(_HANDSHAKE_S):
                 said = parse_from_client(await connection.recv())
             if not isinstance(said, Auth):
-                raise Refused(401, "token", "a token is needed first")
-            await self._door.check(said.token.encode("utf-8", "replace"), peer.rpartition(":")[0])
+                raise no_token("a token is needed first")
+            given = said.token.encode("utf-8", "replace")
+            connection.role = await self._door.check(given, peer.rpartition(":")[0])
         except (TimeoutError, ProtocolError, Refused) as error:
-            refused = Refused(401, "token", str(error) or "no token came")
+            refused = error if isinstance(error, Refused) else no_token(str(error) or "none came")
             self.note_refusal(refused, peer)
-            connection.say_goodbye(CLOSE_NO_TOKEN, str(refused)[:100])
+            code = CLOSE_NO_TOKEN if refused.status == 401 else CLOSE_BUSY
+            connection.say_goodbye(code, str(refused)[:100])
             return False
         except ConnectionClosed:
             return False
+        finally:
+            self._strangers.leave(connection)
         return True
 
     def note_refusal(self, refused: Refused, peer: str) -> None:
@@ -600,7 +607,7 @@ def _say_what_comes_first(
 ) -> None:
     """A client that has no token need not wait to be told so."""
     assert isinstance(connection, HubConnection), "we create them"
-    if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS and not connection.admitted:
+    if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS and connection.role is None:
         response.headers[FIRST] = "jobs:auth"
 
 

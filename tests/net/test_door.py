@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from jobctl.errors import HubError, UsageError
 from jobctl.net import door as door_module
 from jobctl.net.client import Client
-from jobctl.net.door import Door, Knock, Refused
+from jobctl.net.door import Door, Knock, Refused, Role
 from jobctl.net.secrets import client_tls, read_token, server_tls
 from tests.net.kit import Reader, new_job, plain, running_hub, said, until, v1
 
@@ -112,9 +112,12 @@ async def test_token_is_never_taken_from_a_url(served):
     """FAULTS row 50: URLs are logged everywhere."""
     async with running_hub(served, token=TOKEN.encode()) as hub:
         assert await status(http(hub.url, f"/api/jobs?token={TOKEN}")) == 400
+        for path in ("/login", "/healthz", "/", "/nothing"):
+            assert await status(http(hub.url, f"{path}?x=1&access_token=")) == 400
         with pytest.raises(InvalidStatus) as caught:
             await v1(f"{hub.url}?token={TOKEN}")
         assert caught.value.response.status_code == 400
+        assert b"never taken from a URL" in (caught.value.response.body or b"")
 
 
 async def test_wrong_tokens_are_slowed_and_counted(monkeypatch):
@@ -145,18 +148,69 @@ async def test_wrong_tokens_are_slowed_and_counted(monkeypatch):
 
 
 async def test_flood_of_wrong_tokens_is_turned_away(monkeypatch):
-    """Those that wait are bounded; the right token passes at once meanwhile."""
+    """Those that wait are bounded; the right token passes at once meanwhile, from elsewhere.
+
+    Who has sent many wrong ones is not told meanwhile which one is right: else asking many times
+    at once would get round the delay.
+    """
     monkeypatch.setattr(door_module, "_DELAY_S", 30.0)
     door = Door("127.0.0.1", token=TOKEN.encode())
-    tasks = [asyncio.create_task(door.check(b"wrong", f"{number}")) for number in range(64)]
+    tasks = [asyncio.create_task(door.check(b"wrong", f"{number % 8}")) for number in range(64)]
     await asyncio.sleep(0)
-    with pytest.raises(Refused) as caught:
-        await door.check(b"wrong", "one more")
-    assert caught.value.status == 429
-    await asyncio.wait_for(door.check(TOKEN.encode(), "a friend"), 1)
+    for given, peer in ((b"wrong", "one more"), (b"wrong", "3"), (TOKEN.encode(), "3")):
+        with pytest.raises(Refused) as caught:
+            await door.check(given, peer)
+        assert caught.value.status == 429
+    assert await asyncio.wait_for(door.check(TOKEN.encode(), "a friend"), 1) is Role.READ
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    assert await door.check(TOKEN.encode(), "3") is Role.READ
+
+
+async def test_flood_of_wrong_first_messages_may_come_back(served, monkeypatch):
+    """With a code that says so: it may be somebody else's flood, by way of one proxy."""
+    monkeypatch.setattr(door_module, "_MAX_WAITING", 0)
+    async with running_hub(served, token=TOKEN.encode()) as hub, v1(hub.url) as one:
+        await one.send(json.dumps({"type": "jobs:auth", "token": "wrong"}))
+        with pytest.raises(ConnectionClosed) as closed:
+            await one.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4029
+        assert await status(http(hub.url, "/api/jobs"), Authorization="Bearer wrong") == 429
+
+
+@pytest.mark.parametrize(
+    ("headers", "secure"),
+    [({}, False), ({"Origin": "https://localhost"}, True), ({"X-Forwarded-Proto": "https"}, True),
+     ({"X-Forwarded-Proto": "https, http"}, False)],
+)  # fmt: skip
+async def test_login_gives_a_cookie_that_is_not_the_token(served, headers, secure):
+    """For this site's own pages; only through TLS where the page came so, be it by a proxy."""
+    async with running_hub(served, token=TOKEN.encode()) as hub, ClientSession() as session:
+        data = {"token": TOKEN}
+        async with session.post(
+            http(hub.url, "/login"), data=data, headers=headers, allow_redirects=False
+        ) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
+            cookie = answer.headers["Set-Cookie"]
+    parts = {part.strip().lower() for part in cookie.split(";")[1:]}
+    assert {"httponly", "samesite=strict", "path=/"} <= parts
+    assert ("secure" in parts) is secure
+    assert TOKEN not in cookie
+
+
+async def test_login_of_another_page_is_refused(served):
+    """FAULTS row 47: nor does a wrong token get a cookie."""
+    async with running_hub(served, token=TOKEN.encode()) as hub, ClientSession() as session:
+        for token, origin, status in (
+            (TOKEN, "https://evil.example", 403), ("wrong", "http://localhost", 401),
+        ):  # fmt: skip
+            async with session.post(
+                http(hub.url, "/login"), data={"token": token}, headers={"Origin": origin}
+            ) as answer:
+                assert answer.status == status
+                assert "Set-Cookie" not in answer.headers
 
 
 # -- where it is read from ----------------------------------------------------------------------

@@ -48,6 +48,14 @@ def asked(port: int, headers: bytes) -> bytes:
         return sock.recv(1000)
 
 
+def heard(sock: socket.socket, last: bytes) -> bytes:
+    """What came, up to these words."""
+    data = b""
+    while not data.endswith(last) and (more := sock.recv(1000)):
+        data += more
+    return data
+
+
 def client_hello() -> bytes:
     """The first words of somebody who speaks TLS."""
     context = ssl.create_default_context()
@@ -134,17 +142,48 @@ async def test_half_handshakes_of_tls_hold_no_end_up(served, certificate):
     sock.close()
 
 
-async def test_half_handshakes_take_half_of_the_room(served):
+async def test_half_handshakes_take_a_third_of_the_room(served, monkeypatch):
     """Past that the oldest has to go, and who comes in earnest comes in."""
     served.create(new_job("a1"))
-    async with running_hub(served, max_connections=140) as hub:
+    async with running_hub(served, max_connections=210) as hub:
+        fronts = hub.server._gate.fronts
         with ExitStack() as stack:
-            socks = [stack.enter_context(opened(hub.port, b"GET")) for _ in range(75)]
-            await until(lambda: len(hub.server._gate.fronts) == 70)
+            socks = [stack.enter_context(opened(hub.port, b"GET")) for _ in range(70)]
+            await until(lambda: len(fronts) == 70)
+            monkeypatch.setattr(front_module, "GRACE_S", 0.0)
             async with v1(hub.url) as one:
                 await said(one)
-            assert socks[0].recv(20).startswith(b"HTTP/1.1 503")
-            assert len(hub.server._gate.fronts) >= 69
+            last = await asyncio.to_thread(heard, socks[0], b"come back\n")
+            assert last.startswith(b"HTTP/1.1 503")
+            assert len(fronts) == 69
+
+
+async def test_nobody_goes_who_came_just_now(served):
+    """A herd comes back at once, and all of it is served."""
+    served.create(new_job("a1"))
+    async with running_hub(served, max_connections=210) as hub:
+        answers = await asyncio.gather(
+            *(asyncio.to_thread(asked, hub.port, b"Host: localhost\r\n") for _ in range(120))
+        )
+        assert {answer[:12] for answer in answers} == {b"HTTP/1.1 200"}
+
+
+async def test_who_has_shown_no_token_takes_a_third_of_the_room(served, monkeypatch):
+    """Past that the oldest has to go, whether it answers or not."""
+    served.create(new_job("a1"))
+    token = b"0123456789abcdef"
+    async with running_hub(served, max_connections=210, token=token) as hub:
+        strangers = hub.server._strangers
+        with ExitStack() as stack:
+            socks = [stack.enter_context(opened(hub.port, UPGRADE)) for _ in range(70)]
+            await until(lambda: len(strangers) == 70)
+            monkeypatch.setattr(front_module, "GRACE_S", 0.0)
+            async with v1(hub.url) as one:
+                await until(lambda: len(strangers) == 70 and len(hub.server._connections) == 70)
+                await one.send('{"type":"jobs:auth","token":"0123456789abcdef"}')
+                await said(one)
+            last = await asyncio.to_thread(heard, socks[0], b"come back")
+            assert last.endswith(b"\x0f\xbdothers come in; come back")  # 4029
 
 
 async def test_flood_of_refusals_does_not_fill_the_log(served, caplog):
