@@ -76,7 +76,8 @@ def hubs_of(directory: Path, *, usable: bool = False) -> list[str]:
 def hub_of(directory: Path, *, usable: bool = False) -> str | None:
     """The URL of a live hub on the directory, or ``None``.
 
-    With ``usable``, not of one that wants a token, which we have not.
+    With ``usable``, not of one that wants a token, which we have not, nor of one that another user
+    announces: our token would go wherever the file says.
     """
     urls = hubs_of(directory, usable=usable)
     return urls[0] if urls else None
@@ -93,6 +94,8 @@ def _url_in(path: Path, *, usable: bool) -> str | None:
         except OSError:
             value = json.loads(os.read(fd, 4096) or b"{}")
             url = value.get("url") if isinstance(value, dict) else None
+            if usable and os.fstat(fd).st_uid != os.geteuid():
+                return None
             if usable and url and value.get("token") and not _have_token():
                 return None
             return url if isinstance(url, str) else None

@@ -75,6 +75,7 @@ MAX_CONNECTIONS = 10_000
 """Connections of all kinds, unless said otherwise."""
 
 _MAX_MESSAGES = 100  # that a client may send in a second, on the average over ten
+_ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 _HERD = 250  # clients a second that a hub takes back with ease
 
 # Neither side keeps a window from one message to the next: that is what it costs in memory.
@@ -206,11 +207,11 @@ class HubServer:
         try:
             with ExitStack() as stack:
                 port = next(iter(server.sockets)).getsockname()[1]
-                scheme = "wss" if self._tls is not None else "ws"
-                url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
+                url = self._url(host, port)
                 if self._store.path is not None:
+                    here = self._url(_ON_THIS_MACHINE.get(host, host), port)
                     stack.enter_context(
-                        announced(self._store.path, url, token=self._door.needs_token)
+                        announced(self._store.path, here, token=self._door.needs_token)
                     )
                 _log.info("listening", extra={"url": url, "store": self._store.where})
                 if ready is not None:
@@ -235,6 +236,10 @@ class HubServer:
             await server.wait_closed()
             self._loop.set_exception_handler(None)
             _log.info("stopped", extra={"sessions": len(self._sessions)})
+
+    def _url(self, host: str, port: int) -> str:
+        scheme = "wss" if self._tls is not None else "ws"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
 
     async def _stop_accepting(self, sockets: Iterable[Any]) -> None:
         """Let whoever was accepted just now come in first, to be sent away.

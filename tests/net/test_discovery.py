@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import socket
 
 import pytest
 
 from jobctl.errors import StoreError
 from jobctl.net.discovery import announced, hub_of, hubs_of
-from tests.net.kit import HubProcess, running_hub
+from jobctl.net.door import Door
+from jobctl.net.server import HubServer
+from jobctl.stores import open_store
+from tests.net.kit import HubProcess, Reader, new_job, running_hub, until
 
 
 def files(directory):
@@ -92,3 +97,60 @@ async def test_a_hub_that_stops_meanwhile_hides_no_other(served, directory, monk
         listed = os.listdir(directory / ".jobctl" / "hubs")
         monkeypatch.setattr(os, "listdir", lambda path: ["1-gone.json", *listed])
         assert hub_of(directory) == hub.url
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+async def test_hub_that_another_user_announces_is_not_sent_our_token(directory, writer):
+    """FAULTS row 50: whoever can write into a directory that we read says where a hub is."""
+    writer.create(new_job("a1"))
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1000))
+        stream.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws/jobs"
+        with announced(directory, url):
+            (name,) = files(directory)
+            os.chown(directory / ".jobctl" / "hubs" / name, 65534, 65534)
+            assert hub_of(directory) == url
+            assert hub_of(directory, usable=True) is None
+            async with Reader.of_store(writer) as reader:
+                await until(lambda: reader.contents)
+                assert reader.source == "directory"
+    assert heard == []
+
+
+@pytest.mark.parametrize(("host", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])
+async def test_hub_for_all_is_found_where_it_can_be_reached(
+    directory, writer, monkeypatch, host, here
+):
+    """It has no name but those of the interfaces; from this machine, loopback does."""
+    if host == "::" and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    monkeypatch.setenv("JOBCTL_TOKEN", "0123456789abcdef")
+    store = open_store(directory, adopt=True)
+    stop, urls = asyncio.Event(), list[str]()
+    server = HubServer(
+        store, Door(host, token=b"0123456789abcdef"), path="/ws/jobs", watch_files=False
+    )
+    task = asyncio.create_task(server.run(host, 0, stop, urls.append))
+    await until(lambda: urls)
+    assert hub_of(directory) == urls[0].replace(host if host != "::" else "[::]", here)
+    writer.create(new_job("a1"))
+    async with Reader.of_store(writer) as reader:
+        await until(lambda: reader.contents)
+        assert reader.source == "hub"
+    stop.set()
+    await task
+    store.close()
+
+
+def has_ipv6() -> bool:
+    """Whether this machine's loopback has an address of that kind."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
