@@ -11,7 +11,10 @@ from jobctl.errors import UsageError
 from jobctl.job import Job, check_id
 from jobctl.pipeline import TERMINAL
 
-__all__ = ["EVERYTHING", "Filter"]
+__all__ = ["EVERYTHING", "MAX_VALUES", "Filter"]
+
+MAX_VALUES = 1000
+"""Values of a filter that comes over the wire: a hub keeps it for as long as the session lasts."""
 
 _FIELDS = {"id": "ids", "type": "types", "stage": "stages", "session": "sessions"}
 
@@ -103,6 +106,8 @@ class Filter:
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
                 raise UsageError(f"the filter's {key} is a text or a list of texts")
             sets[field] = texts
+        if sum(map(len, sets.values())) > MAX_VALUES:
+            raise UsageError(f"a filter has {MAX_VALUES} values at the most")
         active = value.get("active", False)
         if not isinstance(active, bool):
             raise UsageError("the filter's active is true or false")

@@ -27,6 +27,7 @@ __all__ = ["EXAMPLE", "serve"]
 EXAMPLE = "Example: jobctl serve --dir data/jobs --port 8765"
 
 PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+/?\Z")
+_OWN_FILES = 100
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -111,7 +112,9 @@ def serve(
         insecure=insecure,
     )
     tls = server_tls(tls_cert, tls_key)
-    allow_files(max_connections)
+    possible = allow_files(max_connections)
+    if possible < max_connections:
+        note(f"{possible} connections at the most: 'ulimit -n' allows no more files")
     prune_after_s = seconds(prune_older_than, "--prune-older-than")
     set_up_logging(log_format.value, verbose=verbose)
     here = place(directory, create=True, adopt=True)
@@ -139,7 +142,7 @@ def serve(
             base=base,
             door=door,
             tls=tls,
-            max_connections=max_connections,
+            max_connections=possible,
             compression=compression,
             chores=chores,
             stop=stop,
@@ -153,15 +156,22 @@ def serve(
         here.store.close()
 
 
-def allow_files(connections: int) -> None:
-    """As many descriptors as that takes, if we may have them."""
+def allow_files(connections: int) -> int:
+    """As many descriptors as that takes, if we may have them; and how many connections we may have.
+
+    What the hub itself needs is kept free, so that no crowd keeps it from reading its store.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + 100
+    wanted = connections + _OWN_FILES
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and wanted > soft:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    return min(connections, max(soft - _OWN_FILES, soft // 2, 1))
 
 
 def set_up_logging(form: str, *, verbose: bool) -> None:

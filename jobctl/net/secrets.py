@@ -29,6 +29,7 @@ def read_token(path: str | Path | None, environ: Mapping[str, str]) -> bytes | N
         fd = os.open(given, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
             mode = os.fstat(fd).st_mode
+            os.set_blocking(fd, True)  # a pipe, as a shell's <(…) makes it, is waited for
             data = file.read(_MAX_TOKEN + 1)
     except OSError as error:
         raise UsageError(f"cannot read a token from {where}: {error.strerror}") from error

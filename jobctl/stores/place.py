@@ -165,6 +165,14 @@ class Place:
                 path=path,
                 hint="a link or another user's? remove it, or use another directory",
             )
+        meta = os.fstat(site.meta.fd)
+        if meta.st_uid != os.geteuid() or meta.st_mode & stats.S_IWOTH:
+            raise StoreError(
+                f"{self.meta_path} is not ours alone (uid {meta.st_uid}, mode "
+                f"{stats.S_IMODE(meta.st_mode):04o}): the jobs can be read, not written",
+                path=path,
+                hint=f"'chmod 700 {self.meta_path}', as its owner",
+            )
         if site.log is not None and site.log.read_only:
             try:
                 fd = os.open("changes", os.O_RDWR | _LOG, dir_fd=site.meta.fd)

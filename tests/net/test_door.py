@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import ssl
+import threading
 import time
 from typing import Any
 
@@ -247,6 +248,21 @@ def test_token_comes_from_a_file_or_the_environment(tmp_path):
     assert read_token(None, {}) is None
     with pytest.raises(UsageError, match="cannot read a token"):
         read_token(tmp_path / "none", {})
+
+
+def test_token_comes_through_a_pipe(tmp_path):
+    """As a shell's ``--token-file <(pass show jobs)`` gives it, once it comes."""
+    end, start = os.pipe()
+
+    def write() -> None:
+        os.write(start, f"{TOKEN}\n".encode())
+        os.close(start)
+
+    later = threading.Timer(0.1, write)
+    later.start()
+    assert read_token(f"/dev/fd/{end}", {}) == TOKEN.encode()
+    later.join()
+    os.close(end)
 
 
 @pytest.mark.parametrize(

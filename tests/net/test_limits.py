@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import resource
@@ -239,6 +240,43 @@ async def test_lack_of_descriptors_passes_and_is_said_seldom(directory, writer):
         assert sum("cannot accept connections" in line for line in lines) == 1
         assert "Traceback" not in err.decode()
         assert len(lines) < 10
+
+
+@pytest.mark.slow
+async def test_crowd_leaves_the_hub_its_own_files(directory, writer):
+    """Past what ``ulimit -n`` allows there is a 503, and who was in sees every change."""
+    writer.create(new_job("a1"))
+    with hub_with(directory, 130) as (process, port):
+        async with Reader.of_hub(f"ws://127.0.0.1:{port}") as reader:
+            await until(lambda: reader.contents, 10)
+            socks = [opened(port, b"GET") for _ in range(100)]
+            answers = [await asyncio.to_thread(_is_refused, sock) for sock in socks]
+            assert sum(answers) >= 100 - 65
+            writer.create(new_job("a2"))
+            await until(lambda: len(reader.contents) == 2, 3)
+            for sock in socks:
+                sock.close()
+        process.terminate()
+        _, err = process.communicate(timeout=10)
+    assert "65 connections at the most: 'ulimit -n'" in err.decode()
+    assert "cannot accept" not in err.decode()
+
+
+async def test_filter_that_is_too_long_is_refused(served):
+    """By the close code that says not to come back like this; over HTTP by 400."""
+    ids = [f"a{number}" for number in range(1001)]
+    async with running_hub(served) as hub, v1(hub.url) as one:
+        await said(one)
+        await one.send(json.dumps({"type": "jobs:subscribe", "filter": {"id": ids[:1000]}}))
+        assert (await said(one))["since"] == 0
+        await one.send(json.dumps({"type": "jobs:subscribe", "filter": {"id": ids}}))
+        await until(lambda: one.close_code)
+        assert (one.close_code, one.close_reason) == (4400, "a filter has 1000 values at the most")
+        query = "&".join(f"id={id}" for id in ids).encode()
+        with opened(
+            hub.port, b"GET /api/jobs?" + query + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        ) as sock:
+            assert (await asyncio.to_thread(sock.recv, 1000)).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.slow

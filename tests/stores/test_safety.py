@@ -98,6 +98,27 @@ def test_directory_of_another_user_is_read_only_for_us(jobs_dir: Path, opened: O
     assert not reader.since(cursor)
 
 
+@root_only
+@pytest.mark.parametrize("how", ["others", "everybody"])
+def test_order_that_others_may_change_is_not_gone_on_with(
+    jobs_dir: Path, opened: Open, how: str
+) -> None:
+    """FAULTS row 56: ``.jobctl`` may be open where the directory is not (``chmod -R``)."""
+    opened().create(new("a"))
+    meta = jobs_dir / ".jobctl"
+    if how == "others":
+        os.chown(meta, 1234, 1234)
+    else:
+        meta.chmod(0o777)
+    store = opened()
+    with pytest.raises(StoreError, match=r"is not ours alone.*chmod 700"):
+        store.create(new("b"))
+    assert list(state(store)) == ["a"]
+    os.chown(meta, 0, 0)
+    meta.chmod(0o700)
+    store.create(new("b"))
+
+
 @pytest.mark.parametrize("name", [".jobctl", ".jobctl/changes", ".jobctl/mark", ".jobctl/next"])
 def test_planted_links_are_not_followed(
     jobs_dir: Path, tmp_path: Path, opened: Open, name: str
