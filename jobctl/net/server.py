@@ -76,6 +76,7 @@ MAX_CONNECTIONS = 10_000
 
 _MAX_MESSAGES = 100  # that a client may send in a second, on the average over ten
 _ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+_BACKLOG = 2048  # that wait for us to accept them; past that a client tries again after a second
 _HERD = 250  # clients a second that a hub takes back with ease
 
 # Neither side keeps a window from one message to the next: that is what it costs in memory.
@@ -201,6 +202,9 @@ class HubServer:
                 url=f"{host}:{port}",
                 hint="choose another address with --host and --port",
             ) from error
+        for sock in server.sockets:
+            with sock.dup() as same:
+                same.listen(_BACKLOG)  # asyncio's own would also be how many it accepts at a time
         self._swept_s = self._loop.time()
         sweep = self._loop.create_task(self._sweep())
         stopped = self._loop.create_task(stop.wait())
