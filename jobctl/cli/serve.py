@@ -96,6 +96,7 @@ def serve(
     from jobctl.errors import UsageError
     from jobctl.net.door import Door
     from jobctl.net.housekeeping import pruning, reaping
+    from jobctl.net.origin import is_here
     from jobctl.net.secrets import read_token, server_tls
     from jobctl.net.server import serve as run_hub
     from jobctl.stores import open_store
@@ -112,6 +113,8 @@ def serve(
         insecure=insecure,
     )
     tls = server_tls(tls_cert, tls_key)
+    if tls is None and not is_here(host):
+        note(f"whoever is on the way reads along on {host}, the token too: see --tls-cert")
     possible = allow_files(max_connections)
     if possible < max_connections:
         note(f"{possible} connections at the most: 'ulimit -n' allows no more files")

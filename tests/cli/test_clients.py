@@ -113,3 +113,21 @@ def test_token_is_told_nowhere(jobs_dir: Path, tmp_path: Path) -> None:
     assert all(TOKEN.encode() not in text for text in told)
     assert all("Traceback" not in line for line in log)
     store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("host", "told"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_token_in_the_clear_is_warned_of(jobs_dir: Path, host: str, told: bool) -> None:
+    """It starts all the same: the way may be a private one."""
+    hub = subprocess.Popen(
+        command("serve", "--host", host, "--port", "0"),
+        env=environment(JOBCTL_TOKEN=TOKEN), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert hub.stderr is not None
+    said: list[str] = []
+    while not said or "serving" not in said[-1]:
+        said.append(hub.stderr.readline())
+        assert said[-1], "it runs"
+    hub.terminate()
+    hub.communicate(timeout=10)
+    assert any("see --tls-cert" in line for line in said) is told

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, CookieJar, TCPConnector
 
 from jobctl.net import server as server_module
 from jobctl.net.door import Door
@@ -34,17 +36,23 @@ def free_port() -> int:
 
 
 @contextmanager
-def nginx(place: Path, port: int, hub_port: int) -> Iterator[None]:
-    """nginx with the README's lines, in front of the hub."""
+def nginx(
+    place: Path, port: int, hub_port: int, certificate: tuple[Path, Path] | None
+) -> Iterator[None]:
+    """nginx with the README's lines, in front of the hub; with a certificate it ends TLS."""
     example = re.search(r"```nginx\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert example is not None
     location = example[1].replace("127.0.0.1:8765", f"127.0.0.1:{hub_port}")
+    listen = f"listen 127.0.0.1:{port}"
+    if certificate is not None:
+        cert, key = certificate
+        listen += f" ssl; ssl_certificate {cert}; ssl_certificate_key {key}"
     place.mkdir()
     (place / "nginx.conf").write_text(
         f"daemon off; pid {place}/pid; error_log {place}/error.log;\n"
         f"events {{}}\nhttp {{ access_log off; client_body_temp_path {place}/a;\n"
         f"proxy_temp_path {place}/b; fastcgi_temp_path {place}/c; uwsgi_temp_path {place}/d;\n"
-        f"scgi_temp_path {place}/e; server {{ listen 127.0.0.1:{port};\n{location} }} }}\n"
+        f"scgi_temp_path {place}/e; server {{ {listen};\n{location} }} }}\n"
     )
     process = subprocess.Popen(
         ["nginx", "-c", str(place / "nginx.conf"), "-p", str(place)],
@@ -57,7 +65,8 @@ def nginx(place: Path, port: int, hub_port: int) -> Iterator[None]:
         process.wait()
 
 
-async def test_readmes_example_works(directory, writer, tmp_path, monkeypatch):
+@pytest.mark.parametrize("tls", [False, True])
+async def test_readmes_example_works(directory, writer, tmp_path, monkeypatch, certificate, tls):
     """Page, API and socket under the base path; a token is needed, a foreign host is allowed."""
     writer.create(new_job("a1"))
     port, hub_port = free_port(), free_port()
@@ -71,9 +80,11 @@ async def test_readmes_example_works(directory, writer, tmp_path, monkeypatch):
         )
     )
     await until(lambda: urls)
-    with nginx(tmp_path / "nginx", port, hub_port):
-        root = f"http://127.0.0.1:{port}"
-        async with ClientSession() as session:
+    with nginx(tmp_path / "nginx", port, hub_port, certificate if tls else None):
+        root = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        trust = ssl.create_default_context(cafile=str(certificate[0]))
+        jar = CookieJar(unsafe=True)  # of an address that is no name
+        async with ClientSession(connector=TCPConnector(ssl=trust), cookie_jar=jar) as session:
 
             async def status(path: str, **headers: str) -> int:
                 async with session.get(root + path, headers=headers) as answer:
@@ -88,8 +99,18 @@ async def test_readmes_example_works(directory, writer, tmp_path, monkeypatch):
             assert await status("/jobs/api/jobs", **bearer, Host="evil.example") == 403
             assert await status("/jobs/api/jobs", **bearer, Origin="https://evil.example") == 403
             assert await status("/jobs/api/jobs", **bearer, Origin="https://jobs.example") == 200
+            async with session.post(
+                f"{root}/jobs/login", data={"token": TOKEN}, headers={"Origin": root}
+            ) as page:
+                assert (page.status, str(page.url)) == (200, f"{root}/jobs/")
+                cookie = page.history[0].headers["Set-Cookie"]
+            assert ("secure" in cookie.lower()) is tls
+            assert "path=/jobs/" in cookie.lower()
+            async with session.ws_connect(f"{root}/jobs/ws/jobs") as page:
+                assert json.loads((await page.receive()).data)["type"] == "jobs:init"
         monkeypatch.setenv("JOBCTL_TOKEN", TOKEN)
-        async with Reader.of_hub(f"ws://127.0.0.1:{port}/jobs/ws/jobs") as reader:
+        monkeypatch.setenv("JOBCTL_CA", str(certificate[0]))
+        async with Reader.of_hub(f"{root}/jobs/ws/jobs") as reader:
             await until(lambda: reader.contents)
             writer.create(new_job("a2"))
             await until(lambda: len(reader.contents) == 2)
