@@ -98,10 +98,14 @@ def parse_wire(value: object) -> Job:
 
 
 def _to_disk(job: Job) -> bytes:
-    return (
-        job.__pydantic_serializer__.to_json(job, indent=2, by_alias=True, exclude=_NOT_ON_DISK)
-        + b"\n"
-    )
+    """Indented, unless that is what makes it too large: a deep result grows tenfold by it."""
+    for indent in (2, None):
+        data = job.__pydantic_serializer__.to_json(
+            job, indent=indent, by_alias=True, exclude=_NOT_ON_DISK
+        )
+        if len(data) < MAX_JOB_BYTES:
+            break
+    return data + b"\n"
 
 
 def _validated(value: dict[str, Any], id: str, revision: int) -> Job:

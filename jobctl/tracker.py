@@ -28,6 +28,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from jobctl import job as jobs
 from jobctl.clock import now
+from jobctl.codec import encode
 from jobctl.config import is_durable, resolve_dir
 from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.job import Job, check_result, new_id
@@ -373,7 +374,13 @@ class TrackedJob:
         def finish(old: Job) -> Job:
             if not old.active and self._job is not None and self._job.stage == old.stage:
                 return old  # complete() or fail() was called
-            return self._close(old, error, at, result)
+            job = self._close(old, error, at, result)
+            try:
+                encode(job)
+            except InvalidJob as refusal:
+                self._warn(f"it ends without its result: {one_line(refusal)}")
+                return self._stripped(job)
+            return job
 
         with recorder.guard:
             self._flush(recorder)
@@ -388,6 +395,10 @@ class TrackedJob:
         if isinstance(error, Cancelled) and self._cancelled:
             return jobs.cancel(old, now=at, at_work=True)
         return jobs.fail(old, _text_of(error), now=at)
+
+    def _stripped(self, job: Job) -> Job:
+        """The job without what may have made it too large: that it has ended matters more."""
+        return job.model_copy(update={"result": None})
 
     def _say(self, change: Callable[[Job], Job], *, droppable: bool = False) -> None:
         """Record a move, and before it what was reported of the stage that it ends."""

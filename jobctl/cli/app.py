@@ -184,6 +184,6 @@ def _on_termination() -> None:
         raise _Terminated(number)
 
     with contextlib.suppress(ValueError):  # not in the main thread: a test, or somebody's program
-        signal.signal(signal.SIGTERM, unwind)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked us to stay
-            signal.signal(signal.SIGHUP, unwind)
+        for asked in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(asked) is not signal.SIG_IGN:  # nohup, or trap '', asked us to stay
+                signal.signal(asked, unwind)

@@ -25,6 +25,7 @@ _MAX_LINES = 10
 _MAX_LINE = 300
 _LINGER_S = 0.3
 _MAX_LINGER_S = 2.0
+_GONE = {errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET}
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -170,7 +171,7 @@ class Relay:
                 self._last_s = monotonic()
                 self._tail = (self._tail + data[-_KEPT:])[-_KEPT:]
                 if not _write_all(self._out, data):
-                    # Nobody takes it: let the command have the error that it would have had.
+                    # The reader has gone: let the command have the signal that it would have had.
                     with self._guard:
                         os.close(self._read)
                         self._read = -1
@@ -248,12 +249,14 @@ def _read(fd: int) -> bytes:
 
 
 def _write_all(fd: int, data: bytes) -> bool:
+    """Whether there is somebody to write to; what cannot be written then is lost."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
             select.select([], [fd], [])
-        except OSError:
-            return False
+        except OSError as error:
+            # A full disk, say, which the command would have heard of and most do not heed.
+            return error.errno not in _GONE
     return True

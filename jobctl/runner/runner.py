@@ -80,7 +80,9 @@ def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
     except UnicodeEncodeError:
         exact = False  # a file's name, say, whose bytes are no text
     if exact:
-        return Command(argv=tuple(argv), cwd=cwd, env=dict(env) or None)
+        command = Command(argv=tuple(argv), cwd=cwd, env=dict(env) or None)
+        if len(command.model_dump_json()) <= _MAX_COMMAND:
+            return command
     shown = [clean(word) for word in argv[:_MAX_SHOWN]]
     if len(argv) > _MAX_SHOWN:
         shown.append(f"… and {len(argv) - _MAX_SHOWN} more")
@@ -194,6 +196,11 @@ class _RunJob(TrackedJob):
         how = ran.signal or f"Exit code {ran.exit_code}"
         last = f": {ran.stderr[-1]}" if ran.stderr else ""
         return jobs.fail(old, f"{how}{last}", now=at)
+
+    def _stripped(self, job: Job) -> Job:
+        ran = self.command.model_copy(update={"stderr": None})
+        job = super()._stripped(job)
+        return job.model_copy(update={"run": ran.model_dump(mode="json", by_alias=True)})
 
     def _run_key(self) -> dict[str, Any]:
         return self.command.model_dump(mode="json", by_alias=True)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,7 @@ def test_process_is_as_without_us(store: Store, ignored: bool) -> None:
         if ignored:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for "&"
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as trap '' TERM does
 
     def seen(argv: tuple[str, ...]) -> Any:
         ran = subprocess.run(
@@ -220,6 +221,17 @@ def test_reader_of_standard_error_that_went_away(store: Store) -> None:
     os.close(read)
     assert process.wait(timeout=20) == 1
     assert only(store).stage == "failed"
+
+
+def test_error_that_cannot_be_written_does_not_end_the_command(store: Store) -> None:
+    """FAULTS row 36: on a full disk it goes on, as without us, and the job has its last words."""
+    text = "echo boom >&2; sleep 0.5; echo again >&2; exit 3"
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(
+            command("run", "sh", "-c", text), env=environment(), stderr=full, timeout=20
+        )
+    assert ran.returncode == 3
+    assert only(store).error == "Exit code 3: again"
 
 
 def test_what_it_leaves_behind_does_not_hold_us(store: Store) -> None:
@@ -840,7 +852,7 @@ def test_one_of_two_that_run_a_job_again_does(store: Store, tmp_path: Path) -> N
     assert only(store).stage == "completed"
 
 
-@pytest.mark.parametrize("argv", [["a" * 5000, "é\nü"], ["b" * 60_000]])
+@pytest.mark.parametrize("argv", [["a" * 5000, "é\nü"], ["b" * 60_000], ["c"] * 8_000])
 def test_long_command_is_run_again_to_the_letter(
     store: Store, tmp_path: Path, argv: list[str]
 ) -> None:
@@ -854,6 +866,49 @@ def test_long_command_is_run_again_to_the_letter(
     )
     assert ran.returncode == 1
     assert json.loads((tmp_path / "got").read_text()) == argv
+
+
+@pytest.mark.parametrize("nested", ["[[[[{}]]]]", "[" * 90 + "{}" + "]" * 90])
+def test_result_that_is_deep_and_long_is_kept(store: Store, nested: str) -> None:
+    """Indented it would not fit into a job's file; 64 KiB are 64 KiB."""
+    wanted = nested.replace("{}", ",".join("1" * 31_000))
+    text = f"print('result={nested}'.replace('{{}}', ','.join('1' * 31000)), file=open("
+    ran = jobctl_run(*script(f"import os; {text}os.environ['JOBCTL_EVENTS'], 'a'))"))
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert only(store).stage == "completed"
+    assert only(store).result == json.loads(wanted)
+
+
+def test_result_without_room_does_not_keep_a_job_from_ending(store: Store) -> None:
+    """That the job has ended matters more than what it ended with."""
+    nested = "[" * 150 + "]" * 150
+    text = f"open(__import__('os').environ['JOBCTL_EVENTS'], 'a').write('result={nested}')"
+    ran = jobctl_run(*script(text))
+    assert (ran.returncode, ran.stderr.count(b"\n")) == (0, 1)
+    assert b"it ends without its result: " in ran.stderr
+    assert (only(store).stage, only(store).result) == ("completed", None)
+
+
+def test_command_of_very_many_words_is_tracked(store: Store) -> None:
+    """Each is a line of its own in the job's file."""
+    ran = jobctl_run("true", *("",) * 60_000)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert only(store).command.exact is False  # type: ignore[union-attr]
+
+
+def test_terminal_that_others_go_on_writing_to_does_not_hold_us(store: Store) -> None:
+    """Now and then is enough: nobody tells whose output a terminal's is."""
+    text = "(while :; do echo x >&2; sleep 0.05; done) & echo said >&2; echo $!"
+    terminal = spawn("sh", "-c", text)
+    terminal.expect(r"(\d+)\r\n")
+    left = int(terminal.match[1])
+    try:
+        terminal.expect(pexpect.EOF, timeout=8)
+        terminal.close()
+        assert terminal.exitstatus == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("argument", ["x" * 100_000, b"\xff.csv"])
