@@ -99,12 +99,10 @@ def parse_wire(value: object) -> Job:
 
 def _to_disk(job: Job) -> bytes:
     """Indented, unless that is what makes it too large: a deep result grows tenfold by it."""
-    for indent in (2, None):
-        data = job.__pydantic_serializer__.to_json(
-            job, indent=indent, by_alias=True, exclude=_NOT_ON_DISK
-        )
-        if len(data) < MAX_JOB_BYTES:
-            break
+    to_json = job.__pydantic_serializer__.to_json
+    data = to_json(job, indent=2, by_alias=True, exclude=_NOT_ON_DISK)
+    if len(data) >= MAX_JOB_BYTES:
+        data = to_json(job, by_alias=True, exclude=_NOT_ON_DISK)
     return data + b"\n"
 
 
