@@ -16,6 +16,7 @@ from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import Conflict, TimedOut
+from jobctl.eta import Usual
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 from jobctl.jobset import Delta
@@ -51,11 +52,14 @@ __all__ = [
     "run_dummy",
     "serve",
     "show",
+    "usual",
     "wait",
     "wait_async",
     "watch",
 ]
 
+RECENT = 500
+"""How many revisions `usual` looks back."""
 CANCEL_S = 15.0
 """How long `cancel` waits for the owner: longer than ``jobctl run`` waits before it kills."""
 
@@ -80,14 +84,31 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def ls(store: Store, filter: Filter = EVERYTHING, cursor: Cursor = ZERO) -> Delta:
+def ls(
+    store: Store,
+    filter: Filter = EVERYTHING,
+    cursor: Cursor = ZERO,
+    *,
+    usual: Usual | None = None,
+) -> Delta:
     """The one read: the jobs under a filter that changed since the cursor, and what is gone.
 
-    A cursor that cannot be resumed, or that belongs to another filter, gets everything.
+    A cursor that cannot be resumed, or that belongs to another filter, gets everything. ``usual``
+    learns from all that was read, whatever the filter lets pass.
     """
     if cursor.tag != filter.tag:
         cursor = ZERO
-    return store.since(Cursor(cursor.epoch, cursor.revision)).filtered(filter)
+    delta = store.since(Cursor(cursor.epoch, cursor.revision))
+    if usual is not None:
+        usual.take(delta.jobs)
+    return delta.filtered(filter)
+
+
+def usual(store: Store) -> Usual:
+    """How long jobs usually take, by what has changed lately; cheap however many there are."""
+    head = store.head()
+    start = Cursor(head.epoch, head.revision - RECENT) if head.revision > RECENT else ZERO
+    return Usual(store.since(start).jobs)
 
 
 def show(store: Store, id: str) -> Job:
@@ -174,6 +195,8 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
     return job
 
 
-def rm(store: Store, id: str) -> None:
-    """Remove the job."""
-    store.remove(resolve(store, id))
+def rm(store: Store, id: str) -> str:
+    """Remove the job; its id."""
+    id = resolve(store, id)
+    store.remove(id)
+    return id

@@ -11,12 +11,14 @@ import re
 import time
 from functools import lru_cache
 
-__all__ = ["now", "now_ms", "parse_duration", "to_ms", "to_text"]
+__all__ = ["now", "now_ms", "parse_duration", "parse_moment", "to_ms", "to_text"]
 
 _FORM = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))\Z",
     re.ASCII,
 )
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
+_MINUTE = re.compile(r"(T\d\d:\d\d)(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
 _NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
 _SECONDS = re.compile(_NUMBER, re.ASCII)
 _UNITS_S = {"w": 604_800, "d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -79,3 +81,19 @@ def parse_duration(text: str) -> float:
     if seconds > _MAX_DURATION_S:
         raise ValueError(f"{ascii(text)} is over a hundred years")
     return seconds
+
+
+def parse_moment(text: str, now_ms: int) -> int:
+    """A moment, in milliseconds: RFC 3339, a date (midnight UTC), or a duration ago: ``10m``."""
+    try:
+        return now_ms - round(parse_duration(text) * 1000)
+    except ValueError:
+        pass
+    form = text.strip().replace(" ", "T", 1).replace("t", "T").replace("z", "Z")
+    form = f"{form}T00:00:00Z" if _DATE.match(form) else _MINUTE.sub(r"\1:00\2", form)
+    try:
+        return to_ms(form)
+    except ValueError:
+        raise ValueError(
+            f"{ascii(text)} is no time: write 10m, 2026-11-23, or 2026-11-23T09:30:00Z"
+        ) from None

@@ -1,4 +1,9 @@
-"""Which directory: ``--dir`` over ``$JOBCTL_DIR`` over ``jobctl.toml`` over the user's own."""
+"""Settings, and where each comes from: ``$JOBCTL_*``, the project's ``jobctl.toml``, the user's.
+
+A flag beats the environment, which beats the nearest ``jobctl.toml`` from here upwards, which
+beats the user's (``~/.config/jobctl/jobctl.toml`` on Linux). What decides where a token goes stands
+in the user's file only: a project's file may come with a clone of somebody else's repository.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobctl.errors import UsageError
+from jobctl.errors import UsageError, did_you_mean
 
-__all__ = ["FILE_NAME", "Where", "is_durable", "resolve_dir", "settings_file"]
+__all__ = [
+    "FILE_NAME",
+    "Setting",
+    "Settings",
+    "Where",
+    "is_durable",
+    "resolve_dir",
+    "settings_file",
+    "user_file",
+]
 
 FILE_NAME = "jobctl.toml"
+
+_ENVIRONMENT = {
+    "dir": "JOBCTL_DIR",
+    "url": "JOBCTL_URL",
+    "durable": "JOBCTL_DURABLE",
+    "token-file": "JOBCTL_TOKEN_FILE",
+    "ca": "JOBCTL_CA",
+    "time-format": "JOBCTL_TIME_FORMAT",
+}
+_USERS_OWN = ("url", "token-file", "ca")
+_TYPES = "types"
+_TIME_FORMATS = ("relative", "iso", "local")
 
 
 class Where(NamedTuple):
@@ -21,46 +47,144 @@ class Where(NamedTuple):
     explicit: bool
 
 
-def resolve_dir(flag: str | None, env: Mapping[str, str], cwd: Path) -> Where:
+class Setting(NamedTuple):
+    """A value, and its ``origin``: ``$JOBCTL_DIR``, a file's path.
+
+    ``level`` orders origins: a source that is nearer to the command line has the higher one.
+    """
+
+    value: Any
+    origin: str
+    level: int
+
+
+class _File(NamedTuple):
+    path: Path
+    values: dict[str, Any]
+    level: int
+
+
+_ENV_LEVEL, _PROJECT_LEVEL, _USER_LEVEL = 3, 2, 1
+
+
+class Settings:
+    """What the environment and the files say, without the flags.
+
+    ``types`` are the tables ``[types.NAME]``, each with the path of its file; ``doubts`` are lines
+    about keys that nobody knows. `UsageError` for a file that is none, or for a value of the wrong
+    kind.
+    """
+
+    def __init__(self, env: Mapping[str, str], cwd: Path) -> None:
+        self._env, self._cwd = env, cwd
+        self.files = [file for file in (_nearest(cwd), _users()) if file is not None]
+        if len(self.files) == 2 and self.files[0].path == self.files[1].path:
+            del self.files[0]
+        self.doubts = [doubt for file in self.files for doubt in _doubts(file)]
+        self.types: dict[str, tuple[Any, str]] = {}
+        for file in reversed(self.files):
+            table = file.values.get(_TYPES, {})
+            if not isinstance(table, dict):
+                raise UsageError(f"{file.path}: types is no table", hint="write [types.NAME]")
+            self.types |= {name: (value, str(file.path)) for name, value in table.items()}
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """All settings, but for the types."""
+        return tuple(_ENVIRONMENT)
+
+    def get(self, name: str) -> Setting | None:
+        """The setting, checked, paths made absolute; ``None`` where nobody says anything."""
+        variable = _ENVIRONMENT[name]
+        if text := self._env.get(variable, ""):
+            return Setting(self._of_text(name, text), f"${variable}", _ENV_LEVEL)
+        for file in self.files:
+            if name in file.values and not (name in _USERS_OWN and file.level > _USER_LEVEL):
+                value = _of_file(name, file)
+                return Setting(value, str(file.path), file.level)
+        return None
+
+    def _of_text(self, name: str, text: str) -> Any:
+        variable = f"${_ENVIRONMENT[name]}"
+        if name == "durable":
+            if text.lower() not in ("0", "1", "true", "false"):
+                raise UsageError(f"{variable} is neither 0 nor 1")
+            return text.lower() in ("1", "true")
+        if name == "time-format" and text not in _TIME_FORMATS:
+            raise UsageError(f"{variable} is none of {', '.join(_TIME_FORMATS)}")
+        if name == "dir":
+            return self._cwd / _home(text, variable)
+        return text
+
+
+def resolve_dir(
+    flag: str | None, env: Mapping[str, str], cwd: Path, settings: Settings | None = None
+) -> Where:
     """The directory of jobs for a command; `UsageError` for a ``jobctl.toml`` that is none."""
     if flag == "":
         raise UsageError("--dir is empty", hint="name a directory, or leave it out")
     if flag is not None:
         return Where(cwd / _home(flag, "--dir"), "--dir", explicit=True)
-    if env.get("JOBCTL_DIR"):
+    if env.get("JOBCTL_DIR"):  # a file that is none does not keep anybody from it
         path = cwd / _home(env["JOBCTL_DIR"], "$JOBCTL_DIR")
         return Where(path, "$JOBCTL_DIR", explicit=True)
-    found = _nearest(cwd)
+    found = (settings or Settings(env, cwd)).get("dir")
     if found is not None:
-        path, settings = found
-        directory = settings.get("dir")
-        if directory is not None:
-            if not isinstance(directory, str) or not directory:
-                raise UsageError(f"{path}: dir is not a text", hint='write dir = "data/jobs"')
-            return Where(path.parent / _home(directory, f"{path}: dir"), str(path), explicit=True)
+        return Where(found.value, found.origin, explicit=True)
     from platformdirs import user_state_path  # only the default needs it
 
     return Where(user_state_path("jobctl") / "jobs", "default", explicit=False)
 
 
-def is_durable(env: Mapping[str, str], cwd: Path) -> bool | None:
+def is_durable(env: Mapping[str, str], cwd: Path, settings: Settings | None = None) -> bool | None:
     """Whether each write shall survive a power cut; ``None`` where nobody says."""
-    text = env.get("JOBCTL_DURABLE", "")
-    if text:
-        if text.lower() not in ("0", "1", "true", "false"):
-            raise UsageError("$JOBCTL_DURABLE is neither 0 nor 1")
-        return text.lower() in ("1", "true")
-    found = _nearest(cwd)
-    durable = found[1].get("durable") if found is not None else None
-    if found is not None and not isinstance(durable, bool | None):
-        raise UsageError(f"{found[0]}: durable is neither true nor false")
-    return durable
+    found = (settings or Settings(env, cwd)).get("durable")
+    return found.value if found is not None else None
 
 
 def settings_file(cwd: Path) -> Path | None:
     """The ``jobctl.toml`` that counts here, if there is one; `UsageError` for one that is none."""
     found = _nearest(cwd)
-    return found[0] if found is not None else None
+    return found.path if found is not None else None
+
+
+def user_file() -> Path:
+    """Where the user's own settings are."""
+    from platformdirs import user_config_path  # it is imported for the default directory as well
+
+    return user_config_path("jobctl") / FILE_NAME
+
+
+def _doubts(file: _File) -> list[str]:
+    doubts = []
+    for key in file.values:
+        if key in _USERS_OWN and file.level > _USER_LEVEL:
+            doubts.append(
+                f"{file.path}: {key} does not count in a project's file; write it into "
+                f"{user_file()}"
+            )
+        elif key not in _ENVIRONMENT and key != _TYPES:
+            meant = did_you_mean(key, (*_ENVIRONMENT, _TYPES))
+            hint = f"; {meant}" if meant else ""
+            doubts.append(f"{file.path}: there is no setting {ascii(key)[1:-1]}{hint}")
+    return doubts
+
+
+def _of_file(name: str, file: _File) -> Any:
+    value, path = file.values[name], file.path
+    if name == "durable":
+        if not isinstance(value, bool):
+            raise UsageError(f"{path}: durable is neither true nor false")
+        return value
+    if not isinstance(value, str) or not value:
+        example = {"dir": "data/jobs", "time-format": "iso"}.get(name, "…")
+        raise UsageError(f"{path}: {name} is not a text", hint=f'write {name} = "{example}"')
+    if name == "time-format" and value not in _TIME_FORMATS:
+        raise UsageError(f"{path}: time-format is none of {', '.join(_TIME_FORMATS)}")
+    if name in ("dir", "token-file", "ca"):
+        full = path.parent / _home(value, f"{path}: {name}")
+        return full if name == "dir" else str(full)
+    return value
 
 
 def _home(text: str, where: str) -> Path:
@@ -75,18 +199,27 @@ def _home(text: str, where: str) -> Path:
         raise UsageError(f"{where} {text} is in no home that is known") from None
 
 
-def _nearest(cwd: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The nearest ``jobctl.toml``, from here upwards, and what it says."""
+def _nearest(cwd: Path) -> _File | None:
+    """The nearest ``jobctl.toml``, from here upwards."""
     for folder in (cwd, *cwd.parents):
-        path = folder / FILE_NAME
-        try:
-            data = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError):
-            continue
-        import tomllib
-
-        try:
-            return path, tomllib.loads(data.decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: {error}", hint="mend or remove the file") from error
+        file = _read(folder / FILE_NAME, _PROJECT_LEVEL)
+        if file is not None:
+            return file
     return None
+
+
+def _users() -> _File | None:
+    return _read(user_file(), _USER_LEVEL)
+
+
+def _read(path: Path, level: int) -> _File | None:
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError):
+        return None
+    import tomllib
+
+    try:
+        return _File(path, tomllib.loads(data.decode()), level)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}", hint="mend or remove the file") from error

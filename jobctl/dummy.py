@@ -15,7 +15,7 @@ from time import monotonic
 
 from jobctl.errors import Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.job import Job
-from jobctl.pipeline import BUILT_IN, COMPLETED, FAILED
+from jobctl.pipeline import COMPLETED, FAILED, known, pipeline_of
 from jobctl.stores import Store
 from jobctl.tracker import track
 
@@ -23,6 +23,8 @@ __all__ = ["STAGE_DELAYS_S", "DummyOptions", "DummySummary", "run_dummy"]
 
 STAGE_DELAYS_S = {"extract": 0.4, "analyze": 0.4, "generate": 0.5, "finalize": 0.4}
 """How long the original program's dummy jobs stay in each stage."""
+_DELAY_S = 0.4
+"""In a stage that nobody gave a time."""
 STEP_S = 0.12
 """Within a stage, progress is reported about this often; the tracker lets ten a second pass."""
 
@@ -159,7 +161,7 @@ class _Run:
             self._ids.append(job.id)
             for stage in plan.stages:
                 job.stage(stage)
-                delay_s = self._options.stage_delays.get(stage, 0.0) / self._options.speed
+                delay_s = self._options.stage_delays.get(stage, _DELAY_S) / self._options.speed
                 steps = max(1, int(delay_s / STEP_S))
                 for step in range(1, steps + 1):
                     await asyncio.sleep(delay_s / steps)
@@ -213,7 +215,7 @@ def _generate(
         yield _Plan(
             type=type,
             stages=stages,
-            brings_stages=type not in BUILT_IN,
+            brings_stages=stages != pipeline_of(type).names()[1:-1],
             fails_in=fails_in if fails else None,
             number=number,
             result_session_id=f"dummy-{name:012x}",
@@ -221,5 +223,6 @@ def _generate(
 
 
 def _stages_of(type: str, options: DummyOptions) -> tuple[str, ...]:
-    known = BUILT_IN.get(type)
-    return known.names()[1:-1] if known else tuple(options.stage_delays) or tuple(STAGE_DELAYS_S)
+    pipeline = known().get(type)
+    stages = pipeline.names()[1:-1] if pipeline else ()
+    return stages or tuple(options.stage_delays) or tuple(STAGE_DELAYS_S)

@@ -25,7 +25,7 @@ The exit code of each class is its ``exit_code``; the CLI maps the tree in one p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "AddressInUse",
@@ -46,7 +46,20 @@ __all__ = [
     "StoreMissing",
     "TimedOut",
     "UsageError",
+    "did_you_mean",
 ]
+
+
+_BEGINNING = 4  # characters
+_MANY = 1000  # ids, of which to find the most like one takes too long
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """``did you mean 'X'?`` for the known word that is most like it; ``None`` without one."""
+    from difflib import get_close_matches  # errors are rare
+
+    near = get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else None
 
 
 class JobctlError(Exception):
@@ -103,10 +116,13 @@ class InvalidJob(UsageError):
 class IllegalTransition(JobctlError):
     """A move that the job's stage does not allow; ``legal`` lists those that it does."""
 
-    def __init__(self, id: str, stage: str, wanted: str, legal: Iterable[str]) -> None:
+    def __init__(
+        self, id: str, stage: str, wanted: str, legal: Iterable[str], *, meant: str | None = None
+    ) -> None:
         self.id, self.stage, self.wanted, self.legal = id, stage, wanted, tuple(legal)
-        moves = ", ".join(self.legal) or "none"
-        super().__init__(f"job {id} is {stage!r}: cannot {wanted}", hint=f"legal moves: {moves}")
+        moves = f"legal moves: {', '.join(self.legal) or 'none'}"
+        hint = f"{meant} {moves}" if meant else moves
+        super().__init__(f"job {id} is {stage!r}: cannot {wanted}", hint=hint)
 
 
 class Conflict(JobctlError):
@@ -122,11 +138,16 @@ class Cancelled(JobctlError):
 
 
 class JobNotFound(JobctlError):
-    """No job answers to this id or prefix in ``where``; ``candidates`` when several do."""
+    """No job answers to this id or prefix in ``where``; ``candidates`` when several do.
+
+    ``known`` are ids that are there, for a hint.
+    """
 
     exit_code = 4
 
-    def __init__(self, id: str, where: str, candidates: Iterable[str] = ()) -> None:
+    def __init__(
+        self, id: str, where: str, candidates: Iterable[str] = (), known: Sequence[str] = ()
+    ) -> None:
         self.id, self.where, self.candidates = id, where, tuple(candidates)
         if self.candidates:
             shown = ", ".join(self.candidates[:4]) + (", ..." if len(self.candidates) > 4 else "")
@@ -136,8 +157,19 @@ class JobNotFound(JobctlError):
             )
         else:
             super().__init__(
-                f"no job {ascii(id)[1:-1]} in {where}", hint="see 'jobctl ls' for what is there"
+                f"no job {ascii(id)[1:-1]} in {where}",
+                hint=_like(id, known) or "see 'jobctl ls' for what is there",
             )
+
+
+def _like(id: str, known: Sequence[str]) -> str | None:
+    """A hint at the ids that begin as this one does, or are like it."""
+    begins = [
+        other for other in known if len(id) > _BEGINNING and other[:_BEGINNING] == id[:_BEGINNING]
+    ]
+    if begins:
+        return f"did you mean {' or '.join(begins[:3])}?"
+    return did_you_mean(id, known) if len(known) <= _MANY else None
 
 
 class StoreError(JobctlError):

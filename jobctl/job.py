@@ -26,8 +26,16 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from jobctl.clock import to_ms
-from jobctl.errors import IllegalTransition, InvalidId, InvalidJob
-from jobctl.pipeline import COMPLETED, FAILED, PENDING, TERMINAL, Pipeline, pipeline_of
+from jobctl.errors import IllegalTransition, InvalidId, InvalidJob, did_you_mean
+from jobctl.pipeline import (
+    COMPLETED,
+    FAILED,
+    PENDING,
+    TERMINAL,
+    Pipeline,
+    defined_stages,
+    pipeline_of,
+)
 
 __all__ = [
     "CANCELLED",
@@ -278,6 +286,8 @@ def create(
     """A new pending job; `InvalidId` or `InvalidJob` when a part is not fit."""
     if not type or len(type) > 64 or not type.isprintable():
         raise InvalidJob(f"{ascii(type[:80])} is not a type: 1 to 64 printable characters")
+    if stages is None:
+        stages = defined_stages(type)  # for readers whose settings do not define the type
     if stages is not None:
         _check_stages(stages)
     return Job.model_construct(
@@ -321,7 +331,9 @@ def advance(job: Job, stage: str | None = None, *, now: str, force: bool = False
         there is not None and here is not None and there <= here
     )
     if not force and (backward or (there is None and not free)):
-        raise IllegalTransition(job.id, job.stage, wanted, legal_moves(job))
+        raise IllegalTransition(
+            job.id, job.stage, wanted, legal_moves(job), meant=did_you_mean(stage, pipeline.names())
+        )
     return _enter(job, stage, now)
 
 

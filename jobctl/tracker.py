@@ -29,9 +29,10 @@ from typing import Any, ParamSpec, TypeVar, cast
 from jobctl import job as jobs
 from jobctl.clock import now
 from jobctl.codec import encode
-from jobctl.config import is_durable, resolve_dir
+from jobctl.config import Settings, is_durable, resolve_dir
 from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.job import Job, check_result, new_id
+from jobctl.pipeline import define, is_settled, parse_types
 from jobctl.recorder import Recorder, Write, one_line
 from jobctl.stores import Store, open_store
 
@@ -311,6 +312,7 @@ class TrackedJob:
             raise RuntimeError("a tracked job is entered once; call track() for another")
         self._entered, self._pid = True, os.getpid()
         try:
+            self._know_types()
             first = jobs.create(
                 self._type,
                 now=now(),
@@ -347,6 +349,10 @@ class TrackedJob:
 
     def _open(self, store: Store, first: Job) -> Job:
         return store.create(first)
+
+    def _know_types(self) -> None:
+        if self._stages is None and not is_settled():
+            define(parse_types(Settings(os.environ, Path.cwd()).types))
 
     def _join(self) -> Recorder | None:
         store, durable = self._where, None

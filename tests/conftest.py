@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from jobctl import clock as wall_clock
+from jobctl import pipeline
 
 # The plain run draws the same examples each time; the deep one looks for new ones.
 settings.register_profile("default", derandomize=True, deadline=None, database=None)
@@ -44,3 +45,11 @@ class Clock:
 def clock() -> Clock:
     """A clock that stands at 2026-01-01 until the test moves it."""
     return Clock()
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's own settings count in a test, nor the types that another test defined."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings"))
+    monkeypatch.setattr(pipeline, "_defined", {})
+    monkeypatch.setattr(pipeline, "_settled", False)

@@ -13,7 +13,7 @@ from jobctl.errors import InvalidId, JobNotFound
 from jobctl.filters import Filter
 from jobctl.stores import open_store
 
-OF_THE_COMMAND_LINE_ALONE = {"demo", "completion"}
+OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help"}
 
 
 def test_every_command_has_its_call() -> None:

@@ -76,9 +76,9 @@ def test_each_branch_has_its_exit_code(base: type[JobctlError], exit_code: int) 
 
 
 def test_the_tree_at_the_top_is_the_tree() -> None:
-    """Every class stands in the drawing and in ``__all__``, and nothing else does."""
+    """Every class stands in the drawing and in ``__all__``, and no other name of one does."""
     names = {error.__name__ for error in CLASSES}
-    assert set(errors.__all__) == names
+    assert {name for name in errors.__all__ if name[0].isupper()} == names
     drawing = (errors.__doc__ or "").split("An error carries")[0]
     assert {name for name in names if f"{name} " in drawing or f"{name}\n" in drawing} == names
 

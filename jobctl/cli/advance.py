@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, MaybeIdArgument, in_job, on_store, own_id
+from jobctl.cli.common import in_job, on_store, own_id
+from jobctl.cli.options import DirOption, MaybeIdArgument, WrittenOption
 
 __all__ = ["EXAMPLE", "advance"]
 
@@ -20,6 +21,7 @@ def advance(
         str | None, typer.Argument(metavar="STAGE", help="The stage; the next one when left out.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Backward too, and to any stage.")] = False,
+    output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Advance a job to its next stage, or to the one named.
@@ -28,4 +30,6 @@ def advance(
     """
     if in_job() and stage is None:
         id, stage = own_id(), id
-    on_store(directory, lambda store: api.advance(store, id or own_id(), stage, force=force))
+    on_store(
+        directory, lambda store: api.advance(store, id or own_id(), stage, force=force), output
+    )

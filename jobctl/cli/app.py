@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 from importlib import import_module
@@ -18,8 +19,8 @@ from typing import Any, NoReturn
 import typer
 
 from jobctl._version import __version__
-from jobctl.cli.text import visible
-from jobctl.errors import JobctlError
+from jobctl.cli.say import complain, note, speak, wants_json
+from jobctl.errors import JobctlError, UsageError
 
 __all__ = ["COMMANDS", "build", "run"]
 
@@ -44,13 +45,19 @@ COMMANDS = {
     "doctor": "doctor",
     "run-dummy": "run_dummy",
     "demo": "demo",
+    "config": "config",
     "completion": "completion",
+    "help": "help",
 }
 """Command → module in this package, in the order of the help; its function has the same name."""
 
 _RUN_FAILED = 125
 _RAN = (126, 127)
 """``run`` has the exit codes of its command, so its own errors are told by others (docker run)."""
+
+_READERS = ("watch", "wait", "ls", "show", "clients")
+_WITHOUT_SETTINGS = ("doctor", "demo", "completion", "help")
+"""Those who look at the settings by themselves, or need none."""
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -60,7 +67,7 @@ def build(names: list[str] | None = None) -> typer.Typer:
     app = typer.Typer(
         name="jobctl",
         help="Live job tracking across processes: record anywhere, watch anywhere.",
-        epilog="Start with: jobctl demo",
+        epilog="Start with: jobctl demo. Exit codes, settings and more: jobctl help TOPIC",
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -94,14 +101,17 @@ def run(args: list[str]) -> int:
     _make_streams_safe()
     _on_termination()
     asked = next((arg for arg in args if not arg.startswith("-")), None)
+    speak(json=asked != "run" and wants_json(args))
     try:
+        if asked in COMMANDS and asked not in _WITHOUT_SETTINGS and not {"-h", "--help"} & {*args}:
+            _settle(asked)
         command = typer.main.get_command(build([asked] if asked in COMMANDS else None))
         code = command.main(args, prog_name="jobctl", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except JobctlError as error:
         code = error.exit_code
-        return _say(str(error), _RUN_FAILED if asked == "run" and code not in _RAN else code)
+        return _say(error, _RUN_FAILED if asked == "run" and code not in _RAN else code)
     except KeyboardInterrupt:
         return 130
     except _Terminated as error:
@@ -119,6 +129,22 @@ def run(args: list[str]) -> int:
         return _usage(error, asked)
 
 
+def _settle(command: str) -> None:
+    """Let the process know what the settings say beside the directory."""
+    from jobctl.cli.common import settings
+    from jobctl.pipeline import define, parse_types
+
+    known = settings()
+    for doubt in known.doubts:
+        note(doubt)
+    define(parse_types(known.types))
+    if command in _READERS:
+        for name, variable in (("token-file", "JOBCTL_TOKEN_FILE"), ("ca", "JOBCTL_CA")):
+            found = known.get(name)
+            if found is not None and not (name == "token-file" and os.environ.get("JOBCTL_TOKEN")):
+                os.environ[variable] = str(found.value)
+
+
 def _usage(error: Exception, asked: str | None) -> int:
     """Typer's own complaints; what is not one of them is a defect and stays a traceback."""
     context = getattr(error, "ctx", None)
@@ -131,14 +157,32 @@ def _usage(error: Exception, asked: str | None) -> int:
     form = getattr(error, "format_message", None)
     if form is None:
         raise error
-    try_help = f"try 'jobctl {asked} --help'" if asked in COMMANDS else "try 'jobctl --help'"
+    hint = f"try 'jobctl {asked} --help'" if asked in COMMANDS else "try 'jobctl --help'"
     code = _RUN_FAILED if asked == "run" else 2
-    return _say(f"{form().rstrip('.').replace(chr(10), ' ')}; {try_help}", code)
+    text = _in_our_words(form())
+    return _say(UsageError(text, hint=hint), code)
 
 
-def _say(message: str, code: int) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"jobctl: {visible(message)}\n")
+_WORDS = (
+    (r"Input should be a valid integer, .*", "it is no whole number"),
+    (r"Input should be a valid number, .*", "it is no number"),
+    (r"Input should be a finite number", "it is no number"),
+    (r"Input should be greater than or equal to (\S+)", r"it has to be \1 or more"),
+    (r"Input should be less than or equal to (\S+)", r"it may be \1 at the most"),
+    (r"Value error, ", ""),
+)
+
+
+def _in_our_words(text: str) -> str:
+    """The complaint of a library that knows nothing of command lines, said for people."""
+    text = text.rstrip(".").replace("\n", " ")
+    for pattern, words in _WORDS:
+        text = re.sub(pattern, words, text)
+    return text.rstrip(".")
+
+
+def _say(error: JobctlError | str, code: int) -> int:
+    complain(error, code)
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     _drop_stdout()

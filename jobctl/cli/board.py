@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
 
 from jobctl.cli import shapes
 from jobctl.cli.text import fit, fits_encoding, visible, width
+from jobctl.clock import to_ms
 from jobctl.cursor import Cursor
+from jobctl.eta import Usual
 from jobctl.job import Job
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.status import Status
 from jobctl.net.waiting import Condition, Verdict, code_of, judge
 from jobctl.pipeline import COMPLETED, FAILED
 
-__all__ = ["Board", "Line"]
+__all__ = ["Board", "Line", "Look", "change_line"]
+
+_TINY = 40  # columns
 
 Line = tuple[str, str]
 """A line, and its style: ``""``, ``failed``, ``completed``, ``stalled``, ``lost``, ``dim``…"""
@@ -23,9 +28,10 @@ class Board:
     """A reader's set of jobs, and which of them to show.
 
     Shown are the active ones, then those that ended since the board was synced for the first time;
-    with ``everything`` all. ``only`` limits it to some ids, and then shows these whatever they are.
-    ``others`` are ids beside those of the board, from which short ids have to differ. With
-    ``ends`` all have ended when nothing is active of what is shown, also where none is named.
+    with ``everything`` all, with ``since_ms`` also those that changed since then. ``only`` limits
+    it to some ids, and then shows these whatever they are. ``others`` are ids beside those of the
+    board, from which short ids have to differ. With ``ends`` all have ended when nothing is active
+    of what is shown, also where none is named.
     """
 
     def __init__(
@@ -36,8 +42,13 @@ class Board:
         only: Iterable[str] | None = None,
         others: Iterable[str] = (),
         ends: bool = False,
+        since_ms: int | None = None,
+        usual: Usual | None = None,
+        wide: bool = False,
     ) -> None:
         self.where = where
+        self.usual = usual if usual is not None else Usual()
+        self._since_ms, self._wide = since_ms, wide
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
         self.dead: frozenset[str] = frozenset()
@@ -74,6 +85,7 @@ class Board:
         gone = [item.id for item in delta.gone] if self._goes_on else known
         before = {id: self.jobs.get(id) or self._named.pop(id, None) for id in gone}
         moved = self.jobs.apply(delta)
+        self.usual.take(delta.jobs)
         assert moved, "a client refuses a delta that does not follow"
         self._mark_ended(delta)
         if not delta.more:
@@ -122,6 +134,8 @@ class Board:
         """Whether this job is worth showing."""
         if self._only is not None:
             return job.id in self._only
+        if self._since_ms is not None and to_ms(job.updated_at) >= self._since_ms:
+            return True
         return self._everything or job.active or job.id in self._ended
 
     def all_ended(self) -> bool:
@@ -158,7 +172,8 @@ class Board:
         jobs = self.shown()
         room = max(rows - 2, 1)
         cut = jobs if len(jobs) <= room else jobs[: room - 1]
-        lines = table(cut, columns, now_ms, self._ids(), self.dead)
+        look = Look(now_ms, self.dead, self.usual, wide=self._wide)
+        lines = table(cut, columns, look, self._ids())
         if len(cut) < len(jobs):
             dots = "…" if fits_encoding("…") else "..."
             lines.append((fit(f"{dots} {len(jobs) - len(cut)} more", columns), "dim"))
@@ -198,25 +213,32 @@ def describe(status: Status, ago_s: float = 0.0) -> str:
     return f"{status.state}: {where}: {visible(status.detail)}{retry}"
 
 
-def table(
-    jobs: list[Job],
-    columns: int,
-    now_ms: int,
-    among: Iterable[str] = (),
-    dead: Container[str] = (),
-) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a job's line depends on beside the job: the time, the dead, and how it is told."""
+
+    now_ms: int
+    dead: Container[str] = ()
+    usual: Usual = field(default_factory=Usual)
+    form: str | None = None
+    wide: bool = False
+
+
+def table(jobs: list[Job], columns: int, look: Look, among: Iterable[str] = ()) -> list[Line]:
     """One line a job, as much of it as the screen is wide; ids are unique ``among`` these, too."""
     if not jobs:
         return []
     shorts = shapes.short_ids((job.id for job in jobs), among)
-    heads = _aligned([_head(job, shorts[job.id], columns, now_ms) for job in jobs])
-    running = _aligned([_progress(job, columns) if job.stage != FAILED else [] for job in jobs])
+    heads = _aligned([_head(job, shorts[job.id], columns, look) for job in jobs])
+    running = _aligned(
+        [_progress(job, columns, look) if job.stage != FAILED else [] for job in jobs]
+    )
     lines: list[Line] = []
     for job, head, progress in zip(jobs, heads, running, strict=True):
         # A failed job has no progress, so its error stands there.
-        said = visible(words(job, now_ms, dead))
+        said = visible(words(job, look.now_ms, look.dead))
         text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
-        style = job.stage if not job.active else shapes.mark(job, now_ms, dead)
+        style = job.stage if not job.active else shapes.mark(job, look.now_ms, look.dead)
         lines.append((fit(text.rstrip(), columns), style))
     return lines
 
@@ -232,20 +254,27 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _head(job: Job, id: str, columns: int, now_ms: int) -> list[str]:
+def _head(job: Job, id: str, columns: int, look: Look) -> list[str]:
+    elapsed = shapes.duration(job.elapsed_ms(look.now_ms))
+    if columns < _TINY:  # what it is and where it stands, before anything is cut
+        return [id, fit(visible(job.stage), max(columns - len(id) - 2, 1))]
     cells = [shapes.strip(job), id]
     if columns >= 70:
         cells.append(fit(visible(job.type), 18))
-    return [*cells, fit(visible(job.stage), 12), shapes.duration(job.elapsed_ms(now_ms))]
+    if look.wide:
+        cells.append(fit(visible(job.session_id or "-"), 18))
+    return [*cells, fit(visible(job.stage), 12), elapsed]
 
 
-def _progress(job: Job, columns: int) -> list[str]:
+def _progress(job: Job, columns: int, look: Look) -> list[str]:
     cells: list[str] = []
+    if columns < _TINY:
+        return cells
     if columns >= 60:
         cells.append(shapes.bar(job.percent, 8 if columns < 100 else 24))
     cells.append(f"{job.percent}%" if job.percent is not None else "")
-    if columns >= 100:
-        cells.append(shapes.eta(job))
+    if columns >= 100 or look.wide:
+        cells.append(shapes.eta(job, look.usual))
     return cells
 
 
@@ -255,9 +284,11 @@ def words(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
     return ": ".join(part for part in said if part)
 
 
-def change_line(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
+def change_line(job: Job, look: Look) -> str:
     """One change as a line, for a pipe."""
+    at = shapes.moment(job.updated_at, look.form or "iso", look.now_ms)
     percent = f"{job.percent}%" if job.percent is not None and job.stage != FAILED else "-"
-    said = words(job, now_ms, dead)
-    parts = [job.updated_at, job.id, visible(job.type), visible(job.stage), percent, visible(said)]
+    session = [visible(job.session_id or "-")] if look.wide else []
+    said = visible(words(job, look.now_ms, look.dead))
+    parts = [at, job.id, visible(job.type), *session, visible(job.stage), percent, said]
     return "  ".join(part for part in parts if part)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, IdsArgument, for_each
+from jobctl.cli.common import for_each, print_written
+from jobctl.cli.options import DirOption, IdsArgument, WrittenOption
 
 __all__ = ["EXAMPLE", "cancel"]
 
@@ -20,6 +22,7 @@ def cancel(
         float,
         typer.Option("--timeout", min=0, metavar="S", help="Wait S seconds for the worker."),
     ] = api.CANCEL_S,
+    output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Cancel jobs, pending or running.
@@ -27,4 +30,9 @@ def cancel(
     A pending one fails at once; the worker of a running one is asked to end it. The command of
     jobctl run is ended then, and what jobctl.track tracks raises Cancelled.
     """
-    for_each(directory, ids, lambda store, id: api.cancel(store, id, timeout_s=timeout))
+    for_each(
+        directory,
+        ids,
+        lambda store, id: api.cancel(store, id, timeout_s=timeout),
+        partial(print_written, output=output),
+    )

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from jobctl.cli.common import (
-    CaOption,
-    DirOption,
-    TokenFileOption,
-    UrlOption,
     compact,
+    hub_to_read,
     note,
-    one_source,
     out,
     place,
     run_async,
+    time_format,
 )
-from jobctl.cli.shapes import ago
+from jobctl.cli.options import (
+    CaOption,
+    DirOption,
+    NoHeadersOption,
+    Output,
+    OutputOption,
+    QuietOption,
+    TimeFormat,
+    TimeFormatOption,
+    TokenFileOption,
+    UrlOption,
+)
+from jobctl.cli.shapes import ago, moment
 from jobctl.cli.table import columns_of_terminal, lines
+from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.errors import HubError
 
@@ -31,17 +38,11 @@ EXAMPLE = "Example: jobctl clients --url ws://127.0.0.1:8765"
 _HEAD = ("ID", "PEER", "DIALECT", "SINCE", "SENT", "ACKED", "LAG", "BYTES", "FILTER")
 
 
-class Output(StrEnum):
-    """How the clients are printed."""
-
-    table = "table"
-    json = "json"
-
-
 def clients(
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="How to print them.")
-    ] = Output.table,
+    output: OutputOption = Output.table,
+    no_headers: NoHeadersOption = False,
+    quiet: QuietOption = False,
+    times: TimeFormatOption = None,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
     ca: CaOption = None,
@@ -51,7 +52,8 @@ def clients(
     from jobctl.net import web
     from jobctl.net.discovery import hub_of
 
-    one_source(directory, url)
+    form = time_format(times)
+    url = hub_to_read(directory, url)
     if url is None:
         path = place(directory).where.path
         url = hub_of(path)
@@ -61,21 +63,31 @@ def clients(
     if output is Output.json:
         out(compact({"clients": found}))
         return
+    if output is Output.jsonl:
+        for client in found:
+            out(compact(client))
+        return
+    if quiet or output is Output.name:
+        for client in found:
+            out(visible(str(client.get("id"))))
+        return
     now = now_ms()
-    for line in lines(_HEAD, [_row(client, now) for client in found], limit=columns_of_terminal()):
+    rows = [_row(client, now, form) for client in found]
+    limit = columns_of_terminal() if output is Output.table else None
+    for line in lines(_HEAD, rows, limit=limit, show_header=not no_headers):
         out(line)
     if not found:
         note(f"nobody reads from {url}")
 
 
-def _row(client: dict[str, Any], now: int) -> list[str]:
+def _row(client: dict[str, Any], now: int, form: TimeFormat | None) -> list[str]:
     flags = "stalled" if client.get("stalled") else "deflate" if client.get("compressed") else ""
     chosen = client.get("filter") or {}
     return [
         str(client.get("id")),
         str(client.get("peer")),
         f"{client.get('dialect')}{f' {flags}' if flags else ''}",
-        _since(client.get("openedAt"), now),
+        _since(client.get("openedAt"), now, form),
         str(client.get("sent")),
         str(client.get("acked")),
         f"{client.get('lagRevisions')} ({client.get('lagJobs')} jobs)",
@@ -84,9 +96,11 @@ def _row(client: dict[str, Any], now: int) -> list[str]:
     ]
 
 
-def _since(value: object, now: int) -> str:
+def _since(value: object, now: int, form: TimeFormat | None) -> str:
     try:
-        return ago(str(value), now)
+        if form in (None, TimeFormat.relative):
+            return ago(str(value), now)
+        return moment(str(value), form, now)
     except ValueError:
         return "?"
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, the directory they speak of, ids, and how they print."""
+"""What the commands share: the directory or hub they speak of, ids, and how they print."""
 
 from __future__ import annotations
 
@@ -6,103 +6,48 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Container, Coroutine, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import typer
 
-from jobctl.cli.text import visible
-from jobctl.clock import now_ms, parse_duration
-from jobctl.config import Where, is_durable, resolve_dir
+from jobctl.cli.options import TimeFormat, Written
+from jobctl.cli.say import complain, note
+from jobctl.clock import now_ms, parse_duration, parse_moment
+from jobctl.config import Settings, Where, is_durable, resolve_dir
 from jobctl.errors import JobctlError, StoreError, UsageError
+from jobctl.eta import Usual
 from jobctl.filters import Filter
 from jobctl.job import Job
 from jobctl.stores import Store, open_store
 
 __all__ = [
-    "ActiveOption",
-    "CaOption",
-    "DirOption",
-    "IdArgument",
-    "IdsArgument",
-    "MaybeIdArgument",
     "Place",
-    "SessionOption",
-    "StageOption",
-    "TokenFileOption",
-    "TypeOption",
-    "UrlOption",
+    "compact",
     "for_each",
     "here",
+    "hub_to_read",
     "in_job",
     "machine",
     "make_filter",
+    "moment",
     "note",
     "on_store",
-    "one_source",
     "out",
     "own_id",
     "place",
+    "print_removed",
+    "print_written",
     "run_async",
     "seconds",
+    "settings",
+    "time_format",
+    "where_to_write",
 ]
 
 T = TypeVar("T")
 
-DirOption = Annotated[
-    str | None,
-    typer.Option("--dir", metavar="PATH", help="Directory of the job files.", show_default=False),
-]
-UrlOption = Annotated[
-    str | None,
-    typer.Option("--url", metavar="URL", help="Read from this hub.", show_default=False),
-]
-
-
-def _into(name: str) -> Callable[[str | None], None]:
-    """The option's value goes where the client of a hub looks for it."""
-
-    def put(value: str | None) -> None:
-        if value is not None:
-            os.environ[name] = value
-
-    return put
-
-
-TokenFileOption = Annotated[
-    str | None,
-    typer.Option(
-        "--token-file",
-        metavar="FILE",
-        help="The hub's token is in this file.",
-        callback=_into("JOBCTL_TOKEN_FILE"),
-        expose_value=False,
-    ),
-]
-CaOption = Annotated[
-    str | None,
-    typer.Option(
-        "--ca",
-        metavar="FILE",
-        help="Trust a wss hub by these authorities.",
-        callback=_into("JOBCTL_CA"),
-        expose_value=False,
-    ),
-]
-TypeOption = Annotated[
-    list[str] | None, typer.Option("--type", metavar="TYPE", help="Only jobs of this type.")
-]
-StageOption = Annotated[
-    list[str] | None, typer.Option("--stage", metavar="STAGE", help="Only jobs in this stage.")
-]
-SessionOption = Annotated[
-    list[str] | None,
-    typer.Option("--session", metavar="SESSION", help="Only jobs of this session."),
-]
-ActiveOption = Annotated[
-    bool, typer.Option("--active", help="Only jobs that are neither completed nor failed.")
-]
 _OWN_ID = "JOBCTL_JOB"
 
 
@@ -119,25 +64,45 @@ def in_job() -> bool:
     return bool(os.environ.get(_OWN_ID))
 
 
-IdArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="The job's id, or any unique start of it.")
-]
-MaybeIdArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="ID", help="The job's id, or any unique start of it.", show_default=False
-    ),
-]
-IdsArgument = Annotated[
-    list[str], typer.Argument(metavar="ID", help="Ids, or any unique starts of them.")
-]
-
-
 class Place(NamedTuple):
     """A store, and the directory it stands for."""
 
     store: Store
     where: Where
+
+
+def settings() -> Settings:
+    """What the environment and the files say."""
+    return Settings(os.environ, here())
+
+
+def hub_to_read(directory: str | None, url: str | None) -> str | None:
+    """The URL of the hub to read from; ``None`` where it is the directory.
+
+    Flags count before settings, and nearer settings before farther ones; `UsageError` where a
+    directory and a hub are named side by side.
+    """
+    if directory is not None and url is not None:
+        raise UsageError("--dir and --url are two sources", hint="give one of them")
+    if directory is not None or url is not None:
+        return url
+    known = settings()
+    hub, path = known.get("url"), known.get("dir")
+    if hub is None or (path is not None and (path.level > hub.level or in_job())):
+        return None
+    if path is not None and path.level == hub.level:
+        raise UsageError(
+            f"{path.origin} and {hub.origin} name two sources: {path.value} and {hub.value}",
+            hint="choose one by --dir or --url",
+        )
+    return str(hub.value)
+
+
+def where_to_write(directory: str | None) -> Where:
+    """The directory that a command changes; `UsageError` where settings name a hub instead."""
+    if directory is None and not os.environ.get("JOBCTL_DIR") and (hub := hub_to_read(None, None)):
+        raise UsageError(f"{hub} is a hub, which is for reading", hint="name a directory by --dir")
+    return resolve_dir(directory, os.environ, here())
 
 
 def place(
@@ -148,7 +113,7 @@ def place(
     A default directory that does not exist yet is an empty one; ``live`` readers make it, to see
     what comes.
     """
-    where = resolve_dir(directory, os.environ, here())
+    where = where_to_write(directory)
     missing = not _is_dir(where.path)
     create = create or (live and not where.explicit)
     if missing and not create and not where.explicit:
@@ -191,12 +156,6 @@ def make_filter(
     )
 
 
-def one_source(directory: str | None, url: str | None) -> None:
-    """`UsageError` where both a directory and a hub are named."""
-    if directory is not None and url is not None:
-        raise UsageError("--dir and --url are two sources", hint="give one of them")
-
-
 def seconds(text: str | None, option: str) -> float | None:
     """The duration that an option gives; `UsageError` when it is none."""
     try:
@@ -205,33 +164,86 @@ def seconds(text: str | None, option: str) -> float | None:
         raise UsageError(f"{option}: {error}") from error
 
 
+def moment(text: str | None, option: str) -> int | None:
+    """The moment that an option gives, in milliseconds; `UsageError` when it is none."""
+    try:
+        return parse_moment(text, now_ms()) if text is not None else None
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def time_format(option: TimeFormat | None) -> TimeFormat | None:
+    """How to print times: by the option, or as settings say; ``None``: as each place does."""
+    if option is not None:
+        return option
+    found = settings().get("time-format")
+    return TimeFormat(found.value) if found is not None else None
+
+
 def on_store(
-    directory: str | None, act: Callable[[Store], object], *, create: bool = False
+    directory: str | None,
+    act: Callable[[Store], Job],
+    output: Written | None = None,
+    *,
+    create: bool = False,
 ) -> None:
-    """Act on the store of the directory."""
+    """Act on the store of the directory, and print the job as it stands then, if asked to."""
     store = place(directory, create=create).store
     try:
-        act(store)
+        job = act(store)
     finally:
         store.close()
+    if output is Written.json:
+        out(compact(machine(job)))
+    else:
+        print_written([job], output)
 
 
-def for_each(directory: str | None, ids: list[str], act: Callable[[Store, str], object]) -> None:
-    """Act on each job. A failure does not keep the others waiting.
+def for_each(
+    directory: str | None,
+    ids: list[str],
+    act: Callable[[Store, str], T],
+    show: Callable[[list[T]], object],
+) -> None:
+    """Act on each job, and show what came out. A failure does not keep the others waiting.
 
     The exit code is that of the first failure.
     """
     store = place(directory).store
     code = 0
+    done: list[T] = []
     for text in ids:
         try:
-            act(store, text)
+            done.append(act(store, text))
         except JobctlError as error:
             code = code or error.exit_code
-            note(str(error))
+            complain(error, error.exit_code)
     store.close()
+    show(done)
     if code:
         raise typer.Exit(code)
+
+
+def print_written(jobs: Sequence[Job], output: Written | None) -> None:
+    """The jobs as a command left them: ``{jobs: […]}``, one object a line, or their ids."""
+    if output is Written.json:
+        out(compact({"jobs": [machine(job) for job in jobs]}))
+    for job in jobs:
+        if output is Written.jsonl:
+            out(compact(machine(job)))
+        elif output is Written.name:
+            out(job.id)
+
+
+def print_removed(ids: Sequence[str], output: Written | None) -> None:
+    """The ids of jobs that are no more: ``{removed: […]}``, one object a line, or the ids."""
+    if output is Written.json:
+        out(compact({"removed": list(ids)}))
+    for id in ids:
+        if output is Written.jsonl:
+            out(compact({"removed": id}))
+        elif output is Written.name:
+            out(id)
 
 
 def out(line: str) -> None:
@@ -239,15 +251,11 @@ def out(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def note(line: str) -> None:
-    """One line for the person, beside the data."""
-    sys.stderr.write(f"jobctl: {visible(line)}\n")
-
-
-def machine(job: Job, dead: Container[str] = ()) -> dict[str, Any]:
+def machine(job: Job, dead: Container[str] = (), usual: Usual | None = None) -> dict[str, Any]:
     """The job as machine output shows it: the wire's keys and ``derived``."""
     value = job.model_dump(mode="json")
-    value["derived"] = job.derived(now_ms(), dead)
+    band = (usual or Usual()).band(job)
+    value["derived"] = {**job.derived(now_ms(), dead), "etaMs": list(band) if band else None}
     return value
 
 

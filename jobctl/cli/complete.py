@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, MaybeIdArgument, on_store, own_id
+from jobctl.cli.common import on_store, own_id
+from jobctl.cli.options import DirOption, MaybeIdArgument, WrittenOption
 from jobctl.errors import UsageError
 from jobctl.job import MAX_RESULT_BYTES
 
@@ -25,6 +26,7 @@ def complete(
     result_session: Annotated[
         str | None, typer.Option(metavar="SESSION", help="The session that came out.")
     ] = None,
+    output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Complete a job. Within jobctl run the ID may be left out."""
@@ -34,6 +36,7 @@ def complete(
         lambda store: api.complete(
             store, id or own_id(), result=value, result_session=result_session
         ),
+        output,
     )
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, on_store, out
+from jobctl.cli.common import on_store
+from jobctl.cli.options import DirOption, QuietOption, Written, WrittenOption
 
 __all__ = ["EXAMPLE", "create"]
 
@@ -28,14 +29,15 @@ def create(
     id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="Its id, instead of a new one.")
     ] = None,
+    output: WrittenOption = None,
+    quiet: QuietOption = False,
     directory: DirOption = None,
 ) -> None:
     """Create a pending job, and print its id."""
     named = [name.strip() for name in stages.split(",")] if stages is not None else None
     on_store(
         directory,
-        lambda store: out(
-            api.create(store, type, id=id, session=session, title=title, stages=named).id
-        ),
+        lambda store: api.create(store, type, id=id, session=session, title=title, stages=named),
+        Written.name if quiet or output is None else output,
         create=True,
     )

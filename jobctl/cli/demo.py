@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from jobctl.cli.board import Board, change_line
+from jobctl.cli.board import Board, Look, change_line
 from jobctl.cli.common import out, run_async
 from jobctl.clock import now_ms
 from jobctl.dummy import DummyOptions, run_dummy
@@ -108,7 +108,7 @@ async def _watch(url: str, *, jobs: int) -> None:
                         for job in event.jobs:
                             if stages.get(job.id) != job.stage:
                                 stages[job.id] = job.stage
-                                out(change_line(job, now_ms()))
+                                out(change_line(job, Look(now_ms())))
                 if screen is not None:
                     screen.changed()
                 ended = [job for job in board.jobs if not job.active]

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, compact, note, out
+from jobctl.cli.common import compact, note, out
+from jobctl.cli.options import DirOption
 from jobctl.cli.text import visible
 
 __all__ = ["EXAMPLE", "doctor"]
@@ -19,12 +20,13 @@ EXAMPLE = "Example: jobctl doctor --dir data/jobs"
 class Output(StrEnum):
     """How the findings are printed."""
 
-    text = "text"
+    table = "table"
     json = "json"
+    jsonl = "jsonl"
 
 
 def doctor(
-    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.text,
+    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.table,
     directory: DirOption = None,
 ) -> None:
     """Look for what is wrong with the directory and around it."""
@@ -33,6 +35,9 @@ def doctor(
     doubtful = sum(finding.level == "warning" for finding in findings)
     if output is Output.json:
         out(compact({"ok": not wrong, "findings": [finding._asdict() for finding in findings]}))
+    elif output is Output.jsonl:
+        for finding in findings:
+            out(compact(finding._asdict()))
     else:
         for finding in findings:
             where = f"{finding.where}: " if finding.where else ""

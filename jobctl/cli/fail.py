@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, MaybeIdArgument, in_job, on_store, own_id
+from jobctl.cli.common import in_job, on_store, own_id
+from jobctl.cli.options import DirOption, MaybeIdArgument, WrittenOption
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "fail"]
@@ -18,6 +19,7 @@ EXAMPLE = 'Example: jobctl fail 0b961de6 "429 Too Many Requests"'
 def fail(
     id: MaybeIdArgument = None,
     message: Annotated[str | None, typer.Argument(metavar="MESSAGE", help="Why it failed.")] = None,
+    output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Fail a job, with the reason. Within jobctl run the ID may be left out."""
@@ -26,4 +28,4 @@ def fail(
     if message is None:
         raise UsageError("Missing argument 'MESSAGE'", hint="say why it failed")
     text = message
-    on_store(directory, lambda store: api.fail(store, id or own_id(), text))
+    on_store(directory, lambda store: api.fail(store, id or own_id(), text), output)

@@ -6,37 +6,51 @@ import sys
 from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from jobctl import api
 from jobctl.cli import shapes
 from jobctl.cli.common import (
-    ActiveOption,
-    CaOption,
-    DirOption,
-    SessionOption,
-    StageOption,
-    TokenFileOption,
-    TypeOption,
-    UrlOption,
     compact,
+    hub_to_read,
     machine,
     make_filter,
+    moment,
     note,
-    one_source,
     out,
     place,
     run_async,
+    time_format,
+)
+from jobctl.cli.options import (
+    ActiveOption,
+    CaOption,
+    DirOption,
+    IdListArgument,
+    NoHeadersOption,
+    Output,
+    OutputOption,
+    QuietOption,
+    SessionOption,
+    StageOption,
+    TimeFormat,
+    TimeFormatOption,
+    TokenFileOption,
+    TypeOption,
+    UrlOption,
 )
 from jobctl.cli.table import columns_of_terminal, lines
-from jobctl.cli.text import visible
-from jobctl.clock import now_ms
+from jobctl.clock import now_ms, to_ms
 from jobctl.cursor import ZERO, Cursor
+from jobctl.errors import did_you_mean
+from jobctl.eta import Usual
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 from jobctl.jobset import Delta
+from jobctl.pipeline import FAILED
+from jobctl.pipeline import known as pipelines
 from jobctl.protocol import Owners
 from jobctl.stores import BadFile
 
@@ -45,16 +59,6 @@ __all__ = ["EXAMPLE", "ls"]
 EXAMPLE = "Example: jobctl ls --stage failed -o wide"
 
 _NARROW = 50  # columns
-
-
-class Output(StrEnum):
-    """How the jobs are printed."""
-
-    table = "table"
-    wide = "wide"
-    json = "json"
-    jsonl = "jsonl"
-    name = "name"
 
 
 class Sort(StrEnum):
@@ -68,13 +72,18 @@ class Sort(StrEnum):
 
 
 def ls(
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Ids, or unique starts of them.")
-    ] = None,
+    ids: IdListArgument = None,
     type: TypeOption = None,
     stage: StageOption = None,
     session: SessionOption = None,
     active: ActiveOption = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Only jobs changed since 10m ago, or 2026-11-23T09:30Z."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only jobs not changed after that time.")
+    ] = None,
     sort: Annotated[Sort, typer.Option(help="Order by this.")] = Sort.created,
     limit: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Print N jobs at the most.")
@@ -83,9 +92,10 @@ def ls(
         str | None,
         typer.Option(metavar="CURSOR", help="Only what has changed since this cursor."),
     ] = None,
-    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.table,
-    no_headers: Annotated[bool, typer.Option("--no-headers", help="Leave the header out.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only.")] = False,
+    output: OutputOption = Output.table,
+    no_headers: NoHeadersOption = False,
+    quiet: QuietOption = False,
+    times: TimeFormatOption = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Name the files that are no jobs.")
     ] = False,
@@ -98,37 +108,40 @@ def ls(
 
     With --url what a hub holds; then `bad` is null in -o json, since files are nothing to a hub.
     """
-    since = Cursor.parse(cursor) if cursor is not None else ZERO
-    one_source(directory, url)
+    start = Cursor.parse(cursor) if cursor is not None else ZERO
+    first, last = moment(since, "--since"), moment(until, "--until")
+    form = time_format(times)
+    url = hub_to_read(directory, url)
     options = partial(make_filter, type=type, stage=stage, session=session, active=active)
     if url is None:
-        found = _in_directory(directory, ids or [], options, since)
+        found = _in_directory(directory, ids or [], options, start)
     else:
-        found = _on_hub(url, ids or [], options, since)
+        found = _on_hub(url, ids or [], options, start)
     delta = found.delta
-    if delta.since == 0 and since != ZERO:
+    if delta.since == 0 and start != ZERO:
         note("the cursor cannot be resumed, so everything is listed")
-    jobs = order(delta.jobs, sort)[:limit]
-    dead = found.dead
+    jobs = order([job for job in delta.jobs if _within(job, first, last)], sort)[:limit]
+    dead, usual = found.dead, found.usual
     table = not quiet and output in (Output.table, Output.wide)
     if quiet or output is Output.name:
         for job in jobs:
             out(job.id)
     elif output is Output.json:
-        # A cursor says that everything up to it was told; jobs that --limit cut were not.
+        # A cursor says that everything up to it was told; jobs that were left out were not.
         cursor_text = str(delta.cursor(found.filter)) if len(jobs) == len(delta.jobs) else None
         gone = [item.id for item in delta.gone] if delta.since else []
-        value = {"cursor": cursor_text, "jobs": [machine(job, dead) for job in jobs], "gone": gone}
+        value: dict[str, Any] = {"cursor": cursor_text, "gone": gone}
+        value["jobs"] = [machine(job, dead, usual) for job in jobs]
         out(compact({**value, "bad": _named(found.bad)}))
     elif output is Output.jsonl:
         for job in jobs:
-            out(compact(machine(job, dead)))
+            out(compact(machine(job, dead, usual)))
     else:
         wide = output is Output.wide
-        _print_table(jobs, found.ids, dead, wide=wide, header=not no_headers)
+        _print_table(jobs, found, form, wide=wide, header=not no_headers)
     if delta.since and delta.gone and (quiet or output is not Output.json):
         note(f"{len(delta.gone)} gone since the cursor; -o json names them")
-    _explain(found, verbose=verbose, table=table)
+    _explain(found, jobs, stage or (), verbose=verbose, table=table)
     found.close()
 
 
@@ -141,8 +154,17 @@ class _Found(NamedTuple):
     hint: str
     bad: list[BadFile] | None
     dead: Container[str]
+    usual: Usual
     ids: Callable[[], list[str]]
     close: Callable[[], None]
+
+
+def _within(job: Job, first: int | None, last: int | None) -> bool:
+    """Whether the job was changed last between these moments."""
+    if first is None and last is None:
+        return True
+    at = to_ms(job.updated_at)
+    return (first is None or at >= first) and (last is None or at <= last)
 
 
 def _in_directory(
@@ -150,12 +172,15 @@ def _in_directory(
 ) -> _Found:
     store, where = place(directory)
     chosen = options([api.resolve(store, id) for id in starts])
-    delta = api.ls(store, chosen, since)
+    usual = Usual()
+    delta = api.ls(store, chosen, since, usual=usual)
+    if delta.since:
+        usual = api.usual(store)
     elsewhere = not delta.jobs and not where.explicit and _has_jobs("data/jobs")
     hint = "; try --dir data/jobs" if elsewhere else ""
     text = f"{where.path} ({where.why})"
     dead = store.owners.dead()
-    return _Found(delta, chosen, text, hint, store.bad(), dead, store.ids, store.close)
+    return _Found(delta, chosen, text, hint, store.bad(), dead, usual, store.ids, store.close)
 
 
 def _on_hub(
@@ -172,7 +197,7 @@ def _on_hub(
         return [job.id for job in (delta if whole else run_async(remote.read(url))).jobs]
 
     dead = said[-1].dead if said else ()
-    return _Found(delta, chosen, url, "", None, dead, ids, lambda: None)
+    return _Found(delta, chosen, url, "", None, dead, Usual(delta.jobs), ids, lambda: None)
 
 
 def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
@@ -191,25 +216,24 @@ def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
 
 
 def _print_table(
-    jobs: Sequence[Job],
-    ids: Callable[[], list[str]],
-    dead: Container[str],
-    *,
-    wide: bool,
-    header: bool,
+    jobs: Sequence[Job], found: _Found, form: TimeFormat | None, *, wide: bool, header: bool
 ) -> None:
     if not jobs:
         return
+    dead = found.dead
     now = now_ms()
     limit = columns_of_terminal()
     shorts = {job.id: job.id for job in jobs}
     if limit is not None and not wide:
-        shorts = shapes.short_ids(shorts, ids())
+        shorts = shapes.short_ids(shorts, found.ids())
     narrow = limit is not None and limit < _NARROW and not wide
     head = ["ID", "TYPE", "STAGE", "DONE", "ELAPSED"]
-    head += ["SESSION", "RETRIES", "CREATED", "UPDATED"] if wide else ["AGE"]
+    if wide:
+        head += ["USUALLY", "SESSION", "RETRIES", "CREATED", "UPDATED"]
+    else:
+        head.append("AGE" if form in (None, TimeFormat.relative) else "CREATED")
     head.append("DETAIL")
-    rows = [_row(job, shorts[job.id], now, dead, wide=wide) for job in jobs]
+    rows = [_row(job, shorts[job.id], now, found, form, wide=wide) for job in jobs]
     if narrow:  # where little fits, the stage tells more than the type
         head, *rows = ([row[0], row[2], *row[3:]] for row in (head, *rows))
     styles = [_style(job, now, dead) for job in jobs]
@@ -219,16 +243,20 @@ def _print_table(
     )
 
 
-def _row(job: Job, id: str, now: int, dead: Container[str], *, wide: bool) -> list[str]:
+def _row(
+    job: Job, id: str, now: int, found: _Found, form: TimeFormat | None, *, wide: bool
+) -> list[str]:
     percent = job.percent
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
     cells = [id, job.type, job.stage, done, shapes.duration(job.elapsed_ms(now))]
     if wide:
-        cells += [job.session_id or "-", str(job.retry_count)]
-        cells += [shapes.local_time(job.created_at), shapes.local_time(job.updated_at)]
-    else:
+        cells += [shapes.eta(job, found.usual) or "-", job.session_id or "-", str(job.retry_count)]
+        cells += [shapes.moment(at, form, now) for at in (job.created_at, job.updated_at)]
+    elif form in (None, TimeFormat.relative):
         cells.append(shapes.ago(job.created_at, now))
-    return [*cells, detail(job, now, dead)]
+    else:
+        cells.append(shapes.moment(job.created_at, form, now))
+    return [*cells, detail(job, now, found.dead)]
 
 
 def detail(job: Job, now: int, dead: Container[str] = ()) -> str:
@@ -245,12 +273,18 @@ def _style(job: Job, now: int, dead: Container[str]) -> str:
     return shapes.mark(job, now, dead)
 
 
-def _explain(found: _Found, *, verbose: bool, table: bool) -> None:
+def _explain(
+    found: _Found, jobs: Sequence[Job], stages: Sequence[str], *, verbose: bool, table: bool
+) -> None:
     """On standard error: why there is nothing, and what was passed over."""
-    delta, bad = found.delta, found.bad or []
-    if not delta.jobs and (table or not sys.stdout.isatty()) and not delta.since:
-        what = "No jobs" if found.filter == EVERYTHING else "No such jobs"
-        sys.stderr.write(f"{what} in {visible(found.where)}{found.hint}\n")
+    bad = found.bad or []
+    if not jobs and (table or not sys.stdout.isatty()) and not found.delta.since:
+        what = "no jobs" if found.filter == EVERYTHING and not found.delta.jobs else "no such jobs"
+        known = {stage for pipeline in pipelines().values() for stage in pipeline.names()}
+        odd = [stage for stage in stages if stage not in known | {FAILED}]
+        meant = did_you_mean(odd[0], {*known, FAILED}) if odd else None
+        hint = f"; {meant}" if meant else found.hint
+        note(f"{what} in {found.where}{hint}")
     if bad:
         files = "file is" if len(bad) == 1 else "files are"
         note(f"{len(bad)} {files} no jobs" + ("" if verbose else "; -v names them"))

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, MaybeIdArgument, in_job, on_store, own_id
+from jobctl.cli.common import in_job, on_store, own_id
+from jobctl.cli.options import DirOption, MaybeIdArgument, WrittenOption
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "parse_steps", "progress"]
@@ -23,6 +24,7 @@ def progress(
     message: Annotated[
         str | None, typer.Argument(metavar="MESSAGE", help="What is being done.")
     ] = None,
+    output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Report progress within the present stage.
@@ -34,7 +36,9 @@ def progress(
     if done is None:
         raise UsageError("Missing argument 'DONE[/TOTAL]'", hint="say how far it is: 3/8, or 40%")
     steps, total = parse_steps(done)
-    on_store(directory, lambda store: api.progress(store, id or own_id(), steps, total, message))
+    on_store(
+        directory, lambda store: api.progress(store, id or own_id(), steps, total, message), output
+    )
 
 
 def _is_steps(text: str) -> bool:

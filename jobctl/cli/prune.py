@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, TypeOption, note, out, place, seconds
+from jobctl.cli.common import out, place, print_removed, seconds
+from jobctl.cli.options import DirOption, QuietOption, TypeOption, Written, WrittenOption
+from jobctl.cli.say import complain, note
 from jobctl.cli.text import visible
 
 __all__ = ["EXAMPLE", "prune"]
@@ -37,12 +39,15 @@ def prune(
         bool, typer.Option("--dry-run", help="Print what would go; remove nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    output: WrittenOption = None,
+    quiet: QuietOption = False,
     directory: DirOption = None,
 ) -> None:
     """Remove jobs that ended long ago, and print their ids."""
     age_s = seconds(older_than, "--older-than")
     stages = [name for text in stage or () for name in text.split(",")]
     here = place(directory)
+    name = quiet or output in (None, Written.name)
 
     def ask(ids: tuple[str, ...]) -> None:
         if not (yes or _confirmed(f"Remove {_count(len(ids))} from {here.where.path}?")):
@@ -58,19 +63,26 @@ def prune(
             types=type or (),
             dry_run=dry_run,
             before=ask,
-            each=out,
+            each=out if name else _hush,
         )
     finally:
         here.store.close()
+    if not name:
+        print_removed(pruned.removed, output)
     for error in pruned.failed[:_MAX_NAMED]:
-        note(str(error))
+        complain(error, error.exit_code)
     if len(pruned.failed) > _MAX_NAMED:
         note(f"and {len(pruned.failed) - _MAX_NAMED} more such errors")
     said = "would remove" if dry_run else "removed"
     stay = f"; {pruned.changed} changed meanwhile" if pruned.changed else ""
-    note(f"{said} {_count(len(pruned.removed))} from {here.where.path}{stay}")
+    if not quiet:
+        note(f"{said} {_count(len(pruned.removed))} from {here.where.path}{stay}")
     if pruned.failed:
         raise typer.Exit(pruned.failed[0].exit_code)
+
+
+def _hush(_id: str) -> None:
+    """Said at the end, all in one."""
 
 
 def _count(jobs: int) -> str:

@@ -9,8 +9,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from jobctl.cli.board import Board, change_line, describe
+from jobctl.cli.board import Board, Look, change_line, describe
 from jobctl.cli.common import compact, machine, note, out
+from jobctl.cli.options import Output, TimeFormat
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.cursor import ZERO, Cursor
@@ -46,7 +47,10 @@ class Reader:
         timeout_s: float | None,
         *,
         verify: bool = False,
+        form: TimeFormat | None = None,
+        wide: bool = False,
     ) -> None:
+        self._form, self._wide = form, wide
         self.differed = False
         self._verify = verify
         self._board = board
@@ -72,8 +76,10 @@ class Reader:
                 if self._board.all_ended():
                     return
 
-    async def as_lines(self, *, jsonl: bool) -> None:
+    async def as_lines(self, output: Output) -> None:
         """One line a change."""
+        jsonl = output in (Output.json, Output.jsonl)
+        names = output is Output.name
         waiting_said = False
         async with aclosing(self._events()) as events:
             async for event in events:
@@ -86,7 +92,9 @@ class Reader:
                         note(describe(event))
                     continue
                 if isinstance(event, Owners):
-                    self._write_lost(self._board.bury(event.dead), jsonl=jsonl)
+                    lost = self._board.bury(event.dead)
+                    if not names:
+                        self._write_lost(lost, jsonl=jsonl)
                     if self._board.all_ended():
                         return
                     continue
@@ -94,7 +102,10 @@ class Reader:
                 if event.since == 0 and before != ZERO:
                     self._say_reset(jsonl=jsonl)
                 gone = self._take(event, announce=False)
-                self._write_changes(event, before, gone, jsonl=jsonl)
+                if names:
+                    self._write_names(event)
+                else:
+                    self._write_changes(event, before, gone, jsonl=jsonl)
                 self._keep_cursor()
                 if self._board.synced and not jsonl and not waiting_said:
                     waiting_said = True
@@ -120,22 +131,35 @@ class Reader:
             self._keep_cursor()
         return gone
 
+    def _write_names(self, delta: Delta) -> None:
+        for job in delta.jobs:
+            if self._board.shows(job):
+                out(job.id)
+        sys.stdout.flush()
+
+    def _look(self) -> Look:
+        board = self._board
+        return Look(now_ms(), board.dead, board.usual, self._form, wide=self._wide)
+
+    def _machine(self, job: Job) -> dict[str, Any]:
+        return machine(job, self._board.dead, self._board.usual)
+
     def _write_changes(self, delta: Delta, before: Cursor, gone: list[str], *, jsonl: bool) -> None:
         """What is gone first, under the old cursor; each job under its own revision; the last one
         under the delta's, so that whoever stops after any line loses nothing."""
         events: list[tuple[str, Any, Cursor]] = [("gone", {"id": id}, before) for id in gone]
         for job in delta.jobs:
             events.append(("put", job, self._cursor._replace(revision=job.revision)))
-        now = now_ms()
+        look = self._look()
         for place_, (event, job, cursor) in enumerate(events):
             last = place_ == len(events) - 1
             if jsonl:
-                shown = job if event == "gone" else machine(job, self._board.dead)
+                shown = job if event == "gone" else self._machine(job)
                 self._emit(event, shown, cursor=self._cursor if last else cursor)
             elif event == "gone":
                 out(f"{visible(job['id'])}  gone")
             elif self._board.shows(job):
-                out(change_line(job, now, self._board.dead))
+                out(change_line(job, look))
         if events:
             sys.stdout.flush()
 
@@ -143,9 +167,9 @@ class Reader:
         """The jobs whose worker has died since the last line."""
         for job in lost:
             if jsonl:
-                self._emit("lost", machine(job, self._board.dead))
+                self._emit("lost", self._machine(job))
             elif self._board.shows(job):
-                out(change_line(job, now_ms(), self._board.dead))
+                out(change_line(job, self._look()))
         sys.stdout.flush()
 
     def _say_reset(self, *, jsonl: bool) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, note, out, place
+from jobctl.cli.common import place, print_written
+from jobctl.cli.options import DirOption, QuietOption, Written, WrittenOption
+from jobctl.cli.say import complain, note
 
 __all__ = ["EXAMPLE", "reap"]
 
@@ -18,6 +20,8 @@ def reap(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print which they are, and change nothing.")
     ] = False,
+    output: WrittenOption = None,
+    quiet: QuietOption = False,
     directory: DirOption = None,
 ) -> None:
     """Fail the lost jobs, whose worker has died; print their ids."""
@@ -26,11 +30,10 @@ def reap(
         lost = api.reap(store, dry_run=dry_run)
     finally:
         store.close()
-    for job in lost.jobs:
-        out(job.id)
+    print_written(lost.jobs, Written.name if quiet or output is None else output)
     for job, error in lost.failed:
-        note(f"cannot reap job {job.id}: {error}")
+        complain(f"cannot reap job {job.id}: {error}", error.exit_code)
     if lost.failed:
         raise typer.Exit(lost.failed[0][1].exit_code)
-    if not lost.jobs:
+    if not lost.jobs and not quiet:
         note("no job is lost")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from jobctl import api
-from jobctl.cli.common import DirOption, IdsArgument, for_each, place
+from jobctl.cli.common import for_each, place, print_written
+from jobctl.cli.options import DirOption, IdsArgument, WrittenOption
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "retry"]
@@ -20,11 +22,12 @@ def retry(
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Run the command of a jobctl run again, as it does.")
     ] = False,
+    output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Put failed jobs back to pending."""
     if not rerun:
-        for_each(directory, ids, api.retry)
+        for_each(directory, ids, api.retry, partial(print_written, output=output))
         return
     if len(ids) > 1:
         raise UsageError("--rerun runs one command", hint="give one ID")

@@ -10,8 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from jobctl.cli.common import DirOption, here
-from jobctl.config import resolve_dir
+from jobctl.cli.common import where_to_write
+from jobctl.cli.options import DirOption
 from jobctl.recorder import drain
 from jobctl.runner import RunOptions
 from jobctl.runner import run as run_command
@@ -72,7 +72,7 @@ def run(
         grace_s=grace,
         relay=relay,
     )
-    where = resolve_dir(directory, os.environ, here()).path
+    where = where_to_write(directory).path
     leave(run_command(command, str(where), options))
 
 

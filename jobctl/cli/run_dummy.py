@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from jobctl.cli.board import Board, change_line
-from jobctl.cli.common import DirOption, note, out, place, run_async
+from jobctl.cli.board import Board, Look, change_line
+from jobctl.cli.common import note, out, place, run_async
+from jobctl.cli.options import DirOption, QuietOption
 from jobctl.clock import now_ms
 from jobctl.dummy import STAGE_DELAYS_S, DummyOptions, DummySummary
 from jobctl.dummy import run_dummy as run
@@ -48,7 +49,7 @@ def run_dummy(
         bool, typer.Option("--wait", help="Exit with 3 when one of them failed.")
     ] = False,
     rm: Annotated[bool, typer.Option("--rm", help="Remove the jobs in the end.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only.")] = False,
+    quiet: QuietOption = False,
     directory: DirOption = None,
 ) -> None:
     """Run dummy jobs through their stages; Ctrl-C fails them."""
@@ -148,7 +149,7 @@ class _Lines:
         if not self._quiet and self._stages.get(job.id) != job.stage:
             self._stages[job.id] = job.stage
             try:
-                out(change_line(job, now_ms()))
+                out(change_line(job, Look(now_ms())))
             except OSError as error:
                 if self.error is None:
                     self.error = error

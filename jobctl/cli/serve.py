@@ -18,7 +18,8 @@ from typing import Annotated
 
 import typer
 
-from jobctl.cli.common import DirOption, note, place, seconds
+from jobctl.cli.common import note, place, seconds
+from jobctl.cli.options import DirOption
 from jobctl.cli.text import visible
 from jobctl.clock import to_text
 

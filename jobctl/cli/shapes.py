@@ -8,10 +8,11 @@ from collections.abc import Container, Iterable
 
 from jobctl.cli.text import fits_encoding, visible
 from jobctl.clock import to_ms
+from jobctl.eta import Usual
 from jobctl.job import Job
 from jobctl.pipeline import COMPLETED, FAILED, PENDING
 
-__all__ = ["ago", "bar", "duration", "eta", "local_time", "mark", "short_ids", "strip"]
+__all__ = ["ago", "bar", "duration", "eta", "mark", "moment", "short_ids", "strip"]
 
 _SYMBOLS = {"done": "●", "here": "◐", "ahead": "○", "failed": "✗", "bar": "━", "rest": "─"}
 _PLAIN = {"done": "#", "here": ">", "ahead": ".", "failed": "x", "bar": "=", "rest": "-"}
@@ -75,18 +76,23 @@ def ago(text: str, now_ms: int) -> str:
     return f"{seconds // 86400}d"
 
 
-def local_time(text: str) -> str:
-    """The moment in this machine's zone, with the offset."""
+def moment(text: str, form: str | None, now_ms: int) -> str:
+    """The moment as ``relative``, ``iso``, or ``local``: in this machine's zone."""
+    if form == "relative":
+        return f"{ago(text, now_ms)} ago"
+    if form == "iso":
+        return text
     seconds = to_ms(text) / 1000
     return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
 
 
-def eta(job: Job) -> str:
-    """The usual time of the type, for an active job; blank where nobody knows."""
-    band = job.pipeline.eta_ms
-    if band is None or not job.active:
+def eta(job: Job, usual: Usual) -> str:
+    """What jobs of the type usually take, for an active job; blank where nobody knows."""
+    band = usual.band(job)
+    if band is None:
         return ""
-    return f"{duration(band[0]).replace('m00s', 'm')}-{duration(band[1]).replace('m00s', 'm')}"
+    low, high = (duration(ms).replace("m00s", "m") for ms in band)
+    return low if low == high else f"{low}-{high}"
 
 
 def mark(job: Job, now_ms: int, dead: Container[str] = ()) -> str:

@@ -5,29 +5,26 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Container
-from enum import StrEnum
-from typing import Annotated
-
-import typer
 
 from jobctl import api
 from jobctl.cli import shapes
-from jobctl.cli.common import (
+from jobctl.cli.common import compact, hub_to_read, machine, out, place, run_async, time_format
+from jobctl.cli.options import (
     CaOption,
     DirOption,
     IdArgument,
+    Output,
+    OutputOption,
+    QuietOption,
+    TimeFormat,
+    TimeFormatOption,
     TokenFileOption,
     UrlOption,
-    compact,
-    machine,
-    one_source,
-    out,
-    place,
-    run_async,
 )
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms, to_ms
+from jobctl.eta import Usual
 from jobctl.job import Job, Steps
 from jobctl.protocol import Owners
 
@@ -35,31 +32,32 @@ __all__ = ["EXAMPLE", "show"]
 
 EXAMPLE = "Example: jobctl show 0b961de6 -o json | jq .stage"
 
-
-class Output(StrEnum):
-    """How the job is printed."""
-
-    text = "text"
-    json = "json"
+_TIME = 7  # columns at the least: "59s ago"
 
 
 def show(
     id: IdArgument,
-    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.text,
+    output: OutputOption = Output.table,
+    quiet: QuietOption = False,
+    times: TimeFormatOption = None,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
     ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
     """Show one job: every field, and the timeline of its stages."""
-    one_source(directory, url)
+    form = time_format(times)
+    url = hub_to_read(directory, url)
     owner: object = None
+    usual = Usual()
     if url is None:
         store = place(directory).store
         try:
             job = api.show(store, id)
             dead = store.owners.dead()
             owner = store.owners.who(job.owned_by) if job.owned_by else None
+            if job.active:
+                usual = api.usual(store)
         finally:
             store.close()
     else:
@@ -68,15 +66,28 @@ def show(
         said: list[Owners] = []
         job = run_async(find(url, [id], on_owners=said.append))[0]
         dead = said[-1].dead if said else frozenset()
-    if output is Output.json:
-        out(compact(machine(job, dead)))
-        return
-    for line in describe(job, now_ms(), dead, owner):
-        out(line)
+    if quiet or output is Output.name:
+        out(job.id)
+    elif output in (Output.json, Output.jsonl):
+        out(compact(machine(job, dead, usual)))
+    else:
+        for line in describe(job, now_ms(), dead, owner, usual, form):
+            out(line)
 
 
-def describe(job: Job, now: int, dead: Container[str] = (), owner: object = None) -> list[str]:
+def describe(
+    job: Job,
+    now: int,
+    dead: Container[str] = (),
+    owner: object = None,
+    usual: Usual | None = None,
+    form: TimeFormat | None = None,
+) -> list[str]:
     """The lines about a job, every foreign character visible."""
+
+    def at(text: str | None) -> str | None:
+        return shapes.moment(text, form, now) if text else None
+
     pipeline = job.pipeline
     percent = f", {job.percent}% done" if job.percent is not None and job.active else ""
     mark = shapes.mark(job, now, dead)
@@ -89,13 +100,13 @@ def describe(job: Job, now: int, dead: Container[str] = (), owner: object = None
         ("message", job.message),
         ("error", job.error),
         ("elapsed", shapes.duration(job.elapsed_ms(now))),
-        ("usually", shapes.eta(job) or None),
+        ("usually", shapes.eta(job, usual or Usual()) or None),
         ("session", job.session_id),
         ("result session", job.result_session_id),
         ("retries", str(job.retry_count) if job.retry_count else None),
-        ("created", shapes.local_time(job.created_at)),
-        ("updated", shapes.local_time(job.updated_at)),
-        ("completed", shapes.local_time(job.completed_at) if job.completed_at else None),
+        ("created", at(job.created_at)),
+        ("updated", at(job.updated_at)),
+        ("completed", at(job.completed_at)),
         ("owner", _owner(job, dead, owner)),
         *_command(job),
         ("revision", str(job.revision) if job.revision else None),
@@ -112,7 +123,7 @@ def describe(job: Job, now: int, dead: Container[str] = (), owner: object = None
             f"  {visible(key)}: {visible(json.dumps(value, ensure_ascii=False))}"
             for key, value in extra.items()
         ]
-    return [*lines, "", paint("timeline", "bold"), *_timeline(job, now)]
+    return [*lines, "", paint("timeline", "bold"), *_timeline(job, now, form)]
 
 
 def _owner(job: Job, dead: Container[str], owner: object) -> str | None:
@@ -148,7 +159,7 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
-def _timeline(job: Job, now: int) -> list[str]:
+def _timeline(job: Job, now: int, form: TimeFormat | None) -> list[str]:
     timeline = job.timeline()
     lines: list[str] = []
     for place_, entry in enumerate(timeline):
@@ -160,7 +171,7 @@ def _timeline(job: Job, now: int) -> list[str]:
         text = shapes.duration(max(0, stayed)) if later or job.active else ""
         label = job.pipeline.label_of(entry.stage)
         lines.append(
-            f"  {shapes.local_time(entry.at)}  {visible(entry.stage):<12} "
+            f"  {shapes.moment(entry.at, form, now):<{_TIME}}  {visible(entry.stage):<12} "
             f"{visible(label) if label != entry.stage else '':<12} {text}".rstrip()
         )
     return lines

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from jobctl import api
+from jobctl.cli.board import words
 from jobctl.cli.common import (
-    ActiveOption,
-    CaOption,
-    DirOption,
-    SessionOption,
-    StageOption,
-    TokenFileOption,
-    TypeOption,
-    UrlOption,
     compact,
+    hub_to_read,
     machine,
     make_filter,
     note,
-    one_source,
     out,
     place,
     run_async,
     seconds,
 )
+from jobctl.cli.options import (
+    ActiveOption,
+    CaOption,
+    DirOption,
+    IdListArgument,
+    Output,
+    OutputOption,
+    QuietOption,
+    SessionOption,
+    StageOption,
+    TokenFileOption,
+    TypeOption,
+    UrlOption,
+)
 from jobctl.cli.reader import note_trouble
 from jobctl.cli.text import visible
+from jobctl.clock import now_ms
 from jobctl.errors import UsageError
 from jobctl.filters import EVERYTHING
 from jobctl.net.client import hub_url
@@ -41,18 +48,8 @@ __all__ = ["EXAMPLE", "wait"]
 EXAMPLE = "Example: jobctl wait 0b961de6 --for completed --timeout 5m"
 
 
-class Output(StrEnum):
-    """What is printed of each job when it is decided."""
-
-    text = "text"
-    name = "name"
-    jsonl = "jsonl"
-
-
 def wait(
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Ids, or unique starts of them.")
-    ] = None,
+    ids: IdListArgument = None,
     type: TypeOption = None,
     stage: StageOption = None,
     session: SessionOption = None,
@@ -68,9 +65,8 @@ def wait(
         str | None,
         typer.Option(metavar="DURATION", help="Give up after 90s, 5m, 1h30m; 0 looks once."),
     ] = None,
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="What to print of each job.")
-    ] = Output.text,
+    output: OutputOption = Output.table,
+    quiet: QuietOption = False,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
     ca: CaOption = None,
@@ -80,7 +76,8 @@ def wait(
 
     Filters choose among the jobs that are there at the start.
     """
-    one_source(directory, url)
+    url = hub_to_read(directory, url)
+    output = Output.name if quiet else output
     chosen = make_filter((), type, stage, session, active)
     if ids and chosen != EVERYTHING:
         raise UsageError("ids and filters are two choices", hint="give one of them")
@@ -110,6 +107,9 @@ def wait(
     finally:
         if store is not None:
             store.close()
+    if output is Output.json:
+        verdicts = [_object(verdict) for verdict in outcome.verdicts]
+        _say(compact({"met": outcome.met, "verdicts": verdicts}))
     _end(outcome, where)
 
 
@@ -126,15 +126,28 @@ def _print_text(verdict: Verdict) -> None:
     _say(f"{verdict.id}  {visible(verdict.reason)}")
 
 
+def _print_wide(verdict: Verdict) -> None:
+    type = visible(verdict.job.type) if verdict.job is not None else "-"
+    said = words(verdict.job, now_ms()) if verdict.job is not None else ""
+    _say(f"{verdict.id}  {type}  {visible(verdict.reason)}  {visible(said)}".rstrip())
+
+
 def _print_name(verdict: Verdict) -> None:
     if verdict.kind == "met":
         _say(verdict.id)
 
 
 def _print_jsonl(verdict: Verdict) -> None:
+    _say(compact(_object(verdict)))
+
+
+def _print_nothing(_verdict: Verdict) -> None:
+    """All is told at the end, in one object."""
+
+
+def _object(verdict: Verdict) -> dict[str, Any]:
     job = machine(verdict.job) if verdict.job is not None else None
-    value = {"id": verdict.id, "verdict": verdict.kind, "reason": verdict.reason, "job": job}
-    _say(compact(value))
+    return {"id": verdict.id, "verdict": verdict.kind, "reason": verdict.reason, "job": job}
 
 
 def _say(line: str) -> None:
@@ -143,7 +156,9 @@ def _say(line: str) -> None:
 
 
 _PRINT: dict[Output, Callable[[Verdict], None]] = {
-    Output.text: _print_text,
+    Output.table: _print_text,
+    Output.wide: _print_wide,
+    Output.json: _print_nothing,
     Output.name: _print_name,
     Output.jsonl: _print_jsonl,
 }

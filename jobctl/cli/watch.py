@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,19 +13,29 @@ import typer
 from jobctl import api
 from jobctl.cli.board import Board
 from jobctl.cli.common import (
-    ActiveOption,
-    CaOption,
-    DirOption,
-    SessionOption,
-    StageOption,
-    TokenFileOption,
-    TypeOption,
+    hub_to_read,
     make_filter,
+    moment,
     note,
-    one_source,
     place,
     run_async,
     seconds,
+    time_format,
+)
+from jobctl.cli.options import (
+    ActiveOption,
+    CaOption,
+    DirOption,
+    IdListArgument,
+    Output,
+    OutputOption,
+    QuietOption,
+    SessionOption,
+    StageOption,
+    TimeFormatOption,
+    TokenFileOption,
+    TypeOption,
+    UrlOption,
 )
 from jobctl.cli.reader import Reader, note_trouble
 from jobctl.cursor import ZERO, Cursor
@@ -40,17 +49,8 @@ __all__ = ["EXAMPLE", "watch"]
 EXAMPLE = "Example: jobctl watch --type create_session"
 
 
-class Output(StrEnum):
-    """How changes are shown."""
-
-    table = "table"
-    jsonl = "jsonl"
-
-
 def watch(
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Ids, or unique starts of them.")
-    ] = None,
+    ids: IdListArgument = None,
     type: TypeOption = None,
     stage: StageOption = None,
     session: SessionOption = None,
@@ -58,13 +58,17 @@ def watch(
     everything: Annotated[
         bool, typer.Option("-a", "--all", help="Show what ended long ago as well.")
     ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Show also what ended since 10m ago, or a date."),
+    ] = None,
     cursor: Annotated[
         str | None, typer.Option(metavar="CURSOR", help="Go on from this cursor.")
     ] = None,
     cursor_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Go on from, and keep, the cursor here.")
     ] = None,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Insist on this hub.")] = None,
+    url: UrlOption = None,
     token_file: TokenFileOption = None,
     ca: CaOption = None,
     timeout: Annotated[
@@ -78,21 +82,21 @@ def watch(
     verify: Annotated[
         bool, typer.Option("--verify", help="Hold all against the hub's digest; 1 if it differs.")
     ] = False,
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="How to show changes.")
-    ] = Output.table,
+    output: OutputOption = Output.table,
+    quiet: QuietOption = False,
+    times: TimeFormatOption = None,
     directory: DirOption = None,
 ) -> None:
     """Watch jobs live, through a hub or in the directory.
 
     Ends when the jobs that were named have ended; else with Ctrl-C, or with --exit-status when all
-    that was shown has ended.
+    that was shown has ended. In -o json each change is a line, as in jsonl.
     """
+    url = hub_to_read(directory, url)
     if ids and (type or stage or session or active):
         raise UsageError("ids and filters are two choices", hint="give one of them")
     if timeout is not None and url is None:
         raise UsageError("--timeout goes with --url", hint="without it there is no hub to wait for")
-    one_source(directory, url)
     blind = stage or active or cursor is not None or cursor_file is not None
     if exit_status and not ids and blind:
         raise UsageError(
@@ -100,11 +104,13 @@ def watch(
             hint="name them, or leave --stage, --active and cursors out",
         )
     timeout_s = seconds(timeout, "--timeout")
-    since = _start(cursor, cursor_file)
+    since_ms, form = moment(since, "--since"), time_format(times)
+    start = _start(cursor, cursor_file)
+    output = Output.name if quiet else output
     repaints = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    live = output is Output.table and repaints
+    live = output in (Output.table, Output.wide) and repaints
     if live:
-        since = ZERO  # a screen shows what is, not what has changed
+        start = ZERO  # a screen shows what is, not what has changed
     store: Store | None = None
     if url is None:
         here = place(directory, live=True)
@@ -121,12 +127,26 @@ def watch(
         only=chosen.ids or None,
         others=store.ids() if store is not None and live else (),
         ends=exit_status,
+        since_ms=since_ms,
+        usual=api.usual(store) if store is not None else None,
+        wide=output is Output.wide,
     )
-    if since != ZERO:
-        board.go_on(since, named)
-    reader = Reader(board, store, url, chosen, since, cursor_file, timeout_s, verify=verify)
+    if start != ZERO:
+        board.go_on(start, named)
+    reader = Reader(
+        board,
+        store,
+        url,
+        chosen,
+        start,
+        cursor_file,
+        timeout_s,
+        verify=verify,
+        form=form,
+        wide=output is Output.wide,
+    )
     try:
-        run_async(reader.on_screen() if live else reader.as_lines(jsonl=output is Output.jsonl))
+        run_async(reader.on_screen() if live else reader.as_lines(output))
     finally:
         if store is not None:
             store.close()

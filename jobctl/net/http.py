@@ -27,7 +27,7 @@ from jobctl.hub import Hub
 from jobctl.net.connection import untaken
 from jobctl.net.door import Door, Knock, Refused, no_token
 from jobctl.net.metrics import CONTENT_TYPE, Counts
-from jobctl.pipeline import BUILT_IN
+from jobctl.pipeline import known
 from jobctl.protocol import MAX_PAGE, Subscribe, parse_query
 
 __all__ = ["Pages", "Served"]
@@ -368,16 +368,16 @@ def _style_hashes(html: str) -> str:
 
 
 def _pipelines() -> str:
-    """The built-in types for the page: their labels, and those of their stages in order."""
-    known = {
+    """The types for the page: their labels, and those of their stages in order."""
+    pipelines = {
         type: {
             "label": pipeline.label,
             "stalledMs": pipeline.stalled_after_ms,
             "stages": {stage.name: stage.label for stage in pipeline.stages},
         }
-        for type, pipeline in BUILT_IN.items()
+        for type, pipeline in known().items()
     }
-    return json.dumps(known).replace("<", "\\u003c")
+    return json.dumps(pipelines).replace("<", "\\u003c")
 
 
 def _asked(query: str) -> tuple[Subscribe, int]:

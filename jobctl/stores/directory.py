@@ -84,7 +84,7 @@ class DirectoryStore:
         self._log: Log | None = None  # in force for the write at hand; under the lock
         self._parsed: OrderedDict[str, tuple[bytes, Job]] = OrderedDict()
         self._bell = DirectoryBell(os.path.join(self._place.meta_path, "bell"))
-        self._watcher = Watcher(self._head, self.since, self.listen)
+        self._watcher = Watcher(self.head, self.since, self.listen)
         self.owners: Owners = DirectoryOwners(self._place)
         _stores.add(self)
         if create:
@@ -96,6 +96,10 @@ class DirectoryStore:
             self._adopted()
 
     # -- reading ----------------------------------------------------------------------------
+
+    def head(self) -> Cursor:
+        with self._translated("reading"):
+            return self._head()
 
     def since(self, cursor: Cursor) -> Delta:
         with self._translated("reading"):

@@ -32,7 +32,10 @@ class MemoryStore:
         self._set = JobSet(secrets.token_hex(6), max_tombstones=max_tombstones)
         self.owners: Owners = MemoryOwners()
         self._bell = MemoryBell()
-        self._watcher = Watcher(lambda: self._set.cursor, self.since, self.listen)
+        self._watcher = Watcher(self.head, self.since, self.listen)
+
+    def head(self) -> Cursor:
+        return self._set.cursor
 
     def since(self, cursor: Cursor) -> Delta:
         with self._guard:

@@ -55,6 +55,9 @@ class Store(Protocol):
     owners: Owners
     """Who works on the jobs, and who of them has died."""
 
+    def head(self) -> Cursor:
+        """Where the store stands; cheap. `ZERO` where there is no order yet."""
+
     def since(self, cursor: Cursor) -> Delta:
         """All that changed after the cursor; after a reset, tombstones and floor as well."""
 
@@ -117,4 +120,4 @@ def resolve(store: Store, text: str) -> str:
     ids = store.ids(text)
     if len(ids) == 1:
         return ids[0]
-    raise JobNotFound(text, store.where, ids)
+    raise JobNotFound(text, store.where, ids, () if ids else store.ids())

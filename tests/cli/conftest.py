@@ -19,6 +19,8 @@ from jobctl.cli import app
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT / "tests" / "data"
 
+DERIVED = {"active", "stalled", "lost", "elapsedMs", "etaMs"}
+
 
 class Ran(NamedTuple):
     """What a run of the command line came to."""

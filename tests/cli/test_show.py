@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobctl.cli import show as show_module
-from tests.cli.conftest import DATA, Run, hub_on
+from tests.cli.conftest import DATA, DERIVED, Run, hub_on
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW_MS = 1791244800000  # 2026-10-06T00:00:00Z
@@ -66,7 +66,7 @@ def test_json_is_one_line_with_what_is_derived(run: Run) -> None:
     """As in `ls -o json`."""
     out = run("show", "0b961de6", "--dir", str(DATA / "node-app-jobs"), "-o", "json").out
     assert out.count("\n") == 1
-    assert set(json.loads(out)["derived"]) == {"active", "stalled", "lost", "elapsedMs"}
+    assert set(json.loads(out)["derived"]) == DERIVED
 
 
 def test_a_file_that_is_no_job_says_why(run: Run) -> None:

@@ -1,0 +1,104 @@
+"""``jobctl config``: every setting, and where it comes from."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from jobctl.cli.common import compact, here, out, settings
+from jobctl.cli.options import DirOption, NoHeadersOption, UrlOption
+from jobctl.cli.shapes import duration
+from jobctl.cli.table import columns_of_terminal, lines
+from jobctl.config import Settings, resolve_dir, user_file
+from jobctl.pipeline import Pipeline, parse_types
+
+__all__ = ["EXAMPLE", "config"]
+
+EXAMPLE = "Example: jobctl config -o json | jq -r .settings.dir.value"
+
+
+class Output(StrEnum):
+    """How the settings are printed."""
+
+    table = "table"
+    json = "json"
+
+
+def config(
+    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.table,
+    no_headers: NoHeadersOption = False,
+    url: UrlOption = None,
+    directory: DirOption = None,
+) -> None:
+    """Show each setting, and where it comes from.
+
+    A flag beats the environment, which beats the nearest jobctl.toml from here upwards, which beats
+    your own file.
+    """
+    known = settings()
+    found = _settings(known, directory, url)
+    types = parse_types(known.types)
+    files = [str(file.path) for file in known.files]
+    if output is Output.json:
+        value = {
+            "settings": {name: {"value": said, "from": why} for name, said, why in found},
+            "types": {name: _table(pipeline) for name, pipeline in types.items()},
+            "files": files,
+            "userFile": str(user_file()),
+        }
+        out(compact(value))
+        return
+    rows = [[name, "-" if said is None else _shown(said), why] for name, said, why in found]
+    for name, pipeline in types.items():
+        rows.append([f"types.{name}", _words(pipeline), known.types[name][1]])
+    head = ("NAME", "VALUE", "FROM")
+    for line in lines(head, rows, limit=columns_of_terminal(), show_header=not no_headers):
+        out(line)
+
+
+def _settings(
+    known: Settings, directory: str | None, url: str | None
+) -> list[tuple[str, Any, str]]:
+    where = resolve_dir(directory, os.environ, here(), known)
+    found: list[tuple[str, Any, str]] = [("dir", str(where.path), where.why)]
+    for name in known.names():
+        if name == "dir":
+            continue
+        setting = known.get(name)
+        if name == "url" and url is not None:
+            found.append((name, url, "--url"))
+        elif setting is None:
+            found.append((name, None, "default"))
+        else:
+            found.append((name, setting.value, setting.origin))
+    if os.environ.get("JOBCTL_TOKEN"):
+        found.append(("token", "(set)", "$JOBCTL_TOKEN"))
+    return found
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _table(pipeline: Pipeline) -> dict[str, Any]:
+    return {
+        "label": pipeline.label,
+        "stages": [
+            {"name": stage.name, "label": stage.label, "percent": stage.percent}
+            for stage in pipeline.stages[1:-1]
+        ],
+        "etaMs": list(pipeline.eta_ms) if pipeline.eta_ms else None,
+        "stalledAfterMs": pipeline.stalled_after_ms,
+    }
+
+
+def _words(pipeline: Pipeline) -> str:
+    said = [pipeline.label, ",".join(pipeline.names()[1:-1])]
+    if pipeline.eta_ms:
+        said.append("-".join(duration(ms) for ms in pipeline.eta_ms))
+    if pipeline.stalled_after_ms is not None:
+        said.append(f"stalled after {duration(pipeline.stalled_after_ms)}")
+    return "; ".join(part for part in said if part)

@@ -1,0 +1,111 @@
+"""``jobctl help``: a command's help, or a page about what all of them share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobctl.cli.common import out
+from jobctl.errors import UsageError, did_you_mean
+
+__all__ = ["EXAMPLE", "TOPICS", "help"]
+
+EXAMPLE = "Example: jobctl help exit-codes"
+
+TOPICS = {
+    "exit-codes": """\
+Exit codes, the same for every command:
+
+    0  fine
+    1  an error, such as a move that the job's stage does not allow
+    2  a usage error: what was asked makes no sense
+    3  a job that was waited for has failed (wait, watch --exit-status)
+    4  no such job, or several to which the id could belong
+    5  the hub or the store is out of reach, or refuses
+  124  it did not come in time
+  130  Ctrl-C; 143 SIGTERM; 129 SIGHUP
+  141  the reader of our output has gone away
+
+run exits as its command does: its exit code, or 128 + the signal in a shell.
+Its own errors are 125; 126 where the command cannot be run; 127 where there is
+none.""",
+    "environment": """\
+Environment, each beaten by the flag and beating the files:
+
+  JOBCTL_DIR           the directory of the job files
+  JOBCTL_URL           the hub that ls, show, watch, wait and clients read from
+  JOBCTL_TOKEN         the hub's token, for serve and for those who read from it
+  JOBCTL_TOKEN_FILE    the file that it is in
+  JOBCTL_CA            authorities that a wss hub is trusted by
+  JOBCTL_DURABLE       1: each write survives a power cut
+  JOBCTL_TIME_FORMAT   relative, iso or local
+  NO_COLOR, FORCE_COLOR, TERM=dumb   no colours; colours; nothing repainted
+
+jobctl run sets for its command:
+
+  JOBCTL_JOB           its job: advance, progress, complete, fail need no id
+  JOBCTL_DIR           the directory that the job is in
+  JOBCTL_EVENTS        a file to which it may append stage=, progress=, message=
+                       and result= lines""",
+    "config": """\
+Settings are read from the nearest jobctl.toml from here upwards, and then from
+your own file; 'jobctl config' tells where that is and what each one says.
+
+  dir = "data/jobs"          # beside the file
+  durable = true
+  time-format = "iso"
+  url = "wss://jobs.example" # this and the next two: in your own file only
+  token-file = "token"
+  ca = "ca.pem"
+
+  [types.etl]                # a pipeline of your own
+  label = "Nightly load"
+  stages = [
+    { name = "fetch", label = "Fetching", weight = 1 },
+    { name = "load", weight = 3 },   # takes three times as long
+  ]
+  eta = "5m-20m"             # until five such jobs have told better
+  stalled-after = "10m" """.rstrip(),
+    "filters": """\
+--type, --stage, --session and --active choose jobs in ls, watch and wait. The
+same flag twice means or, different flags mean and:
+
+  jobctl ls --stage failed --stage completed --type etl
+
+An id may be cut short to any start that no other job has. --since and --until
+are times: a duration ago (10m, 1h30m, 7d), a date, or RFC 3339. --cursor is no
+time: it is what ls -o json and watch -o jsonl print, to go on from there.""",
+    "output": """\
+-o says how to print; data goes to standard output, all else to standard error:
+
+  table   for people; as wide as the terminal, uncut into a pipe
+  wide    with more columns, never cut
+  json    one object; a stream of them from watch
+  jsonl   one object a line
+  name    ids; also -q
+
+With json and jsonl an error is one object on standard error:
+{"error": {"message", "hint", "kind", "exitCode"}}, a remark {"note": …}.
+Commands that change jobs say nothing unless asked: -o json prints the job.""",
+}
+
+
+def help(
+    topic: Annotated[
+        str | None, typer.Argument(metavar="TOPIC", help="A command or a topic.")
+    ] = None,
+) -> None:
+    """Explain a command, or a topic.
+
+    Topics: exit-codes, environment, config, filters, output.
+    """
+    from jobctl.cli.app import COMMANDS, run
+
+    if topic is None or topic in COMMANDS:
+        raise typer.Exit(run([topic, "--help"] if topic else ["--help"]))
+    if topic not in TOPICS:
+        topics = f"topics: {', '.join(TOPICS)}"
+        hint = did_you_mean(topic, [*TOPICS, *COMMANDS]) or topics
+        raise UsageError(f"there is no help on {ascii(topic)[1:-1]}", hint=hint)
+    out(TOPICS[topic])
