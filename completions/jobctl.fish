@@ -79,7 +79,7 @@ complete -c jobctl -n '__fish_seen_subcommand_from wait' -l type -r -d 'Only job
 complete -c jobctl -n '__fish_seen_subcommand_from wait' -l stage -r -d 'Only jobs in this stage.'
 complete -c jobctl -n '__fish_seen_subcommand_from wait' -l session -r -d 'Only jobs of this session.'
 complete -c jobctl -n '__fish_seen_subcommand_from wait' -l active -d 'Only jobs that are neither completed nor failed.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l for -r -d 'terminal, completed, gone, stage=NAME.'
+complete -c jobctl -n '__fish_seen_subcommand_from wait' -l for -r -d 'Until terminal, completed, gone, stage=NAME.'
 complete -c jobctl -n '__fish_seen_subcommand_from wait' -l any -l all -d 'Wait for the first of them, or for all.'
 complete -c jobctl -n '__fish_seen_subcommand_from wait' -l timeout -r -d 'Give up after 90s, 5m, 1h30m; 0 looks once.'
 complete -c jobctl -n '__fish_seen_subcommand_from wait' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'

@@ -84,9 +84,13 @@ def parse_duration(text: str) -> float:
 
 
 def parse_moment(text: str, now_ms: int) -> int:
-    """A moment, in milliseconds: RFC 3339, a date (midnight UTC), or a duration ago: ``10m``."""
+    """A moment, in milliseconds: RFC 3339, a date (midnight UTC), or a duration ago: ``10m``.
+
+    A bare number is none: nobody knows whether it counts seconds, and from where.
+    """
     try:
-        return now_ms - round(parse_duration(text) * 1000)
+        if not _SECONDS.fullmatch(text):
+            return now_ms - round(parse_duration(text) * 1000)
     except ValueError:
         pass
     form = text.strip().replace(" ", "T", 1).replace("t", "T").replace("z", "Z")

@@ -100,3 +100,28 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     """Neither guessed at nor infinite."""
     with pytest.raises(ValueError, match=r"is no duration|over a hundred years"):
         clock.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("10m", 1_000_000_000_000 - 600_000),
+        ("0s", 1_000_000_000_000),
+        ("1.5s", 1_000_000_000_000 - 1500),
+        ("2026-11-23", 1_795_392_000_000),
+        ("2026-11-23T09:30Z", 1_795_392_000_000 + 34_200_000),
+        ("2026-11-23 09:30:00Z", 1_795_392_000_000 + 34_200_000),
+        ("2026-11-23t09:30:00.250z", 1_795_392_000_000 + 34_200_250),
+        ("2026-11-23T10:30:00+01:00", 1_795_392_000_000 + 34_200_000),
+    ],
+)
+def test_moments_are_read_as_people_write_them(text: str, ms: int) -> None:
+    """A duration ago, a date, RFC 3339."""
+    assert clock.parse_moment(text, 1_000_000_000_000) == ms
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026", "2026-11-23T09:30", "10 m", "-5m"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    """With the ways in which one is written."""
+    with pytest.raises(ValueError, match="write 10m"):
+        clock.parse_moment(text, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.config import is_durable, resolve_dir
+from jobctl.config import Settings, is_durable, resolve_dir, user_file
 from jobctl.errors import UsageError
 
 
@@ -67,3 +67,80 @@ def test_what_can_be_no_path_is_a_usage_error(tmp_path: Path, text: str) -> None
     for flag, env in ((text, {}), (None, {"JOBCTL_DIR": text}), (None, {})):
         with pytest.raises(UsageError):
             resolve_dir(flag, env, tmp_path)
+
+
+@pytest.fixture
+def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own settings, which are empty yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    path = user_file()
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
+
+
+def test_the_project_beats_the_users_own(tmp_path: Path, own_file: Path) -> None:
+    """Setting by setting; each says where it comes from."""
+    project = tmp_path / "project"
+    project.mkdir()
+    own_file.write_text('durable = true\ntime-format = "iso"\n')
+    (project / "jobctl.toml").write_text('time-format = "local"\n')
+    known = Settings({}, project)
+    assert known.get("durable") == (True, str(own_file), 1)
+    assert known.get("time-format") == ("local", str(project / "jobctl.toml"), 2)
+    assert known.get("dir") is None
+    assert Settings({"JOBCTL_TIME_FORMAT": "relative"}, project).get("time-format") == (
+        "relative", "$JOBCTL_TIME_FORMAT", 3,
+    )  # fmt: skip
+    assert is_durable({}, project) is True
+
+
+def test_where_a_token_goes_is_the_users_own(tmp_path: Path, own_file: Path) -> None:
+    """A project's file may come with somebody else's repository."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "jobctl.toml").write_text(
+        'url = "ws://evil"\ntoken-file = "/etc/shadow"\nca = "c"\n'
+    )
+    known = Settings({}, project)
+    assert [known.get(name) for name in ("url", "token-file", "ca")] == [None, None, None]
+    assert len(known.doubts) == 3
+    assert all(str(own_file) in doubt for doubt in known.doubts)
+    own_file.write_text('url = "ws://hub"\ntoken-file = "token"\n')
+    known = Settings({}, project)
+    assert known.get("url") == ("ws://hub", str(own_file), 1)
+    assert known.get("token-file") == (str(own_file.parent / "token"), str(own_file), 1)
+
+
+def test_keys_that_mean_nothing_are_doubted(tmp_path: Path) -> None:
+    """With the one that was meant."""
+    path = tmp_path / "jobctl.toml"
+    path.write_text("durible = true\nxyz = 1\n")
+    assert Settings({}, tmp_path).doubts == [
+        f"{path}: there is no setting durible; did you mean 'durable'?",
+        f"{path}: there is no setting xyz",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["durable = 1", "time-format = 'soon'", "types = 3", "time-format = 3"]
+)
+def test_value_of_the_wrong_kind_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    """It names the file."""
+    (tmp_path / "jobctl.toml").write_text(text)
+
+    def read_all() -> None:
+        known = Settings({}, tmp_path)
+        for name in known.names():
+            known.get(name)
+
+    with pytest.raises(UsageError, match=r"jobctl\.toml"):
+        read_all()
+
+
+def test_the_users_own_file_is_no_project_of_its_directory(own_file: Path) -> None:
+    """Whoever stands there has it once, and may name a hub in it."""
+    own_file.write_text('url = "ws://hub"\n')
+    known = Settings({}, own_file.parent)
+    assert known.doubts == []
+    assert known.get("url") == ("ws://hub", str(own_file), 1)

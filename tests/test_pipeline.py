@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.pipeline import BUILT_IN, pipeline_of
+from jobctl.errors import UsageError
+from jobctl.job import create
+from jobctl.pipeline import BUILT_IN, Pipeline, define, parse_types, pipeline_of
 from tests import strategies
 
 
@@ -111,3 +115,83 @@ def test_percentages_only_grow(
     assert None not in way
     assert way == sorted(way, key=lambda percent: percent or 0)
     assert (pipeline.percent("pending"), way[-1]) == (0, 100)
+
+
+def _types(text: str) -> dict[str, Pipeline]:
+    tables = tomllib.loads(text)["types"]
+    return parse_types({name: (table, "jobctl.toml") for name, table in tables.items()})
+
+
+def test_type_of_ones_own() -> None:
+    """Labels, weights, band, and when it is stalled."""
+    etl = _types(
+        """
+        [types.etl]
+        label = "Nightly load"
+        stages = [{name = "fetch", label = "Fetching"}, {name = "load", weight = 3}, "check"]
+        eta = "5m-20m"
+        stalled-after = "10m"
+        """
+    )["etl"]
+    assert etl.label == "Nightly load"
+    assert etl.names() == ("pending", "fetch", "load", "check", "completed")
+    assert [etl.label_of(name) for name in ("fetch", "load")] == ["Fetching", "load"]
+    assert [etl.percent(name) for name in etl.names()] == [0, 0, 20, 80, 100]
+    assert (etl.eta_ms, etl.stalled_after_ms) == ((300_000, 1_200_000), 600_000)
+
+
+def test_type_without_weights_is_spread_evenly() -> None:
+    """As a job's own stages are."""
+    types = _types('types.etl.stages = ["a", "b", "c"]\ntypes.one.eta = "90s"')
+    own = pipeline_of("x", ("a", "b", "c"))
+    assert [stage.percent for stage in types["etl"].stages] == [s.percent for s in own.stages]
+    assert types["one"].eta_ms == (90_000, 90_000)
+
+
+def test_built_in_type_is_changed_in_what_is_said() -> None:
+    """The rest of it stays."""
+    changed = _types('types.create_session.eta = "1s-2s"')["create_session"]
+    assert changed.eta_ms == (1000, 2000)
+    assert changed.stages == BUILT_IN["create_session"].stages
+    assert changed.label == "Creating session"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("types.t = 3", "is no table"),
+        ('types.t.lable = "x"', "did you mean 'label'"),
+        ('types.t.label = ""', "label is no text"),
+        ('types.t.stages = "a,b"', "is no list"),
+        ('types.t.stages = ["a", "a"]', "twice"),
+        ('types.t.stages = ["completed"]', "cannot be a stage"),
+        ('types.t.stages = [{label = "x"}]', "no name"),
+        ('types.t.stages = [{name = "a", weight = 0}]', "weight"),
+        ('types.t.stages = [{name = "a", weight = true}]', "weight"),
+        ('types.t.stages = [{name = "a", wieght = 1}]', "did you mean 'weight'"),
+        ("types.t.stages = [3]", "is no table"),
+        ('types.t.eta = "soon"', "no duration"),
+        ('types.t.eta = "2m-1m"', "longer at its beginning"),
+        ('types.t.stalled-after = "x"', "no duration"),
+        ('types."".label = "x"', "is not a type"),
+        ('types."\\u001b".label = "x"', "is not a type"),
+    ],
+)
+def test_type_that_makes_no_sense_is_a_usage_error(text: str, said: str) -> None:
+    """It says in which file, at which type, and what."""
+    with pytest.raises(UsageError, match=said) as caught:
+        _types(text)
+    assert str(caught.value).startswith("jobctl.toml: types.")
+
+
+def test_defined_type_is_known_to_the_process_and_written_into_its_jobs() -> None:
+    """Readers whose settings do not define it see the stages all the same."""
+    define(_types('types.etl.stages = ["fetch", "load"]\ntypes.plain.label = "Plain"'))
+    assert pipeline_of("etl").names()[1:-1] == ("fetch", "load")
+    assert pipeline_of("etl", ("other",)).names()[1:-1] == ("other",)
+    assert create("etl", now="2026-01-01T00:00:00.000Z").stages == ("fetch", "load")
+    assert create("etl", now="2026-01-01T00:00:00.000Z", stages=["x"]).stages == ("x",)
+    assert create("plain", now="2026-01-01T00:00:00.000Z").stages is None
+    assert create("create_session", now="2026-01-01T00:00:00.000Z").stages is None
+    define({})
+    assert pipeline_of("etl").names()[1:-1] == ()

@@ -38,6 +38,6 @@ def create(
     on_store(
         directory,
         lambda store: api.create(store, type, id=id, session=session, title=title, stages=named),
-        Written.name if quiet or output is None else output,
+        Written.name if quiet else output or Written.name,
         create=True,
     )

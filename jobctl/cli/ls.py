@@ -42,6 +42,7 @@ from jobctl.cli.options import (
     UrlOption,
 )
 from jobctl.cli.table import columns_of_terminal, lines
+from jobctl.cli.text import fit, visible
 from jobctl.clock import now_ms, to_ms
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import did_you_mean
@@ -59,6 +60,7 @@ __all__ = ["EXAMPLE", "ls"]
 EXAMPLE = "Example: jobctl ls --stage failed -o wide"
 
 _NARROW = 50  # columns
+_MAX_CELL = 20  # columns, of a type or stage where the line has to be cut
 
 
 class Sort(StrEnum):
@@ -249,6 +251,8 @@ def _row(
     percent = job.percent
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
     cells = [id, job.type, job.stage, done, shapes.duration(job.elapsed_ms(now))]
+    if not wide and columns_of_terminal() is not None:  # what is foreign shall not push it all out
+        cells[1:3] = [fit(visible(cell), _MAX_CELL) for cell in cells[1:3]]
     if wide:
         cells += [shapes.eta(job, found.usual) or "-", job.session_id or "-", str(job.retry_count)]
         cells += [shapes.moment(at, form, now) for at in (job.created_at, job.updated_at)]

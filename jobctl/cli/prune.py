@@ -47,7 +47,7 @@ def prune(
     age_s = seconds(older_than, "--older-than")
     stages = [name for text in stage or () for name in text.split(",")]
     here = place(directory)
-    name = quiet or output in (None, Written.name)
+    name = output in (None, Written.name)
 
     def ask(ids: tuple[str, ...]) -> None:
         if not (yes or _confirmed(f"Remove {_count(len(ids))} from {here.where.path}?")):

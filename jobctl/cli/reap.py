@@ -30,7 +30,7 @@ def reap(
         lost = api.reap(store, dry_run=dry_run)
     finally:
         store.close()
-    print_written(lost.jobs, Written.name if quiet or output is None else output)
+    print_written(lost.jobs, output or Written.name)
     for job, error in lost.failed:
         complain(f"cannot reap job {job.id}: {error}", error.exit_code)
     if lost.failed:

@@ -56,7 +56,9 @@ def wait(
     active: ActiveOption = False,
     until: Annotated[
         str,
-        typer.Option("--for", metavar="CONDITION", help="terminal, completed, gone, stage=NAME."),
+        typer.Option(
+            "--for", metavar="CONDITION", help="Until terminal, completed, gone, stage=NAME."
+        ),
     ] = "terminal",
     any: Annotated[
         bool, typer.Option("--any/--all", help="Wait for the first of them, or for all.")
