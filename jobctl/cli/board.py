@@ -239,6 +239,8 @@ def table(jobs: list[Job], columns: int, look: Look, among: Iterable[str] = ()) 
         said = visible(words(job, look.now_ms, look.dead))
         text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
         style = job.stage if not job.active else shapes.mark(job, look.now_ms, look.dead)
+        if columns < _TINY:
+            text = head
         lines.append((fit(text.rstrip(), columns), style))
     return lines
 

@@ -11,14 +11,17 @@ import pexpect
 import pytest
 
 from jobctl.cli.board import Board
+from jobctl.cli.text import width
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
 from jobctl.job import Job, complete, create, fail
 from jobctl.jobset import Delta, JobSet
+from jobctl.net.status import Status
 from jobctl.stores import open_store
 from tests.cli.conftest import DATA, Run, command, environment, hub_on
 
 ROWS = 24
+NOW_MS = 1791244800000  # 2026-10-06T00:00:00Z
 
 
 def test_named_jobs_that_have_ended_end_it(run: Run, jobs_dir: Path) -> None:
@@ -137,6 +140,26 @@ def test_the_screen_is_cut_to_the_terminal(columns: int) -> None:
     assert len(lines) <= ROWS
     assert all(len(line) <= columns for line, _ in lines)
     assert [line for line, _ in lines if "more" in line] == ["… 32 more"]
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_screen_looks_as_it_did(columns: int) -> None:
+    """Golden files pin it at two widths."""
+    store = open_store(DATA / "node-app-jobs")
+    board = Board("data/jobs", everything=True, others=store.ids())
+    board.take(store.since(ZERO))
+    store.close()
+    board.take_status(Status("open", "hub", "ws://127.0.0.1:8765/ws/jobs"), NOW_MS)
+    lines = [line for line, _ in board.screen(columns, 60, NOW_MS)]
+    golden = Path(__file__).parent / "golden" / f"watch-{columns}.txt"
+    assert "\n".join(lines) + "\n" == golden.read_text()
+    assert max(map(width, lines)) <= columns
+
+
+def test_stage_is_whole_on_the_narrowest_screen() -> None:
+    """FAULTS row 40: the id and the stage, and nothing that would cut them."""
+    lines = [line for line, _ in _board(1).screen(19, ROWS, 0)]
+    assert lines[0] == "job0000  pending"
 
 
 def test_nothing_to_show_says_so() -> None:
