@@ -7,6 +7,8 @@ in the user's file only: a project's file may come with a clone of somebody else
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,8 +151,11 @@ def settings_file(cwd: Path) -> Path | None:
 
 
 def user_file() -> Path:
-    """Where the user's own settings are."""
-    from platformdirs import user_config_path  # it is imported for the default directory as well
+    """Where the user's own settings are: as platformdirs says, on Linux without importing it."""
+    if sys.platform == "linux":
+        base = os.environ.get("XDG_CONFIG_HOME", "").strip()
+        return Path(base or os.path.expanduser("~/.config"), "jobctl", FILE_NAME)
+    from platformdirs import user_config_path
 
     return user_config_path("jobctl") / FILE_NAME
 

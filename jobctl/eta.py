@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from statistics import median, quantiles
 
 from jobctl.job import Job
 from jobctl.pipeline import COMPLETED
@@ -50,6 +49,8 @@ class Usual:
         if len(took) < MIN_LEARNED:
             return job.pipeline.eta_ms
         if job.type not in self._bands:
+            from statistics import median, quantiles  # most command lines never get here
+
             times = [ms for _, ms in took]
             p90 = quantiles(times, n=10, method="inclusive")[-1]
             self._bands[job.type] = (round(median(times)), round(p90))

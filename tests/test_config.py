@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from platformdirs import user_config_path
 
 from jobctl.config import Settings, is_durable, resolve_dir, user_file
 from jobctl.errors import UsageError
@@ -77,6 +78,17 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir(parents=True)
     path.touch()
     return path
+
+
+@pytest.mark.parametrize("base", [None, "", " ", "/etc/xdg"])
+def test_the_users_own_file_is_where_the_platform_has_them(
+    monkeypatch: pytest.MonkeyPatch, base: str | None
+) -> None:
+    """The library is not asked where its import would be all that a command waits for."""
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    if base is not None:
+        monkeypatch.setenv("XDG_CONFIG_HOME", base)
+    assert user_file() == user_config_path("jobctl") / "jobctl.toml"
 
 
 def test_the_project_beats_the_users_own(tmp_path: Path, own_file: Path) -> None:

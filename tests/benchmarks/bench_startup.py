@@ -1,9 +1,10 @@
 """Start-up: what the shell waits for.
 
-    python -m tests.benchmarks.bench_startup [--pairs P]
+    python -m tests.benchmarks.bench_startup [--pairs P] [--every]
 
 ``jobctl --version`` against a bare interpreter, and ``jobctl ls`` of the 48 jobs in
 tests/data/node-app-jobs against the smallest typer application: one command that does nothing.
+With ``--every``, each command's ``--help`` against that application's, which shows its imports.
 All from the same interpreter, by turns, the byte code cached.
 """
 
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from jobctl.cli.app import COMMANDS
 from tests.benchmarks.measure import HUB_CPU, table
 
 _JOBS = Path(__file__).parents[1] / "data" / "node-app-jobs"
@@ -48,11 +50,28 @@ def run_ms(code: str, *arguments: str) -> float:
     return (time.perf_counter() - began_s) * 1e3
 
 
+def every(pairs: int) -> None:
+    """Each command, by turns with the empty application."""
+    rows = []
+    for name in COMMANDS:
+        runs = [
+            (run_ms(_JOBCTL, name, "--help"), run_ms(_TYPER, "--help")) for _ in range(pairs + 1)
+        ][1:]
+        ours, theirs = (f"{median(run[n] for run in runs):.0f}" for n in range(2))
+        more = f"{median(run[0] - run[1] for run in runs):.0f}"
+        rows.append((name, ours, theirs, more, f"{median(run[0] / run[1] for run in runs):.2f}"))
+    table("--help, ms", ("", "ours", "empty typer app", "difference", "times"), rows)
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=21)
+    parser.add_argument("--every", action="store_true")
     options = parser.parse_args()
+    if options.every:
+        every(options.pairs)
+        return
     runs = [
         (
             run_ms("pass"),
