@@ -71,13 +71,14 @@ def clients(
         for client in found:
             out(visible(str(client.get("id"))))
         return
+    if not found:
+        note(f"nobody reads from {url}")
+        return
     now = now_ms()
     rows = [_row(client, now, form) for client in found]
     limit = columns_of_terminal() if output is Output.table else None
     for line in lines(_HEAD, rows, limit=limit, show_header=not no_headers):
         out(line)
-    if not found:
-        note(f"nobody reads from {url}")
 
 
 def _row(client: dict[str, Any], now: int, form: TimeFormat | None) -> list[str]:
