@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.common import for_each, print_written
+from jobctl.cli.common import for_each, print_written, seconds
 from jobctl.cli.options import DirOption, IdsArgument, WrittenOption
 
 __all__ = ["EXAMPLE", "cancel"]
@@ -19,9 +19,8 @@ EXAMPLE = "Example: jobctl cancel 0b961de6 124c0e92"
 def cancel(
     ids: IdsArgument,
     timeout: Annotated[
-        float,
-        typer.Option("--timeout", min=0, metavar="S", help="Wait S seconds for the worker."),
-    ] = api.CANCEL_S,
+        str, typer.Option(metavar="DURATION", help="Wait so long for the worker.")
+    ] = f"{api.CANCEL_S:g}s",
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
@@ -30,9 +29,11 @@ def cancel(
     A pending one fails at once; the worker of a running one is asked to end it. The command of
     jobctl run is ended then, and what jobctl.track tracks raises Cancelled.
     """
+    timeout_s = seconds(timeout, "--timeout")
+    assert timeout_s is not None, "it has a default"
     for_each(
         directory,
         ids,
-        lambda store, id: api.cancel(store, id, timeout_s=timeout),
+        lambda store, id: api.cancel(store, id, timeout_s=timeout_s),
         partial(print_written, output=output),
     )

@@ -25,7 +25,7 @@ def fail(
     """Fail a job, with the reason. Within jobctl run the ID may be left out."""
     if in_job() and message is None:
         id, message = own_id(), id
-    if message is None:
+    if message is None or not message.strip():
         raise UsageError("Missing argument 'MESSAGE'", hint="say why it failed")
     text = message
     on_store(directory, lambda store: api.fail(store, id or own_id(), text), output)

@@ -290,8 +290,8 @@ def _explain(
         hint = f"; {meant}" if meant else found.hint
         note(f"{what} in {found.where}{hint}")
     if bad:
-        files = "file is" if len(bad) == 1 else "files are"
-        note(f"{len(bad)} {files} no jobs" + ("" if verbose else "; -v names them"))
+        files = "file is no job" if len(bad) == 1 else "files are no jobs"
+        note(f"{len(bad)} {files}" + ("" if verbose else "; -v names them"))
         if verbose:
             for item in bad:
                 note(f"{item.name}: {item.reason}")

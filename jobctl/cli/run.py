@@ -10,10 +10,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from jobctl.cli.common import where_to_write
+from jobctl.cli.common import seconds, where_to_write
 from jobctl.cli.options import DirOption
 from jobctl.recorder import drain
-from jobctl.runner import RunOptions
+from jobctl.runner import GRACE_S, RunOptions
 from jobctl.runner import run as run_command
 
 __all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
@@ -46,9 +46,9 @@ def run(
         typer.Option("--keep-env", metavar="NAME", help="Keep this variable for retry --rerun."),
     ] = None,
     grace: Annotated[
-        float,
-        typer.Option("--grace", min=0, metavar="S", help="When cancelled: SIGKILL after S s."),
-    ] = 10.0,
+        str,
+        typer.Option("--grace", metavar="DURATION", help="When cancelled: so long until SIGKILL."),
+    ] = f"{GRACE_S:g}s",
     relay: Annotated[
         bool,
         typer.Option(
@@ -62,6 +62,8 @@ def run(
     The command may report with jobctl advance and progress, or by lines such as stage=load in the
     file $JOBCTL_EVENTS.
     """
+    grace_s = seconds(grace, "--grace")
+    assert grace_s is not None, "it has a default"
     options = RunOptions(
         type=type,
         title=title,
@@ -69,7 +71,7 @@ def run(
         session=session,
         id=id,
         keep_env=tuple(keep_env or ()),
-        grace_s=grace,
+        grace_s=grace_s,
         relay=relay,
     )
     where = where_to_write(directory).path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Container
 
 from jobctl import api
@@ -21,11 +22,13 @@ from jobctl.cli.options import (
     TokenFileOption,
     UrlOption,
 )
+from jobctl.cli.say import note
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms, to_ms
 from jobctl.eta import Usual
 from jobctl.job import Job, Steps
+from jobctl.pipeline import FAILED
 from jobctl.protocol import Owners
 
 __all__ = ["EXAMPLE", "show"]
@@ -73,6 +76,18 @@ def show(
     else:
         for line in describe(job, now_ms(), dead, owner, usual, form):
             out(line)
+        if sys.stdout.isatty() and (next := _what_next(job, dead)):
+            note(next)
+
+
+def _what_next(job: Job, dead: Container[str]) -> str | None:
+    """What a person may want to type now, about a job that goes nowhere by itself."""
+    if job.lost(dead):
+        return "its worker has died: 'jobctl reap' fails it, so that it can be tried again"
+    if job.stage != FAILED:
+        return None
+    again = " --rerun" if job.command is not None and job.command.exact is not False else ""
+    return f"once more: 'jobctl retry {job.id}{again}'"
 
 
 def describe(

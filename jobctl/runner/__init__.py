@@ -4,6 +4,6 @@ The command keeps its terminal, its signals and its exit status; what it says on
 through us, so that its last words can go into the job.
 """
 
-from jobctl.runner.runner import RunOptions, rerun, run
+from jobctl.runner.runner import GRACE_S, RunOptions, rerun, run
 
-__all__ = ["RunOptions", "rerun", "run"]
+__all__ = ["GRACE_S", "RunOptions", "rerun", "run"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import stat as stats
 import threading
 import time
 import weakref
@@ -412,6 +413,12 @@ class DirectoryStore:
         if not _lies_there(name, site.dir_fd):
             self._settle({id})
             raise JobNotFound(id, self.where)
+        if _is_directory(name, site.dir_fd):
+            raise StoreError(
+                f"{name} in {self.where} is a directory, and no job",
+                path=self.where,
+                hint="remove it by hand",
+            )
         record = Record(self._next(log), id, DEL, _NO_DIGEST)
         try:
             log.append(record)
@@ -643,6 +650,12 @@ def _no_collecting() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _is_directory(name: str, dir_fd: int) -> bool:
+    with suppress(FileNotFoundError):
+        return stats.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    return False
 
 
 def _lies_there(name: str, dir_fd: int) -> bool:

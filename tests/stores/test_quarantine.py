@@ -188,3 +188,14 @@ def test_good_file_that_goes_bad_leaves_readers_a_deletion(opened: Open, jobs_di
     store.refresh()
     follower.step()
     assert (follower.state(), store.bad()) == ({"a": None}, [])
+
+
+def test_directory_of_a_jobs_name_is_not_removed(tmp_path: Path) -> None:
+    """It is said what it is; nothing of it is touched, and the change log tells no deletion."""
+    (tmp_path / "d.json").mkdir()
+    (tmp_path / "d.json" / "inside").touch()
+    store = DirectoryStore(tmp_path)
+    with pytest.raises(StoreError, match=r"d\.json in .* is a directory.*by hand"):
+        store.remove("d")
+    assert (tmp_path / "d.json" / "inside").exists()
+    store.close()
