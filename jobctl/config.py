@@ -22,7 +22,6 @@ __all__ = [
     "Where",
     "is_durable",
     "resolve_dir",
-    "settings_file",
     "user_file",
 ]
 
@@ -142,12 +141,6 @@ def is_durable(env: Mapping[str, str], cwd: Path, settings: Settings | None = No
     """Whether each write shall survive a power cut; ``None`` where nobody says."""
     found = (settings or Settings(env, cwd)).get("durable")
     return found.value if found is not None else None
-
-
-def settings_file(cwd: Path) -> Path | None:
-    """The ``jobctl.toml`` that counts here, if there is one; `UsageError` for one that is none."""
-    found = _nearest(cwd)
-    return found.path if found is not None else None
 
 
 def user_file() -> Path:

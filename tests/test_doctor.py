@@ -734,6 +734,15 @@ def test_settings(directory: Path, tmp_path: Path) -> None:
     found = doctor(env={}, cwd=tmp_path)
     assert str(tmp_path / "jobctl.toml") in found[0].what
     assert {finding.level for finding in found} == {"ok"}
+    types = 'dir = "jobs"\ndurible = true\n[types.etl]\neta = '
+    (tmp_path / "jobctl.toml").write_text(types + '"1m"')
+    found = doctor(env={}, cwd=tmp_path)
+    assert any("types: etl" in finding.what for finding in found)
+    doubt = only([finding for finding in found if finding.level == "warning"])
+    assert "did you mean 'durable'?" in doubt.what
+    (tmp_path / "jobctl.toml").write_text(types + '"soon"')
+    broken = only([finding for finding in doctor(env={}, cwd=tmp_path) if finding.level == "error"])
+    assert "types.etl.eta" in broken.what
     (tmp_path / "jobctl.toml").write_text("dir = ")
     broken = only([finding for finding in doctor(env={}, cwd=tmp_path) if finding.level != "ok"])
     assert (broken.level, broken.hint) == ("error", "mend or remove the file")

@@ -278,3 +278,30 @@ def test_a_job_that_is_not_left_does_not_hold_up_the_end(tmp_path: Path) -> None
         check=True,
     )
     assert done.stdout == "True\n"
+
+
+def test_types_of_the_settings_are_known_where_jobs_are_tracked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on the command line: the nearest jobctl.toml; a broken one is no fault of the work."""
+    monkeypatch.delenv("JOBCTL_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobctl.toml").write_text('dir = "jobs"\ntypes.etl.stages = ["fetch", "load"]\n')
+    with track("etl") as job:
+        job.stage()
+        job.stage()
+    recorded = job.recorded
+    assert recorded is not None
+    assert recorded.stages == ("fetch", "load")
+    assert [entry.stage for entry in recorded.timeline()][1:3] == ["fetch", "load"]
+
+
+def test_types_that_make_no_sense_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the work goes on."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobctl.toml").write_text("types.etl.eta = 'soon'\n")
+    with track("etl", store=tmp_path / "jobs") as job:
+        job.progress(1, 2)
+    assert "types.etl.eta" in caplog.text

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 
 from jobctl._version import __version__
-from jobctl.config import is_durable, settings_file
+from jobctl.config import Settings
 from jobctl.doctor.finding import Case, Finding
+from jobctl.pipeline import parse_types
 
 __all__ = ["descriptors", "program", "proxies", "settings", "terminal"]
 
@@ -20,15 +21,22 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy", "
 
 def settings(case: Case) -> Iterator[Finding]:
     """``jobctl.toml`` and the variables: where they are, and that they make sense."""
-    file = settings_file(case.cwd)
-    durable = is_durable(case.env, case.cwd)
+    known = Settings(case.env, case.cwd)
+    found = {name: known.get(name) for name in known.names()}
+    types = parse_types(known.types)
     said = [f"{name}={case.env[name]}" for name in _VARIABLES if case.env.get(name)]
-    said += [] if durable is None else ["durable" if durable else "not durable"]
-    where = str(file) if file is not None else ""
-    yield Finding("ok", "; ".join([f"settings: {'a file' if file else 'no file'}", *said]), where)
+    if found["durable"] is not None:
+        said.append("durable" if found["durable"].value else "not durable")
+    if types:
+        said.append(f"types: {', '.join(types)}")
+    where = ", ".join(str(file.path) for file in known.files)
+    files = {0: "no file", 1: "a file"}.get(len(known.files), "two files")
+    yield Finding("ok", "; ".join([f"settings: {files}", *said]), where)
+    for doubt in known.doubts:
+        yield Finding("warning", doubt, hint="'jobctl config' shows what counts")
 
 
-_VARIABLES = ("JOBCTL_DIR", "JOBCTL_DURABLE")
+_VARIABLES = ("JOBCTL_DIR", "JOBCTL_URL", "JOBCTL_DURABLE", "JOBCTL_TIME_FORMAT")
 
 
 def program(case: Case) -> Iterator[Finding]:

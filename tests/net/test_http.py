@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from jobctl.cursor import ZERO, Cursor
 from jobctl.jobset import Delta, JobSet
 from jobctl.net import front as front_module
 from jobctl.net import http as http_module
+from jobctl.pipeline import define, parse_types
 from jobctl.protocol import parse_query
 from jobctl.stores import open_store
 from tests.net.kit import Reader, Running, new_job, plain, running_hub, until, v1
@@ -109,6 +111,30 @@ async def test_page_cannot_be_framed_and_runs_its_own_script_only(served):
         assert "unsafe" not in policy
         assert rules["frame-ancestors"] == "'none'"
         assert f"ws://127.0.0.1:{hub.port}" in rules["connect-src"].split()
+
+
+async def test_page_knows_the_types_that_settings_define(served):
+    """Their labels, those of their stages, and when they are stalled; as text within the script."""
+    define(
+        parse_types(
+            {
+                "etl": (
+                    {
+                        "label": "</script><b>Night",
+                        "stages": [{"name": "fetch", "label": "Fetching"}],
+                        "stalled-after": "10m",
+                    },
+                    "jobctl.toml",
+                )
+            }
+        )
+    )
+    page = (await get(served, "/")).body.decode()
+    assert "</script><b>" not in page
+    (told,) = re.findall(r'<script id="pipelines"[^>]*>(.*?)</script>', page, flags=re.DOTALL)
+    etl = json.loads(told)["etl"]
+    assert (etl["label"], etl["stalledMs"]) == ("</script><b>Night", 600_000)
+    assert etl["stages"]["fetch"] == "Fetching"
 
 
 async def test_host_does_not_write_the_policy(served):
