@@ -17,6 +17,14 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise SystemExit(f"jobctl: {error.strerror}") from None
         return
+    if sys.argv[1:2] == ["__complete"]:
+        try:
+            from jobctl.cli.candidates import answer
+
+            answer(sys.argv[2:])
+        except KeyboardInterrupt:
+            pass  # Ctrl-C while the shell waited for us
+        return
     if sys.platform == "win32":
         print("jobctl: Windows is not supported; run it in WSL", file=sys.stderr)
         raise SystemExit(1)
