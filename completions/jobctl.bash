@@ -1,269 +1,435 @@
 # Made by 'python -m jobctl.cli.completions --write'; do not edit.
-__jobctl_ids() { :; }
-_jobctl() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command="" i
-    COMPREPLY=()
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        [[ ${COMP_WORDS[i]} != -* ]] && { command=${COMP_WORDS[i]}; break; }
-    done
-    case "$command $before" in
-        "serve --host") compopt -o default; return ;;
-        "serve --port") compopt -o default; return ;;
-        "serve --path") compopt -o default; return ;;
-        "serve --base-path") compopt -o default; return ;;
-        "serve --allow-host") compopt -o default; return ;;
-        "serve --allow-origin") compopt -o default; return ;;
-        "serve --token-file") compopt -o default; return ;;
-        "serve --tls-cert") compopt -o default; return ;;
-        "serve --tls-key") compopt -o default; return ;;
-        "serve --max-connections") compopt -o default; return ;;
-        "serve --prune-older-than") compopt -o default; return ;;
-        "serve --log-format") COMPREPLY=($(compgen -W 'text json' -- "$word")); return ;;
-        "serve --dir") compopt -o default; return ;;
-        "clients -o"|"clients --output") COMPREPLY=($(compgen -W 'table wide json jsonl name' -- "$word")); return ;;
-        "clients --time-format") COMPREPLY=($(compgen -W 'relative iso local' -- "$word")); return ;;
-        "clients --url") compopt -o default; return ;;
-        "clients --token-file") compopt -o default; return ;;
-        "clients --ca") compopt -o default; return ;;
-        "clients --dir") compopt -o default; return ;;
-        "watch --type") compopt -o default; return ;;
-        "watch --stage") compopt -o default; return ;;
-        "watch --session") compopt -o default; return ;;
-        "watch --since") compopt -o default; return ;;
-        "watch --cursor") compopt -o default; return ;;
-        "watch --cursor-file") compopt -o default; return ;;
-        "watch --url") compopt -o default; return ;;
-        "watch --token-file") compopt -o default; return ;;
-        "watch --ca") compopt -o default; return ;;
-        "watch --timeout") compopt -o default; return ;;
-        "watch -o"|"watch --output") COMPREPLY=($(compgen -W 'table wide json jsonl name' -- "$word")); return ;;
-        "watch --time-format") COMPREPLY=($(compgen -W 'relative iso local' -- "$word")); return ;;
-        "watch --dir") compopt -o default; return ;;
-        "wait --type") compopt -o default; return ;;
-        "wait --stage") compopt -o default; return ;;
-        "wait --session") compopt -o default; return ;;
-        "wait --for") compopt -o default; return ;;
-        "wait --timeout") compopt -o default; return ;;
-        "wait -o"|"wait --output") COMPREPLY=($(compgen -W 'table wide json jsonl name' -- "$word")); return ;;
-        "wait --url") compopt -o default; return ;;
-        "wait --token-file") compopt -o default; return ;;
-        "wait --ca") compopt -o default; return ;;
-        "wait --dir") compopt -o default; return ;;
-        "ls --type") compopt -o default; return ;;
-        "ls --stage") compopt -o default; return ;;
-        "ls --session") compopt -o default; return ;;
-        "ls --since") compopt -o default; return ;;
-        "ls --until") compopt -o default; return ;;
-        "ls --sort") COMPREPLY=($(compgen -W 'created updated stage type id' -- "$word")); return ;;
-        "ls --limit") compopt -o default; return ;;
-        "ls --cursor") compopt -o default; return ;;
-        "ls -o"|"ls --output") COMPREPLY=($(compgen -W 'table wide json jsonl name' -- "$word")); return ;;
-        "ls --time-format") COMPREPLY=($(compgen -W 'relative iso local' -- "$word")); return ;;
-        "ls --url") compopt -o default; return ;;
-        "ls --token-file") compopt -o default; return ;;
-        "ls --ca") compopt -o default; return ;;
-        "ls --dir") compopt -o default; return ;;
-        "show -o"|"show --output") COMPREPLY=($(compgen -W 'table wide json jsonl name' -- "$word")); return ;;
-        "show --time-format") COMPREPLY=($(compgen -W 'relative iso local' -- "$word")); return ;;
-        "show --url") compopt -o default; return ;;
-        "show --token-file") compopt -o default; return ;;
-        "show --ca") compopt -o default; return ;;
-        "show --dir") compopt -o default; return ;;
-        "create --title") compopt -o default; return ;;
-        "create --session") compopt -o default; return ;;
-        "create --stages") compopt -o default; return ;;
-        "create --id") compopt -o default; return ;;
-        "create -o"|"create --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "create --dir") compopt -o default; return ;;
-        "advance -o"|"advance --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "advance --dir") compopt -o default; return ;;
-        "progress -o"|"progress --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "progress --dir") compopt -o default; return ;;
-        "complete --result") compopt -o default; return ;;
-        "complete --result-session") compopt -o default; return ;;
-        "complete -o"|"complete --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "complete --dir") compopt -o default; return ;;
-        "fail -o"|"fail --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "fail --dir") compopt -o default; return ;;
-        "retry -o"|"retry --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "retry --dir") compopt -o default; return ;;
-        "cancel --timeout") compopt -o default; return ;;
-        "cancel -o"|"cancel --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "cancel --dir") compopt -o default; return ;;
-        "rm -o"|"rm --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "rm --dir") compopt -o default; return ;;
-        "run --type") compopt -o default; return ;;
-        "run --title") compopt -o default; return ;;
-        "run --stages") compopt -o default; return ;;
-        "run --session") compopt -o default; return ;;
-        "run --id") compopt -o default; return ;;
-        "run --keep-env") compopt -o default; return ;;
-        "run --grace") compopt -o default; return ;;
-        "run --dir") compopt -o default; return ;;
-        "reap -o"|"reap --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "reap --dir") compopt -o default; return ;;
-        "prune --older-than") compopt -o default; return ;;
-        "prune --keep") compopt -o default; return ;;
-        "prune --stage") compopt -o default; return ;;
-        "prune --type") compopt -o default; return ;;
-        "prune -o"|"prune --output") COMPREPLY=($(compgen -W 'json jsonl name' -- "$word")); return ;;
-        "prune --dir") compopt -o default; return ;;
-        "doctor -o"|"doctor --output") COMPREPLY=($(compgen -W 'table json jsonl' -- "$word")); return ;;
-        "doctor --dir") compopt -o default; return ;;
-        "run-dummy --count") compopt -o default; return ;;
-        "run-dummy --concurrency") compopt -o default; return ;;
-        "run-dummy --type") compopt -o default; return ;;
-        "run-dummy --session") compopt -o default; return ;;
-        "run-dummy --speed") compopt -o default; return ;;
-        "run-dummy --stage-delay") compopt -o default; return ;;
-        "run-dummy --fail-rate") compopt -o default; return ;;
-        "run-dummy --fail-at") compopt -o default; return ;;
-        "run-dummy --seed") compopt -o default; return ;;
-        "run-dummy --dir") compopt -o default; return ;;
-        "config -o"|"config --output") COMPREPLY=($(compgen -W 'table json' -- "$word")); return ;;
-        "config --url") compopt -o default; return ;;
-        "config --dir") compopt -o default; return ;;
-    esac
-    case "$command" in
-        '') COMPREPLY=($(compgen -W 'serve clients watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help --help --version' -- "$word")) ;;
-        serve)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --host --port --path --base-path --allow-host --allow-origin --token-file --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        clients)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        watch)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active -a --all --since --cursor --cursor-file --url --token-file --ca --timeout --exit-status --verify -o --output -q --quiet --time-format --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        wait)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --for --any --all --timeout -o --output -q --quiet --url --token-file --ca --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        ls)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --stage --session --active --since --until --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        show)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output -q --quiet --time-format --url --token-file --ca --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        create)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --title --session --stages --id -o --output -q --quiet --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        advance)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --force -o --output --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        progress)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        complete)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --result --result-session -o --output --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        fail)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        retry)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --rerun -o --output --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        cancel)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --timeout -o --output --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        rm)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        run)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --type --title --stages --session --id --keep-env --grace --no-relay --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        reap)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --dry-run -o --output -q --quiet --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        prune)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --older-than --keep --stage --type --dry-run -y --yes -o --output -q --quiet --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        doctor)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        run-dummy)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help --count --concurrency --type --session --speed --stage-delay --fail-rate --fail-at --seed --wait --rm -q --quiet --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        demo)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        config)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help -o --output --no-headers --url --dir' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
-        completion)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "bash zsh fish" -- "$word"))
-            fi ;;
-        help)
-            if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W '-h --help' -- "$word"))
-            else
-                COMPREPLY=($(compgen -W "$(__jobctl_ids)" -- "$word"))
-            fi ;;
+
+# What the value of a command's option is, in REPLY; fails for a flag.
+__jobctl_value() {
+    case "$1 $2" in
+        "serve --host") REPLY='' ;;
+        "serve --port") REPLY='' ;;
+        "serve --path") REPLY='' ;;
+        "serve --base-path") REPLY='' ;;
+        "serve --allow-host") REPLY='' ;;
+        "serve --allow-origin") REPLY='' ;;
+        "serve --token-file") REPLY='files' ;;
+        "serve --tls-cert") REPLY='files' ;;
+        "serve --tls-key") REPLY='files' ;;
+        "serve --max-connections") REPLY='' ;;
+        "serve --prune-older-than") REPLY='' ;;
+        "serve --log-format") REPLY='words text json' ;;
+        "serve --dir") REPLY='directories' ;;
+        "clients -o" | "clients --output") REPLY='words table wide json jsonl name' ;;
+        "clients --time-format") REPLY='words relative iso local' ;;
+        "clients --url") REPLY='hubs' ;;
+        "clients --token-file") REPLY='files' ;;
+        "clients --ca") REPLY='files' ;;
+        "clients --dir") REPLY='directories' ;;
+        "watch --type") REPLY='types' ;;
+        "watch --stage") REPLY='stages' ;;
+        "watch --session") REPLY='sessions' ;;
+        "watch --since") REPLY='' ;;
+        "watch --cursor") REPLY='' ;;
+        "watch --cursor-file") REPLY='files' ;;
+        "watch --url") REPLY='hubs' ;;
+        "watch --token-file") REPLY='files' ;;
+        "watch --ca") REPLY='files' ;;
+        "watch --timeout") REPLY='' ;;
+        "watch -o" | "watch --output") REPLY='words table wide json jsonl name' ;;
+        "watch --time-format") REPLY='words relative iso local' ;;
+        "watch --dir") REPLY='directories' ;;
+        "wait --type") REPLY='types' ;;
+        "wait --stage") REPLY='stages' ;;
+        "wait --session") REPLY='sessions' ;;
+        "wait --for") REPLY='conditions' ;;
+        "wait --timeout") REPLY='' ;;
+        "wait -o" | "wait --output") REPLY='words table wide json jsonl name' ;;
+        "wait --url") REPLY='hubs' ;;
+        "wait --token-file") REPLY='files' ;;
+        "wait --ca") REPLY='files' ;;
+        "wait --dir") REPLY='directories' ;;
+        "ls --type") REPLY='types' ;;
+        "ls --stage") REPLY='stages' ;;
+        "ls --session") REPLY='sessions' ;;
+        "ls --since") REPLY='' ;;
+        "ls --until") REPLY='' ;;
+        "ls --sort") REPLY='words created updated stage type id' ;;
+        "ls --limit") REPLY='' ;;
+        "ls --cursor") REPLY='' ;;
+        "ls -o" | "ls --output") REPLY='words table wide json jsonl name' ;;
+        "ls --time-format") REPLY='words relative iso local' ;;
+        "ls --url") REPLY='hubs' ;;
+        "ls --token-file") REPLY='files' ;;
+        "ls --ca") REPLY='files' ;;
+        "ls --dir") REPLY='directories' ;;
+        "show -o" | "show --output") REPLY='words table wide json jsonl name' ;;
+        "show --time-format") REPLY='words relative iso local' ;;
+        "show --url") REPLY='hubs' ;;
+        "show --token-file") REPLY='files' ;;
+        "show --ca") REPLY='files' ;;
+        "show --dir") REPLY='directories' ;;
+        "create --title") REPLY='' ;;
+        "create --session") REPLY='sessions' ;;
+        "create --stages") REPLY='' ;;
+        "create --id") REPLY='' ;;
+        "create -o" | "create --output") REPLY='words json jsonl name' ;;
+        "create --dir") REPLY='directories' ;;
+        "advance -o" | "advance --output") REPLY='words json jsonl name' ;;
+        "advance --dir") REPLY='directories' ;;
+        "progress -o" | "progress --output") REPLY='words json jsonl name' ;;
+        "progress --dir") REPLY='directories' ;;
+        "complete --result") REPLY='result' ;;
+        "complete --result-session") REPLY='sessions' ;;
+        "complete -o" | "complete --output") REPLY='words json jsonl name' ;;
+        "complete --dir") REPLY='directories' ;;
+        "fail -o" | "fail --output") REPLY='words json jsonl name' ;;
+        "fail --dir") REPLY='directories' ;;
+        "retry -o" | "retry --output") REPLY='words json jsonl name' ;;
+        "retry --dir") REPLY='directories' ;;
+        "cancel --timeout") REPLY='' ;;
+        "cancel -o" | "cancel --output") REPLY='words json jsonl name' ;;
+        "cancel --dir") REPLY='directories' ;;
+        "rm -o" | "rm --output") REPLY='words json jsonl name' ;;
+        "rm --dir") REPLY='directories' ;;
+        "run --type") REPLY='types' ;;
+        "run --title") REPLY='' ;;
+        "run --stages") REPLY='' ;;
+        "run --session") REPLY='sessions' ;;
+        "run --id") REPLY='' ;;
+        "run --keep-env") REPLY='environment' ;;
+        "run --grace") REPLY='' ;;
+        "run --dir") REPLY='directories' ;;
+        "reap -o" | "reap --output") REPLY='words json jsonl name' ;;
+        "reap --dir") REPLY='directories' ;;
+        "prune --older-than") REPLY='' ;;
+        "prune --keep") REPLY='' ;;
+        "prune --stage") REPLY='endings' ;;
+        "prune --type") REPLY='types' ;;
+        "prune -o" | "prune --output") REPLY='words json jsonl name' ;;
+        "prune --dir") REPLY='directories' ;;
+        "doctor -o" | "doctor --output") REPLY='words table json jsonl' ;;
+        "doctor --dir") REPLY='directories' ;;
+        "run-dummy --count") REPLY='' ;;
+        "run-dummy --concurrency") REPLY='' ;;
+        "run-dummy --type") REPLY='types' ;;
+        "run-dummy --session") REPLY='sessions' ;;
+        "run-dummy --speed") REPLY='' ;;
+        "run-dummy --stage-delay") REPLY='' ;;
+        "run-dummy --fail-rate") REPLY='' ;;
+        "run-dummy --fail-at") REPLY='stages' ;;
+        "run-dummy --seed") REPLY='' ;;
+        "run-dummy --dir") REPLY='directories' ;;
+        "config -o" | "config --output") REPLY='words table json' ;;
+        "config --url") REPLY='hubs' ;;
+        "config --dir") REPLY='directories' ;;
+        *) return 1 ;;
     esac
 }
+
+# What a command's argument is, by the number of those before it.
+__jobctl_argument() {
+    case "$1 $2" in
+        ' 0') REPLY='words serve clients watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help' ;;
+        "watch "*) REPLY='ids' ;;
+        "wait "*) REPLY='ids' ;;
+        "ls "*) REPLY='ids' ;;
+        "show 0") REPLY='ids' ;;
+        "create 0") REPLY='types' ;;
+        "advance 0") REPLY='active' ;;
+        "advance 1") REPLY='next' ;;
+        "progress 0") REPLY='active' ;;
+        "progress 1") REPLY='' ;;
+        "progress 2") REPLY='' ;;
+        "complete 0") REPLY='active' ;;
+        "fail 0") REPLY='active' ;;
+        "fail 1") REPLY='' ;;
+        "retry "*) REPLY='failed' ;;
+        "cancel "*) REPLY='active' ;;
+        "rm "*) REPLY='ids' ;;
+        "run "*) REPLY='command' ;;
+        "completion 0") REPLY='words bash zsh fish' ;;
+        "help 0") REPLY='' ;;
+        *) REPLY='' ;;
+    esac
+}
+
+__jobctl_options() {
+    case $1 in
+        '') REPLY='-h --help --version -V' ;;
+        'serve') REPLY='-h --help --host --port --path --base-path --allow-host --allow-origin --token-file --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' ;;
+        'clients') REPLY='-h --help -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
+        'watch') REPLY='-h --help --type --stage --session --active -a --all --since --cursor --cursor-file --url --token-file --ca --timeout --exit-status --verify -o --output -q --quiet --time-format --dir' ;;
+        'wait') REPLY='-h --help --type --stage --session --active --for --any --all --timeout -o --output -q --quiet --url --token-file --ca --dir' ;;
+        'ls') REPLY='-h --help --type --stage --session --active --since --until --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;
+        'show') REPLY='-h --help -o --output -q --quiet --time-format --url --token-file --ca --dir' ;;
+        'create') REPLY='-h --help --title --session --stages --id -o --output -q --quiet --dir' ;;
+        'advance') REPLY='-h --help --force -o --output --dir' ;;
+        'progress') REPLY='-h --help -o --output --dir' ;;
+        'complete') REPLY='-h --help --result --result-session -o --output --dir' ;;
+        'fail') REPLY='-h --help -o --output --dir' ;;
+        'retry') REPLY='-h --help --rerun -o --output --dir' ;;
+        'cancel') REPLY='-h --help --timeout -o --output --dir' ;;
+        'rm') REPLY='-h --help -o --output --dir' ;;
+        'run') REPLY='-h --help --type --title --stages --session --id --keep-env --grace --no-relay --dir' ;;
+        'reap') REPLY='-h --help --dry-run -o --output -q --quiet --dir' ;;
+        'prune') REPLY='-h --help --older-than --keep --stage --type --dry-run -y --yes -o --output -q --quiet --dir' ;;
+        'doctor') REPLY='-h --help -o --output --dir' ;;
+        'run-dummy') REPLY='-h --help --count --concurrency --type --session --speed --stage-delay --fail-rate --fail-at --seed --wait --rm -q --quiet --dir' ;;
+        'demo') REPLY='-h --help' ;;
+        'config') REPLY='-h --help -o --output --no-headers --url --dir' ;;
+        'completion') REPLY='-h --help' ;;
+        'help') REPLY='-h --help' ;;
+        *) REPLY='' ;;
+    esac
+}
+
+# Whether a command's options end with its first argument.
+__jobctl_options_end() {
+    case $1 in
+        run) ;;
+        *) return 1 ;;
+    esac
+}
+
+# The line's words in `words`, the one with the cursor, cut there, at `at`; in `starts`, which of
+# COMP_WORDS each begins with. (bash splits at COMP_WORDBREAKS as well: --stage=fa is three.)
+__jobctl_words() {
+    local line=$COMP_LINE piece gap place i inside=''
+    words=() starts=() at=0
+    for ((i = 0; i < ${#COMP_WORDS[@]}; i++)); do
+        piece=${COMP_WORDS[i]}
+        gap=${line%%[![:space:]]*}
+        line=${line#"$gap"}
+        place=$((${#COMP_LINE} - ${#line}))
+        line=${line#"$piece"}
+        if ((i == COMP_CWORD && place > COMP_POINT)); then # in the blanks before the piece
+            at=${#words[@]}
+            words+=('') starts+=("$i") inside=''
+        fi
+        if [[ -n $gap || -z $inside ]]; then
+            words+=('') starts+=("$i")
+        fi
+        inside=$piece
+        words[${#words[@]} - 1]+=$piece
+        if ((i == COMP_CWORD && place <= COMP_POINT)); then
+            at=$((${#words[@]} - 1)) place=$((place + ${#piece} - COMP_POINT))
+            ((place <= 0)) || words[at]=${words[at]:0:${#words[at]} - place}
+        fi
+    done
+}
+
+# What a word means, in REPLY; `quote` is the quotation mark that is still open. Expands nothing.
+__jobctl_unquote() {
+    local text=$1 char
+    REPLY='' quote=''
+    if [[ $text != *[\\\"\']* ]]; then
+        REPLY=$text
+        return
+    fi
+    while [[ -n $text ]]; do
+        char=${text:0:1} text=${text:1}
+        if [[ $char == \\ && $quote != \' ]]; then
+            [[ -n $quote && ${text:0:1} != [\\\"\$\`] ]] && REPLY+=$char
+            REPLY+=${text:0:1} text=${text:1}
+        elif [[ -z $quote && $char == [\"\'] ]]; then
+            quote=$char
+        elif [[ -n $quote && $char == "$quote" ]]; then
+            quote=''
+        else
+            REPLY+=$char
+        fi
+    done
+}
+
+# What the cursor's word means, in `prefix`, and the part of it that readline does not replace, in
+# `kept`: what precedes a word break or the quotation mark that is open. $1 is what it replaces.
+__jobctl_prefix() {
+    local raw=${words[at]} before open
+    before=${raw%"$1"}
+    __jobctl_unquote "$raw"
+    prefix=$REPLY open=$quote
+    __jobctl_unquote "$before"
+    if [[ -n $open && -z $quote ]]; then # called by another function, with the mark
+        __jobctl_unquote "$before${1%"${1##*"$open"}"}"
+    fi
+    kept=$REPLY
+}
+
+# A text as it has to be typed where `quote` is open, in REPLY.
+__jobctl_quoted() {
+    local text=$1 char
+    REPLY=$1
+    if [[ -z $quote ]]; then
+        [[ -z $text ]] || printf -v REPLY %q "$text"
+        REPLY=${REPLY//\\,/,} # which means nothing to the shell: completed,failed
+    elif [[ $text == *[\\\"\'\$\`\!]* ]]; then
+        REPLY=''
+        while [[ -n $text ]]; do
+            char=${text:0:1} text=${text:1}
+            case $quote$char in
+                "''") REPLY+="'\\''" ;;
+                '"!') REPLY+='"\!"' ;;
+                \"[\\\"\$\`]) REPLY+=\\$char ;;
+                *) REPLY+=$char ;;
+            esac
+        done
+    fi
+}
+
+# Offer those that begin as the word does. (Never compgen -W: it expands what it is given.)
+__jobctl_offer() {
+    local value
+    for value; do
+        if [[ -n $value && $value == "$prefix"* ]]; then
+            value=$lead$value
+            __jobctl_quoted "${value:${#kept}}"
+            COMPREPLY+=("$REPLY")
+        fi
+    done
+}
+
+# The same with what comes on standard input, one a line, up to a tab.
+__jobctl_offer_lines() {
+    local line lines=()
+    while IFS= read -r line; do
+        lines+=("${line%%$'\t'*}")
+    done
+    __jobctl_offer "${lines[@]}"
+}
+
+# What jobctl itself has to offer of this kind.
+__jobctl_ask() {
+    local program=jobctl
+    if ! type -P jobctl >/dev/null; then
+        __jobctl_unquote_program "${words[0]}"
+        [[ -x $program && $program == */* ]] || return
+    fi
+    compopt -o nosort 2>/dev/null
+    __jobctl_offer_lines <<<"$(command "$program" __complete "$1" "${where[@]}" -- "$prefix" \
+        "${given[@]}" </dev/null 2>/dev/null)"
+}
+
+__jobctl_unquote_program() {
+    local quote REPLY
+    __jobctl_unquote "$1"
+    program=${REPLY/#\~\//$HOME/}
+}
+
+# A file behind an @; else it is JSON, which nobody can guess.
+__jobctl_result() {
+    if [[ -z $prefix ]]; then
+        __jobctl_offer @
+    elif [[ $prefix == @* ]]; then
+        __jobctl_offer_lines <<<"$(compgen -f -- "${prefix#@}" | while IFS= read -r file; do
+            [[ ! -d $file ]] || file+=/
+            printf '@%s\n' "$file"
+        done)"
+    fi
+    if [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == *[@/] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+
+# A command line in its own right, which begins with that word.
+__jobctl_command() {
+    if declare -F _comp_command_offset >/dev/null; then
+        _comp_command_offset "${starts[$1]}"
+    elif declare -F _command_offset >/dev/null; then
+        _command_offset "${starts[$1]}"
+    else
+        if [[ $1 == "$at" && $prefix != */* ]]; then
+            __jobctl_offer_lines <<<"$(compgen -c -- "$prefix")"
+        fi
+        compopt -o default 2>/dev/null
+    fi
+}
+
+__jobctl_complete() {
+    case $1 in
+        '') ;;
+        words\ *) __jobctl_offer ${1#words } ;;
+        files) compopt -o default 2>/dev/null ;;
+        directories) compopt -o dirnames 2>/dev/null ;;
+        environment) __jobctl_offer $(compgen -e) ;;
+        result) __jobctl_result ;;
+        command) __jobctl_command "$first" ;;
+        *) __jobctl_ask "$1" ;;
+    esac
+}
+
+# The first of the letters in -abc whose option takes a value, in REPLY, and the letters behind it,
+# in `rest`.
+__jobctl_bundle() {
+    local letters=${1#-}
+    while [[ -n $letters ]]; do
+        rest=${letters:1}
+        if __jobctl_value "$command" "-${letters:0:1}"; then
+            REPLY=-${letters:0:1}
+            return
+        fi
+        letters=$rest
+    done
+    return 1
+}
+
+_jobctl() {
+    local IFS=$' \t\n' words starts at quote prefix kept lead='' REPLY
+    local command='' expected='' option='' redirection='^[0-9&]*[<>]' rest word i
+    local literal='' only='' first='' place=0 given=() where=() directory='' url=''
+    COMPREPLY=()
+    __jobctl_words
+    for ((i = 1; i < ${#words[@]}; i++)); do
+        if ((i == at)); then
+            option=$expected expected='' literal=$only place=${#given[@]}
+            continue
+        fi
+        __jobctl_unquote "${words[i]}"
+        word=$REPLY
+        if [[ -n $expected ]]; then
+            [[ $expected != --dir ]] || directory=$word
+            [[ $expected != --url ]] || url=$word
+            expected=''
+        elif [[ ${words[i]} =~ $redirection ]]; then
+            [[ $word != *[\<\>\&\|] ]] || expected='>'
+        elif [[ -z $only && $word == -- ]]; then
+            only=yes
+        elif [[ -z $only && $word == --dir=* ]]; then
+            directory=${word#*=}
+        elif [[ -z $only && $word == --url=* ]]; then
+            url=${word#*=}
+        elif [[ -z $only && $word == --* ]]; then
+            ! __jobctl_value "$command" "$word" || expected=$word
+        elif [[ -z $only && $word == -?* ]]; then
+            ! __jobctl_bundle "$word" || [[ -n $rest ]] || expected=$REPLY
+        elif [[ -z $command ]]; then
+            ((i < at)) || break
+            command=$word only=''
+        else
+            ((i > at)) || first=${first:-$i}
+            given+=("$word")
+            ! __jobctl_options_end "$command" || only=yes
+        fi
+    done
+    first=${first:-$at}
+    [[ -z $directory ]] || where+=(--dir "$directory")
+    [[ -z $url ]] || where+=(--url "$url")
+
+    __jobctl_prefix "$2"
+    if [[ ${words[at]} =~ $redirection || $option == '>' ]]; then
+        __jobctl_complete files
+        return
+    fi
+    if [[ -z $option && -z $literal && $prefix == --*=* ]]; then
+        option=${prefix%%=*} lead=$option= prefix=${prefix#*=}
+    elif [[ -z $option && -z $literal && $prefix == -[!-]?* ]] && __jobctl_bundle "$prefix"; then
+        option=$REPLY lead=${prefix%"$rest"} prefix=$rest
+    fi
+    if [[ -n $option ]]; then
+        ! __jobctl_value "$command" "$option" || __jobctl_complete "$REPLY"
+    elif [[ -z $literal && $prefix == -* ]]; then
+        __jobctl_options "$command"
+        __jobctl_offer $REPLY
+    else
+        __jobctl_argument "$command" "$place"
+        __jobctl_complete "$REPLY"
+    fi
+}
+
 complete -F _jobctl jobctl

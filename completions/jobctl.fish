@@ -1,221 +1,457 @@
 # Made by 'python -m jobctl.cli.completions --write'; do not edit.
-function __jobctl_ids; end
+
+# The options that take a value.
+set -g __jobctl_takes \
+    'serve --host' \
+    'serve --port' \
+    'serve --path' \
+    'serve --base-path' \
+    'serve --allow-host' \
+    'serve --allow-origin' \
+    'serve --token-file' \
+    'serve --tls-cert' \
+    'serve --tls-key' \
+    'serve --max-connections' \
+    'serve --prune-older-than' \
+    'serve --log-format' \
+    'serve --dir' \
+    'clients -o' 'clients --output' \
+    'clients --time-format' \
+    'clients --url' \
+    'clients --token-file' \
+    'clients --ca' \
+    'clients --dir' \
+    'watch --type' \
+    'watch --stage' \
+    'watch --session' \
+    'watch --since' \
+    'watch --cursor' \
+    'watch --cursor-file' \
+    'watch --url' \
+    'watch --token-file' \
+    'watch --ca' \
+    'watch --timeout' \
+    'watch -o' 'watch --output' \
+    'watch --time-format' \
+    'watch --dir' \
+    'wait --type' \
+    'wait --stage' \
+    'wait --session' \
+    'wait --for' \
+    'wait --timeout' \
+    'wait -o' 'wait --output' \
+    'wait --url' \
+    'wait --token-file' \
+    'wait --ca' \
+    'wait --dir' \
+    'ls --type' \
+    'ls --stage' \
+    'ls --session' \
+    'ls --since' \
+    'ls --until' \
+    'ls --sort' \
+    'ls --limit' \
+    'ls --cursor' \
+    'ls -o' 'ls --output' \
+    'ls --time-format' \
+    'ls --url' \
+    'ls --token-file' \
+    'ls --ca' \
+    'ls --dir' \
+    'show -o' 'show --output' \
+    'show --time-format' \
+    'show --url' \
+    'show --token-file' \
+    'show --ca' \
+    'show --dir' \
+    'create --title' \
+    'create --session' \
+    'create --stages' \
+    'create --id' \
+    'create -o' 'create --output' \
+    'create --dir' \
+    'advance -o' 'advance --output' \
+    'advance --dir' \
+    'progress -o' 'progress --output' \
+    'progress --dir' \
+    'complete --result' \
+    'complete --result-session' \
+    'complete -o' 'complete --output' \
+    'complete --dir' \
+    'fail -o' 'fail --output' \
+    'fail --dir' \
+    'retry -o' 'retry --output' \
+    'retry --dir' \
+    'cancel --timeout' \
+    'cancel -o' 'cancel --output' \
+    'cancel --dir' \
+    'rm -o' 'rm --output' \
+    'rm --dir' \
+    'run --type' \
+    'run --title' \
+    'run --stages' \
+    'run --session' \
+    'run --id' \
+    'run --keep-env' \
+    'run --grace' \
+    'run --dir' \
+    'reap -o' 'reap --output' \
+    'reap --dir' \
+    'prune --older-than' \
+    'prune --keep' \
+    'prune --stage' \
+    'prune --type' \
+    'prune -o' 'prune --output' \
+    'prune --dir' \
+    'doctor -o' 'doctor --output' \
+    'doctor --dir' \
+    'run-dummy --count' \
+    'run-dummy --concurrency' \
+    'run-dummy --type' \
+    'run-dummy --session' \
+    'run-dummy --speed' \
+    'run-dummy --stage-delay' \
+    'run-dummy --fail-rate' \
+    'run-dummy --fail-at' \
+    'run-dummy --seed' \
+    'run-dummy --dir' \
+    'config -o' 'config --output' \
+    'config --url' \
+    'config --dir' \
+
+# The commands whose options end with the first argument.
+set -g __jobctl_ending run
+
+# Sets in the caller: `command`, its arguments before the cursor in `given`, `directory` and `url`.
+# (fish does not tell what follows the cursor.)
+function __jobctl_read --no-scope-shadowing
+    set command
+    set given
+    set directory
+    set url
+    set -l words (commandline -opc)
+    while string match -qr '^\w+=' -- "$words[1]" # JOBCTL_DIR=here jobctl …
+        set -e words[1]
+    end
+    set -e words[1]
+    set -l expected
+    set -l only
+    for word in $words
+        if test -n "$expected"
+            test $expected = --dir && set directory "$word"
+            test $expected = --url && set url "$word"
+            set expected
+        else if test -n "$only"
+            set -a given "$word"
+        else if test "$word" = --
+            set only yes
+        else if string match -q -- '--dir=*' "$word"
+            set directory (string replace -- --dir= '' "$word")
+        else if string match -q -- '--url=*' "$word"
+            set url (string replace -- --url= '' "$word")
+        else if string match -q -- '--*' "$word"
+            contains -- "$command $word" $__jobctl_takes && set expected "$word"
+        else if string match -q -- '-?*' "$word"
+            # -abc: what follows the first letter that takes a value is that value.
+            set -l letters (string split '' -- (string sub -s 2 -- "$word"))
+            while set -q letters[1]
+                if contains -- "$command -$letters[1]" $__jobctl_takes
+                    set -q letters[2] || set expected -$letters[1]
+                    break
+                end
+                set -e letters[1]
+            end
+        else if test -z "$command"
+            set command "$word"
+            set only
+        else
+            set -a given "$word"
+            contains -- "$command" $__jobctl_ending && set only yes
+        end
+    end
+end
+
+# Whether the cursor is in this command ("": before any), behind so many arguments at least and at
+# most.
+function __jobctl_at
+    set -l command
+    set -l given
+    set -l directory
+    set -l url
+    __jobctl_read
+    test "$command" = "$argv[1]" || return
+    set -q argv[2] && test (count $given) -lt $argv[2] && return 1
+    set -q argv[3] && test (count $given) -gt $argv[3] && return 1
+    return 0
+end
+
+# What the cursor's word means up to there, without the name of its option.
+function __jobctl_prefix
+    set -l token (commandline -ct)
+    set -l word "$token"
+    for mark in '' \' \"
+        set -l meant (string unescape -- "$token$mark") && set word "$meant" && break
+    end
+    string replace -r -- '^--[^=]*=' '' "$word"
+end
+
+# What jobctl itself has to offer of this kind.
+function __jobctl_ask
+    set -l command
+    set -l given
+    set -l directory
+    set -l url
+    __jobctl_read
+    set -l prefix (__jobctl_prefix)
+    string match -qr -- '^-[^=]*$' (commandline -ct) && return # an option
+    set -l where
+    test -n "$directory" && set -a where --dir "$directory"
+    test -n "$url" && set -a where --url "$url"
+    set -l name jobctl
+    if not command -sq jobctl
+        set name (string replace -r '^~/' "$HOME/" -- (commandline -opc)[1])
+        string match -q '*/*' -- "$name" && test -x "$name" || return
+    end
+    command $name __complete $argv[1] $where -- "$prefix" $given </dev/null 2>/dev/null
+end
+
+function __jobctl_directories
+    __fish_complete_directories (string replace -r -- '^--[^=]*=' '' (commandline -ct)) ''
+end
+
+# A file behind an @; else it is JSON, which nobody can guess.
+function __jobctl_result
+    set -l prefix (__jobctl_prefix)
+    if string match -q -- '@*' "$prefix"
+        string replace -r -- '^' @ (__fish_complete_path (string sub -s 2 -- "$prefix"))
+    else if test -z "$prefix"
+        printf '@\tJSON in a file\n'
+    end
+end
+
+# A command line in its own right.
+function __jobctl_command
+    set -l command
+    set -l given
+    set -l directory
+    set -l url
+    __jobctl_read
+    set -l token (commandline -ct)
+    test (count $given) = 0 && string match -q -- '-*' "$token" && return
+    complete -C (string join ' ' -- (string escape -- $given) "$token")
+end
+
+complete -c jobctl -e
 complete -c jobctl -f
-complete -c jobctl -n __fish_use_subcommand -a serve -d 'Serve a directory to browsers and terminals, until Ctrl-C.'
-complete -c jobctl -n __fish_use_subcommand -a clients -d 'List who reads from a hub, and how far each has come.'
-complete -c jobctl -n __fish_use_subcommand -a watch -d 'Watch jobs live, through a hub or in the directory.'
-complete -c jobctl -n __fish_use_subcommand -a wait -d 'Wait until jobs have ended; exits with 3 when one failed.'
-complete -c jobctl -n __fish_use_subcommand -a ls -d 'List jobs, newest first. Needs no hub.'
-complete -c jobctl -n __fish_use_subcommand -a show -d 'Show one job: every field, and the timeline of its stages.'
-complete -c jobctl -n __fish_use_subcommand -a create -d 'Create a pending job, and print its id.'
-complete -c jobctl -n __fish_use_subcommand -a advance -d 'Advance a job to its next stage, or to the one named.'
-complete -c jobctl -n __fish_use_subcommand -a progress -d 'Report progress within the present stage.'
-complete -c jobctl -n __fish_use_subcommand -a complete -d 'Complete a job. Within jobctl run the ID may be left out.'
-complete -c jobctl -n __fish_use_subcommand -a fail -d 'Fail a job, with the reason. Within jobctl run the ID may be left out.'
-complete -c jobctl -n __fish_use_subcommand -a retry -d 'Put failed jobs back to pending.'
-complete -c jobctl -n __fish_use_subcommand -a cancel -d 'Cancel jobs, pending or running.'
-complete -c jobctl -n __fish_use_subcommand -a rm -d 'Remove jobs, whatever their stage.'
-complete -c jobctl -n __fish_use_subcommand -a run -d 'Run a command as a tracked job; exit as it does.'
-complete -c jobctl -n __fish_use_subcommand -a reap -d 'Fail the lost jobs, whose worker has died; print their ids.'
-complete -c jobctl -n __fish_use_subcommand -a prune -d 'Remove jobs that ended long ago, and print their ids.'
-complete -c jobctl -n __fish_use_subcommand -a doctor -d 'Look for what is wrong with the directory and around it.'
-complete -c jobctl -n __fish_use_subcommand -a run-dummy -d 'Run dummy jobs through their stages; Ctrl-C fails them.'
-complete -c jobctl -n __fish_use_subcommand -a demo -d 'Show a hub, jobs and a live view; leaves nothing behind.'
-complete -c jobctl -n __fish_use_subcommand -a config -d 'Show each setting, and where it comes from.'
-complete -c jobctl -n __fish_use_subcommand -a completion -d 'Print the completion script of a shell.'
-complete -c jobctl -n __fish_use_subcommand -a help -d 'Explain a command, or a topic.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l host -r -d 'Address to listen on.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l port -r -d 'Port to listen on; 0 takes a free one.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l path -r -d 'Path of the endpoint.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l base-path -r -d 'Path under which a proxy shows the hub.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l allow-host -r -d 'Serve requests for this host name too.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l allow-origin -r -d 'Serve pages of this origin too (https://host).'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l token-file -r -d 'Ask everybody for the token in this file.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l insecure -d 'Let others in without a token.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l tls-cert -r -d 'Certificate chain, for wss and https.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l tls-key -r -d 'The certificate\'s private key.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l no-compression -d 'Send everything as it is.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l max-connections -r -d 'Turn away more connections than these.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l watch-files -l no-watch-files -d 'See other programs\' writes live.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l prune-older-than -r -d 'Remove jobs that ended so long ago (7d).'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l reap -d 'Fail jobs whose worker has died, at once.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l log-format -x -a 'text json' -d 'How to log.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -s v -l verbose -d 'Log each session.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from serve' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -l no-headers -d 'Leave the header out.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -l time-format -x -a 'relative iso local' -d 'How to print times.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -l url -r -d 'Read from this hub.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -l token-file -r -d 'The hub\'s token is in this file.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -l ca -r -d 'Trust a wss hub by these authorities.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from clients' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l type -r -d 'Only jobs of this type.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l stage -r -d 'Only jobs in this stage.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l session -r -d 'Only jobs of this session.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l active -d 'Only jobs that are neither completed nor failed.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -s a -l all -d 'Show what ended long ago as well.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l since -r -d 'Show also what ended since 10m ago, or a date.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l cursor -r -d 'Go on from this cursor.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l cursor-file -r -d 'Go on from, and keep, the cursor here.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l url -r -d 'Read from this hub.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l token-file -r -d 'The hub\'s token is in this file.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l ca -r -d 'Trust a wss hub by these authorities.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l timeout -r -d 'With --url: give up after 90s, 5m, 1h30m.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l exit-status -d 'End when all have ended; with 3 when one failed.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l verify -d 'Hold all against the hub\'s digest; 1 if it differs.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l time-format -x -a 'relative iso local' -d 'How to print times.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from watch' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l type -r -d 'Only jobs of this type.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l stage -r -d 'Only jobs in this stage.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l session -r -d 'Only jobs of this session.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l active -d 'Only jobs that are neither completed nor failed.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l for -r -d 'Until terminal, completed, gone, stage=NAME.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l any -l all -d 'Wait for the first of them, or for all.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l timeout -r -d 'Give up after 90s, 5m, 1h30m; 0 looks once.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l url -r -d 'Read from this hub.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l token-file -r -d 'The hub\'s token is in this file.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l ca -r -d 'Trust a wss hub by these authorities.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from wait' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l type -r -d 'Only jobs of this type.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l stage -r -d 'Only jobs in this stage.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l session -r -d 'Only jobs of this session.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l active -d 'Only jobs that are neither completed nor failed.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l since -r -d 'Only jobs changed since 10m ago, or 2026-11-23T09:30Z.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l until -r -d 'Only jobs not changed after that time.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l sort -x -a 'created updated stage type id' -d 'Order by this.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l limit -r -d 'Print N jobs at the most.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l cursor -r -d 'Only what has changed since this cursor.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l no-headers -d 'Leave the header out.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l time-format -x -a 'relative iso local' -d 'How to print times.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -s v -l verbose -d 'Name the files that are no jobs.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l url -r -d 'Read from this hub.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l token-file -r -d 'The hub\'s token is in this file.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l ca -r -d 'Trust a wss hub by these authorities.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from ls' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -l time-format -x -a 'relative iso local' -d 'How to print times.'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -l url -r -d 'Read from this hub.'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -l token-file -r -d 'The hub\'s token is in this file.'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -l ca -r -d 'Trust a wss hub by these authorities.'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from show' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -l title -r -d 'A few words for people.'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -l session -r -d 'The session that it belongs to.'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -l stages -r -d 'Its own stages, in order.'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -l id -r -d 'Its id, instead of a new one.'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from create' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from advance' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from advance' -l force -d 'Backward too, and to any stage.'
-complete -c jobctl -n '__fish_seen_subcommand_from advance' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from advance' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from advance' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from progress' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from progress' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from progress' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from progress' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from complete' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from complete' -l result -r -d 'What came out: any JSON.'
-complete -c jobctl -n '__fish_seen_subcommand_from complete' -l result-session -r -d 'The session that came out.'
-complete -c jobctl -n '__fish_seen_subcommand_from complete' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from complete' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from complete' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from fail' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from fail' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from fail' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from fail' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from retry' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from retry' -l rerun -d 'Run the command of a jobctl run again, as it does.'
-complete -c jobctl -n '__fish_seen_subcommand_from retry' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from retry' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from retry' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from cancel' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from cancel' -l timeout -r -d 'Wait so long for the worker.'
-complete -c jobctl -n '__fish_seen_subcommand_from cancel' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from cancel' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from cancel' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from rm' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from rm' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from rm' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from rm' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l type -r -d 'The job\'s type.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l title -r -d 'A few words for people; else the command.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l stages -r -d 'Its stages, in order.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l session -r -d 'The session that it belongs to.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l id -r -d 'Its id, instead of a new one.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l keep-env -r -d 'Keep this variable for retry --rerun.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l grace -r -d 'When cancelled: so long until SIGKILL.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l no-relay -d 'Leave standard error alone: for shells and interpreters.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from run' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from reap' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from reap' -l dry-run -d 'Print which they are, and change nothing.'
-complete -c jobctl -n '__fish_seen_subcommand_from reap' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from reap' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from reap' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from reap' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -l older-than -r -d 'Ended so long ago (90s, 1h30m, 7d); 7d unless --keep.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -l keep -r -d 'Spare the N that ended last.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -l stage -r -d 'Only completed or failed jobs; both by default.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -l type -r -d 'Only jobs of this type.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -l dry-run -d 'Print what would go; remove nothing.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -s y -l yes -d 'Do not ask.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from prune' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from doctor' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from doctor' -s o -l output -x -a 'table json jsonl' -d 'How to print.'
-complete -c jobctl -n '__fish_seen_subcommand_from doctor' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from doctor' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l count -r -d 'How many jobs.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l concurrency -r -d 'How many at once; all when left out.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l type -r -d 'Their type.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l session -r -d 'Their session.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l speed -r -d 'So many times as fast.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l stage-delay -r -d 'How long a stage takes.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l fail-rate -r -d 'The share of jobs that fail.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l fail-at -r -d 'Where they fail.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l seed -r -d 'The same choices each time.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l wait -d 'Exit with 3 when one of them failed.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l rm -d 'Remove the jobs in the end.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -s q -l quiet -d 'Print ids only.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from run-dummy' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from demo' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from demo' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from config' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from config' -s o -l output -x -a 'table json' -d 'How to print.'
-complete -c jobctl -n '__fish_seen_subcommand_from config' -l no-headers -d 'Leave the header out.'
-complete -c jobctl -n '__fish_seen_subcommand_from config' -l url -r -d 'Read from this hub.'
-complete -c jobctl -n '__fish_seen_subcommand_from config' -l dir -r -d 'Directory of the job files.'
-complete -c jobctl -n '__fish_seen_subcommand_from config' -a '(__jobctl_ids)'
-complete -c jobctl -n '__fish_seen_subcommand_from completion' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'
-complete -c jobctl -n '__fish_seen_subcommand_from help' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__fish_seen_subcommand_from help' -a '(__jobctl_ids)'
+complete -c jobctl -n '__jobctl_at ""' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at ""' -l version -s V -d 'Print the version.'
+complete -c jobctl -n '__jobctl_at ""' -a serve -d 'Serve a directory to browsers and terminals, until Ctrl-C.'
+complete -c jobctl -n '__jobctl_at serve' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at serve' -l host -x -d 'Address to listen on.'
+complete -c jobctl -n '__jobctl_at serve' -l port -x -d 'Port to listen on; 0 takes a free one.'
+complete -c jobctl -n '__jobctl_at serve' -l path -x -d 'Path of the endpoint.'
+complete -c jobctl -n '__jobctl_at serve' -l base-path -x -d 'Path under which a proxy shows the hub.'
+complete -c jobctl -n '__jobctl_at serve' -l allow-host -x -d 'Serve requests for this host name too.'
+complete -c jobctl -n '__jobctl_at serve' -l allow-origin -x -d 'Serve pages of this origin too (https://host).'
+complete -c jobctl -n '__jobctl_at serve' -l token-file -r -F -d 'Ask everybody for the token in this file.'
+complete -c jobctl -n '__jobctl_at serve' -l insecure -d 'Let others in without a token.'
+complete -c jobctl -n '__jobctl_at serve' -l tls-cert -r -F -d 'Certificate chain, for wss and https.'
+complete -c jobctl -n '__jobctl_at serve' -l tls-key -r -F -d 'The certificate\'s private key.'
+complete -c jobctl -n '__jobctl_at serve' -l no-compression -d 'Send everything as it is.'
+complete -c jobctl -n '__jobctl_at serve' -l max-connections -x -d 'Turn away more connections than these.'
+complete -c jobctl -n '__jobctl_at serve' -l watch-files -l no-watch-files -d 'See other programs\' writes live.'
+complete -c jobctl -n '__jobctl_at serve' -l prune-older-than -x -d 'Remove jobs that ended so long ago (7d).'
+complete -c jobctl -n '__jobctl_at serve' -l reap -d 'Fail jobs whose worker has died, at once.'
+complete -c jobctl -n '__jobctl_at serve' -l log-format -x -a 'text json' -d 'How to log.'
+complete -c jobctl -n '__jobctl_at serve' -s v -l verbose -d 'Log each session.'
+complete -c jobctl -n '__jobctl_at serve' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a clients -d 'List who reads from a hub, and how far each has come.'
+complete -c jobctl -n '__jobctl_at clients' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at clients' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
+complete -c jobctl -n '__jobctl_at clients' -l no-headers -d 'Leave the header out.'
+complete -c jobctl -n '__jobctl_at clients' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at clients' -l time-format -x -a 'relative iso local' -d 'How to print times.'
+complete -c jobctl -n '__jobctl_at clients' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub.'
+complete -c jobctl -n '__jobctl_at clients' -l token-file -r -F -d 'The hub\'s token is in this file.'
+complete -c jobctl -n '__jobctl_at clients' -l ca -r -F -d 'Trust a wss hub by these authorities.'
+complete -c jobctl -n '__jobctl_at clients' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a watch -d 'Watch jobs live, through a hub or in the directory.'
+complete -c jobctl -n '__jobctl_at watch' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at watch' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
+complete -c jobctl -n '__jobctl_at watch' -l stage -x -k -a '(__jobctl_ask stages)' -d 'Only jobs in this stage.'
+complete -c jobctl -n '__jobctl_at watch' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Only jobs of this session.'
+complete -c jobctl -n '__jobctl_at watch' -l active -d 'Only jobs that are neither completed nor failed.'
+complete -c jobctl -n '__jobctl_at watch' -s a -l all -d 'Show what ended long ago as well.'
+complete -c jobctl -n '__jobctl_at watch' -l since -x -d 'Show also what ended since 10m ago, or a date.'
+complete -c jobctl -n '__jobctl_at watch' -l cursor -x -d 'Go on from this cursor.'
+complete -c jobctl -n '__jobctl_at watch' -l cursor-file -r -F -d 'Go on from, and keep, the cursor here.'
+complete -c jobctl -n '__jobctl_at watch' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub.'
+complete -c jobctl -n '__jobctl_at watch' -l token-file -r -F -d 'The hub\'s token is in this file.'
+complete -c jobctl -n '__jobctl_at watch' -l ca -r -F -d 'Trust a wss hub by these authorities.'
+complete -c jobctl -n '__jobctl_at watch' -l timeout -x -d 'With --url: give up after 90s, 5m, 1h30m.'
+complete -c jobctl -n '__jobctl_at watch' -l exit-status -d 'End when all have ended; with 3 when one failed.'
+complete -c jobctl -n '__jobctl_at watch' -l verify -d 'Hold all against the hub\'s digest; 1 if it differs.'
+complete -c jobctl -n '__jobctl_at watch' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
+complete -c jobctl -n '__jobctl_at watch' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at watch' -l time-format -x -a 'relative iso local' -d 'How to print times.'
+complete -c jobctl -n '__jobctl_at watch' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at watch 0' -k -a '(__jobctl_ask ids)'
+complete -c jobctl -n '__jobctl_at ""' -a wait -d 'Wait until jobs have ended; exits with 3 when one failed.'
+complete -c jobctl -n '__jobctl_at wait' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at wait' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
+complete -c jobctl -n '__jobctl_at wait' -l stage -x -k -a '(__jobctl_ask stages)' -d 'Only jobs in this stage.'
+complete -c jobctl -n '__jobctl_at wait' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Only jobs of this session.'
+complete -c jobctl -n '__jobctl_at wait' -l active -d 'Only jobs that are neither completed nor failed.'
+complete -c jobctl -n '__jobctl_at wait' -l for -x -k -a '(__jobctl_ask conditions)' -d 'Until terminal, completed, gone, stage=NAME.'
+complete -c jobctl -n '__jobctl_at wait' -l any -l all -d 'Wait for the first of them, or for all.'
+complete -c jobctl -n '__jobctl_at wait' -l timeout -x -d 'Give up after 90s, 5m, 1h30m; 0 looks once.'
+complete -c jobctl -n '__jobctl_at wait' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
+complete -c jobctl -n '__jobctl_at wait' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at wait' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub.'
+complete -c jobctl -n '__jobctl_at wait' -l token-file -r -F -d 'The hub\'s token is in this file.'
+complete -c jobctl -n '__jobctl_at wait' -l ca -r -F -d 'Trust a wss hub by these authorities.'
+complete -c jobctl -n '__jobctl_at wait' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at wait 0' -k -a '(__jobctl_ask ids)'
+complete -c jobctl -n '__jobctl_at ""' -a ls -d 'List jobs, newest first. Needs no hub.'
+complete -c jobctl -n '__jobctl_at ls' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at ls' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
+complete -c jobctl -n '__jobctl_at ls' -l stage -x -k -a '(__jobctl_ask stages)' -d 'Only jobs in this stage.'
+complete -c jobctl -n '__jobctl_at ls' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Only jobs of this session.'
+complete -c jobctl -n '__jobctl_at ls' -l active -d 'Only jobs that are neither completed nor failed.'
+complete -c jobctl -n '__jobctl_at ls' -l since -x -d 'Only jobs changed since 10m ago, or 2026-11-23T09:30Z.'
+complete -c jobctl -n '__jobctl_at ls' -l until -x -d 'Only jobs not changed after that time.'
+complete -c jobctl -n '__jobctl_at ls' -l sort -x -a 'created updated stage type id' -d 'Order by this.'
+complete -c jobctl -n '__jobctl_at ls' -l limit -x -d 'Print N jobs at the most.'
+complete -c jobctl -n '__jobctl_at ls' -l cursor -x -d 'Only what has changed since this cursor.'
+complete -c jobctl -n '__jobctl_at ls' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
+complete -c jobctl -n '__jobctl_at ls' -l no-headers -d 'Leave the header out.'
+complete -c jobctl -n '__jobctl_at ls' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at ls' -l time-format -x -a 'relative iso local' -d 'How to print times.'
+complete -c jobctl -n '__jobctl_at ls' -s v -l verbose -d 'Name the files that are no jobs.'
+complete -c jobctl -n '__jobctl_at ls' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub.'
+complete -c jobctl -n '__jobctl_at ls' -l token-file -r -F -d 'The hub\'s token is in this file.'
+complete -c jobctl -n '__jobctl_at ls' -l ca -r -F -d 'Trust a wss hub by these authorities.'
+complete -c jobctl -n '__jobctl_at ls' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ls 0' -k -a '(__jobctl_ask ids)'
+complete -c jobctl -n '__jobctl_at ""' -a show -d 'Show one job: every field, and the timeline of its stages.'
+complete -c jobctl -n '__jobctl_at show' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at show' -s o -l output -x -a 'table wide json jsonl name' -d 'How to print.'
+complete -c jobctl -n '__jobctl_at show' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at show' -l time-format -x -a 'relative iso local' -d 'How to print times.'
+complete -c jobctl -n '__jobctl_at show' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub.'
+complete -c jobctl -n '__jobctl_at show' -l token-file -r -F -d 'The hub\'s token is in this file.'
+complete -c jobctl -n '__jobctl_at show' -l ca -r -F -d 'Trust a wss hub by these authorities.'
+complete -c jobctl -n '__jobctl_at show' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at show 0 0' -k -a '(__jobctl_ask ids)'
+complete -c jobctl -n '__jobctl_at ""' -a create -d 'Create a pending job, and print its id.'
+complete -c jobctl -n '__jobctl_at create' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at create' -l title -x -d 'A few words for people.'
+complete -c jobctl -n '__jobctl_at create' -l session -x -k -a '(__jobctl_ask sessions)' -d 'The session that it belongs to.'
+complete -c jobctl -n '__jobctl_at create' -l stages -x -d 'Its own stages, in order.'
+complete -c jobctl -n '__jobctl_at create' -l id -x -d 'Its id, instead of a new one.'
+complete -c jobctl -n '__jobctl_at create' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at create' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at create' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at create 0 0' -k -a '(__jobctl_ask types)'
+complete -c jobctl -n '__jobctl_at ""' -a advance -d 'Advance a job to its next stage, or to the one named.'
+complete -c jobctl -n '__jobctl_at advance' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at advance' -l force -d 'Backward too, and to any stage.'
+complete -c jobctl -n '__jobctl_at advance' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at advance' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at advance 0 0' -k -a '(__jobctl_ask active)'
+complete -c jobctl -n '__jobctl_at advance 1 1' -k -a '(__jobctl_ask next)'
+complete -c jobctl -n '__jobctl_at ""' -a progress -d 'Report progress within the present stage.'
+complete -c jobctl -n '__jobctl_at progress' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at progress' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at progress' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at progress 0 0' -k -a '(__jobctl_ask active)'
+complete -c jobctl -n '__jobctl_at ""' -a complete -d 'Complete a job. Within jobctl run the ID may be left out.'
+complete -c jobctl -n '__jobctl_at complete' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at complete' -l result -x -a '(__jobctl_result)' -d 'What came out: any JSON.'
+complete -c jobctl -n '__jobctl_at complete' -l result-session -x -k -a '(__jobctl_ask sessions)' -d 'The session that came out.'
+complete -c jobctl -n '__jobctl_at complete' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at complete' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at complete 0 0' -k -a '(__jobctl_ask active)'
+complete -c jobctl -n '__jobctl_at ""' -a fail -d 'Fail a job, with the reason. Within jobctl run the ID may be left out.'
+complete -c jobctl -n '__jobctl_at fail' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at fail' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at fail' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at fail 0 0' -k -a '(__jobctl_ask active)'
+complete -c jobctl -n '__jobctl_at ""' -a retry -d 'Put failed jobs back to pending.'
+complete -c jobctl -n '__jobctl_at retry' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at retry' -l rerun -d 'Run the command of a jobctl run again, as it does.'
+complete -c jobctl -n '__jobctl_at retry' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at retry' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at retry 0' -k -a '(__jobctl_ask failed)'
+complete -c jobctl -n '__jobctl_at ""' -a cancel -d 'Cancel jobs, pending or running.'
+complete -c jobctl -n '__jobctl_at cancel' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at cancel' -l timeout -x -d 'Wait so long for the worker.'
+complete -c jobctl -n '__jobctl_at cancel' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at cancel' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at cancel 0' -k -a '(__jobctl_ask active)'
+complete -c jobctl -n '__jobctl_at ""' -a rm -d 'Remove jobs, whatever their stage.'
+complete -c jobctl -n '__jobctl_at rm' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at rm' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at rm' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at rm 0' -k -a '(__jobctl_ask ids)'
+complete -c jobctl -n '__jobctl_at ""' -a run -d 'Run a command as a tracked job; exit as it does.'
+complete -c jobctl -n '__jobctl_at run 0 0' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l type -x -k -a '(__jobctl_ask types)' -d 'The job\'s type.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l title -x -d 'A few words for people; else the command.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l stages -x -d 'Its stages, in order.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l session -x -k -a '(__jobctl_ask sessions)' -d 'The session that it belongs to.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l id -x -d 'Its id, instead of a new one.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l keep-env -x -a '(set -nx)' -d 'Keep this variable for retry --rerun.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l grace -x -d 'When cancelled: so long until SIGKILL.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l no-relay -d 'Leave standard error alone: for shells and interpreters.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at run 0' -a '(__jobctl_command)'
+complete -c jobctl -n '__jobctl_at ""' -a reap -d 'Fail the lost jobs, whose worker has died; print their ids.'
+complete -c jobctl -n '__jobctl_at reap' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at reap' -l dry-run -d 'Print which they are, and change nothing.'
+complete -c jobctl -n '__jobctl_at reap' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at reap' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at reap' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a prune -d 'Remove jobs that ended long ago, and print their ids.'
+complete -c jobctl -n '__jobctl_at prune' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at prune' -l older-than -x -d 'Ended so long ago (90s, 1h30m, 7d); 7d unless --keep.'
+complete -c jobctl -n '__jobctl_at prune' -l keep -x -d 'Spare the N that ended last.'
+complete -c jobctl -n '__jobctl_at prune' -l stage -x -k -a '(__jobctl_ask endings)' -d 'Only completed or failed jobs; both by default.'
+complete -c jobctl -n '__jobctl_at prune' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
+complete -c jobctl -n '__jobctl_at prune' -l dry-run -d 'Print what would go; remove nothing.'
+complete -c jobctl -n '__jobctl_at prune' -s y -l yes -d 'Do not ask.'
+complete -c jobctl -n '__jobctl_at prune' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
+complete -c jobctl -n '__jobctl_at prune' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at prune' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a doctor -d 'Look for what is wrong with the directory and around it.'
+complete -c jobctl -n '__jobctl_at doctor' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at doctor' -s o -l output -x -a 'table json jsonl' -d 'How to print.'
+complete -c jobctl -n '__jobctl_at doctor' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a run-dummy -d 'Run dummy jobs through their stages; Ctrl-C fails them.'
+complete -c jobctl -n '__jobctl_at run-dummy' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l count -x -d 'How many jobs.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l concurrency -x -d 'How many at once; all when left out.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l type -x -k -a '(__jobctl_ask types)' -d 'Their type.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Their session.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l speed -x -d 'So many times as fast.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l stage-delay -x -d 'How long a stage takes.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l fail-rate -x -d 'The share of jobs that fail.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l fail-at -x -k -a '(__jobctl_ask stages)' -d 'Where they fail.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l seed -x -d 'The same choices each time.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l wait -d 'Exit with 3 when one of them failed.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l rm -d 'Remove the jobs in the end.'
+complete -c jobctl -n '__jobctl_at run-dummy' -s q -l quiet -d 'Print ids only.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a demo -d 'Show a hub, jobs and a live view; leaves nothing behind.'
+complete -c jobctl -n '__jobctl_at demo' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at ""' -a config -d 'Show each setting, and where it comes from.'
+complete -c jobctl -n '__jobctl_at config' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at config' -s o -l output -x -a 'table json' -d 'How to print.'
+complete -c jobctl -n '__jobctl_at config' -l no-headers -d 'Leave the header out.'
+complete -c jobctl -n '__jobctl_at config' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub.'
+complete -c jobctl -n '__jobctl_at config' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a completion -d 'Print the completion script of a shell.'
+complete -c jobctl -n '__jobctl_at completion' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at completion 0 0' -a 'bash zsh fish'
+complete -c jobctl -n '__jobctl_at ""' -a help -d 'Explain a command, or a topic.'
+complete -c jobctl -n '__jobctl_at help' -s h -l help -d 'Show this message and exit.'

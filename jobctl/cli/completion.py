@@ -23,7 +23,21 @@ class Shell(StrEnum):
 
 
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
-    """Print the completion script of a shell."""
+    """Print the completion script of a shell.
+
+    It completes commands, options and, from the directory that the line speaks of, ids, stages,
+    types, sessions and hubs. To have it in every new shell:
+
+    \b
+    bash:
+      jobctl completion bash >~/.local/share/bash-completion/completions/jobctl
+      or, without bash-completion, in ~/.bashrc: source <(jobctl completion bash)
+    zsh:
+      jobctl completion zsh >~/.zfunc/_jobctl
+      and in ~/.zshrc: fpath+=~/.zfunc; autoload -Uz compinit; compinit
+    fish:
+      jobctl completion fish >~/.config/fish/completions/jobctl.fish
+    """
     from jobctl.cli.completions import script
 
     out(script(shell.value).rstrip("\n"))
