@@ -20,6 +20,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Where",
+    "hub_in",
     "is_durable",
     "resolve_dir",
     "user_file",
@@ -116,6 +117,23 @@ class Settings:
         if name == "dir":
             return self._cwd / _home(text, variable)
         return text
+
+
+def hub_in(known: Settings, *, in_job: bool = False) -> str | None:
+    """The URL of the hub that settings name to read from; ``None`` where it is a directory.
+
+    A nearer setting counts before a farther one, and within a job the directory of the job.
+    `UsageError` where both are named side by side.
+    """
+    hub, path = known.get("url"), known.get("dir")
+    if hub is None or (path is not None and (path.level > hub.level or in_job)):
+        return None
+    if path is not None and path.level == hub.level:
+        raise UsageError(
+            f"{path.origin} and {hub.origin} name two sources: {path.value} and {hub.value}",
+            hint="choose one by --dir or --url",
+        )
+    return str(hub.value)
 
 
 def resolve_dir(

@@ -15,7 +15,7 @@ import typer
 from jobctl.cli.options import TimeFormat, Written
 from jobctl.cli.say import complain, note
 from jobctl.clock import now_ms, parse_duration, parse_moment
-from jobctl.config import Settings, Where, is_durable, resolve_dir
+from jobctl.config import Settings, Where, hub_in, is_durable, resolve_dir
 from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.eta import Usual
 from jobctl.filters import Filter
@@ -86,16 +86,7 @@ def hub_to_read(directory: str | None, url: str | None) -> str | None:
         raise UsageError("--dir and --url are two sources", hint="give one of them")
     if directory is not None or url is not None:
         return url
-    known = settings()
-    hub, path = known.get("url"), known.get("dir")
-    if hub is None or (path is not None and (path.level > hub.level or in_job())):
-        return None
-    if path is not None and path.level == hub.level:
-        raise UsageError(
-            f"{path.origin} and {hub.origin} name two sources: {path.value} and {hub.value}",
-            hint="choose one by --dir or --url",
-        )
-    return str(hub.value)
+    return hub_in(settings(), in_job=in_job())
 
 
 def where_to_write(directory: str | None) -> Where:
