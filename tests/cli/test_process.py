@@ -59,7 +59,7 @@ def test_a_closed_pipe_is_quiet(args: list[str]) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("args", [["ls"], ["ls", "-o", "json"], ["show", "0b961de6"]])
+@pytest.mark.parametrize("args", [["ls"], ["ls", "-o", "name"], ["show", "0b961de6"]])
 def test_a_full_disk_behind_stdout_is_one_line(args: list[str]) -> None:
     """FAULTS row 36: ``>/dev/full``."""
     with open("/dev/full", "wb") as full:
