@@ -130,9 +130,6 @@ function __jobctl_read --no-scope-shadowing
     set directory
     set url
     set -l words (commandline -opc)
-    while string match -qr '^\w+=' -- "$words[1]" # JOBCTL_DIR=here jobctl …
-        set -e words[1]
-    end
     set -e words[1]
     set -l expected
     set -l only
@@ -188,10 +185,7 @@ end
 # What the cursor's word means up to there, without the name of its option.
 function __jobctl_prefix
     set -l token (commandline -ct)
-    set -l word "$token"
-    for mark in '' \' \"
-        set -l meant (string unescape -- "$token$mark") && set word "$meant" && break
-    end
+    set -l word (string unescape -- "$token") || set word "$token"
     string replace -r -- '^--[^=]*=' '' "$word"
 end
 

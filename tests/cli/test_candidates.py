@@ -13,6 +13,7 @@ import pytest
 from jobctl import create, fail, open_store
 from jobctl.cli import candidates as module
 from jobctl.cli.candidates import KINDS, STAGES, TYPES, candidates
+from jobctl.codec import MAX_JOB_BYTES
 from jobctl.errors import InvalidId
 from jobctl.job import check_id
 from jobctl.net.discovery import announced
@@ -142,6 +143,8 @@ def test_hubs_are_those_that_run(tmp_path: Path) -> None:
     (tmp_path / ".jobctl").mkdir()
     with announced(tmp_path, "ws://127.0.0.1:1"), announced(tmp_path, "ws://x:2\x1b[31m"):
         hubs = tmp_path / ".jobctl" / "hubs"
+        with announced(tmp_path, "a b"):
+            assert values("hubs", tmp_path) == ["ws://127.0.0.1:1"]
         (hubs / "dead.json").write_text('{"url": "ws://127.0.0.1:3"}')
         (hubs / "odd.json").write_text("[")
         assert values("hubs", tmp_path) == ["ws://127.0.0.1:1"]
@@ -203,9 +206,12 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put_job(directory, "typeless", type=None)
     os.mkfifo(directory / "fifo.json")
     (directory / "folder.json").mkdir()
-    (directory / "link.json").symlink_to(directory / "good.json")
+    put_job(directory.parent, "link")
+    (directory / "link.json").symlink_to(directory.parent / "link.json")
     (directory / "loop.json").symlink_to(directory / "loop.json")
-    (directory / "large.json").write_text('{"id": "large", "x": "' + "x" * 300_000 + '"}')
+    for id, size in (("largest", MAX_JOB_BYTES), ("large", MAX_JOB_BYTES + 1)):
+        put_job(directory, id, title="")
+        put_job(directory, id, title="x" * (size - (directory / f"{id}.json").stat().st_size))
     (directory / "nested.json").write_text("[" * 200_000)
     (directory / "digits.json").write_text("9" * 10_000)
     with open(os.fsencode(directory) + b"/\xff.json", "wb") as file:
@@ -230,7 +236,7 @@ def test_a_hostile_directory_is_passed_over(hostile: Path, kind: str) -> None:
 def test_of_a_hostile_directory_the_jobs_are_offered(hostile: Path) -> None:
     """What reads as no job is none."""
     found = set(values("ids", hostile))
-    assert {"good", "odd"} <= found
+    assert {"good", "odd", "largest"} <= found
     not_jobs = {"typeless", "fifo", "folder", "link", "loop", "large", "nested", "digits"}
     assert not found & (not_jobs | {"torn", "empty", "not-an-object", "latin1", "id-mismatch"})
 
@@ -257,16 +263,20 @@ def test_nonsense_is_answered_by_nothing(args: list[str], tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_neither_a_closed_output_nor_a_lost_place_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", ['"$@" >&-', '"$@" >/dev/full', 'rmdir "$PWD"; "$@"'])
+def test_a_lost_output_or_place_is_not_told(tmp_path: Path, lost: str) -> None:
     """The shell reads nothing, or its directory was removed."""
     put_job(tmp_path / "jobs", "a")
-    line = [*command("__complete", "ids", "--dir", str(tmp_path / "jobs"), "--", ""), "\udcff"]
-    script = 'mkdir gone; cd gone; rmdir "$PWD"; "$@" >&-; echo $?; "$@" >/dev/full; echo $?'
+    (tmp_path / "here").mkdir()
+    line = command("__complete", "ids", "--dir", str(tmp_path / "jobs"), "--", "", "\udcff")
     done = subprocess.run(
-        ["sh", "-c", script, "sh", *line], cwd=tmp_path, env=environment(), capture_output=True,
-        check=True,
-    )  # fmt: skip
-    assert (done.stdout, done.stderr) == (b"0\n0\n", b"")
+        ["sh", "-c", lost, "sh", *line],
+        cwd=tmp_path / "here",
+        env=environment(),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.slow

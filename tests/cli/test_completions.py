@@ -216,6 +216,17 @@ def test_tab_completes(shell: Shell, line: str, expected: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dashes", ["", "-- "])
+def test_the_command_of_run_is_completed_as_if_alone(shell: Shell, dashes: str) -> None:
+    """With its own options. bash does so where bash-completion is installed."""
+    if shell.name == "bash":
+        pytest.skip("bash itself completes no command line within another")
+    line = f"jobctl run --title t {dashes}jobctl ls --dir 'other place' "
+    assert shell.tab(line + "on") == line + "only-there "
+    assert shell.tab(line + "--no-h") == line + "--no-headers "
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["jobctl ls --session ", "jobctl ls --session="])
 @pytest.mark.parametrize(
     ("prefix", "value"),
