@@ -22,7 +22,7 @@ from jobctl.cli.app import COMMANDS
 from tests.benchmarks.measure import HUB_CPU, table
 
 _JOBS = Path(__file__).parents[1] / "data" / "node-app-jobs"
-_JOBCTL = "from jobctl.__main__ import main; main()"  # as the installed script does
+JOBCTL = "from jobctl.__main__ import main; main()"  # as the installed script does
 _TYPER = """
 import typer
 
@@ -75,9 +75,9 @@ def main() -> None:
     runs = [
         (
             run_ms("pass"),
-            run_ms(_JOBCTL, "--version"),
+            run_ms(JOBCTL, "--version"),
             run_ms(_TYPER),
-            run_ms(_JOBCTL, "ls", "--dir", str(_JOBS)),
+            run_ms(JOBCTL, "ls", "--dir", str(_JOBS)),
         )
         for _ in range(options.pairs + 1)
     ][1:]
