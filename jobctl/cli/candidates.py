@@ -26,7 +26,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from jobctl.cli.text import visible
-from jobctl.config import resolve_dir
+from jobctl.config import Settings, hub_in, resolve_dir
 
 __all__ = ["KINDS", "STAGES", "TYPES", "answer", "candidates"]
 
@@ -70,11 +70,19 @@ _URL = re.compile(r"[a-z]+://[!-~]+\Z")
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+class _Type(NamedTuple):
+    """A type of the settings; ``stages`` with their labels, none where it has those of its name."""
+
+    label: str
+    stages: dict[str, str]
+
+
 class _Asked(NamedTuple):
     directory: str | None  # `None`: no directory is meant, or none can be told
     prefix: str
     arguments: list[str]
     deadline_s: float
+    types: dict[str, _Type]
 
 
 class _Seen(NamedTuple):
@@ -121,14 +129,40 @@ def _parsed(args: list[str]) -> tuple[str, _Asked]:
     deadline_s = perf_counter() + _BUDGET_S
     end = args.index("--")
     options = dict(zip(args[1:end:2], args[2:end:2], strict=True))
-    directory = None
-    if "--url" not in options:
-        flag = options.get("--dir")
-        if flag is not None and "$" in flag and not os.path.isdir(flag):
-            flag = os.path.expandvars(flag)  # the shell has not done so yet
-        with suppress(Exception):
-            directory = str(resolve_dir(flag, os.environ, Path.cwd()).path)
-    return args[0], _Asked(directory, args[end + 1], args[end + 2 :], deadline_s)
+    directory, types = None, {}
+    with suppress(Exception):
+        known = Settings(os.environ, Path.cwd())
+        types = _defined(known)
+        if "--url" not in options:
+            directory = _directory(options.get("--dir"), known, args[0])
+    return args[0], _Asked(directory, args[end + 1], args[end + 2 :], deadline_s, types)
+
+
+def _directory(flag: str | None, known: Settings, kind: str) -> str | None:
+    if flag is not None and "$" in flag and not os.path.isdir(flag):
+        flag = os.path.expandvars(flag)  # the shell has not done so yet
+    if flag is None and kind != "hubs":
+        in_job = bool(os.environ.get("JOBCTL_JOB"))
+        if hub_in(known, in_job=in_job) is not None:
+            return None  # the jobs are a hub's
+    return str(resolve_dir(flag, os.environ, Path.cwd(), known).path)
+
+
+def _defined(known: Settings) -> dict[str, _Type]:
+    """The types of the settings, as far as they make sense: jobctl.pipeline says what does not."""
+    found: dict[str, _Type] = {}
+    for name, (table, _) in known.types.items():
+        value = table if isinstance(table, dict) else {}
+        label, given = value.get("label"), value.get("stages")
+        stages: dict[str, str] = {}
+        for item in given if isinstance(given, list) else []:
+            stage = {"name": item} if isinstance(item, str) else item
+            if isinstance(stage, dict) and isinstance(stage.get("name"), str):
+                words = stage.get("label", "")
+                stages[stage["name"]] = words if isinstance(words, str) else ""
+        built_in = TYPES.get(name, "")
+        found[name] = _Type(label if isinstance(label, str) else built_in, stages)
+    return found
 
 
 def _all(asked: _Asked) -> _Rows:
@@ -170,12 +204,17 @@ def _about(job: _Seen) -> str:
 
 
 def _types(asked: _Asked) -> _Rows:
-    return sorted({**{job.type: "" for job in _any(asked)}, **TYPES}.items())
+    defined = {name: type.label for name, type in asked.types.items()}
+    return sorted({**{job.type: "" for job in _any(asked)}, **TYPES, **defined}.items())
 
 
 def _stages(asked: _Asked) -> _Rows:
+    known = dict(STAGES)
+    for type in asked.types.values():
+        known = {**type.stages, **known}
     found = {job.stage for job in _any(asked)}
-    return [*STAGES.items(), *((stage, "") for stage in sorted(found - STAGES.keys()))]
+    order = [*STAGES, *sorted({*known, *found} - STAGES.keys())]
+    return [(stage, known.get(stage, "")) for stage in order]
 
 
 def _sessions(asked: _Asked) -> _Rows:

@@ -55,7 +55,7 @@ def every(pairs: int) -> None:
     rows = []
     for name in COMMANDS:
         runs = [
-            (run_ms(_JOBCTL, name, "--help"), run_ms(_TYPER, "--help")) for _ in range(pairs + 1)
+            (run_ms(JOBCTL, name, "--help"), run_ms(_TYPER, "--help")) for _ in range(pairs + 1)
         ][1:]
         ours, theirs = (f"{median(run[n] for run in runs):.0f}" for n in range(2))
         more = f"{median(run[0] - run[1] for run in runs):.0f}"

@@ -113,7 +113,7 @@ def put_job(directory: Path, id: str, *, age_s: float = 0, **more: object) -> No
         "updatedAt": "2026-10-04T01:19:30.650Z",
         **more,
     }
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{id}.json"
     path.write_text(json.dumps(job, indent=2))
     now = time.time()

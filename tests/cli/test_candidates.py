@@ -348,3 +348,32 @@ def test_when_the_time_is_spent_the_newest_were_looked_at(
     assert len(values("ids", tmp_path)) == 9
     monkeypatch.setattr(module, "_MIN_BYTES", 0)
     assert values("failed", tmp_path) == ["job0"]
+
+
+def test_types_of_the_settings_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their labels and stages; a table that makes no sense takes nothing from the others."""
+    monkeypatch.delenv("JOBCTL_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobctl.toml").write_text(
+        'dir = "jobs"\n[types]\nodd = 3\n[types.etl]\nlabel = "Nightly load"\n'
+        'stages = [{name = "fetch", label = "Fetching"}, "load", {weight = 3}, 7]\n'
+    )
+    (tmp_path / "jobs").mkdir()
+    put_job(tmp_path / "jobs", "a")
+    assert candidates(["types", "--", "e"]) == [("etl", "Nightly load")]
+    assert candidates(["stages", "--", "fe"]) == [("fetch", "Fetching")]
+    assert candidates(["ids", "--", ""])[0][0] == "a"
+    (tmp_path / "jobctl.toml").write_text("types = 3")
+    assert ("create_session", "Creating session") in candidates(["types", "--", ""])
+
+
+def test_jobs_of_a_hub_are_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where settings name one: the network is too slow, and the directory another."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("JOBCTL_DIR", raising=False)
+    put_job(tmp_path / "jobctl" / "jobs", "mine")
+    assert candidates(["ids", "--", ""])[0][0] == "mine"
+    monkeypatch.setenv("JOBCTL_URL", "ws://127.0.0.1:1")
+    assert candidates(["ids", "--", ""]) == []
+    named = candidates(["ids", "--dir", str(tmp_path / "jobctl" / "jobs"), "--", ""])
+    assert named[0][0] == "mine"

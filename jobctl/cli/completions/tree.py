@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperArgument
 
 from jobctl.cli.app import COMMANDS, build
+from jobctl.cli.help import TOPICS
 
 __all__ = ["HEAD", "Argument", "Command", "Option", "Value", "read"]
 
@@ -129,6 +130,8 @@ def _value(command: str, parameter: Any) -> Value:
     label = (metavar or parameter.name).lower()
     if choices:
         return Value(label, "words", choices)
+    if (command, metavar) == ("help", "TOPIC"):
+        return Value(label, "words", [*COMMANDS, *TOPICS])
     for known in (f"{command} {name}", name):
         if known in _BY_NAME:
             return Value(label, _BY_NAME[known], [])
