@@ -107,6 +107,8 @@ def ls(
 def usual(store: Store) -> Usual:
     """How long jobs usually take, by what has changed lately; cheap however many there are."""
     head = store.head()
+    if head == ZERO and len(store.ids()) > RECENT:
+        return Usual()  # foreign files, which nobody has put in order yet: that takes its time
     start = Cursor(head.epoch, head.revision - RECENT) if head.revision > RECENT else ZERO
     return Usual(store.since(start).jobs)
 

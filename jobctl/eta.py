@@ -29,14 +29,20 @@ class Usual:
         self.take(jobs)
 
     def take(self, jobs: Iterable[Job]) -> None:
-        """Learn from these, as far as they have completed."""
-        for job in jobs:
+        """Learn from these, as far as they have completed; of very many, from the newest."""
+        newest: dict[str, list[Job]] = {}
+        for job in reversed([*jobs]):
             if job.stage == COMPLETED and job.completed_at and not job.retry_count:
-                took = self._took.setdefault(job.type, deque(maxlen=MAX_LEARNED))
+                same = newest.setdefault(job.type, [])
+                if len(same) < MAX_LEARNED:
+                    same.append(job)
+        for type, same in newest.items():
+            took = self._took.setdefault(type, deque(maxlen=MAX_LEARNED))
+            for job in reversed(same):
                 entry = (job.id, job.elapsed_ms(0))
                 if entry not in took:
                     took.append(entry)
-                    self._bands.pop(job.type, None)
+            self._bands.pop(type, None)
 
     def band(self, job: Job) -> tuple[int, int] | None:
         """(median, 90th percentile) in milliseconds once enough is known, else the type's band.
