@@ -449,4 +449,4 @@ complete -c jobctl -n '__jobctl_at completion' -s h -l help -d 'Show this messag
 complete -c jobctl -n '__jobctl_at completion 0 0' -a 'bash zsh fish'
 complete -c jobctl -n '__jobctl_at ""' -a help -d 'Explain a command, or a topic.'
 complete -c jobctl -n '__jobctl_at help' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help exit-codes environment config filters output'
+complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output'

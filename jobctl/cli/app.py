@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperArgument
 
 from jobctl._version import __version__
 from jobctl.cli.say import complain, note, speak, wants_json
@@ -90,6 +91,14 @@ def build(names: list[str] | None = None) -> typer.Typer:
     return app
 
 
+def _without_types(group: Any) -> None:
+    """Python's names for the arguments' types tell nobody anything: ``ID <list[str]>``."""
+    for command in group.commands.values():
+        for parameter in command.params:
+            if isinstance(parameter, TyperArgument) and parameter.metavar:
+                parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+
+
 def _version(value: bool) -> None:
     if value:
         sys.stdout.write(f"jobctl {__version__}\n")
@@ -106,6 +115,7 @@ def run(args: list[str]) -> int:
         if asked in COMMANDS and asked not in _WITHOUT_SETTINGS and not {"-h", "--help"} & {*args}:
             _settle(asked)
         command = typer.main.get_command(build([asked] if asked in COMMANDS else None))
+        _without_types(command)
         code = command.main(args, prog_name="jobctl", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0

@@ -48,7 +48,7 @@ jobctl run sets for its command:
   JOBCTL_DIR           the directory that the job is in
   JOBCTL_EVENTS        a file to which it may append stage=, progress=, message=
                        and result= lines""",
-    "config": """\
+    "settings": """\
 Settings are read from the nearest jobctl.toml from here upwards, and then from
 your own file; 'jobctl config' tells where that is and what each one says.
 
@@ -98,7 +98,7 @@ def help(
 ) -> None:
     """Explain a command, or a topic.
 
-    Topics: exit-codes, environment, config, filters, output.
+    Topics: exit-codes, environment, settings, filters, output.
     """
     from jobctl.cli.app import COMMANDS, run
 

@@ -52,7 +52,9 @@ def run(
     relay: Annotated[
         bool,
         typer.Option(
-            " /--no-relay", help="Leave standard error alone: for shells and interpreters."
+            " /--no-relay",
+            help="Leave standard error alone: for shells and interpreters.",
+            show_default=False,
         ),
     ] = True,
     directory: DirOption = None,

@@ -73,7 +73,8 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="The certificate's private key.")
     ] = None,
     compression: Annotated[
-        bool, typer.Option(" /--no-compression", help="Send everything as it is.")
+        bool,
+        typer.Option(" /--no-compression", help="Send everything as it is.", show_default=False),
     ] = True,
     max_connections: Annotated[
         int, typer.Option(min=1, metavar="N", help="Turn away more connections than these.")

@@ -24,6 +24,8 @@ def test_help_fits_and_has_an_example(run: Run, name: str) -> None:
     assert lines[-1].startswith("  Example: ")
     assert f"jobctl {name}" in lines[-1]
     assert "[[" not in result.out
+    assert "<str>" not in result.out
+    assert "<list" not in result.out
     assert run(name, "-h").out == result.out
 
 

@@ -329,10 +329,12 @@ def test_what_was_meant_or_may_be_done_is_said(
 @pytest.mark.parametrize("topic", sorted(TOPICS))
 def test_each_topic_fits_the_screen(run: Run, topic: str) -> None:
     """80 columns; and the page about help names it."""
+    assert topic not in COMMANDS
     result = run("help", topic)
     assert (result.code, result.err) == (0, "")
     assert max(map(len, result.out.splitlines())) <= 80
     assert topic in run("help", "--help").out
+    assert result.out.strip() == TOPICS[topic]
 
 
 def test_exit_codes_are_those_of_the_errors(run: Run) -> None:
