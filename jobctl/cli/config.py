@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jobctl.cli.common import compact, here, out, settings
+from jobctl.cli.common import compact, here, hub_to_read, out, settings
 from jobctl.cli.options import DirOption, NoHeadersOption, UrlOption
-from jobctl.cli.shapes import duration
+from jobctl.cli.shapes import band
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.config import Settings, resolve_dir, user_file
 from jobctl.pipeline import Pipeline, parse_types
@@ -38,6 +38,8 @@ def config(
     A flag beats the environment, which beats the nearest jobctl.toml from here upwards, which beats
     your own file.
     """
+    if directory is not None or url is not None:
+        hub_to_read(directory, url)
     known = settings()
     found = _settings(known, directory, url)
     types = parse_types(known.types)
@@ -98,7 +100,7 @@ def _table(pipeline: Pipeline) -> dict[str, Any]:
 def _words(pipeline: Pipeline) -> str:
     said = [pipeline.label, ",".join(pipeline.names()[1:-1])]
     if pipeline.eta_ms:
-        said.append("-".join(duration(ms) for ms in pipeline.eta_ms))
+        said.append(band(pipeline.eta_ms))
     if pipeline.stalled_after_ms is not None:
-        said.append(f"stalled after {duration(pipeline.stalled_after_ms)}")
+        said.append(f"stalled after {band((pipeline.stalled_after_ms,) * 2)}")
     return "; ".join(part for part in said if part)

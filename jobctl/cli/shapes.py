@@ -12,7 +12,7 @@ from jobctl.eta import Usual
 from jobctl.job import Job
 from jobctl.pipeline import COMPLETED, FAILED, PENDING
 
-__all__ = ["ago", "bar", "duration", "eta", "mark", "moment", "short_ids", "strip"]
+__all__ = ["ago", "band", "bar", "duration", "eta", "mark", "moment", "short_ids", "strip"]
 
 _SYMBOLS = {"done": "●", "here": "◐", "ahead": "○", "failed": "✗", "bar": "━", "rest": "─"}
 _PLAIN = {"done": "#", "here": ">", "ahead": ".", "failed": "x", "bar": "=", "rest": "-"}
@@ -88,10 +88,13 @@ def moment(text: str, form: str | None, now_ms: int) -> str:
 
 def eta(job: Job, usual: Usual) -> str:
     """What jobs of the type usually take, for an active job; blank where nobody knows."""
-    band = usual.band(job)
-    if band is None:
-        return ""
-    low, high = (duration(ms).replace("m00s", "m") for ms in band)
+    known = usual.band(job)
+    return band(known) if known is not None else ""
+
+
+def band(ms: tuple[int, int]) -> str:
+    """``30s-2m``, or one of them where they are alike."""
+    low, high = (duration(each).replace("m00s", "m") for each in ms)
     return low if low == high else f"{low}-{high}"
 
 

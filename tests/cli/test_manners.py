@@ -282,6 +282,8 @@ def test_config_tells_each_value_and_its_source(
     assert value["settings"]["token"] == {"value": "(set)", "from": "$JOBCTL_TOKEN"}
     assert [stage["percent"] for stage in value["types"]["etl"]["stages"]] == [0, 25]
     assert value["files"] == [str(project / "jobctl.toml"), str(own)]
+    assert "; 5m-20m; stalled after 10m" in rows["types.etl"]
+    assert run("config", "--dir", "a", "--url", "ws://b").code == 2
     assert "very-secret" not in result.out + json.dumps(value)
 
 
