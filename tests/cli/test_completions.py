@@ -18,8 +18,16 @@ from jobctl.net.discovery import announced
 from tests.cli.conftest import ROOT, Run
 from tests.cli.shells import Place, Shell, opened, put_job
 
-HOSTILE_TYPES = ["$(touch pwned)", "`touch pwned`", "*", "~root"]
-HOSTILE_SESSIONS = ['it\'s "so" bad', "run:build x=1", "back\\slash", "wow! & ; | <", "-dash", "#1"]
+HOSTILE_TYPES = ["$(touch pwned)", "`touch pwned`", "*", "~root", "=ls", "{a,b}", "%1 ?"]
+HOSTILE_SESSIONS = [
+    'it\'s "so" bad',
+    "run:build x=1",
+    "back\\slash",
+    "wow! & ; | <",
+    "-dash",
+    "#1",
+    "größe ü",
+]
 HUB = "ws://127.0.0.1:8799"
 
 
@@ -247,6 +255,8 @@ def test_the_command_of_run_is_completed_as_if_alone(shell: Shell, dashes: str) 
         ("'wo", HOSTILE_SESSIONS[3]),
         ("-d", HOSTILE_SESSIONS[4]),
         ("\\#", HOSTILE_SESSIONS[5]),
+        ("gr", HOSTILE_SESSIONS[6]),
+        ("grö", HOSTILE_SESSIONS[6]),
     ],
 )
 def test_a_value_arrives_as_it_is(shell: Shell, start: str, prefix: str, value: str) -> None:
@@ -258,7 +268,7 @@ def test_a_value_arrives_as_it_is(shell: Shell, start: str, prefix: str, value: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prefix", ["\\$", "'$", "\\`", "'`", "\\*", "'~"])
+@pytest.mark.parametrize("prefix", ["\\$", "'$", "\\`", "'`", "\\*", "'~", "\\=", "\\{", "%"])
 def test_a_value_is_never_run(shell: Shell, prefix: str) -> None:
     """Neither by the completion nor by the line that it makes."""
     (value,) = (type for type in HOSTILE_TYPES if type[0] == prefix[-1])
@@ -304,11 +314,12 @@ def test_zsh_loads_the_script_by_itself(place: Place, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_without_the_program_nothing_is_offered(tmp_path: Path, name: str) -> None:
-    """And nothing is said; commands and options still are there."""
+def test_the_program_may_be_named_by_its_path(tmp_path: Path, name: str) -> None:
+    """It is asked where PATH has none. Without any, commands and options still are completed."""
     place = Place(tmp_path)
     put_job(place.jobs, "alpha")
-    (tmp_path / "bin" / "jobctl").unlink()
+    (tmp_path / "bin" / "jobctl").rename(place.here / "jobctl")
     with opened(name, place) as shell:
+        assert shell.tab("./jobctl show al") == "./jobctl show alpha "
         assert shell.tab("jobctl show al") == "jobctl show al"
         assert shell.tab("jobctl adv") == "jobctl advance "

@@ -1,4 +1,4 @@
-"""The script for bash, 3.2 and newer; it needs no bash-completion."""
+"""The script for bash. It needs no bash-completion."""
 
 from __future__ import annotations
 

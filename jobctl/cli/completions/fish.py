@@ -1,4 +1,4 @@
-"""The script for fish, 3.1 and newer."""
+"""The script for fish."""
 
 from __future__ import annotations
 

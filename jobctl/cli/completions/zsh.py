@@ -1,4 +1,4 @@
-"""The script for zsh, 5.0 and newer."""
+"""The script for zsh."""
 
 from __future__ import annotations
 
