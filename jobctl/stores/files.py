@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat as stats
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from jobctl.codec import MAX_JOB_BYTES
@@ -20,6 +21,7 @@ __all__ = [
     "raise_if_out_of_files",
     "read_file",
     "sign",
+    "swept",
     "translate",
 ]
 
@@ -131,7 +133,7 @@ def publish(
     one gets 0600. ``sync_fd`` is the change log's descriptor when the write must survive a power
     cut: file and log are synced before the rename, the directory after it.
     """
-    try:
+    with swept(temporary, temporary_dir_fd):
         fd = os.open(temporary, _WRITE, 0o600, dir_fd=temporary_dir_fd)
         try:
             write_all(fd, data)
@@ -148,12 +150,22 @@ def publish(
         finally:
             os.close(fd)
         os.rename(temporary, name, src_dir_fd=temporary_dir_fd, dst_dir_fd=dir_fd)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=temporary_dir_fd)
-        raise
     if sync_fd is not None:
         os.fsync(dir_fd)
+
+
+@contextmanager
+def swept(name: str, dir_fd: int) -> Iterator[str]:
+    """A file that becomes another one at the end of the block, or is removed: also by a signal.
+
+    On a full disk every byte counts.
+    """
+    try:
+        yield name
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=dir_fd)
+        raise
 
 
 def translate(error: OSError, doing: str, path: str) -> StoreError:

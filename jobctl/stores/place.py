@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from jobctl.errors import StoreError, StoreMissing
 from jobctl.stores.changelog import Damaged, Log, Record, write_all
-from jobctl.stores.files import raise_if_out_of_files, translate
+from jobctl.stores.files import raise_if_out_of_files, swept, translate
 
 __all__ = ["Place", "Site", "boot_id"]
 
@@ -278,14 +278,15 @@ class Place:
     def begin_epoch(self, site: Site, records: list[Record], *, durable: bool) -> Site:
         """A new mark and a log with these records: every older cursor is invalid from here on."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open("mark.new", flags, 0o600, dir_fd=site.meta_fd)
-        try:
-            os.fchmod(fd, 0o600)
-            write_all(fd, b"jobctl 1\n" + (b"durable\n" if durable else b""))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename("mark.new", "mark", src_dir_fd=site.meta_fd, dst_dir_fd=site.meta_fd)
+        with swept("mark.new", site.meta_fd) as name:
+            fd = os.open(name, flags, 0o600, dir_fd=site.meta_fd)
+            try:
+                os.fchmod(fd, 0o600)
+                write_all(fd, b"jobctl 1\n" + (b"durable\n" if durable else b""))
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(name, "mark", src_dir_fd=site.meta_fd, dst_dir_fd=site.meta_fd)
         mark = self._look_at_mark(site.meta, None) if site.meta else None
         if mark is None:
             raise StoreError(f"{self.meta_path} was removed meanwhile", path=str(self.path))
@@ -295,14 +296,10 @@ class Place:
         self, site: Site, *, epoch: str, floor: int, base: int, records: list[Record]
     ) -> Site:
         """Put a whole new log in force; readers notice that the path has another inode."""
-        name, meta_fd = "changes.new", site.meta_fd
-        try:
+        meta_fd = site.meta_fd
+        with swept("changes.new", meta_fd) as name:
             Log.create(name, dir_fd=meta_fd, epoch=epoch, floor=floor, base=base, records=records)
             os.rename(name, "changes", src_dir_fd=meta_fd, dst_dir_fd=meta_fd)
-        except OSError:
-            with suppress(OSError):
-                os.unlink(name, dir_fd=meta_fd)  # on a full disk every byte counts
-            raise
         os.fsync(meta_fd)
         return self.look()
 
