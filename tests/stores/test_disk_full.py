@@ -7,10 +7,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobctl.cursor import ZERO
 from jobctl.errors import StoreFull
 from jobctl.stores.changelog import LINE, Log, Record, digest_of
 from jobctl.stores.directory import DirectoryStore
@@ -195,3 +198,36 @@ def test_job_can_be_removed_while_nothing_can_be_written(
     follower.step()
     assert follower.state() == {}
     assert follower.resets == 1
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_interruption_at_any_system_call_leaves_no_half_made_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """FAULTS row 37: a handler that unwinds is no OSError. The next write is as if nothing was."""
+    calls = 0
+
+    def interrupted(call: Any) -> Any:
+        def wrapped(*args: Any, **how: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == number + 1:
+                raise KeyboardInterrupt
+            return call(*args, **how)
+
+        return wrapped
+
+    store = DirectoryStore(tmp_path, durable=True)
+    with monkeypatch.context() as patch:
+        for name in ("fsync", "rename", "fchmod"):
+            patch.setattr(os, name, interrupted(getattr(os, name)))
+        with suppress(KeyboardInterrupt):
+            store.create(new("a1"))
+    assert calls >= number
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert set(left) <= {"mark", "lock", "changes", "a1.json"}
+    store.close()
+    again = DirectoryStore(tmp_path)
+    again.create(new("b2"))
+    assert "b2" in {job.id for job in again.since(ZERO).jobs}
+    again.close()
