@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from jobctl.cli import shapes
+from jobctl.cli.say import note
 from jobctl.cli.text import fit, fits_encoding, visible, width
 from jobctl.clock import to_ms
 from jobctl.cursor import Cursor
@@ -16,7 +17,7 @@ from jobctl.net.status import Status
 from jobctl.net.waiting import Condition, Verdict, code_of, judge
 from jobctl.pipeline import COMPLETED, FAILED
 
-__all__ = ["Board", "Line", "Look", "change_line"]
+__all__ = ["Board", "Line", "Look", "change_line", "note_trouble"]
 
 _TINY = 40  # columns
 
@@ -222,6 +223,12 @@ class Look:
     usual: Usual = field(default_factory=Usual)
     form: str | None = None
     wide: bool = False
+
+
+def note_trouble(status: Status) -> None:
+    """What holds a reader up, which goes on by itself."""
+    if status.state in ("closed", "error"):
+        note(describe(status))
 
 
 def table(jobs: list[Job], columns: int, look: Look, among: Iterable[str] = ()) -> list[Line]:

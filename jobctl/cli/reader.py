@@ -24,13 +24,7 @@ from jobctl.net.status import Status
 from jobctl.protocol import Owners
 from jobctl.stores import Store
 
-__all__ = ["Reader", "note_trouble"]
-
-
-def note_trouble(status: Status) -> None:
-    """What holds a reader up, which goes on by itself."""
-    if status.state in ("closed", "error"):
-        note(describe(status))
+__all__ = ["Reader"]
 
 
 class Reader:

@@ -12,9 +12,6 @@ import typer
 
 from jobctl.cli.common import seconds, where_to_write
 from jobctl.cli.options import DirOption
-from jobctl.recorder import drain
-from jobctl.runner import GRACE_S, RunOptions
-from jobctl.runner import run as run_command
 
 __all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
 
@@ -48,7 +45,7 @@ def run(
     grace: Annotated[
         str,
         typer.Option("--grace", metavar="DURATION", help="When cancelled: so long until SIGKILL."),
-    ] = f"{GRACE_S:g}s",
+    ] = "10s",
     relay: Annotated[
         bool,
         typer.Option(
@@ -64,6 +61,9 @@ def run(
     The command may report with jobctl advance and progress, or by lines such as stage=load in the
     file $JOBCTL_EVENTS.
     """
+    from jobctl.runner import RunOptions  # with an event loop, which takes its time to import
+    from jobctl.runner import run as run_command
+
     grace_s = seconds(grace, "--grace")
     assert grace_s is not None, "it has a default"
     options = RunOptions(
@@ -85,6 +85,8 @@ def leave(status: int) -> NoReturn:
 
     A shell stops a loop only when Ctrl-C is seen to have ended the command in it.
     """
+    from jobctl.recorder import drain
+
     if status >= 0:
         raise typer.Exit(status)
     number = -status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -95,6 +94,8 @@ def serve(
     directory: DirOption = None,
 ) -> None:
     """Serve a directory to browsers and terminals, until Ctrl-C."""
+    import asyncio
+
     from jobctl.errors import UsageError
     from jobctl.net.door import Door
     from jobctl.net.housekeeping import pruning, reaping

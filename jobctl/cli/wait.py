@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jobctl import api
-from jobctl.cli.board import words
 from jobctl.cli.common import (
     compact,
     hub_to_read,
@@ -35,13 +34,13 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
-from jobctl.cli.reader import note_trouble
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.errors import UsageError
 from jobctl.filters import EVERYTHING
-from jobctl.net.client import hub_url
-from jobctl.net.waiting import Condition, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from jobctl.net.waiting import Outcome, Verdict
 
 __all__ = ["EXAMPLE", "wait"]
 
@@ -78,6 +77,10 @@ def wait(
 
     Filters choose among the jobs that are there at the start.
     """
+    from jobctl.cli.board import note_trouble
+    from jobctl.net.client import hub_url  # the network takes its time to import
+    from jobctl.net.waiting import Condition
+
     url = hub_to_read(directory, url)
     output = Output.name if quiet else output
     chosen = make_filter((), type, stage, session, active)
@@ -129,6 +132,8 @@ def _print_text(verdict: Verdict) -> None:
 
 
 def _print_wide(verdict: Verdict) -> None:
+    from jobctl.cli.board import words
+
     type = visible(verdict.job.type) if verdict.job is not None else "-"
     said = words(verdict.job, now_ms()) if verdict.job is not None else ""
     _say(f"{verdict.id}  {type}  {visible(verdict.reason)}  {visible(said)}".rstrip())
@@ -157,7 +162,7 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-_PRINT: dict[Output, Callable[[Verdict], None]] = {
+_PRINT: dict[Output, Callable[[Any], None]] = {
     Output.table: _print_text,
     Output.wide: _print_wide,
     Output.json: _print_nothing,

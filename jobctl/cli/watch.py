@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from jobctl import api
-from jobctl.cli.board import Board
 from jobctl.cli.common import (
     hub_to_read,
     make_filter,
@@ -37,11 +36,8 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
-from jobctl.cli.reader import Reader, note_trouble
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import UsageError
-from jobctl.net.client import hub_url
-from jobctl.net.remote import find
 from jobctl.stores import Store
 
 __all__ = ["EXAMPLE", "watch"]
@@ -92,6 +88,11 @@ def watch(
     Ends when the jobs that were named have ended; else with Ctrl-C, or with --exit-status when all
     that was shown has ended. In -o json each change is a line, as in jsonl.
     """
+    from jobctl.cli.board import Board, note_trouble
+    from jobctl.cli.reader import Reader  # with the network, which takes its time to import
+    from jobctl.net.client import hub_url
+    from jobctl.net.remote import find
+
     url = hub_to_read(directory, url)
     if ids and (type or stage or session or active):
         raise UsageError("ids and filters are two choices", hint="give one of them")

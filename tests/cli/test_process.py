@@ -46,6 +46,20 @@ def test_ls_imports_no_network() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_help_of_all_commands_imports_no_network() -> None:
+    """Nor an event loop: what a command needs to run is imported when it runs."""
+    code = (
+        "import sys; from jobctl.cli.app import COMMANDS, run\n"
+        "for name in COMMANDS: run([name, '--help'])\n"
+        "run(['--help'])\n"
+        "heavy = {'asyncio', 'websockets', 'aiohttp', 'ssl', 'prometheus_client'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    args = [sys.executable, "-c", code]
+    done = subprocess.run(args, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("args", [["ls"], ["ls", "-o", "json"], ["show", "0b961de6"], ["--help"]])
 def test_a_closed_pipe_is_quiet(args: list[str]) -> None:
     """FAULTS row 36: the reader goes away before the first line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -20,9 +21,11 @@ import pexpect
 import pytest
 
 from jobctl import job as jobs
-from jobctl.clock import now
+from jobctl.cli import run as run_module
+from jobctl.clock import now, parse_duration
 from jobctl.cursor import ZERO
 from jobctl.job import CANCELLED, Job
+from jobctl.runner import GRACE_S
 from jobctl.stores import Store, open_store
 from tests.cli.conftest import command, environment, run_process
 from tests.stores.support import plant_owner, until
@@ -88,6 +91,12 @@ def started(*argv: str, options: tuple[str, ...] = (), **popen: Any) -> Iterator
 def script(text: str) -> tuple[str, ...]:
     """A Python program."""
     return PYTHON, "-c", text
+
+
+def test_grace_is_what_the_library_takes_it_for() -> None:
+    """The command line names it without importing the runner."""
+    grace = inspect.signature(run_module.run).parameters["grace"].default
+    assert parse_duration(grace) == GRACE_S
 
 
 # -- as without us ----------------------------------------------------------------------------
