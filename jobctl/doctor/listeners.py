@@ -18,6 +18,7 @@ from jobctl.doctor.finding import Case, Finding, is_stopped, names, opened, plur
 from jobctl.errors import HubError, UsageError
 from jobctl.filters import Filter
 from jobctl.jobset import Delta
+from jobctl.net.discovery import is_near
 from jobctl.stores.owners import DirectoryOwners
 from jobctl.stores.place import Place
 
@@ -87,6 +88,7 @@ class _Hub(NamedTuple):
 
     url: str
     pid: int | None
+    near: bool
 
 
 def hubs(case: Case) -> Iterator[Finding]:
@@ -110,6 +112,14 @@ def hubs(case: Case) -> Iterator[Finding]:
         yield Finding("info", what, here, "the next reader sweeps that away")
     if not alive:
         yield Finding("ok", "no hub runs here", str(case.path))
+        return
+    for hub in alive:
+        if not hub.near:
+            what = "a hub runs in a network of its own, a container's perhaps: nobody finds it here"
+            hint = "'--url' reaches it, with an address that leads there"
+            yield Finding("info", what, hub.url, hint)
+    alive = [hub for hub in alive if hub.near]
+    if not alive:
         return
     import asyncio  # the only check that needs it
 
@@ -143,7 +153,7 @@ def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
     if not isinstance(value, dict) or not isinstance(value.get("url"), str):
         return None  # it has just begun
     pid = value.get("pid")
-    return _Hub(value["url"], pid if type(pid) is int and pid > 0 else None)
+    return _Hub(value["url"], pid if type(pid) is int and pid > 0 else None, is_near(value))
 
 
 async def _asked(hub: _Hub, case: Case) -> Finding:

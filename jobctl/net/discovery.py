@@ -1,7 +1,9 @@
 """How a reader of a directory finds a hub that runs on it: ``.jobctl/hubs/``.
 
 Each hub holds a lock on its file for as long as it lives, so a crashed hub's file is known by its
-free lock, whatever became of its process id, and is swept by the next who looks.
+free lock, whatever became of its process id, and is swept by the next who looks. A container's
+network has a loopback of its own, where another hub may listen, or nobody: so the file names the
+network that its URL is good in.
 """
 
 from __future__ import annotations
@@ -10,14 +12,15 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from jobctl.clock import now
 from jobctl.errors import StoreError
 
-__all__ = ["announced", "hub_of", "hubs_of"]
+__all__ = ["announced", "hub_of", "hubs_of", "is_near"]
 
 
 @contextmanager
@@ -28,7 +31,11 @@ def announced(directory: Path, url: str, *, token: bool = False) -> Iterator[Non
     """
     hubs = directory / ".jobctl" / "hubs"
     path = hubs / f"{os.getpid()}-{secrets.token_hex(4)}.json"
-    about = {"url": url, "pid": os.getpid(), "since": now(), **({"token": True} if token else {})}
+    about: dict[str, Any] = {"url": url, "pid": os.getpid(), "since": now()}
+    if token:
+        about["token"] = True
+    if (network := _network()) is not None:
+        about["network"] = network
     text = json.dumps(about) + "\n"
     try:
         with suppress(FileExistsError):
@@ -61,7 +68,10 @@ def _create_locked(path: Path) -> int:
 
 
 def hubs_of(directory: Path, *, usable: bool = False) -> list[str]:
-    """The URLs of the live hubs on the directory, newest first; dead hubs' files are swept."""
+    """The URLs of the live hubs on the directory, newest first; dead hubs' files are swept.
+
+    Not of those in another network, whose URLs lead elsewhere from here.
+    """
     hubs = directory / ".jobctl" / "hubs"
     found: list[tuple[int, str]] = []
     with suppress(OSError):
@@ -93,7 +103,9 @@ def _url_in(path: Path, *, usable: bool) -> str | None:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             value = json.loads(os.read(fd, 4096) or b"{}")
-            url = value.get("url") if isinstance(value, dict) else None
+            if not isinstance(value, dict) or not is_near(value):
+                return None
+            url = value.get("url")
             if usable and os.fstat(fd).st_uid != os.geteuid():
                 return None
             if usable and url and value.get("token") and not _have_token():
@@ -106,6 +118,19 @@ def _url_in(path: Path, *, usable: bool) -> str | None:
         return None
     finally:
         os.close(fd)
+
+
+def is_near(about: Mapping[str, object]) -> bool:
+    """Whether what a hub's file says was said in our network; in doubt it was."""
+    return about.get("network", _network()) == _network()
+
+
+def _network() -> int | None:
+    """What tells this network namespace from others on the same kernel (namespaces(7))."""
+    try:
+        return os.stat("/proc/self/ns/net").st_ino
+    except OSError:
+        return None
 
 
 def _have_token() -> bool:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
+from jobctl.config import Where
+from jobctl.doctor.finding import Case
+from jobctl.doctor.listeners import hubs
 from jobctl.errors import StoreError
 from jobctl.net.discovery import announced, hub_of, hubs_of
 from jobctl.net.door import Door
 from jobctl.net.server import HubServer
 from jobctl.stores import open_store
 from tests.net.kit import HubProcess, Reader, new_job, running_hub, until
+from tests.stores.support import environment
 
 
 def files(directory):
@@ -120,6 +128,46 @@ async def test_hub_that_another_user_announces_is_not_sent_our_token(directory, 
                 await until(lambda: reader.contents)
                 assert reader.source == "directory"
     assert heard == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or os.geteuid() != 0, reason="needs root and unshare"
+)
+async def test_hub_in_another_network_is_not_taken_for_ours(directory, writer):
+    """A container's 127.0.0.1 is not ours: there may be a hub at that port, on other jobs."""
+    (directory.parent / "others").mkdir(mode=0o700)
+    others = open_store(directory.parent / "others", adopt=True)
+    writer.create(new_job("a1"))
+    async with running_hub(others) as hub:
+        inside = subprocess.Popen(
+            ["unshare", "--net", sys.executable, "-c", INSIDE, directory, hub.url],
+            env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert await asyncio.to_thread(inside.stdout.readline) == "said\n"
+            assert hub_of(directory) is None
+            async with Reader.of_store(writer) as reader:
+                await until(lambda: reader.contents)
+                assert (reader.source, list(reader.contents)) == ("directory", ["a1"])
+            where = Where(directory, "--dir", explicit=True)
+            (found,) = hubs(Case(where, {}, directory, time.monotonic() + 5))
+            assert (found.level, found.where) == ("info", hub.url)
+            assert "network of its own" in found.what
+        finally:
+            inside.communicate("\n", timeout=20)
+    others.close()
+
+
+INSIDE = """
+import sys
+from pathlib import Path
+from jobctl.net.discovery import announced, hub_of
+with announced(Path(sys.argv[1]), sys.argv[2]):
+    assert hub_of(Path(sys.argv[1])) == sys.argv[2], "it is found by its neighbours"
+    print("said", flush=True)
+    sys.stdin.readline()
+"""
 
 
 @pytest.mark.parametrize(("host", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])
