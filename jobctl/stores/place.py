@@ -37,7 +37,7 @@ def boot_id() -> str:
             run = subprocess.run(
                 ["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, timeout=5
             )
-            return run.stdout.strip()
+            return run.stdout.strip() or "unknown"
         return "unknown"
 
 

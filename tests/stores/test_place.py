@@ -37,6 +37,19 @@ def test_epoch_lasts_over_processes(store: DirectoryStore, opened: Open) -> None
     assert again.create(new("c")).revision == cursor.revision + 1
 
 
+def test_boot_without_an_id_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox hides it, and asking in the way of macOS gets no answer either."""
+    (tmp_path / "sysctl").write_text("#!/bin/sh\nexit 255\n")
+    (tmp_path / "sysctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def hidden(path: Path) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(place_module.Path, "read_text", hidden)
+    assert place_module.boot_id.__wrapped__() == "unknown"
+
+
 def test_reader_makes_nothing(tmp_path: Path, opened: Open) -> None:
     """One who only reads leaves a directory as it was, mode and all."""
     path = tmp_path / "foreign"
