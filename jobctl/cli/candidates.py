@@ -258,14 +258,20 @@ def _next(asked: _Asked) -> _Rows:
 def _hubs(asked: _Asked) -> _Rows:
     """The URLs of our own hubs that run on the directory: as jobctl.net.discovery, but light."""
     folder = os.path.join(asked.directory or os.devnull, ".jobctl", "hubs")
+    network = None
+    with suppress(OSError):
+        network = os.stat("/proc/self/ns/net").st_ino
     for name in _newest_first(folder, os.listdir(folder)[:_MAX_STATS], ""):
         with suppress(OSError, ValueError, RecursionError):
             fd = os.open(os.path.join(folder, name), _OPEN)
             try:
                 if os.fstat(fd).st_uid != os.geteuid() or not _is_held(fd):
                     continue
-                url = json.loads(os.read(fd, 4096))["url"]
-            except (KeyError, TypeError):
+                about = json.loads(os.read(fd, 4096))
+                url = about["url"]
+                if about.get("network", network) != network:
+                    continue  # a container's, whose URL leads elsewhere from here
+            except (KeyError, TypeError, AttributeError):
                 continue
             finally:
                 os.close(fd)

@@ -16,6 +16,7 @@ from jobctl.cli.candidates import KINDS, STAGES, TYPES, candidates
 from jobctl.codec import MAX_JOB_BYTES
 from jobctl.errors import InvalidId
 from jobctl.job import check_id
+from jobctl.net import discovery
 from jobctl.net.discovery import announced
 from jobctl.pipeline import BUILT_IN, FAILED, Pipeline
 from tests.cli.conftest import DATA, command, environment, run_process
@@ -150,6 +151,16 @@ def test_hubs_are_those_that_run(tmp_path: Path) -> None:
         assert values("hubs", tmp_path) == ["ws://127.0.0.1:1"]
         assert (hubs / "dead.json").exists()
     assert values("hubs", tmp_path) == []
+
+
+def test_hub_of_another_network_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As jobctl.net.discovery does: a container's loopback is not ours."""
+    (tmp_path / ".jobctl").mkdir()
+    monkeypatch.setattr(discovery, "_network", lambda: 1)
+    with announced(tmp_path, "ws://127.0.0.1:1"):
+        assert values("hubs", tmp_path) == []
 
 
 def test_the_directory_is_that_of_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
