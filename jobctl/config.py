@@ -8,6 +8,7 @@ in the user's file only: a project's file may come with a clone of somebody else
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ _ENVIRONMENT = {
 }
 _USERS_OWN = ("url", "token-file", "ca")
 _TYPES = "types"
+_MAX_BYTES = 1024 * 1024
 _TIME_FORMATS = ("relative", "iso", "local")
 
 
@@ -229,13 +231,31 @@ def _users() -> _File | None:
 
 
 def _read(path: Path, level: int) -> _File | None:
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError):
+    data = _bytes(path)
+    if data is None:
         return None
     import tomllib
 
     try:
-        return _File(path, tomllib.loads(data.decode()), level)
+        return _File(path, tomllib.loads(data.decode("utf-8-sig")), level)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}", hint="mend or remove the file") from error
+
+
+def _bytes(path: Path) -> bytes | None:
+    """What the file holds; ``None`` where there is none, or none for us. It never waits."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="mend or remove the file") from error
+    try:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode):
+            return None
+        if about.st_size > _MAX_BYTES:
+            raise UsageError(f"{path} has over {_MAX_BYTES} bytes", hint="mend or remove the file")
+        return os.read(fd, _MAX_BYTES)
+    finally:
+        os.close(fd)

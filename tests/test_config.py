@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,23 @@ def test_the_users_own_file_is_no_project_of_its_directory(own_file: Path) -> No
     known = Settings({}, own_file.parent)
     assert known.doubts == []
     assert known.get("url") == ("ws://hub", str(own_file), 1)
+
+
+def test_odd_files_of_that_name_are_passed_over_or_refused(tmp_path: Path) -> None:
+    """None is waited for."""
+    path = tmp_path / "jobctl.toml"
+    os.mkfifo(path)
+    assert Settings({}, tmp_path).files == []
+    path.unlink()
+    path.mkdir()
+    assert Settings({}, tmp_path).files == []
+    path.rmdir()
+    path.write_bytes(b"\xef\xbb\xbfdurable = true\r\n")  # as some editors write it
+    assert is_durable({}, tmp_path) is True
+    path.write_bytes(b"#" * 2_000_000)
+    with pytest.raises(UsageError, match="over 1048576 bytes"):
+        Settings({}, tmp_path)
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(UsageError, match=r"jobctl\.toml"):
+        Settings({}, tmp_path)
