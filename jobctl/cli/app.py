@@ -60,6 +60,8 @@ _READERS = ("watch", "wait", "ls", "show", "clients")
 _WITHOUT_SETTINGS = ("doctor", "demo", "completion", "help")
 """Those who look at the settings by themselves, or need none."""
 
+_A_MOMENT_S = 0.01
+
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -241,3 +243,28 @@ def _on_termination() -> None:
         for asked in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(asked) is not signal.SIG_IGN:  # nohup, or trap '', asked us to stay
                 signal.signal(asked, unwind)
+        _raise_again_what_is_dropped()
+
+
+def _raise_again_what_is_dropped() -> None:
+    """A signal that comes within a callback of the interpreter's own ends nothing but that.
+
+    What is raised in a weak reference's callback, or in ``__del__``, is printed and forgotten: an
+    import that is under way has such callbacks. It is raised once more a moment later.
+    """
+    before = sys.unraisablehook
+
+    def dropped(what: Any) -> None:
+        error = what.exc_value
+        if not isinstance(error, (_Terminated, KeyboardInterrupt)):
+            before(what)
+            return
+        number = error.signal if isinstance(error, _Terminated) else None
+
+        def again(_number: int, _frame: FrameType | None) -> NoReturn:
+            raise _Terminated(number) if number is not None else KeyboardInterrupt
+
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, _A_MOMENT_S)
+
+    sys.unraisablehook = dropped

@@ -45,6 +45,7 @@ def jobs_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run a command line in this process."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    hook = sys.unraisablehook
 
     def run_it(*args: str) -> Ran:
         capsys.readouterr()
@@ -55,6 +56,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     yield run_it
     for number, handler in before.items():
         signal.signal(number, handler)
+    sys.unraisablehook = hook
 
 
 def environment(**more: str) -> dict[str, str]:

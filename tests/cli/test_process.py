@@ -216,3 +216,34 @@ def test_a_signal_at_any_moment_is_quiet(tmp_path: Path, args: list[str]) -> Non
     assert not bells.exists() or list(bells.iterdir()) == []
     litter = {path.name for path in (tmp_path / "jobs").iterdir() if path.suffix != ".json"}
     assert litter <= {".jobctl"}
+
+
+DROPPED = """
+import os, signal, sys, time, weakref
+from jobctl import api
+from jobctl.cli.app import run
+
+class Thing: pass
+
+def show(*_):
+    number = getattr(signal, sys.argv[1])
+    thing = Thing()
+    ref = weakref.ref(thing, lambda _: os.kill(os.getpid(), number))
+    del thing
+    time.sleep(30)
+
+api.show = show
+sys.exit(run(["show", "x", "--dir", sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signal_within_a_callback_of_the_interpreters_own_is_not_lost(
+    tmp_path: Path, name: str, code: int
+) -> None:
+    """FAULTS row 37: Python prints what is raised there, and forgets it."""
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED, name, str(tmp_path)],
+        env=environment(), capture_output=True, timeout=25, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, b"")
