@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from jobctl.cursor import ZERO
+from jobctl.stores import open_store
+from tests.cli.conftest import environment
 from tests.recipes.guide import block, blocks
 
 HERE = Path(__file__).parent
@@ -41,6 +48,28 @@ def test_blocks_are_short() -> None:
 def test_pool_is_the_tested_file() -> None:
     """Word for word, in one piece."""
     assert block("A pool of workers", "python") in (HERE / "process_pool.py").read_text()
+
+
+@pytest.mark.slow
+def test_killed_worker_of_a_pool_is_lost(tmp_path: Path) -> None:
+    """The pool breaks, which fails the other tasks, and the whole job has its count."""
+    text = (HERE / "process_pool.py").read_text()
+    died = "import os; os.kill(os.getpid(), 9)"
+    (tmp_path / "pool.py").write_text(
+        text.replace('raise ValueError(f"cannot clean {name}")', died)
+    )
+    subprocess.run(
+        [sys.executable, str(tmp_path / "pool.py"), "spawn", "bad", "good"],
+        env=environment(JOBCTL_DIR=str(tmp_path / "jobs")), check=True, timeout=50,
+    )  # fmt: skip
+    store = open_store(tmp_path / "jobs")
+    dead = store.owners.dead()
+    jobs = store.since(ZERO).jobs
+    assert "bad" in [job.title for job in jobs if job.lost(dead)]
+    (whole,) = (job for job in jobs if job.type == "nightly")
+    assert whole.stage == "completed"
+    assert whole.result["failed"] >= 1
+    store.close()
 
 
 def test_llm_pipeline_is_the_tested_file() -> None:

@@ -94,8 +94,10 @@ async def test_application_stays_as_it_is(tmp_path: Path, env: dict[str, str]) -
                 for stage in ("extract", "analyze", "completed"):
                     save(stage=stage, answer=[{"ours": True}])
                     await until(lambda stage=stage: reader.contents[original["id"]][0] == stage, 10)
-        (file,) = (tmp_path / "data" / "jobs").glob("*.json")
-        value = json.loads(file.read_text())
+        directory = tmp_path / "data" / "jobs"
+        names = {path.name for path in directory.iterdir()}
+        assert names == {".jobctl", f"{original['id']}.json"}
+        value = json.loads((directory / f"{original['id']}.json").read_text())
         assert (value["stage"], value["answer"]) == ("completed", [{"ours": True}])
         assert value.keys() == {*original, "answer"}, "nothing of jobctl's is in it"
     finally:

@@ -280,6 +280,7 @@ def test_workflow_is_what_github_reads() -> None:
     yaml = pytest.importorskip("yaml", reason="needs PyYAML to compare with")
     (job,) = yaml.safe_load(WORKFLOW)["jobs"].values()
     assert job["env"] == {"JOBCTL_DIR": "jobs"}
+    assert yaml.safe_load(WORKFLOW).keys() == {True, "jobs"}, "to YAML 1.1 `on` is true"
     for ours, real in zip(STEPS, job["steps"], strict=True):
         assert ours.keys() == real.keys()
         for key in ("run", "uses", "if"):
