@@ -113,17 +113,19 @@ def test_cron_mails_a_failure(cron: Crontab, tmp_path: Path) -> None:
 
 
 def test_cron_tidies_up_in_silence(cron: Crontab, tmp_path: Path) -> None:
-    """An old job goes, a new one stays, and there is nothing to mail."""
-    program(tmp_path / "bin" / "backup", "exit 0")
-    run(["sh", "-c", cron.commands[0]], tmp_path, cron.env)
+    """A lost job fails, an old one goes, a new one stays, and there is nothing to mail."""
+    program(tmp_path / "bin" / "backup", "kill -9 $PPID")
+    run(["sh", "-c", cron.commands[0]], tmp_path, cron.env, code=None)
     (job,) = jobs_in(tmp_path / "jobs")
+    assert job.active, "it is lost"
     file = tmp_path / "jobs" / f"{job.id}.json"
-    old = re.sub(r'"20\d\d-', '"2019-', file.read_text()).replace(job.id, "old")
-    (tmp_path / "jobs" / "old.json").write_text(old)
+    old = json.loads(re.sub(r'"20\d\d-', '"2019-', file.read_text()))
+    old |= {"id": "old", "stage": "completed", "completedAt": old["updatedAt"]}
+    (tmp_path / "jobs" / "old.json").write_text(json.dumps(old))
     assert run(["jobctl", "ls", "-q"], tmp_path, cron.env).stdout.split() == [job.id, "old"]
     ran = run(["sh", "-c", cron.commands[1]], tmp_path, cron.env)
     assert (ran.stdout, ran.stderr) == ("", "")
-    assert [job.id for job in jobs_in(tmp_path / "jobs")] == [job.id]
+    assert [(job.id, job.stage) for job in jobs_in(tmp_path / "jobs")] == [(job.id, "failed")]
 
 
 # -- Make -----------------------------------------------------------------------------------

@@ -203,6 +203,8 @@ async def test_page_counts_what_is_at_work(store: Store, tmp_path: Path) -> None
             await until(lambda: client.all("title")[-1:] == ["2 at work"], 20)
             store.update("a2", lambda job: jobs.fail(job, "no", now=now()))
             await until(lambda: client.all("title")[-1:] == ["1 at work"], 20)
+            store.update("a1", lambda job: jobs.complete(job, now=now()))
+            await until(lambda: client.all("title")[-1:] == ["0 at work"], 20)
 
 
 # -- the proxy ------------------------------------------------------------------------------
@@ -263,6 +265,7 @@ async def test_flags_for_others_let_them_in_with_the_token(store: Store, tmp_pat
     words = flags[1].split()
     given = dict(zip(words[::2], words[1::2], strict=True))
     host, origin = given["--allow-host"], given["--allow-origin"]
+    assert origin == f"http://{host}:5173"
     token = "0123456789abcdef0123456789abcdef"
     doors = {"allow_hosts": [host], "allow_origins": [origin], "token": token.encode()}
     async with running_hub(store, insecure=False, **doors) as hub:
