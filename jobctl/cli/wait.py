@@ -34,6 +34,7 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
+from jobctl.cli.say import complain
 from jobctl.cli.text import visible
 from jobctl.clock import now_ms
 from jobctl.errors import UsageError
@@ -119,12 +120,13 @@ def wait(
 
 
 def _end(outcome: Outcome, where: str) -> None:
-    if not outcome.verdicts:
-        note(f"no such jobs in {where}" + ("; nothing to wait for" if outcome.met else ""))
-    elif not outcome.met:
-        note(str(outcome))
-    if not outcome.met:
-        raise typer.Exit(outcome.code)
+    if outcome.met:
+        if not outcome.verdicts:
+            note(f"no such jobs in {where}; nothing to wait for")
+        return
+    said = str(outcome) if outcome.verdicts else f"no such jobs in {where}"
+    complain(said, outcome.code)
+    raise typer.Exit(outcome.code)
 
 
 def _print_text(verdict: Verdict) -> None:

@@ -132,6 +132,8 @@ def test_wait_tells_all_in_one_object(run: Run, jobs_dir: Path) -> None:
     result = run("wait", "a", "b", "-o", "json")
     value = json.loads(result.out)
     assert (result.code, value["met"]) == (3, False)
+    error = json.loads(result.err)["error"]
+    assert (error["exitCode"], "job b failed" in error["message"]) == (3, True)
     assert {item["id"]: item["verdict"] for item in value["verdicts"]} == {
         "a": "met", "b": "failed",
     }  # fmt: skip
