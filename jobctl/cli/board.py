@@ -14,7 +14,7 @@ from jobctl.eta import Usual
 from jobctl.job import Job
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.status import Status
-from jobctl.net.waiting import Condition, Verdict, code_of, judge
+from jobctl.net.waiting import Condition, Outcome, Verdict, code_of, judge
 from jobctl.pipeline import COMPLETED, FAILED
 
 __all__ = ["Board", "Line", "Look", "change_line", "note_trouble"]
@@ -152,10 +152,15 @@ class Board:
         """A lost job goes nowhere, but whoever looks may want to see it reaped."""
         return job.active and not (self._ends and job.lost(self.dead))
 
-    def exit_code(self) -> int:
+    def outcome(self) -> Outcome:
         """As that of ``jobctl wait``: 3 when one failed, 4 when a named one vanished, or 0."""
         watched = self._only if self._only is not None else {job.id for job in self.shown()}
-        return code_of(self._verdict(id) for id in {*watched, *self._left})
+        verdicts = tuple(self._verdict(id) for id in sorted({*watched, *self._left}))
+        return Outcome(code_of(verdicts), verdicts)
+
+    def exit_code(self) -> int:
+        """That of the outcome."""
+        return self.outcome().code
 
     def _verdict(self, id: str) -> Verdict:
         job = self._job(id)

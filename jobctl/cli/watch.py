@@ -36,6 +36,7 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
+from jobctl.cli.say import complain
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import UsageError
 from jobctl.stores import Store
@@ -154,8 +155,9 @@ def watch(
     if reader.differed:
         note(f"what was held differed from what {where} holds; it was read anew")
         raise typer.Exit(1)
-    if exit_status and (code := board.exit_code()):
-        raise typer.Exit(code)
+    if exit_status and not (outcome := board.outcome()).met:
+        complain(str(outcome), outcome.code)
+        raise typer.Exit(outcome.code)
 
 
 def _start(cursor: str | None, cursor_file: Path | None) -> Cursor:

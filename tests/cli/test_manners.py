@@ -315,6 +315,7 @@ def test_token_file_of_the_users_own_reaches_the_hub(
         (["show", "nobody-at-all"], "see 'jobctl ls'"),
         (["clients"], "start one: 'jobctl serve'"),
         (["wait", "broken"], "see 'jobctl show broken'"),
+        (["watch", "broken", "--exit-status", "-o", "json"], "see 'jobctl show broken'"),
     ],
 )
 def test_what_was_meant_or_may_be_done_is_said(
