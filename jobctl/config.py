@@ -39,7 +39,7 @@ _ENVIRONMENT = {
 }
 _USERS_OWN = ("url", "token-file", "ca")
 _TYPES = "types"
-_MAX_BYTES = 1024 * 1024
+_MAX_BYTES = 64 * 1024
 _TIME_FORMATS = ("relative", "iso", "local")
 
 
@@ -238,7 +238,7 @@ def _read(path: Path, level: int) -> _File | None:
 
     try:
         return _File(path, tomllib.loads(data.decode("utf-8-sig")), level)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or brackets
         raise UsageError(f"{path}: {error}", hint="mend or remove the file") from error
 
 

@@ -171,8 +171,12 @@ def test_odd_files_of_that_name_are_passed_over_or_refused(tmp_path: Path) -> No
     path.write_bytes(b"\xef\xbb\xbfdurable = true\r\n")  # as some editors write it
     assert is_durable({}, tmp_path) is True
     path.write_bytes(b"#" * 2_000_000)
-    with pytest.raises(UsageError, match="over 1048576 bytes"):
+    with pytest.raises(UsageError, match="over 65536 bytes"):
         Settings({}, tmp_path)
+    for text in ("x = " + "[" * 20_000, "x = " + "1" * 5_000, "x = 1e\n"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=r"jobctl\.toml"):
+            Settings({}, tmp_path)
     path.unlink()
     path.symlink_to(path)
     with pytest.raises(UsageError, match=r"jobctl\.toml"):
