@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -15,6 +19,21 @@ settings.register_profile("default", derandomize=True, deadline=None, database=N
 settings.register_profile("deep", deadline=None, max_examples=5000, print_blob=True)
 _profile = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.load_profile(_profile if _profile in ("default", "deep") else "default")
+
+
+def _undo_inherited_ignores() -> None:
+    """Let signals have their default effect in the programs that the tests start.
+
+    ``nohup`` and a shell's ``&`` ignore signals, and whatever they start inherits that. A handler
+    that does nothing protects this process as well, but no other: execve(2) resets handlers.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            is_interrupt = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_interrupt else lambda *_: None)
+
+
+_undo_inherited_ignores()
 
 
 class Clock:
@@ -53,3 +72,20 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings"))
     monkeypatch.setattr(pipeline, "_defined", {})
     monkeypatch.setattr(pipeline, "_settled", False)
+
+
+@pytest.fixture(autouse=True)
+def no_recorder_is_left() -> Iterator[None]:
+    """Fail the test whose tracked jobs are still being recorded after its end.
+
+    Their thread would write beside later tests, which then fail in one order and pass in another.
+    """
+    yield
+    recorder = sys.modules.get("jobctl.recorder")
+    deadline_s = time.monotonic() + 2
+    while recorder is not None and recorder._registry:
+        if time.monotonic() > deadline_s:
+            left = list(recorder._registry)
+            recorder._registry.clear()
+            pytest.fail(f"a recorder is left: {left}")
+        time.sleep(0.005)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jobctl import recorder
 from jobctl.cursor import ZERO
 from jobctl.errors import IllegalTransition, StoreError
 from jobctl.job import Job, Steps
@@ -120,6 +121,11 @@ def test_a_store_that_cannot_be_written_warns_once_and_the_work_goes_on(
     until(lambda: bool(caplog.records))
     assert len(caplog.records) == 1
     assert "file" in caplog.text
+    (tmp_path / "file").unlink()
+    recorder.drain()  # what waited is written, so that the recorder's thread ends
+    store = open_store(tmp_path / "file")
+    assert only(store).stage == "completed"
+    store.close()
 
 
 def test_strict_raises_what_would_be_warned_of(tmp_path: Path, store: Store) -> None:
@@ -181,33 +187,42 @@ async def test_async_with_does_the_same(store: Store) -> None:
 
 
 async def test_async_writes_do_not_block_the_loop() -> None:
-    """A store that takes its time holds up the one who waits for it, and nobody else."""
+    """A slow store holds up the task that enters the block, and no other task of the loop."""
     inner = open_store("memory:")
-    gate = threading.Event()
+    may_write = threading.Event()
 
     class Slow:
         def __getattr__(self, name: str) -> object:
             return getattr(inner, name)
 
         def create(self, job: Job) -> Job:
-            assert gate.wait(10)
+            assert may_write.wait(10)
             return inner.create(job)
 
-    ticks = 0
+        def update(self, id: str, change: Callable[[Job], Job]) -> Job:
+            assert may_write.wait(10)
+            return inner.update(id, change)
 
-    async def tick() -> None:
-        nonlocal ticks
-        while ticks < 5:
+    order: list[str] = []
+
+    async def tick(name: str) -> None:
+        for _ in range(5):
             await asyncio.sleep(0)
-            ticks += 1
-        gate.set()
+        order.append(name)
+        may_write.set()
 
     async def work() -> None:
-        async with track("etl", store=Slow()):  # type: ignore[arg-type]
-            pass
+        async with track("etl", stages=["a"], store=Slow()) as job:  # type: ignore[arg-type]
+            order.append("entered")
+            may_write.clear()
+            job.stage("a")
+            order.append("reported")
+            await tick("ticked in the block")
+        order.append("left")
 
-    await asyncio.gather(work(), tick())
-    assert (ticks, only(inner).stage) == (5, "completed")
+    await asyncio.gather(work(), tick("ticked before"))
+    assert order == ["ticked before", "entered", "reported", "ticked in the block", "left"]
+    assert [entry.stage for entry in only(inner).timeline()] == ["pending", "a", "completed"]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -525,17 +526,23 @@ def test_stopped_wrapper_and_worker_are_not_lost(store: Store) -> None:
 
 def test_cancelled_command_is_ended(store: Store) -> None:
     """With all that it has started; twice is no error while it lasts, afterwards it is."""
-    text = "trap 'exit 5' TERM; sleep 31.25 & echo ready; wait"
+    text = "trap 'exit 5' TERM; sleep 300 >/dev/null 2>&1 & echo ready; echo $!; wait"
     with started("sh", "-c", text) as process:
-        first = subprocess.Popen(command("cancel", only(store).id), env=environment())
-        assert run_process("cancel", only(store).id).code in (0, 1)
-        assert first.wait(timeout=20) == 0
-        assert process.wait(timeout=10) == 5
+        grandchild = os.pidfd_open(int(process.stdout.readline()))
+        try:
+            first = subprocess.Popen(command("cancel", only(store).id), env=environment())
+            assert run_process("cancel", only(store).id).code in (0, 1)
+            assert first.wait(timeout=20) == 0
+            assert process.wait(timeout=10) == 5
+            ended, _, _ = select.select([grandchild], [], [], 5)  # readable once it has ended
+            assert ended, "what the command started outlived it"
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(grandchild, signal.SIGKILL)
+            os.close(grandchild)
     assert (only(store).stage, only(store).error) == ("failed", CANCELLED)
     assert only(store).command is not None
     assert only(store).command.exit_code == 5  # type: ignore[union-attr]
-    left = subprocess.run(["pgrep", "-f", "^sleep 31.25$"], capture_output=True, check=False)
-    assert left.stdout == b""
     again = run_process("cancel", only(store).id)
     assert (again.code, again.err.count("\n")) == (1, 1)
     assert "is 'failed'" in again.err
