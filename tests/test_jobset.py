@@ -10,7 +10,7 @@ from jobctl import job as jobs
 from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
-from jobctl.jobset import Delta, Gone, JobSet
+from jobctl.jobset import Delta, Gone, JobSet, mark_of
 from tests.strategies import T0
 
 EXTRACT = Filter(stages=frozenset({"extract"}))
@@ -467,3 +467,14 @@ def test_a_page_encodes_each_job_once() -> None:
         source.delete("b", 3)
         with pytest.raises(KeyError):
             source.wire(id)
+
+
+def test_digest_stands_for_the_present_versions_only() -> None:
+    """A job's older version and a deleted job leave no trace in it."""
+    walked, fresh = JobSet("e"), JobSet("e")
+    for revision, id in enumerate(["a", "b", "a", "c", "a"], 1):
+        walked.put(job(id, revision))
+    walked.delete("b", 6)
+    for id, revision in (("c", 4), ("a", 5)):
+        fresh.put(job(id, revision))
+    assert walked.digest() == fresh.digest() == f"{mark_of('a', 5) ^ mark_of('c', 4):016x}"
