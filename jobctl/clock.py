@@ -11,7 +11,7 @@ import re
 import time
 from functools import lru_cache
 
-__all__ = ["now", "now_ms", "parse_duration", "parse_moment", "to_ms", "to_text"]
+__all__ = ["known_ms", "now", "now_ms", "parse_duration", "parse_moment", "to_ms", "to_text"]
 
 _FORM = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))\Z",
@@ -25,6 +25,8 @@ _UNITS_S = {"w": 604_800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS_S), re.ASCII)
 _MAX_DURATION_S = 36_500 * 86_400
 """A hundred years: more is a slip of the finger, and no clock goes there."""
+_FIRST_MS = 365 * 86_400_000  # 1971-01-01
+_LAST_MS = 253_370_764_800_000  # 9999-01-01
 
 
 def now_ms() -> int:
@@ -63,6 +65,20 @@ def to_ms(text: str) -> int:
         offset = int(offset_h) * 3600 + int(offset_m) * 60
         seconds += offset if sign == "-" else -offset
     return seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3])
+
+
+def known_ms(text: str | None) -> int | None:
+    """As `to_ms`, but ``None`` for what is no time, or stands for none.
+
+    Programs that have no time to write often write the first or the last one of their language:
+    year 1 (Go, .NET), 1970 (Unix), year 9999 (.NET, SQL). So what lies before 1971 or after 9998
+    does not count.
+    """
+    try:
+        ms = to_ms(text) if text is not None else None
+    except ValueError:
+        return None
+    return ms if ms is not None and _FIRST_MS <= ms < _LAST_MS else None
 
 
 def parse_duration(text: str) -> float:

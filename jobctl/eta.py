@@ -30,16 +30,17 @@ class Usual:
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Learn from these, as far as they have completed; of very many, from the newest."""
-        newest: dict[str, list[Job]] = {}
+        newest: dict[str, list[tuple[str, int]]] = {}
         for job in reversed([*jobs]):
-            if job.stage == COMPLETED and job.completed_at and not job.retry_count:
+            if job.stage == COMPLETED and not job.retry_count:
                 same = newest.setdefault(job.type, [])
-                if len(same) < MAX_LEARNED:
-                    same.append(job)
+                ended_ms = job.ended_ms() if len(same) < MAX_LEARNED else None
+                took_ms = job.elapsed_ms(ended_ms) if ended_ms is not None else None
+                if took_ms is not None:
+                    same.append((job.id, took_ms))
         for type, same in newest.items():
             took = self._took.setdefault(type, deque(maxlen=MAX_LEARNED))
-            for job in reversed(same):
-                entry = (job.id, job.elapsed_ms(0))
+            for entry in reversed(same):
                 if entry not in took:
                     took.append(entry)
             self._bands.pop(type, None)

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from jobctl.clock import to_ms
+from jobctl.clock import known_ms
 from jobctl.errors import IllegalTransition, InvalidId, InvalidJob, did_you_mean
 from jobctl.pipeline import (
     COMPLETED,
@@ -62,6 +62,8 @@ MAX_HISTORY = 64
 MAX_RESULT_BYTES = 64 * 1024
 CANCELLED = "Cancelled by user"
 """What a cancelled job fails with, as in the original program."""
+MAX_AHEAD_MS = 3_600_000
+"""Clocks of machines may differ by this much; see `Job.ended_ms`."""
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _OWNER = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
@@ -206,12 +208,46 @@ class Job(_Value):
         limit_ms = self.pipeline.stalled_after_ms
         if limit_ms is None or not self.active:
             return False
-        return now_ms - to_ms(self.stage_started_at or self.updated_at) > limit_ms
+        entered_ms = known_ms(self._entered_at())
+        return entered_ms is not None and now_ms - entered_ms > limit_ms
 
-    def elapsed_ms(self, now_ms: int) -> int:
-        """From creation to the end, or to ``now_ms`` while active; never negative."""
-        end_ms = now_ms if self.active else to_ms(self.completed_at or self.updated_at)
-        return max(0, end_ms - to_ms(self.created_at))
+    def ended_ms(self, now_ms: int | None = None) -> int | None:
+        """When the job ended, in ms since 1970; ``None`` while it is active, or if no time tells.
+
+        It is ``completedAt`` if that is not before ``createdAt``. Else, as for a failed job, whose
+        ``completedAt`` is null, it is ``updatedAt``, or ``stageStartedAt`` if that is later. Times
+        that stand for none do not count (`known_ms`). The end is never before ``createdAt``: if
+        all others are, it is ``createdAt`` itself.
+
+        A time in the future counts: a job that seems to end there must not be removed. With
+        ``now_ms`` it does not, for durations that are shown: what lies over `MAX_AHEAD_MS` after
+        both ``now_ms`` and ``createdAt`` comes from a clock that was wrong.
+        """
+        if self.active:
+            return None
+        created, entered = known_ms(self.created_at), known_ms(self.stage_started_at)
+        completed, updated = known_ms(self.completed_at), known_ms(self.updated_at)
+        if self.stage == FAILED and completed is not None and completed < (entered or 0):
+            completed = None  # of an earlier attempt: the program that failed this one left it
+        changed = max((ms for ms in (updated, entered) if ms is not None), default=None)
+        ends = [ms for ms in (completed, changed) if ms is not None and ms >= (created or 0)]
+        if not ends:
+            return created
+        if now_ms is None:
+            return ends[0]
+        present = max(now_ms, created or 0)
+        return next((ms for ms in ends if ms <= present + MAX_AHEAD_MS), present)
+
+    def elapsed_ms(self, now_ms: int) -> int | None:
+        """From creation to the end, or to ``now_ms`` while active; never negative.
+
+        ``None`` if the file does not tell when the job was created, or when it ended.
+        """
+        created_ms = known_ms(self.created_at)
+        end_ms = now_ms if self.active else self.ended_ms(now_ms)
+        if created_ms is None or end_ms is None:
+            return None
+        return max(0, end_ms - created_ms)
 
     def lost(self, dead: Container[str]) -> bool:
         """Active, and the process that works on it is among the ``dead`` ones."""
@@ -234,12 +270,18 @@ class Job(_Value):
         if self.history:
             if self.history[-1].stage == self.stage:
                 return self.history
-            moved = Entered(stage=self.stage, at=self.stage_started_at or self.updated_at)
-            return (*self.history, moved)
+            return (*self.history, Entered(stage=self.stage, at=self._entered_at()))
         start = Entered(stage=PENDING, at=self.created_at)
         if self.stage == PENDING:
             return (start,)
-        return (start, Entered(stage=self.stage, at=self.stage_started_at or self.updated_at))
+        return (start, Entered(stage=self.stage, at=self._entered_at()))
+
+    def _entered_at(self) -> str:
+        """When the present stage was entered: the first time that can be, of those that tell."""
+        created = known_ms(self.created_at) or 0
+        times = [self.stage_started_at, self.updated_at, self.created_at]
+        can_be = (text for text in times if text and (known_ms(text) or -1) >= created)
+        return next(can_be, self.updated_at)
 
 
 # -- ids ------------------------------------------------------------------------------------

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jobctl.clock import now_ms, to_ms
+from jobctl.clock import now_ms
 from jobctl.cursor import ZERO
 from jobctl.errors import JobctlError, JobNotFound, StoreLocked, StoreMissing, UsageError
 from jobctl.job import Job
-from jobctl.pipeline import COMPLETED, TERMINAL
+from jobctl.pipeline import TERMINAL
 from jobctl.stores import Check, Store
 
-__all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "ended_ms", "prune"]
+__all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "prune"]
 
 OLDER_THAN_S = 7 * 86_400.0
 """Where neither age nor number is given, what ended longer ago than this goes."""
@@ -73,27 +73,16 @@ class Rule:
         return cls(older_than_s, keep or 0, wanted, frozenset(types))
 
     def end_of(self, job: Job) -> int | None:
-        """When the job ended, if the rule is about it; ``None`` for any other."""
+        """When the job ended, if the rule is about it and a time tells; ``None`` for any other."""
         if job.stage not in self.stages or (self.types and job.type not in self.types):
             return None
-        return ended_ms(job)
+        return job.ended_ms()
 
     def chosen(self, ends: Iterable[tuple[int, str]], now_ms: int) -> list[str]:
         """The ids that go, oldest first, out of all that the rule is about, as ``(end, id)``."""
         newest_first = sorted(ends, reverse=True)[self.keep :]
         latest = float("inf") if self.older_than_s is None else now_ms - self.older_than_s * 1000
         return [id for end, id in reversed(newest_first) if end <= latest]
-
-
-def ended_ms(job: Job) -> int | None:
-    """When the job was completed, or failed, in ms since 1970; ``None`` where nobody can say."""
-    times = [job.stage_started_at, job.updated_at]
-    if job.stage == COMPLETED and job.completed_at is not None:
-        times = [job.completed_at]
-    try:
-        return max(to_ms(time) for time in times if time is not None)
-    except ValueError:  # a foreign file's, of the year 0
-        return None
 
 
 def prune(

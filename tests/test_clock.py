@@ -43,6 +43,30 @@ def test_other_precisions_and_offsets_are_read(text: str, same: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        None,
+        "soon",
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00.000+01:00",
+        "1970-01-01T00:00:00.000Z",
+        "1970-12-31T23:59:59.999Z",
+        "9999-12-31T23:59:59.9999999Z",
+        "9999-12-31T23:59:59-12:00",
+    ],
+)
+def test_a_time_that_stands_for_none_is_none(text: str | None) -> None:
+    """FAULTS row 68: the smallest and the greatest time of a language, and the start of Unix."""
+    assert clock.known_ms(text) is None
+
+
+@pytest.mark.parametrize("text", ["1971-01-01T00:00:00Z", "2026-01-01T00:00:00Z"])
+def test_any_other_time_is_known(text: str) -> None:
+    """As `to_ms` has it."""
+    assert clock.known_ms(text) == clock.to_ms(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "",
         "yesterday",
         "2026-01-01",

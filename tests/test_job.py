@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobctl import job as jobs
+from jobctl.clock import known_ms, to_ms, to_text
 from jobctl.codec import encode
 from jobctl.errors import IllegalTransition, InvalidId, InvalidJob
 from jobctl.job import MAX_HISTORY, MAX_RESULT_BYTES, Entered, Job, Steps
 from jobctl.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
-from tests import strategies
+from tests import odd_times, strategies
 from tests.conftest import Clock
+from tests.odd_times import GO_ZERO
 
+NOW_MS = to_ms("2026-11-23T12:00:00Z")
 T0, T1, T2 = (f"2026-01-01T00:00:0{second}.000Z" for second in range(3))
 WAY = ("pending", "extract", "analyze", "generate", "finalize", "completed")
 MIDDLE = WAY[1:-1]
@@ -403,13 +406,85 @@ def test_a_job_runs_from_its_creation_to_its_end(clock: Clock) -> None:
     }
 
 
+@pytest.mark.parametrize("id", list(odd_times.cases(NOW_MS)))
+def test_odd_times_make_no_odd_end(id: str) -> None:
+    """FAULTS rows 14 and 68: neither a time that stands for none, nor one that cannot be."""
+    keys, ended_ms, elapsed_ms = odd_times.cases(NOW_MS)[id]
+    job = Job.model_validate(keys)
+    assert job.ended_ms() == ended_ms
+    assert job.ended_ms(NOW_MS) == ended_ms
+    assert job.elapsed_ms(NOW_MS) == elapsed_ms
+    assert job.derived(NOW_MS)["elapsedMs"] == elapsed_ms
+
+
+def test_an_end_in_the_future_makes_no_long_duration() -> None:
+    """FAULTS row 14: `prune` leaves the job until then, but nothing took that long."""
+    keys = odd_times.cases(NOW_MS)["usual"].keys
+    job = Job.model_validate({**keys, "completedAt": "2126-01-01T00:00:00Z"})
+    assert job.ended_ms() == to_ms("2126-01-01T00:00:00Z")
+    assert job.elapsed_ms(NOW_MS) == 59_000
+    late = Job.model_validate({**keys, "updatedAt": "2126-01-01T00:00:00Z", "completedAt": None})
+    assert late.elapsed_ms(NOW_MS) == 60_000
+
+
+def test_a_job_of_the_future_has_its_own_duration() -> None:
+    """FAULTS row 14: a clock that was put back by a day, after the job had ended."""
+    keys = odd_times.cases(NOW_MS)["usual"].keys
+    assert Job.model_validate(keys).elapsed_ms(NOW_MS - 86_400_000) == 59_000
+
+
+def test_a_job_that_goes_on_has_no_end() -> None:
+    """Whatever its file says."""
+    keys = odd_times.cases(NOW_MS)["usual"].keys
+    job = Job.model_validate({**keys, "stage": "extract"})
+    assert job.ended_ms() is None
+    assert job.elapsed_ms(NOW_MS) == 60_000
+    assert Job.model_validate({**job.model_dump(), "createdAt": GO_ZERO}).elapsed_ms(NOW_MS) is None
+
+
+@pytest.mark.parametrize(
+    ("times", "stalled"),
+    [
+        ({}, False),
+        ({"stageStartedAt": GO_ZERO}, False),
+        ({"stageStartedAt": "1970-01-01T00:00:00Z"}, False),
+        ({"stageStartedAt": to_text(NOW_MS - 600_000)}, False),  # before it was created
+        ({"stageStartedAt": to_text(NOW_MS - 599_000), "createdAt": to_text(0)}, True),
+        ({"stageStartedAt": GO_ZERO, "updatedAt": to_text(NOW_MS - 61_000),
+          "createdAt": GO_ZERO}, True),
+        ({"stageStartedAt": GO_ZERO, "updatedAt": GO_ZERO, "createdAt": GO_ZERO}, False),
+    ],
+)  # fmt: skip
+def test_odd_times_stall_nobody(times: dict[str, str], stalled: bool) -> None:
+    """FAULTS row 68: a job is in its stage since a time that can be, or nobody knows."""
+    keys = odd_times.cases(NOW_MS)["usual"].keys
+    job = Job.model_validate({**keys, "type": "create_session", "stage": "extract", **times})
+    assert job.stalled(NOW_MS) is stalled
+
+
+def test_history_takes_no_odd_time() -> None:
+    """FAULTS row 68: when a foreign writer left the zero time, the stage was entered at the last
+    change of the file."""
+    keys = odd_times.cases(NOW_MS)["usual"].keys
+    job = Job.model_validate({**keys, "stage": "extract", "stageStartedAt": GO_ZERO})
+    moved = jobs.advance(job, "load", now=to_text(NOW_MS))
+    assert [entry.at for entry in moved.timeline()] == [
+        keys["createdAt"],
+        keys["updatedAt"],
+        to_text(NOW_MS),
+    ]
+
+
 @pytest.mark.slow
 @given(strategies.stored_jobs(), st.integers(0, 4_102_444_800_000))
 def test_any_file_can_be_shown(job: Job, now_ms: int) -> None:
     """Everything derived has a value in its range, whatever stands in the file."""
     assert 0 <= job.fraction <= 1
     assert job.percent is None or 0 <= job.percent <= 100
-    assert job.elapsed_ms(now_ms) >= 0
+    elapsed_ms, ended_ms = job.elapsed_ms(now_ms), job.ended_ms()
+    assert elapsed_ms is None or 0 <= elapsed_ms
+    created_ms = known_ms(job.created_at)
+    assert ended_ms is None or created_ms is None or created_ms <= ended_ms
     assert job.stalled(now_ms) in (True, False)
     assert job.timeline()
     assert job.type in BUILT_IN or job.pipeline.eta_ms is None

@@ -14,8 +14,9 @@ from jobctl.clock import now, now_ms, to_text
 from jobctl.cursor import ZERO
 from jobctl.errors import StoreError, StoreLocked, UsageError
 from jobctl.job import Job
-from jobctl.prune import Pruner, Rule, ended_ms, prune
+from jobctl.prune import Pruner, Rule, prune
 from jobctl.stores import Check, Store, open_store
+from tests import odd_times
 
 DAY_MS = 86_400_000
 NOW_MS = now_ms()
@@ -97,14 +98,30 @@ def test_what_cannot_be_meant_is_refused(store: Store, rule: dict[str, object]) 
 
 def test_the_end_of_a_job_is_what_its_file_says() -> None:
     """completedAt; without it the last thing that happened; nothing for a time that is none."""
+    rule = Rule.make()
     done, failed = ended("a", 3), ended("b", 3, "failed")
-    assert ended_ms(done) == ended_ms(failed)
+    assert rule.end_of(done) == rule.end_of(failed)
     touched = {"updated_at": at(1)}
-    assert ended_ms(done.model_copy(update=touched)) == ended_ms(done)
-    assert ended_ms(failed.model_copy(update=touched)) == ended_ms(ended("c", 1))
+    assert rule.end_of(done.model_copy(update=touched)) == rule.end_of(done)
+    assert rule.end_of(failed.model_copy(update=touched)) == rule.end_of(ended("c", 1))
     foreign = done.model_copy(update={"completed_at": None, "stage_started_at": None, **touched})
-    assert ended_ms(foreign) == ended_ms(ended("c", 1))
-    assert ended_ms(done.model_copy(update={"completed_at": "0000-01-01T00:00:00Z"})) is None
+    assert rule.end_of(foreign) == rule.end_of(ended("c", 1))
+    none = dict.fromkeys(
+        ("created_at", "updated_at", "stage_started_at", "completed_at"), "0000-01-01T00:00:00Z"
+    )
+    assert rule.end_of(done.model_copy(update=none)) is None
+
+
+@pytest.mark.parametrize("id", list(odd_times.cases(NOW_MS)))
+def test_odd_times_make_no_job_old(tmp_path: Path, id: str) -> None:
+    """FAULTS rows 14 and 68: by hand or by a hub, a job that has just ended stays."""
+    keys = odd_times.cases(NOW_MS)[id].keys
+    odd_times.write(tmp_path, keys)
+    store = open_store(tmp_path, adopt=True)
+    assert prune(store, older_than_s=3600) == ((), 0, ())
+    assert Pruner(store, Rule.make(older_than_s=3600)).run() == ((), 0, ())
+    assert store.ids() == [id]
+    store.close()
 
 
 def test_what_is_raised_before_keeps_them_all(store: Store) -> None:

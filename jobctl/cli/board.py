@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from jobctl.cli import shapes
 from jobctl.cli.say import note
 from jobctl.cli.text import fit, fits_encoding, visible, width
-from jobctl.clock import to_ms
 from jobctl.cursor import Cursor
 from jobctl.eta import Usual
 from jobctl.job import Job
@@ -29,7 +28,7 @@ class Board:
     """A reader's set of jobs, and which of them to show.
 
     Shown are the active ones, then those that ended since the board was synced for the first time;
-    with ``everything`` all, with ``since_ms`` also those that changed since then. ``only`` limits
+    with ``everything`` all, with ``since_ms`` also those that ended since then. ``only`` limits
     it to some ids, and then shows these whatever they are. ``others`` are ids beside those of the
     board, from which short ids have to differ. With ``ends`` all have ended when nothing is active
     of what is shown, also where none is named.
@@ -135,9 +134,10 @@ class Board:
         """Whether this job is worth showing."""
         if self._only is not None:
             return job.id in self._only
-        if self._since_ms is not None and to_ms(job.updated_at) >= self._since_ms:
+        if self._everything or job.active or job.id in self._ended:
             return True
-        return self._everything or job.active or job.id in self._ended
+        ended_ms = job.ended_ms() if self._since_ms is not None else None
+        return ended_ms is not None and ended_ms >= (self._since_ms or 0)
 
     def all_ended(self) -> bool:
         """Whether every one of the named jobs has ended or is gone."""

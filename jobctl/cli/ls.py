@@ -43,7 +43,7 @@ from jobctl.cli.options import (
 )
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.cli.text import fit, visible
-from jobctl.clock import now_ms, to_ms
+from jobctl.clock import known_ms, now_ms
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import did_you_mean
 from jobctl.eta import Usual
@@ -165,8 +165,14 @@ def _within(job: Job, first: int | None, last: int | None) -> bool:
     """Whether the job was changed last between these moments."""
     if first is None and last is None:
         return True
-    at = to_ms(job.updated_at)
+    at = _changed_ms(job)
     return (first is None or at >= first) and (last is None or at <= last)
+
+
+def _changed_ms(job: Job) -> int:
+    """When the job changed last, or ended, whichever is later; 0 where its file does not tell."""
+    times = (known_ms(job.updated_at), job.ended_ms(now_ms()))
+    return max((ms for ms in times if ms is not None), default=0)
 
 
 def _in_directory(
@@ -208,9 +214,10 @@ def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
 
 def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
     """Newest first; by stage, type or id upwards, and then newest first."""
-    key = "updated_at" if sort is Sort.updated else "created_at"
-    ordered = sorted(jobs, key=lambda job: (getattr(job, key), job.id), reverse=True)
-    if sort is Sort.stage:
+    ordered = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
+    if sort is Sort.updated:
+        ordered = sorted(jobs, key=lambda job: (_changed_ms(job), job.id), reverse=True)
+    elif sort is Sort.stage:
         ordered.sort(key=lambda job: (job.pipeline.percent(job.stage) or 0, job.stage))
     elif sort in (Sort.type, Sort.id):
         ordered.sort(key=lambda job: str(getattr(job, sort.value)))

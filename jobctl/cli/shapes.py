@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Container, Iterable
 
 from jobctl.cli.text import fits_encoding, visible
-from jobctl.clock import to_ms
+from jobctl.clock import known_ms
 from jobctl.eta import Usual
 from jobctl.job import Job
 from jobctl.pipeline import COMPLETED, FAILED, PENDING
@@ -53,8 +53,10 @@ def bar(percent: int | None, columns: int) -> str:
     return symbols["bar"] * full + symbols["rest"] * (columns - full)
 
 
-def duration(ms: int) -> str:
-    """``850ms``, ``12s``, ``3m05s``, ``2h07m``, ``4d03h``."""
+def duration(ms: int | None) -> str:
+    """``850ms``, ``12s``, ``3m05s``, ``2h07m``, ``4d03h``; ``-`` for one that is not known."""
+    if ms is None:
+        return "-"
     if ms < 1000:
         return f"{ms}ms"
     seconds = ms // 1000
@@ -68,8 +70,11 @@ def duration(ms: int) -> str:
 
 
 def ago(text: str, now_ms: int) -> str:
-    """The age of a moment, in one unit: ``5s``, ``12m``, ``3h``, ``9d``."""
-    seconds = max(0, now_ms - to_ms(text)) // 1000
+    """The age of a moment, in one unit: ``5s``, ``12m``, ``3h``, ``9d``; ``-`` for none."""
+    ms = known_ms(text)
+    if ms is None:
+        return "-"
+    seconds = max(0, now_ms - ms) // 1000
     for limit, size, unit in ((60, 1, "s"), (3600, 60, "m"), (86400, 3600, "h")):
         if seconds < limit:
             return f"{seconds // size}{unit}"
@@ -77,13 +82,15 @@ def ago(text: str, now_ms: int) -> str:
 
 
 def moment(text: str, form: str | None, now_ms: int) -> str:
-    """The moment as ``relative``, ``iso``, or ``local``: in this machine's zone."""
+    """The moment as ``relative``, ``iso``, or ``local``: in this machine's zone; ``-`` for none."""
+    ms = known_ms(text)
+    if ms is None:
+        return "-"
     if form == "relative":
         return f"{ago(text, now_ms)} ago"
     if form == "iso":
         return text
-    seconds = to_ms(text) / 1000
-    return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
+    return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(ms / 1000))
 
 
 def eta(job: Job, usual: Usual) -> str:

@@ -25,7 +25,7 @@ from jobctl.cli.options import (
 from jobctl.cli.say import note
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
-from jobctl.clock import now_ms, to_ms
+from jobctl.clock import known_ms, now_ms
 from jobctl.eta import Usual
 from jobctl.job import Job, Steps
 from jobctl.pipeline import FAILED
@@ -101,11 +101,14 @@ def describe(
     """The lines about a job, every foreign character visible."""
 
     def at(text: str | None) -> str | None:
-        return shapes.moment(text, form, now) if text else None
+        if text is None or known_ms(text) is None:
+            return None
+        return shapes.moment(text, form, now)
 
     pipeline = job.pipeline
     percent = f", {job.percent}% done" if job.percent is not None and job.active else ""
     mark = shapes.mark(job, now, dead)
+    elapsed_ms = job.elapsed_ms(now)
     fields = [
         ("id", job.id),
         ("type", f"{job.type} ({pipeline.label})" if pipeline.label != job.type else job.type),
@@ -114,7 +117,7 @@ def describe(
         ("progress", _progress(job)),
         ("message", job.message),
         ("error", job.error),
-        ("elapsed", shapes.duration(job.elapsed_ms(now))),
+        ("elapsed", shapes.duration(elapsed_ms) if elapsed_ms is not None else None),
         ("usually", shapes.eta(job, usual or Usual()) or None),
         ("session", job.session_id),
         ("result session", job.result_session_id),
@@ -179,11 +182,11 @@ def _timeline(job: Job, now: int, form: TimeFormat | None) -> list[str]:
     lines: list[str] = []
     for place_, entry in enumerate(timeline):
         later = place_ + 1 < len(timeline)
-        if later:
-            stayed = to_ms(timeline[place_ + 1].at) - to_ms(entry.at)
-        else:
-            stayed = now - to_ms(entry.at)
-        text = shapes.duration(max(0, stayed)) if later or job.active else ""
+        entered_ms = known_ms(entry.at)
+        left_ms = known_ms(timeline[place_ + 1].at) if later else now if job.active else None
+        text = ""
+        if entered_ms is not None and left_ms is not None:
+            text = shapes.duration(max(0, left_ms - entered_ms))
         label = job.pipeline.label_of(entry.stage)
         lines.append(
             f"  {shapes.moment(entry.at, form, now):<{_TIME}}  {visible(entry.stage):<12} "

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobctl.clock import now_ms, to_ms
+from jobctl.clock import known_ms, now_ms
 from jobctl.codec import parse, parse_own
 from jobctl.doctor.finding import Case, Finding, Level, names, opened, plural
 from jobctl.errors import InvalidId, InvalidJob
@@ -248,15 +248,13 @@ class _Survey:
 
     def _take_times(self, job: Job) -> None:
         given = (job.created_at, job.updated_at, job.completed_at, job.stage_started_at)
-        try:
-            times = [to_ms(text) for text in given if text is not None]
-        except ValueError:
-            self.bad[f"{job.id}.json"] = "a time that no calendar has"
-            return
+        newest_ms = max((ms for text in given if (ms := known_ms(text)) is not None), default=None)
         self.active += job.active
-        if max(times) > self._now_ms + _FUTURE_MS:
+        if newest_ms is None:
+            return
+        if newest_ms > self._now_ms + _FUTURE_MS:
             self.kinds["future"].add(job.id)
-        elif job.active and max(times) < self._now_ms - _UNTOUCHED_MS:
+        elif job.active and newest_ms < self._now_ms - _UNTOUCHED_MS:
             self.kinds["untouched"].add(job.id)
 
     def _look_again(self, misfits: dict[str, bool]) -> None:

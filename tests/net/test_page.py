@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from jobctl import job as jobs
-from jobctl.clock import now
+from jobctl.clock import now, now_ms
 from jobctl.cursor import ZERO
 from jobctl.stores import open_store
+from tests import odd_times
 from tests.net.browser import CHROMIUM, Page, browser
 from tests.net.kit import HubProcess, new_job, running_hub, until
+from tests.odd_times import GO_ZERO
 from tests.stores.support import DATA, plant_owner
 
 pytestmark = [
@@ -156,6 +158,37 @@ async def test_names_of_the_language_are_names_of_stages(served):
         await page.go(page_of(hub.url))
         script = "[...document.querySelectorAll('.stage')].map((one) => one.textContent).sort()"
         await page.shows(script, sorted(["constructor", "__proto__", "toString"] * 2))
+        assert page.said == []
+
+
+async def test_odd_times_are_shown_as_elsewhere(directory, served):
+    """FAULTS rows 14 and 68: how long each job took, or nothing where its file does not tell."""
+    now = now_ms()
+    odd = odd_times.cases(now)
+    ahead = odd["usual"].keys | {"id": "ahead", "completedAt": "2126-01-01T00:00:00Z"}
+    asleep = odd["usual"].keys | {"id": "asleep", "stage": "extract", "type": "create_session",
+                                  "completedAt": None, "stageStartedAt": GO_ZERO}  # fmt: skip
+    odd_times.write(directory, *(case.keys for case in odd.values()), ahead, asleep)
+    served.refresh()
+    held = {job.id: job for job in served.since(ZERO).jobs if job.id != "asleep"}
+    assert {id: held[id].elapsed_ms(now) for id in odd} == {
+        id: case.elapsed_ms for id, case in odd.items()
+    }
+    words = {
+        None: "",
+        0: "0 s",
+        59_000: "59 s",
+        691_199_000: "7 d 23 h",
+        2_591_999_000: "29 d 23 h",
+    }
+    script = """Object.fromEntries([...document.querySelectorAll("tbody tr")]
+        .filter((row) => row.dataset.id !== "asleep")
+        .map((row) => [row.dataset.id, row.querySelector(".time").textContent]))"""
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(script, {id: words[job.elapsed_ms(now)] for id, job in held.items()})
+        stage = await page.run("document.querySelector('[data-id=asleep] .stage').textContent")
+        assert stage == "Extracting"  # and not stalled in it
         assert page.said == []
 
 

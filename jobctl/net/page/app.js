@@ -9,6 +9,7 @@ const TERMINAL = new Set(["completed", "failed"]);
 const WORDS = { __proto__: null, pending: "Queued", completed: "Completed", failed: "Failed" };
 const MAX_ROWS = 500;
 const BACKOFF_MS = 500, MAX_BACKOFF_MS = 15000;
+const FIRST_MS = Date.UTC(1971), LAST_MS = Date.UTC(9999), MAX_AHEAD_MS = 3600000;
 const QUIET_MS = 6000, SILENCE_MS = 18000, PULSE_MS = 1000;
 
 const jobs = new Map();
@@ -218,15 +219,37 @@ function strip(list, job, active) {
 function clock(row) {
   const { job } = row, now = Date.now(), active = !TERMINAL.has(job.stage);
   const { stages = {}, stalledMs } = pipelineOf(job.type);
-  const since = Date.parse(job.stageStartedAt ?? job.updatedAt);
-  const stalled = active && !row.lost && stalledMs != null && now - since > stalledMs;
+  const stalled = active && !row.lost && stalledMs != null && now - enteredMs(job) > stalledMs;
   const mark = row.lost ? "lost" : stalled ? "stalled" : "";
   row.element.className = `${active ? "active" : job.stage} ${mark}`.trim();
   const stage = WORDS[job.stage] ?? (Object.hasOwn(stages, job.stage) ? stages[job.stage] : String(job.stage));
   put(row.stage, mark ? `${mark} in ${stage}` : stage);
-  const end = active ? now : Date.parse(job.completedAt ?? job.updatedAt);
-  const took = Math.max(0, Math.round((end - Date.parse(job.createdAt)) / 1000));
+  const took = Math.max(0, Math.round((endedMs(job, now) - knownMs(job.createdAt)) / 1000));
   put(row.time, Number.isFinite(took) ? words(took) : "");
+}
+
+// The same rules as clock.known_ms, Job.ended_ms and Job.stalled in Python.
+
+function knownMs(text) {
+  const ms = typeof text === "string" ? Date.parse(text) : NaN;
+  return ms >= FIRST_MS && ms < LAST_MS ? ms : NaN;
+}
+
+function enteredMs(job) {
+  const times = [job.stageStartedAt, job.updatedAt, job.createdAt].map(knownMs);
+  return times.find((ms) => ms >= (knownMs(job.createdAt) || 0)) ?? NaN;
+}
+
+function endedMs(job, now) {
+  if (!TERMINAL.has(job.stage)) return now;
+  const created = knownMs(job.createdAt), entered = knownMs(job.stageStartedAt);
+  let completed = knownMs(job.completedAt);
+  if (job.stage === "failed" && completed < entered) completed = NaN;
+  const changed = Math.max(...[knownMs(job.updatedAt), entered].filter((ms) => ms === ms));
+  const ends = [completed, changed].filter((ms) => Number.isFinite(ms) && ms >= (created || 0));
+  if (!ends.length) return created;
+  const present = Math.max(now, created || 0);
+  return ends.find((ms) => ms <= present + MAX_AHEAD_MS) ?? present;
 }
 
 function words(seconds) {
