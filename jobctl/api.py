@@ -197,8 +197,8 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
     return job
 
 
-def rm(store: Store, id: str) -> str:
-    """Remove the job; its id."""
+def rm(store: Store, id: str, *, damaged: bool = False) -> str:
+    """Remove the job, or with ``damaged`` also a file that is none (else `DamagedFile`); its id."""
     id = resolve(store, id)
-    store.remove(id)
+    store.remove(id, damaged=damaged)
     return id

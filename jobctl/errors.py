@@ -10,6 +10,7 @@
     ├── Cancelled               the job that is being worked on shall end                 exit 1
     ├── JobNotFound             no job of that id, or several for a prefix                exit 4
     ├── StoreError              the store is out of reach or refuses                      exit 5
+    │   ├── DamagedFile         a file of the store that is no job, or not any more
     │   ├── StoreMissing        there is no such directory
     │   ├── StoreLocked         the writer's lock was not free in time
     │   └── StoreFull           no space, no inodes, or a file size limit
@@ -31,6 +32,7 @@ __all__ = [
     "AddressInUse",
     "Cancelled",
     "Conflict",
+    "DamagedFile",
     "Differs",
     "HubError",
     "IllegalTransition",
@@ -180,6 +182,28 @@ class StoreError(JobctlError):
     def __init__(self, message: str, *, path: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.path = path
+
+
+class DamagedFile(StoreError):
+    """The file of this id is no job; ``reason`` says why, in a few words, and ``path`` names it.
+
+    ``kept`` says that it was to be removed, as a job.
+    """
+
+    def __init__(self, path: str, id: str, reason: str, *, kept: bool = False) -> None:
+        remove = f"'jobctl rm --damaged {id}'"
+        if kept:
+            message, hint = (
+                f"{path} is not a job, and was not removed: {reason}",
+                f"{remove} removes it",
+            )
+        else:
+            message, hint = (
+                f"{path} is damaged: {reason}",
+                f"mend the file, or remove it with {remove}",
+            )
+        super().__init__(message, path=path, hint=hint)
+        self.id, self.reason, self.kept = id, reason, kept
 
 
 class StoreMissing(StoreError):

@@ -431,20 +431,21 @@ def test_files_that_are_no_jobs_are_named_with_reasons(tmp_path: Path) -> None:
         age(file, 3600)
     os.mkfifo(path / "fifo.json")
     (path / "link.json").symlink_to("/etc/hostname")
+    (path / "d.json").mkdir()
     wrong = {
         finding.where: finding for finding in troubles(path) if finding.what.startswith("no job: ")
     }
-    assert len(wrong) == 15
+    assert len(wrong) == 16
     assert {finding.level for finding in wrong.values()} == {"error"}
     assert "byte order mark" in wrong[str(path / "bom.json")].what
     assert "symbolic link" in wrong[str(path / "link.json")].what
     assert "not a regular file" in wrong[str(path / "fifo.json")].what
-    assert "jobctl rm torn" in wrong[str(path / "torn.json")].hint
+    assert "jobctl rm --damaged torn" in wrong[str(path / "torn.json")].hint
     for number in range(20):
         (path / f"x{number}.json").write_text("")
         age(path / f"x{number}.json")
     said = [finding.what for finding in troubles(path) if "no job" in finding.what]
-    assert (len(said), said[-1]) == (21, "and 15 more files are no jobs")
+    assert (len(said), said[-1]) == (21, "and 16 more files are no jobs")
 
 
 def test_names_that_are_no_ids(directory: Path) -> None:

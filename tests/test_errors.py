@@ -23,6 +23,8 @@ EXAMPLES = [
     errors.JobNotFound("\x1b[2J", "data/jobs"),
     errors.JobNotFound("a", "data/jobs", [f"a{number}" for number in range(100)]),
     errors.StoreError("disk full", path="data/jobs"),
+    errors.DamagedFile("data/jobs/a1.json", "a1", "empty"),
+    errors.DamagedFile("data/jobs/a1.json", "a1", "empty", kept=True),
     errors.StoreMissing("data/jobs"),
     errors.StoreLocked("data/jobs", 5.0, 77),
     errors.StoreLocked("data/jobs", 5.0, None),

@@ -125,6 +125,6 @@ class _Lines:
 def _remove(store: Store, ids: set[str]) -> None:
     for id in ids:
         try:
-            store.remove(id)
+            store.remove(id, damaged=True)  # whatever became of it, it was ours
         except JobNotFound:
             note(f"job {id} was removed by somebody else")

@@ -1,8 +1,11 @@
-"""``jobctl rm``: jobs, and damaged files, removed."""
+"""``jobctl rm``: jobs removed, and damaged files where that is asked for."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
+
+import typer
 
 from jobctl import api
 from jobctl.cli.common import for_each, print_removed
@@ -13,6 +16,17 @@ __all__ = ["EXAMPLE", "rm"]
 EXAMPLE = "Example: jobctl rm $(jobctl ls --session dummy -q)"
 
 
-def rm(ids: IdsArgument, output: WrittenOption = None, directory: DirOption = None) -> None:
-    """Remove jobs, whatever their stage."""
-    for_each(directory, ids, api.rm, partial(print_removed, output=output))
+def rm(
+    ids: IdsArgument,
+    damaged: Annotated[
+        bool, typer.Option("--damaged", help="Remove also a file that is no job.")
+    ] = False,
+    output: WrittenOption = None,
+    directory: DirOption = None,
+) -> None:
+    """Remove jobs, whatever their stage.
+
+    A file that is no job stays, unless --damaged is given: it may belong to another program.
+    """
+    remove = partial(api.rm, damaged=damaged)
+    for_each(directory, ids, remove, partial(print_removed, output=output))

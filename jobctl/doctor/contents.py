@@ -10,7 +10,6 @@ import os
 import stat as stats
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from jobctl.clock import known_ms, now_ms
 from jobctl.codec import parse, parse_own
@@ -292,8 +291,11 @@ class _Survey:
             "ok", f"{plural(self.looked - len(self.bad), 'job')}, {self.active} active", here
         )
         for name, reason in sorted(self.bad.items())[:_MAX_BAD]:
-            hint = f"mend it, or remove it with 'jobctl rm {Path(name).stem}'"
-            yield Finding("error", f"no job: {reason}", str(self._case.path / name), hint)
+            path = self._case.path / name
+            hint = f"mend it, or remove it with 'jobctl rm --damaged {path.stem}'"
+            if path.is_dir() and not path.is_symlink():
+                hint = "remove it by hand, or move it elsewhere"
+            yield Finding("error", f"no job: {reason}", str(path), hint)
         if len(self.bad) > _MAX_BAD:
             what = f"and {len(self.bad) - _MAX_BAD} more files are no jobs"
             yield Finding("error", what, here, "'jobctl ls -v' names them all")

@@ -24,7 +24,14 @@ from pathlib import Path
 from jobctl.bell import DirectoryBell, Listener
 from jobctl.codec import encode, parse
 from jobctl.cursor import MAX_REVISION, ZERO, Cursor
-from jobctl.errors import Conflict, InvalidId, InvalidJob, JobNotFound, StoreError
+from jobctl.errors import (
+    Conflict,
+    DamagedFile,
+    InvalidId,
+    InvalidJob,
+    JobNotFound,
+    StoreError,
+)
 from jobctl.job import Job, check_id
 from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.stores.changelog import DEL, PUT, SEEN, Damaged, Log, Record, digest_of
@@ -374,32 +381,43 @@ class DirectoryStore:
     def _too_busy(self, id: str) -> Conflict:
         return Conflict(f"job {id} in {self.where} changes all the time", hint="try again")
 
-    def remove(self, id: str, check: Check | None = None) -> None:
+    def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
         check_id(id)
         for _ in range(_MAX_RACES):
             with self._writing(id) as site:
                 try:
-                    if check is not None:
-                        self._check(site, id, check)
+                    if check is not None or not damaged:
+                        self._check(site, id, check, damaged=damaged)
                     self._remove(site, id)
                     break
                 except _Overtaken:
                     continue
                 except _Unreadable:
                     pass
-            with self._translated("reading", id):
-                self._read_whole(id)  # outside the lock: its writer may need a second to finish
+            try:
+                with self._translated("reading", id):
+                    self._read_whole(id)  # outside the lock: its writer may need a second to finish
+            except DamagedFile as error:
+                raise DamagedFile(error.path, id, error.reason, kept=True) from error
         else:
             raise self._too_busy(id)
         self._bell.ring()
 
-    def _check(self, site: Site, id: str, check: Check) -> None:
+    def _check(self, site: Site, id: str, check: Check | None, *, damaged: bool) -> None:
         """Show the check the job as it stands; nobody but a foreigner can change it after that."""
         name = id + ".json"
         found = read_file(site.dir_fd, name)
         if found is None:
             return  # which the removal finds as well
-        check(self._parse(id, found))
+        try:
+            job = self._parse(id, found)
+        except _Unreadable:
+            self._refuse_directory(name, site)
+            if damaged:
+                return
+            raise
+        if check is not None:
+            check(job)
         if self._log is not site.log:
             raise _Overtaken  # a write within the check has put another log in force
         with suppress(FileNotFoundError):
@@ -413,12 +431,7 @@ class DirectoryStore:
         if not _lies_there(name, site.dir_fd):
             self._settle({id})
             raise JobNotFound(id, self.where)
-        if _is_directory(name, site.dir_fd):
-            raise StoreError(
-                f"{name} in {self.where} is a directory, and no job",
-                path=self.where,
-                hint="remove it by hand",
-            )
+        self._refuse_directory(name, site)
         record = Record(self._next(log), id, DEL, _NO_DIGEST)
         try:
             log.append(record)
@@ -441,6 +454,14 @@ class DirectoryStore:
             self._settle({id})
             raise
         self._parsed.pop(id, None)
+
+    def _refuse_directory(self, name: str, site: Site) -> None:
+        if _is_directory(name, site.dir_fd):
+            raise StoreError(
+                f"{name} in {self.where} is a directory, and no job",
+                path=self.where,
+                hint="remove it by hand",
+            )
 
     def _put(self, site: Site, job: Job, found: Found | None) -> Job:
         """Take a revision, then publish. With the old file, only if nobody has touched it since."""
@@ -611,11 +632,7 @@ class DirectoryStore:
                     time.time_ns() - found.signature[1] > TORN_GRACE_S * 1e9
                 )
                 if old or time.monotonic() > deadline:
-                    raise StoreError(
-                        f"{self.where}/{id}.json is damaged: {error}",
-                        path=self.where,
-                        hint="mend the file, or remove it with 'jobctl rm'",
-                    ) from error
+                    raise DamagedFile(f"{self.where}/{id}.json", id, str(error)) from error
             time.sleep(0.02)
 
 

@@ -73,7 +73,7 @@ class MemoryStore:
                 if self._set.get(id) is old:  # the change has not itself changed the job
                     return self._put(new)
 
-    def remove(self, id: str, check: Check | None = None) -> None:
+    def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
         with self._writing:
             job = self.get(id)
             while check is not None:

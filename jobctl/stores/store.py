@@ -76,11 +76,12 @@ class Store(Protocol):
     def update(self, id: str, change: Change) -> Job:
         """Record what ``change`` makes of the job; its errors pass through, and nothing changed."""
 
-    def remove(self, id: str, check: Check | None = None) -> None:
-        """Record a deletion; `JobNotFound`.
+    def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
+        """Record a deletion; `JobNotFound`; `DamagedFile` for a file that is no job, which stays.
 
         ``check`` is called with the job as it stands, under the lock: what it raises passes
-        through, and nothing is removed. Without one a damaged file is removed as well.
+        through, and nothing is removed. With ``damaged`` a file that is no job is removed as well,
+        and there is no job to check then.
         """
 
     def refresh(self, ids: set[str] | None = None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobctl.cursor import ZERO
-from jobctl.errors import Conflict, JobctlError, StoreError
+from jobctl.errors import Conflict, DamagedFile, JobctlError, JobNotFound, StoreError
 from jobctl.stores.directory import DirectoryStore
 from tests.stores.support import DATA, Follower, age, file_of, new, say
 
@@ -73,15 +74,63 @@ def test_bad_files_stay_as_they_are(store: DirectoryStore) -> None:
 
 
 def test_bad_file_is_refused_by_name(store: DirectoryStore) -> None:
-    """`get`, `update` and `create` say which file is damaged; `remove` gets rid of it."""
+    """`get`, `update` and `create` say which file is damaged; `remove` gets rid of it if told."""
     for call in (lambda: store.get("nan"), lambda: store.update("nan", say("x"))):
-        with pytest.raises(StoreError, match=r"nan\.json is damaged: .*not JSON.*jobctl rm"):
+        with pytest.raises(
+            DamagedFile, match=r"nan\.json is damaged: .*not JSON.*rm --damaged nan"
+        ):
             call()
     with pytest.raises(Conflict):
         store.create(new("nan"))
-    store.remove("nan")
+    store.remove("nan", damaged=True)
     store.since(ZERO)
     assert "nan.json" not in dict(store.bad())
+
+
+@pytest.mark.parametrize("name", [*BAD, "fifo.json", "link.json", "giant.json"])
+def test_bad_file_is_not_removed_as_a_job(store: DirectoryStore, tmp_path: Path, name: str) -> None:
+    """FAULTS row 11: whatever is wrong with it; the log records no deletion either."""
+    path = tmp_path / "bad" / name
+    if name == "fifo.json":
+        os.mkfifo(path)
+    elif name == "link.json":
+        path.symlink_to(tmp_path / "nowhere")
+    elif name == "giant.json":
+        path.touch()
+        os.truncate(path, 1 << 30)
+    if not path.is_symlink():
+        age(path, 3600)
+    store.since(ZERO)
+    for check in (None, lambda job: None):
+        with pytest.raises(
+            DamagedFile, match=rf"{name} is not a job, and was not removed"
+        ) as caught:
+            store.remove(path.stem, check)
+        assert (caught.value.id, caught.value.exit_code) == (path.stem, 5)
+    assert path.is_symlink() or path.exists()
+    store.refresh()
+    store.since(ZERO)
+    assert name in dict(store.bad())
+    store.remove(path.stem, damaged=True)
+    assert not path.is_symlink()
+    assert not path.exists()
+    with pytest.raises(JobNotFound):
+        store.remove(path.stem, damaged=True)
+
+
+@pytest.mark.slow
+def test_file_that_is_being_written_is_removed_when_it_is_whole(
+    opened: Open, jobs_dir: Path
+) -> None:
+    """A foreign writer has its second: what it writes in place is a job, and no damaged file."""
+    store = opened()
+    job = store.create(new("a"))
+    (jobs_dir / "a.json").write_bytes(file_of(job)[:50])
+    writer = threading.Timer(0.3, (jobs_dir / "a.json").write_bytes, [file_of(job)])
+    writer.start()
+    store.remove("a")
+    writer.join()
+    assert store.ids() == []
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import signal
 import sys
 
 from jobctl import job as jobs
-from jobctl.errors import Conflict, JobctlError, JobNotFound, StoreError
+from jobctl.errors import Conflict, DamagedFile, JobctlError, JobNotFound, StoreLocked
 from jobctl.stores import directory, open_store
 
 JOBS = 20
@@ -44,10 +44,8 @@ def work(path: str, acks: int, seed: int) -> None:
                 job = store.create(made.model_copy(update={"message": tag}))
         except (Conflict, JobNotFound):
             continue  # another writer was faster
-        except StoreError as error:
-            if "is damaged" in str(error) or "has held the lock" in str(error):
-                continue  # a foreign writer is at it, or a stopped one
-            raise
+        except (DamagedFile, StoreLocked):
+            continue  # a foreign writer is at it, or a stopped one
         os.write(acks, f"{job.revision} {id} {tag}\n".encode())
 
 
