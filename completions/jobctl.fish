@@ -413,6 +413,7 @@ complete -c jobctl -n '__jobctl_at prune' -l older-than -x -d 'Ended so long ago
 complete -c jobctl -n '__jobctl_at prune' -l keep -x -d 'Spare the N that ended last.'
 complete -c jobctl -n '__jobctl_at prune' -l stage -x -k -a '(__jobctl_ask endings)' -d 'Only completed or failed jobs; both by default.'
 complete -c jobctl -n '__jobctl_at prune' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
+complete -c jobctl -n '__jobctl_at prune' -l foreign -d 'Also files of other programs without createdAt or type.'
 complete -c jobctl -n '__jobctl_at prune' -l dry-run -d 'Print what would go; remove nothing.'
 complete -c jobctl -n '__jobctl_at prune' -s y -l yes -d 'Do not ask.'
 complete -c jobctl -n '__jobctl_at prune' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'

@@ -30,12 +30,14 @@ class Pruned(NamedTuple):
     """What became of the jobs that were chosen.
 
     ``removed`` are the ids of those that are gone (that would go, for a dry run); ``changed`` is
-    how many stay, or went by themselves, since somebody was at them meanwhile.
+    how many stay, or went by themselves, since somebody was at them meanwhile. ``foreign`` is how
+    many files of other programs stay that would have gone by their age.
     """
 
     removed: tuple[str, ...] = ()
     changed: int = 0
     failed: tuple[JobctlError, ...] = ()
+    foreign: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,15 @@ class Rule:
     """Which jobs go: those ended in ``stages``, of ``types`` (empty: of any); make it by `make`.
 
     The newest ``keep`` of them are spared, and those that ended within ``older_than_s`` seconds.
+    Unless ``foreign`` is set it is not about files that another program wrote and that may be no
+    jobs (`Store.foreign`): they stay, and none of them is one of the newest.
     """
 
     older_than_s: float | None
     keep: int
     stages: frozenset[str]
     types: frozenset[str]
+    foreign: bool = False
 
     @classmethod
     def make(
@@ -58,6 +63,7 @@ class Rule:
         keep: int | None = None,
         stages: Iterable[str] = (),
         types: Iterable[str] = (),
+        foreign: bool = False,
     ) -> Rule:
         """The rule; `UsageError` for a stage in which jobs go on, an age or a number below 0."""
         wanted = frozenset(stages) or TERMINAL
@@ -70,7 +76,7 @@ class Rule:
             raise UsageError("an age and a number to keep are 0 or more")
         if keep is None and older_than_s is None:
             older_than_s = OLDER_THAN_S
-        return cls(older_than_s, keep or 0, wanted, frozenset(types))
+        return cls(older_than_s, keep or 0, wanted, frozenset(types), foreign)
 
     def end_of(self, job: Job) -> int | None:
         """When the job ended, if the rule is about it and a time tells; ``None`` for any other."""
@@ -78,11 +84,18 @@ class Rule:
             return None
         return job.ended_ms()
 
+    def spared(self, store: Store, jobs: Iterable[Job]) -> set[str]:
+        """The ids of those jobs that the rule is not about, whenever they ended."""
+        return set() if self.foreign else store.foreign(jobs)
+
     def chosen(self, ends: Iterable[tuple[int, str]], now_ms: int) -> list[str]:
         """The ids that go, oldest first, out of all that the rule is about, as ``(end, id)``."""
         newest_first = sorted(ends, reverse=True)[self.keep :]
-        latest = float("inf") if self.older_than_s is None else now_ms - self.older_than_s * 1000
-        return [id for end, id in reversed(newest_first) if end <= latest]
+        return [id for end, id in reversed(newest_first) if self.is_old(end, now_ms)]
+
+    def is_old(self, end: int, now_ms: int) -> bool:
+        """Whether what ended then is old enough to go."""
+        return self.older_than_s is None or end <= now_ms - self.older_than_s * 1000
 
 
 def prune(
@@ -92,27 +105,36 @@ def prune(
     keep: int | None = None,
     stages: Iterable[str] = (),
     types: Iterable[str] = (),
+    foreign: bool = False,
     dry_run: bool = False,
     before: Callable[[tuple[str, ...]], None] | None = None,
     each: Callable[[str], None] | None = None,
 ) -> Pruned:
     """Remove jobs that have ended (see `Rule`); by default those that did so over 7 days ago.
 
+    Files of other programs that may be no jobs stay, unless ``foreign`` is set.
+
     ``before`` is called once with the ids, and what it raises keeps them all; ``each`` with each id
     that is gone. Only errors of the store as a whole are raised.
     """
-    rule = Rule.make(older_than_s=older_than_s, keep=keep, stages=stages, types=types)
+    rule = Rule.make(
+        older_than_s=older_than_s, keep=keep, stages=stages, types=types, foreign=foreign
+    )
+    now = now_ms()
     jobs = {job.id: job for job in store.since(ZERO).jobs if rule.end_of(job) is not None}
     ends = [(end, job.id) for job in jobs.values() if (end := rule.end_of(job)) is not None]
-    ids = tuple(rule.chosen(ends, now_ms()))
+    spared = rule.spared(store, jobs.values())
+    left = sum(id in spared and rule.is_old(end, now) for end, id in ends)
+    ids = tuple(rule.chosen(((end, id) for end, id in ends if id not in spared), now))
     if dry_run:
         if each is not None:
             for id in ids:
                 each(id)
-        return Pruned(ids)
+        return Pruned(ids, foreign=left)
     if before is not None and ids:
         before(ids)
-    return _remove(store, ((id, _same(jobs[id])) for id in ids), each)
+    checks = ((id, _checked(store, rule, _same(jobs[id]))) for id in ids)
+    return _remove(store, checks, each)._replace(foreign=left)
 
 
 class Pruner:
@@ -132,7 +154,9 @@ class Pruner:
         self._store.refresh()  # foreign writers ring no bell, and nobody else may be looking
         self._read_on()
         ids = self._rule.chosen(((end, id) for id, end in self._ends.items()), now_ms())
-        checks = ((id, self._as_seen(self._ends[id])) for id in ids)
+        checks = (
+            (id, _checked(self._store, self._rule, self._as_seen(self._ends[id]))) for id in ids
+        )
         return _remove(self._store, checks, None, stopping)
 
     def _read_on(self) -> None:
@@ -143,9 +167,11 @@ class Pruner:
                 self._ends.clear()
             for item in delta.gone:
                 self._ends.pop(item.id, None)
+            ended = [job for job in delta.jobs if self._rule.end_of(job) is not None]
+            spared = self._rule.spared(self._store, ended)
             for job in delta.jobs:
                 end = self._rule.end_of(job)
-                if end is None:
+                if end is None or job.id in spared:
                     self._ends.pop(job.id, None)
                 else:
                     self._ends[job.id] = end
@@ -172,6 +198,17 @@ def _same(chosen: Job) -> Check:
             raise _Changed
 
     return check
+
+
+def _checked(store: Store, rule: Rule, check: Check) -> Check:
+    """The check, and that the file is still none that the rule spares."""
+
+    def both(job: Job) -> None:
+        check(job)
+        if rule.spared(store, (job,)):
+            raise _Changed
+
+    return both
 
 
 def _remove(

@@ -14,9 +14,10 @@ from jobctl.clock import now, now_ms, to_text
 from jobctl.cursor import ZERO
 from jobctl.errors import StoreError, StoreLocked, UsageError
 from jobctl.job import Job
-from jobctl.prune import Pruner, Rule, prune
+from jobctl.prune import Pruned, Pruner, Rule, prune
 from jobctl.stores import Check, Store, open_store
 from tests import odd_times
+from tests.bare_files import full, take_bare_files
 
 DAY_MS = 86_400_000
 NOW_MS = now_ms()
@@ -118,8 +119,8 @@ def test_odd_times_make_no_job_old(tmp_path: Path, id: str) -> None:
     keys = odd_times.cases(NOW_MS)[id].keys
     odd_times.write(tmp_path, keys)
     store = open_store(tmp_path, adopt=True)
-    assert prune(store, older_than_s=3600) == ((), 0, ())
-    assert Pruner(store, Rule.make(older_than_s=3600)).run() == ((), 0, ())
+    assert prune(store, older_than_s=3600).removed == ()
+    assert Pruner(store, Rule.make(older_than_s=3600)).run().removed == ()
     assert store.ids() == [id]
     store.close()
 
@@ -257,7 +258,7 @@ def test_a_pruner_never_removes_what_is_retried_in_between(
     done = work.run()
     assert (done.removed, done.changed) == ((), 1)
     assert store.get("failed-9").stage == "pending"
-    assert work.run() == ((), 0, ())
+    assert work.run() == Pruned()
 
 
 def test_a_pruner_keeps_to_its_rule_after_changes(store: Store) -> None:
@@ -292,3 +293,76 @@ def test_a_pruner_sees_what_other_programs_wrote(tmp_path: Path) -> None:
     assert work.run().removed == ("foreign",)
     assert list((tmp_path / "jobs").glob("*.json")) == []
     store.close()
+
+
+# -- files of other programs ----------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Files of other programs, with all that a job has and with little of it, and jobs of ours."""
+    take_bare_files(monkeypatch)
+    odd_times.write(
+        tmp_path,
+        full("full"),
+        {"id": "bare", "stage": "completed"},
+        {"id": "typed", "stage": "failed", "type": "etl"},
+        {"id": "new", "stage": "completed", "completedAt": at(1)},
+        {"id": "active", "stage": "work"},
+    )
+    made = open_store(tmp_path, adopt=True)
+    made.create(ended("done-8", 8))
+    made.create(ended("done-9", 9))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("rule", "gone", "left"),
+    [
+        ({}, {"full", "done-8", "done-9"}, 2),
+        ({"foreign": True}, {"full", "done-8", "done-9", "bare", "typed"}, 0),
+        ({"older_than_s": 0}, {"full", "done-8", "done-9"}, 3),
+        ({"keep": 1}, {"full", "done-9"}, 3),  # what is not removed takes nobody's place
+        ({"keep": 1, "foreign": True}, {"full", "bare", "typed", "done-8", "done-9"}, 0),
+        ({"types": ["etl"]}, {"full", "done-8", "done-9"}, 1),
+        ({"types": ["mail"]}, set(), 0),
+    ],
+)
+def test_what_may_be_no_job_stays(
+    mixed: Store, rule: dict[str, object], gone: set[str], left: int
+) -> None:
+    """FAULTS row 11: unless it is said otherwise; by hand and by a hub."""
+    before = mixed.ids()
+    would = prune(mixed, dry_run=True, **rule)  # type: ignore[arg-type]
+    assert (set(would.removed), would.foreign) == (gone, left)
+    assert mixed.ids() == before
+    done = pruner(mixed, **rule).run()
+    assert gone_from(mixed, before) == set(done.removed) == gone
+
+
+def test_what_jobctl_has_written_is_ours(mixed: Store) -> None:
+    """FAULTS row 11: whatever the file lacked before."""
+    mixed.update("typed", lambda job: jobs.retry(job, now=at(20)))
+    mixed.update("typed", lambda job: jobs.fail(job, "again", now=at(10)))
+    assert set(prune(mixed).removed) == {"full", "done-8", "done-9", "typed"}
+
+
+def test_what_another_program_has_put_there_meanwhile_stays(
+    mixed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS row 11: in the place of an old job, between the choice and the removal."""
+    work = Pruner(mixed, Rule.make())
+    remove = mixed.remove
+    end = to_text(ended("x", 9).ended_ms() or 0)
+
+    def late(id: str, check: Check | None = None) -> None:
+        if id == "done-9":
+            odd_times.write(tmp_path, {"id": id, "stage": "completed", "completedAt": end})
+        remove(id, check)
+
+    monkeypatch.setattr(mixed, "remove", late)
+    done = work.run()
+    assert set(done.removed) == {"full", "done-8"}
+    assert done.changed == 1
+    assert "done-9" in mixed.ids()

@@ -35,6 +35,10 @@ def prune(
         typer.Option(metavar="STAGE", help="Only completed or failed jobs; both by default."),
     ] = None,
     type: TypeOption = None,
+    foreign: Annotated[
+        bool,
+        typer.Option("--foreign", help="Also files of other programs without createdAt or type."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would go; remove nothing.")
     ] = False,
@@ -43,7 +47,11 @@ def prune(
     quiet: QuietOption = False,
     directory: DirOption = None,
 ) -> None:
-    """Remove jobs that ended long ago, and print their ids."""
+    """Remove jobs that ended long ago, and print their ids.
+
+    A file that jobctl did not write and that lacks createdAt or type stays, unless --foreign is
+    given: it may be no job.
+    """
     age_s = seconds(older_than, "--older-than")
     stages = [name for text in stage or () for name in text.split(",")]
     here = place(directory)
@@ -61,6 +69,7 @@ def prune(
             keep=keep,
             stages=stages,
             types=type or (),
+            foreign=foreign,
             dry_run=dry_run,
             before=ask,
             each=out if name else _hush,
@@ -75,6 +84,10 @@ def prune(
         note(f"and {len(pruned.failed) - _MAX_NAMED} more such errors")
     said = "would remove" if dry_run else "removed"
     stay = f"; {pruned.changed} changed meanwhile" if pruned.changed else ""
+    if pruned.foreign == 1:
+        stay += "; 1 file of another program stays (--foreign removes it)"
+    elif pruned.foreign:
+        stay += f"; {pruned.foreign} files of other programs stay (--foreign removes them)"
     if not quiet:
         note(f"{said} {_count(len(pruned.removed))} from {here.where.path}{stay}")
     if pruned.failed:

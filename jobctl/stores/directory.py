@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from jobctl.job import Job, check_id
 from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.stores.changelog import DEL, PUT, SEEN, Damaged, Log, Record, digest_of
 from jobctl.stores.files import Found, names_in, publish, read_file, sign, translate
+from jobctl.stores.foreign import is_foreign
 from jobctl.stores.index import TORN_GRACE_S, Index
 from jobctl.stores.lock import WriteLock
 from jobctl.stores.owners import DirectoryOwners, Owners
@@ -174,6 +175,25 @@ class DirectoryStore:
         with self._translated("reading"):
             names = names_in(self._place.look().dir_fd)
         return sorted(name for name in names if name.startswith(prefix) and _is_id(name))
+
+    def foreign(self, jobs: Iterable[Job]) -> set[str]:
+        with self._translated("reading"):
+            with self._guard:
+                site = self._place.look()
+                newest: Mapping[str, Record] = {}
+                if site.log is not None:
+                    with suppress(Damaged):  # then nothing is known of who wrote what
+                        self._index.follow(site.log)
+                        newest = self._index.newest
+            found: set[str] = set()
+            for job in jobs:
+                record = newest.get(job.id)
+                if record is not None and (record.verb, record.revision) == (PUT, job.revision):
+                    continue  # read with the digest of that record
+                file = read_file(site.dir_fd, job.id + ".json")
+                if file is not None and file.problem is None and is_foreign(file.data, record):
+                    found.add(job.id)
+            return found
 
     def bad(self) -> list[BadFile]:
         with self._guard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jobctl.bell import Listener, MemoryBell
@@ -87,6 +87,9 @@ class MemoryStore:
 
     def refresh(self, ids: set[str] | None = None) -> bool:
         return False
+
+    def foreign(self, jobs: Iterable[Job]) -> set[str]:
+        return set()
 
     def bad(self) -> list[BadFile]:
         return []

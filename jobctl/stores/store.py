@@ -5,7 +5,7 @@ One contract suite (``tests/stores/``) runs over every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -88,6 +88,13 @@ class Store(Protocol):
         """Look for what others did behind the store's back, to these ids or to all.
 
         ``True`` when something is not settled yet and wants another look within a second.
+        """
+
+    def foreign(self, jobs: Iterable[Job]) -> set[str]:
+        """The ids of those jobs whose files another program wrote, and which may be none.
+
+        They lack ``createdAt`` or ``type`` (see stores/foreign.py). The jobs are as they were read
+        here; whose file is gone is not among them. May be called within a `Check`.
         """
 
     def bad(self) -> list[BadFile]:

@@ -15,6 +15,8 @@ import pytest
 from jobctl import job as jobs
 from jobctl.clock import now_ms, to_text
 from jobctl.stores import open_store
+from tests import odd_times
+from tests.bare_files import full, take_bare_files
 from tests.cli.conftest import Run, command, environment
 from tests.cli.test_text import harmless
 
@@ -93,6 +95,37 @@ def test_nonsense_is_a_usage_error(run: Run, filled: Path, args: list[str], said
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert said in result.err
     assert left(filled) == before
+
+
+def test_files_of_other_programs_stay_unless_told(
+    run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS row 11: those that lack createdAt or type, and that jobctl never wrote."""
+    take_bare_files(monkeypatch)
+    odd_times.write(filled, full("full"), {"id": "bare", "stage": "completed"})
+    dry = run("prune", "--dry-run")
+    assert set(dry.out.split()) == {"full", *OLD}
+    assert dry.err == (
+        f"jobctl: would remove 3 jobs from {filled}; 1 file of another program stays "
+        "(--foreign removes it)\n"
+    )
+    odd_times.write(filled, {"id": "typed", "type": "etl", "stage": "failed"})
+    result = run("prune")
+    assert (result.code, set(result.out.split())) == (0, {"full", *OLD})
+    assert result.err == (
+        f"jobctl: removed 3 jobs from {filled}; 2 files of other programs stay "
+        "(--foreign removes them)\n"
+    )
+    assert left(filled) == {"active", "done-1", "bare", "typed"}
+    assert run("prune", "--foreign").out.split() == ["bare", "typed"]
+    assert left(filled) == {"active", "done-1"}
+
+
+def test_files_that_are_no_jobs_stay_even_then(run: Run, filled: Path) -> None:
+    """FAULTS row 11: --foreign is about jobs of other programs."""
+    (filled / "package.json").write_text('{"name": "app"}')
+    assert run("prune", "--foreign", "--older-than", "0").code == 0
+    assert left(filled) == {"active", "package"}
 
 
 def test_a_directory_that_is_not_there(run: Run, tmp_path: Path) -> None:

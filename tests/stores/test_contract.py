@@ -45,6 +45,15 @@ def test_each_change_takes_a_greater_revision(store: Store) -> None:
     assert revisions == sorted(set(revisions))
 
 
+def test_what_jobctl_wrote_is_not_foreign(store: Store) -> None:
+    """Neither as it was made nor as it was changed."""
+    store.create(new("a"))
+    store.create(new("b"))
+    store.update("b", say("1"))
+    assert store.foreign(store.since(ZERO).jobs) == set()
+    assert store.foreign([store.get("a"), new("not-there")]) == set()
+
+
 def test_error_in_a_change_passes_through(store: Store) -> None:
     """What the change raises comes out as it is, and nothing is recorded."""
 

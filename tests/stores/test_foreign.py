@@ -16,7 +16,12 @@ from jobctl.codec import encode
 from jobctl.cursor import ZERO
 from jobctl.errors import StoreError
 from jobctl.job import Job
+from jobctl.stores import directory
+from jobctl.stores.changelog import DEL, PUT, SEEN, Record, digest_of
 from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.foreign import is_foreign
+from tests import odd_times
+from tests.bare_files import full, take_bare_files
 from tests.stores.support import DATA, T0, Follower, age, environment, head, new, say, until
 
 Open = Callable[..., DirectoryStore]
@@ -230,3 +235,77 @@ def test_a_damaged_file_is_not_removed_with_a_check(opened: Open, jobs_dir: Path
     assert (jobs_dir / "a.json").exists()
     store.remove("a", damaged=True)
     assert not (jobs_dir / "a.json").exists()
+
+
+# -- files that may be no jobs at all ---------------------------------------------------------
+
+FULL = b'{"stage": "completed", "createdAt": "2026-01-01T00:00:00Z", "type": "etl"}'
+BARE = b'{"stage": "completed"}'
+
+
+@pytest.mark.parametrize(
+    ("data", "foreign"),
+    [
+        (FULL, False),
+        (b"\xef\xbb\xbf" + FULL, False),
+        (FULL.replace(b'"etl"', b"NaN"), False),
+        (FULL.replace(b'"etl"', b'"\\ud800"'), False),
+        (FULL.replace(b'"2026-01-01T00:00:00Z"', b'"0001-01-01T00:00:00Z"'), False),
+        (FULL.replace(b'"2026-01-01T00:00:00Z"', b"1767225600"), False),
+        (BARE, True),
+        (FULL.replace(b"createdAt", b"created"), True),
+        (FULL.replace(b'"type"', b'"kind"'), True),
+        (FULL.replace(b'"etl"', b"null"), True),
+        (FULL.replace(b'"2026-01-01T00:00:00Z"', b"null"), True),
+        (b'{"stage": "completed", "job": ' + FULL + b"}", True),
+        (b'{"stage": "\\"createdAt\\": 1, \\"type\\": 2"}', True),
+        (b"[" + FULL + b"]", True),
+        (FULL[:-1], True),
+        (b"", True),
+        (b"\xff", True),
+        (b"[" * 100_000, True),
+        (b'{"createdAt": ' + b"9" * 5000 + b', "type": 1}', True),
+    ],
+)
+def test_a_file_shows_whose_it_is(data: bytes, foreign: bool) -> None:
+    """FAULTS row 11: by its own keys, as they stand there, whatever a reader makes of them."""
+    assert is_foreign(data, None) is foreign
+    for verb, digest in ((SEEN, digest_of(data)), (DEL, "0" * 32), (PUT, digest_of(b"other"))):
+        assert is_foreign(data, Record(7, "x", verb, digest)) is foreign
+    # These very bytes are ours, whatever they lack.
+    assert is_foreign(data, Record(7, "x", PUT, digest_of(data))) is False
+
+
+@pytest.mark.parametrize("kind", ["scan", "log", "adopt"])
+def test_a_store_tells_foreign_files(
+    opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """FAULTS row 11: with a change log or without; a file is ours again once we have written it."""
+    take_bare_files(monkeypatch)
+    odd_times.write(jobs_dir, full("full"), {"id": "bare", "stage": "failed"})
+    if kind != "scan":
+        opened().create(new("ours"))
+    store = opened(create=kind != "scan", adopt=kind == "adopt")
+    store.refresh()
+    assert store.foreign(store.since(ZERO).jobs) == {"bare"}
+    writer = opened()
+    writer.update("bare", lambda job: jobs.retry(job, now=T0))
+    assert store.foreign(store.since(ZERO).jobs) == set()
+    (jobs_dir / "bare.json").write_bytes(BARE)
+    age(jobs_dir / "bare.json")
+    store.refresh()
+    assert store.foreign(store.since(ZERO).jobs) == {"bare"}
+    writer.compact()
+    assert store.foreign(store.since(ZERO).jobs) == {"bare"}
+
+
+def test_what_is_ours_costs_no_second_reading(
+    opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change log and the revision that a job was read with prove it."""
+    store = opened()
+    for number in range(5):
+        store.create(new(f"a{number}"))
+    found = store.since(ZERO).jobs
+    monkeypatch.setattr(directory, "read_file", None)
+    assert store.foreign(found) == set()
