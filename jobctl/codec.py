@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from jobctl.errors import InvalidId, InvalidJob
 from jobctl.job import Job, check_id
+from jobctl.redaction import redact
 
 __all__ = ["MAX_DEPTH", "MAX_JOB_BYTES", "encode", "parse", "parse_own", "parse_wire", "to_wire"]
 
@@ -81,8 +82,13 @@ def parse_own(data: bytes, *, id: str, revision: int = 0) -> Job:
     return job
 
 
-def to_wire(job: Job) -> bytes:
-    """The job as compact JSON with its ``revision``."""
+def to_wire(job: Job, *, details: bool = False) -> bytes:
+    """The job as compact JSON with its ``revision``, as far as its reader may see it.
+
+    See `redact`: without the right ``details`` the command is left out, and for every reader its
+    environment.
+    """
+    job = redact(job, details=details)
     return job.__pydantic_serializer__.to_json(job, by_alias=True)
 
 

@@ -3,8 +3,8 @@
 One replica of a store, many sessions, and each session is a cursor. No queue for anybody: when a
 session's transport is writable, its next delta is computed from its cursor. So a stalled client
 costs one integer and the delta in flight, slows nobody, and lands on the latest state. Sessions
-that stand at the same place under the same filter and dialect share one computation and one
-encoding.
+that stand at the same place under the same filter, dialect and right to details share one
+computation and one encoding.
 
 The shell (net/server.py) tells the hub of sessions that come, speak, stall, recover and go, and of
 what the store says; `Hub.pump` tells the shell what to write. There is no clock, task or socket
@@ -14,9 +14,10 @@ here, and no method waits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
-from jobctl.cursor import ZERO, Cursor
+from jobctl.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.errors import ProtocolError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.jobset import Delta, JobSet
@@ -59,12 +60,14 @@ class Position(NamedTuple):
 class Session:
     """One connected client. ``acked`` is the newest revision that it said it has taken.
 
+    ``details`` says whether it may see command lines (see redaction.py).
     ``held`` until the shell has taken one fresh look at the store: its cursor is ahead of ours.
     ``told`` is which of the hub's lists of dead owners it has.
     """
 
     __slots__ = (
-        "acked", "dialect", "digest", "filter", "held", "id", "position", "told", "writable"
+        "acked", "details", "dialect", "digest", "filter", "held", "id", "position", "told",
+        "writable",
     )  # fmt: skip
 
     def __init__(self, id: int, dialect: Dialect, filter: Filter, position: Position) -> None:
@@ -74,13 +77,14 @@ class Session:
         self.position = position
         self.writable = True
         self.digest = False
+        self.details = False
         self.held = False
         self.told = 0
         self.acked = 0
 
     @property
     def cursor(self) -> Cursor:
-        """What the client has been sent, as it would print it."""
+        """What the client has been sent, as a cursor of the hub's replica."""
         return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
 
 
@@ -199,10 +203,16 @@ class Hub:
         filter: Filter = EVERYTHING,
         *,
         digest: bool = False,
+        details: bool = False,
     ) -> Session:
-        """A new session; the next `pump` has its first delta."""
+        """A new session; the next `pump` has its first delta. ``cursor`` is as its client sent it.
+
+        Only with ``details`` it is sent command lines.
+        """
+        cursor = store_cursor(cursor, details=details)
         session = Session(id, dialect, filter, self._start(dialect, cursor, filter))
         session.digest = digest
+        session.details = details
         self.sessions[id] = session
         self._heed(session)
         return session
@@ -256,6 +266,7 @@ class Hub:
                 session.filter = filter
                 self._heed(session)
                 session.digest = digest
+                cursor = store_cursor(cursor, details=session.details)
                 session.position = self._start(session.dialect, cursor, filter)
                 session.held = self.is_ahead(session.cursor)
         return None
@@ -293,7 +304,7 @@ class Hub:
         if not self.loaded:
             return
         epoch, head = self.replica.epoch, self.replica.revision
-        alike: dict[tuple[Position, Dialect, Filter, bool], list[Session]] = {}
+        alike: dict[tuple[Position, Dialect, Filter, bool, bool], list[Session]] = {}
         due, self._due = self._due, {}
         for id in due:
             session = self.sessions[id]
@@ -309,15 +320,15 @@ class Hub:
                 )
             ):
                 continue
-            kind = (position, session.dialect, session.filter, session.digest)
+            kind = (position, session.dialect, session.filter, session.digest, session.details)
             alike.setdefault(kind, []).append(session)
-        for (position, dialect, filter, digest), sessions in alike.items():
+        for (position, dialect, filter, digest, details), sessions in alike.items():
             ids = tuple(session.id for session in sessions)
             try:
                 if dialect is Dialect.V1:
-                    messages, position = self._v1(position, filter, digest=digest)
+                    messages, position = self._v1(position, filter, digest=digest, details=details)
                 else:
-                    messages, position = self._plain(position, filter)
+                    messages, position = self._plain(position, filter, details=details)
             except Exception as error:
                 yield Sending((), ids, error)
                 continue
@@ -367,41 +378,48 @@ class Hub:
         return Position(cursor.epoch, cursor.revision, cursor.revision)
 
     def _v1(
-        self, position: Position, filter: Filter, *, digest: bool
+        self, position: Position, filter: Filter, *, digest: bool, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
         cursor = Cursor(position.epoch, position.looked, filter.tag)
-        delta = self.replica.since(cursor, filter, limit=self._max_page, began=position.began)
+        delta = self.replica.since(
+            cursor, filter, limit=self._max_page, began=position.began, details=details
+        )
         since = position.sent if delta.since else 0
         began = delta.began if delta.more else 0
         if not (delta or position.fresh):
             return (), position._replace(looked=delta.through, began=began)
         proof = self.replica.digest(filter) if digest and not delta.more else None
-        wires = (self.replica.wire(job.id) for job in delta.jobs)
-        message = delta_message(delta, since, wires, filter.tag, proof)
+        wires = (self.replica.wire(job.id, details=details) for job in delta.jobs)
+        told = delta if details else replace(delta, epoch=epoch_for(delta.epoch, details=False))
+        message = delta_message(told, since, wires, filter.tag, proof)
         moved = Position(delta.epoch, delta.through, delta.through, began, fresh=False)
         return (message,), moved
 
     # The plain dialect knows no cursor and no deletion: what it cannot say starts it over.
 
-    def _plain(self, position: Position, filter: Filter) -> tuple[tuple[bytes, ...], Position]:
+    def _plain(
+        self, position: Position, filter: Filter, *, details: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
         if position.fresh:
-            return self._plain_start(filter)
+            return self._plain_start(filter, details=details)
         if position.rest and position.epoch == self.replica.epoch:
-            messages, position = self._plain_rest(position)
+            messages, position = self._plain_rest(position, details=details)
             if messages or position.rest:
                 return messages, position
         cursor = Cursor(position.epoch, position.looked, filter.tag)
-        delta = self.replica.since(cursor, filter, limit=self._max_page)
+        delta = self.replica.since(cursor, filter, limit=self._max_page, details=details)
         if delta.since == 0:
-            return self._plain_start(filter)
+            return self._plain_start(filter, details=details)
         if delta.gone:
             changed = self.replica.since(cursor, filter).jobs
-            return self._plain_start(filter, [job.id for job in changed if not job.active])
-        messages = tuple(update_message(self.replica.wire(job.id)) for job in delta.jobs)
+            ended = [job.id for job in changed if not job.active]
+            return self._plain_start(filter, ended, details=details)
+        wires = (self.replica.wire(job.id, details=details) for job in delta.jobs)
+        messages = tuple(map(update_message, wires))
         return messages, Position(delta.epoch, delta.through, delta.through, fresh=False)
 
     def _plain_start(
-        self, filter: Filter, ended: Iterable[str] = ()
+        self, filter: Filter, ended: Iterable[str] = (), *, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
         """``jobs:init``; what does not fit in is the rest, and so are jobs that ``ended``."""
         active = [job for job in self.replica if job.active and filter.matches(job)]
@@ -409,7 +427,7 @@ class Hub:
         wires: list[bytes] = []
         size = 0
         for job in active:
-            wire = self.replica.wire(job.id)
+            wire = self.replica.wire(job.id, details=details)
             size += len(wire)
             if wires and size > self._max_page:
                 break
@@ -419,14 +437,16 @@ class Hub:
         start = Position(self.replica.epoch, head, head, head, fresh=False, rest=rest)
         return (init_message(wires),), start
 
-    def _plain_rest(self, position: Position) -> tuple[tuple[bytes, ...], Position]:
+    def _plain_rest(
+        self, position: Position, *, details: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
         """The next of what did not fit into ``jobs:init``; what changed since follows anyway."""
         messages: list[bytes] = []
         size, done = 0, position.done
         for id in position.rest[done:]:
             job = self.replica.get(id)
             if job is not None and job.revision <= position.began:
-                wire = self.replica.wire(id)
+                wire = self.replica.wire(id, details=details)
                 size += len(wire)
                 if messages and size > self._max_page:
                     break

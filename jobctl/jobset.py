@@ -145,6 +145,8 @@ class JobSet:
         # The change order, ascending; a line is superseded when its entry has moved on.
         self._order: list[int] = []
         self._order_ids: list[str] = []
+        # What readers without details get of jobs with a command; empty while there are none.
+        self._redacted: dict[str, bytes] = {}
 
     @property
     def cursor(self) -> Cursor:
@@ -163,14 +165,23 @@ class JobSet:
         entry = self._entries.get(id)
         return entry.job if entry else None
 
-    def wire(self, id: str) -> bytes:
-        """The job as it goes over the wire, encoded once for all who get it. KeyError."""
+    def wire(self, id: str, *, details: bool = False) -> bytes:
+        """The job as it goes over the wire, encoded once for all who get it. KeyError.
+
+        Readers with and without ``details`` share the encoding of a job without a command.
+        """
         entry = self._entries[id]
-        if entry.job is None:
+        job = entry.job
+        if job is None:
             raise KeyError(id)
-        if entry.wire is None:
-            entry.wire = to_wire(entry.job)
-        return entry.wire
+        if details or job.run is None:
+            if entry.wire is None:
+                entry.wire = to_wire(job, details=True)
+            return entry.wire
+        wire = self._redacted.get(id)
+        if wire is None:
+            wire = self._redacted[id] = to_wire(job, details=False)
+        return wire
 
     def digest(self, filter: Filter = EVERYTHING) -> str:
         """What the set holds under the filter, as 16 hex digits: equal for who holds the same.
@@ -197,10 +208,13 @@ class JobSet:
         looks: int | None = None,
         began: int = 0,
         tombstones: bool = False,
+        details: bool = False,
     ) -> Delta:
         """What changed after ``cursor`` for a reader under ``filter``.
 
-        ``limit`` bounds a page in bytes on the wire (one job always fits in), ``looks`` the work
+        ``limit`` bounds a page in bytes on the wire (one job always fits in), as a reader with or
+        without ``details`` gets them, so that the page tells nothing of what is hidden. The jobs
+        themselves are whole: `wire` has what the reader gets. ``looks`` bounds the work
         for it, in jobs looked at: such a page may be empty with ``more`` to come, and a reader that
         lags further behind under a filter that jobs may leave is reset. ``began`` is that of
         the page before, for a reader whom we served it: what was gone by then is nothing to it,
@@ -214,11 +228,11 @@ class JobSet:
         jobs: list[Job] = []
         checks = filter.may_lose and known
         if checks and looks is not None and not filter.ids and self.changed_since(known) > looks:
-            return self.since(ZERO, filter, limit=limit, looks=looks)
+            return self.since(ZERO, filter, limit=limit, looks=looks, details=details)
         gone = self._lost(known, filter, limit) if checks else []
         size = sum(len(item.id) + 3 for item in gone)
         if limit is not None and size > limit and len(gone) > 1:  # a reset is shorter
-            return self.since(ZERO, filter, limit=limit, looks=looks)
+            return self.since(ZERO, filter, limit=limit, looks=looks, details=details)
         through, more, empty = since, False, True
         for looked, (id, entry) in enumerate(self._newest(since, filter.ids)):
             if looked == looks:
@@ -232,7 +246,7 @@ class JobSet:
                 wanted = told and not filter.may_lose and filter.may_hold(id)
             if wanted:
                 if limit is not None:
-                    size += len(self.wire(id)) if job is not None else len(id) + 3
+                    size += len(self.wire(id, details=details)) if job is not None else len(id) + 3
                     if size > limit and not empty:
                         more = True
                         break
@@ -365,6 +379,8 @@ class JobSet:
         if entry.job is not None:
             self._digest ^= mark_of(id, entry.revision)
         self._entries[id] = entry
+        if self._redacted:
+            self._redacted.pop(id, None)
         self._order.append(entry.revision)
         self._order_ids.append(id)
         self.revision = max(self.revision, entry.revision)

@@ -20,7 +20,8 @@
 The first cursor and filter may also stand in the query: ``?since=…&type=…&stage=…&id=…&session=…``
 (each may be repeated) ``&active=1``. With ``digest=1``, or ``"digest": true`` in a subscription,
 each delta without ``more`` proves what the client holds now. Every job carries its ``revision``.
-The delta's meaning is that of jobset.py, and so is the digest's.
+The delta's meaning is that of jobset.py, and so is the digest's. What of a command is in a job
+depends on the client's rights: see redaction.py.
 
 Close codes: 4000–4399 say "come back", 4400–4499 "do not come back like this".
 

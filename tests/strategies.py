@@ -74,6 +74,20 @@ _OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
 }
 _OWN_KEYS = {"id", "type", "stage", "createdAt", "updatedAt", *_OPTIONAL}
 
+runs = json_values | st.fixed_dictionaries(
+    {"argv": st.lists(text, min_size=1, max_size=4), "cwd": text},
+    optional={
+        "env": st.dictionaries(text, text, max_size=2),
+        "exact": st.booleans(),
+        "exitCode": st.integers(0, 255),
+        "signal": text,
+        "durationMs": st.integers(0, 10**9),
+        "stderr": st.lists(text, max_size=3),
+        "later": json_values,
+    },
+)
+"""What the key ``run`` may hold: a command, or anything that another program puts there."""
+
 
 @st.composite
 def job_values(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:

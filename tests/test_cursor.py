@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.cursor import MAX_REVISION, ZERO, Cursor
+from jobctl.cursor import MAX_REVISION, ZERO, Cursor, epoch_for, store_cursor, store_epoch
 from jobctl.errors import InvalidCursor
+from jobctl.stores import open_store
 
 epochs = st.from_regex(r"[A-Za-z0-9-]{1,40}", fullmatch=True)
 tags = st.just("") | st.from_regex(r"[0-9a-f]{6}", fullmatch=True)
@@ -61,3 +64,27 @@ def test_nonsense_is_no_cursor(text: str) -> None:
     assert (caught.value.text, caught.value.exit_code) == (text, 2)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("details", [True, False])
+@given(epoch=st.from_regex(r"[0-9a-f]{12}", fullmatch=True), tag=tags)
+def test_readers_with_and_without_details_have_different_epochs(
+    epoch: str, tag: str, details: bool
+) -> None:
+    """FAULTS row 65: a cursor is worth nothing to a reader with other rights."""
+    told = Cursor(epoch_for(epoch, details=details), 7, tag)
+    assert store_cursor(told, details=details) == Cursor(epoch, 7, tag)
+    assert store_cursor(told, details=not details) == ZERO
+    assert store_epoch(told.epoch) == epoch
+    assert store_cursor(ZERO, details=details) == ZERO
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_epoch_of_every_store_fits_into_a_cursor_of_each_kind(memory: bool, tmp_path: Path) -> None:
+    """Whatever a hub prints it takes back."""
+    store = open_store("memory:") if memory else open_store(tmp_path, create=True, adopt=True)
+    epoch = store.since(ZERO).epoch
+    store.close()
+    for details in (True, False):
+        cursor = Cursor(epoch_for(epoch, details=details), 1)
+        assert Cursor.parse(str(cursor)) == cursor

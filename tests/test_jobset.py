@@ -457,6 +457,24 @@ def test_a_replica_passes_on_that_it_moved() -> None:
     assert replica.since(at(1)).through == 9
 
 
+def test_a_job_without_a_command_has_one_encoding_for_all_readers() -> None:
+    """And one with a command has two, each made once, until the job changes."""
+    command = {"argv": ["sh", "-c", "x"], "cwd": "/", "env": {"KEY": "secret"}}
+    source = filled(job("a", 1), job("b", 2, run=command))
+    assert source.wire("a") is source.wire("a", details=True)
+    for details in (True, False):
+        assert source.wire("b", details=details) is source.wire("b", details=details)
+        assert (b"argv" in source.wire("b", details=details)) is details
+        assert b"secret" not in source.wire("b", details=details)
+    source.put(job("b", 3, run={**command, "exitCode": 2}))
+    for details in (True, False):
+        assert b'"exitCode":2' in source.wire("b", details=details)
+    source.delete("b", 4)
+    with pytest.raises(KeyError):
+        source.wire("b")
+    assert source.digest() == filled(job("a", 1)).digest()
+
+
 def test_a_page_encodes_each_job_once() -> None:
     """And once more when it has changed."""
     source = filled(job("a", 1))

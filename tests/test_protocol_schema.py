@@ -24,7 +24,7 @@ from jobctl.protocol import (
     subscribe_message,
 )
 from tests.hub.kit import World
-from tests.strategies import stored_jobs
+from tests.strategies import runs, stored_jobs
 
 SCHEMA = json.loads((resources.files("jobctl") / "protocol.schema.json").read_text())
 
@@ -52,13 +52,16 @@ def sent_by(hub: Hub) -> list[Any]:
     return found
 
 
-@given(stored_jobs())
-def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job) -> None:
-    """In both dialects, as snapshot, update and deletion."""
+@given(stored_jobs(), runs)
+def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
+    """In both dialects, with and without details, as snapshot, update and deletion."""
+    job = job.model_copy(update={"run": run})
     world = World()
     world.put("a1")
     world.hub.open(1, digest=True)
     world.hub.open(2, Dialect.PLAIN)
+    world.hub.open(4, digest=True, details=True)
+    world.hub.open(5, Dialect.PLAIN, details=True)
     world.hub.open(3, filter=Filter.make(stages=["pending"], ids=["a1", job.id]))
     messages = sent_by(world.hub)
     world.store.put(job.model_copy(update={"revision": world.store.revision + 1}))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from jobctl.cursor import ZERO, Cursor
+from jobctl.cursor import ZERO, Cursor, store_epoch
 from jobctl.doctor.finding import Case, Finding, is_stopped, names, opened, plural
 from jobctl.errors import HubError, UsageError
 from jobctl.filters import Filter
@@ -171,9 +171,9 @@ async def _asked(hub: _Hub, case: Case) -> Finding:
             return _silent(hub, error)
         except TimeoutError:
             return _silent(hub, None)
-        now = _head(case)
-        same = now is None or now.epoch == delta.epoch
-        lag = head.revision - delta.through if head is not None and head.epoch == delta.epoch else 0
+        now, epoch = _head(case), store_epoch(delta.epoch)
+        same = now is None or now.epoch == epoch
+        lag = head.revision - delta.through if head is not None and head.epoch == epoch else 0
         if same and lag <= 0:
             return Finding("ok", f"a hub is up to date, revision {delta.through}", hub.url)
         if time.monotonic() > end_s:

@@ -26,7 +26,7 @@ from websockets.server import ServerProtocol
 
 from jobctl.cursor import ZERO
 from jobctl.filters import EVERYTHING
-from jobctl.net.door import Role
+from jobctl.net.door import Rights
 from jobctl.protocol import Subscribe
 
 __all__ = ["HubConnection", "deflated_frame", "text_frame", "untaken"]
@@ -91,7 +91,7 @@ class HubConnection(ServerConnection):
         "on_recover",
         "on_stall",
         "opened_at",
-        "role",
+        "rights",
         "sent_bytes",
         "session_id",
         "subscribe",
@@ -110,7 +110,7 @@ class HubConnection(ServerConnection):
         self._unsent = 0
         self._pinged = False
         self._window = (0, 0)
-        self.role: Role | None = None
+        self.rights: Rights | None = None
         self.opened_at = ""
         self.sent_bytes = 0
 

@@ -5,25 +5,26 @@ and nothing that a proxy has passed on, since a proxy's requests come from 127.0
 for them. With a token everybody needs it, on loopback as well. It comes as an ``Authorization:
 Bearer`` header, as the first message of a socket, or as the cookie that the login page sets, whose
 value is derived from the token and is not the token; never in a URL, which is logged everywhere.
-It lets its bearer read. Whatever will change jobs is to ask for another `Role`, and a token of its
-own.
+Each client gets `Rights`: the bearer of the token, and a hub's users where it is for this machine
+alone, may see all of a job that goes over the wire; with ``insecure`` and no token nobody sees what
+the jobs run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from jobctl.errors import UsageError
 from jobctl.net.origin import Doorkeeper, is_here
 
-__all__ = ["MIN_TOKEN", "Door", "Knock", "Refused", "Role", "no_token"]
+__all__ = ["MIN_TOKEN", "Door", "Knock", "Refused", "Rights", "no_token"]
 
 MIN_TOKEN = 16
 """Bytes of a token, at the least."""
@@ -37,10 +38,16 @@ _MAX_WRONG = 8  # of one peer, before it is no longer listened to while so many 
 _IN_URL = {"token", "access_token"}
 
 
-class Role(Enum):
-    """What somebody who came in may do."""
+class Rights(enum.Flag):
+    """What a client may do: a set, in which no right includes another."""
 
-    READ = "read"
+    VIEW = enum.auto()
+    """Read jobs, without what they run."""
+    DETAILS = enum.auto()
+    """Also read command lines, working directories and standard error."""
+
+
+_BEARER = Rights.VIEW | Rights.DETAILS
 
 
 class Refused(Exception):
@@ -112,6 +119,7 @@ class Door:
         allow_hosts, allow_origins = tuple(allow_hosts), tuple(allow_origins)
         self._keeper = Doorkeeper(bound, allow_hosts=allow_hosts, allow_origins=allow_origins)
         self._token, self._insecure = token, insecure
+        self._without_token = Rights.VIEW if insecure else _BEARER
         self._wrong: OrderedDict[str, int] = OrderedDict()
         self._waiting = 0
         self.wrong_tokens = 0
@@ -158,13 +166,13 @@ class Door:
         if any(name in _IN_URL for name, _ in parse_qsl(knock.query, keep_blank_values=True)):
             raise Refused(400, "url", "a token is never taken from a URL; send it as a header")
 
-    async def admit(self, knock: Knock) -> Role | None:
+    async def admit(self, knock: Knock) -> Rights | None:
         """What the bearer of its header or cookie may do, ``None`` for one that has neither.
 
         `Refused` for a wrong header.
         """
         if self._token is None:
-            return Role.READ
+            return self._without_token
         for header in knock.all("authorization"):
             scheme, _, given = header.partition(" ")
             if scheme.lower() == "bearer":
@@ -173,24 +181,24 @@ class Door:
         if any(
             hmac.compare_digest(_bytes(value), expected) for value in _cookies(knock.all("cookie"))
         ):
-            return Role.READ
+            return _BEARER
         return None
 
-    async def check(self, given: bytes, peer: str) -> Role:
+    async def check(self, given: bytes, peer: str) -> Rights:
         """What the bearer of this token may do; `Refused` unless it is one.
 
         Each wrong one makes its sender wait longer. While many wait, a sender of many wrong ones is
         not listened to at all, or the delay could be got round by asking many times at once.
         """
         if self._token is None:
-            return Role.READ
+            return self._without_token
         flooded = self._waiting >= _MAX_WAITING
         if flooded and self._wrong.get(peer, 0) >= _MAX_WRONG:
             self._note_wrong(peer)
             raise _too_many()
         if hmac.compare_digest(given, self._token):
             self._wrong.pop(peer, None)
-            return Role.READ
+            return _BEARER
         count = self._note_wrong(peer)
         if flooded:
             raise _too_many()

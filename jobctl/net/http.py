@@ -21,16 +21,16 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from jobctl.cursor import ZERO, Cursor
+from jobctl.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub import Hub
 from jobctl.net.connection import untaken
-from jobctl.net.door import Door, Knock, Refused, no_token
+from jobctl.net.door import Door, Knock, Refused, Rights, no_token
 from jobctl.net.metrics import CONTENT_TYPE, Counts
 from jobctl.pipeline import known
 from jobctl.protocol import MAX_PAGE, Subscribe, parse_query
 
-__all__ = ["Pages", "Served"]
+__all__ = ["Pages", "Served", "rights_of"]
 
 _PATIENCE_S = 5.0
 _BODY_S = 5.0
@@ -74,7 +74,12 @@ class Served(Protocol):
 
 
 class _Connection(web.RequestHandler):
-    """One connection. What is no request never comes to a handler, so its answer is made here."""
+    """One connection, and what its client may do.
+
+    What is no request never comes to a handler, so its answer is made here.
+    """
+
+    rights: Rights | None = None
 
     def handle_error(
         self,
@@ -172,8 +177,10 @@ class Pages:
         path = request.path.removeprefix(self._base)
         try:
             self._door.check_source(knock)
-            if path not in ("/login", "/healthz") and not await self._door.admit(knock):
-                raise no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
+            if path not in ("/login", "/healthz"):
+                rights = _connection(request).rights = await self._door.admit(knock)
+                if rights is None:
+                    raise no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
         except Refused as refused:
             if (
                 refused.status == 401
@@ -288,29 +295,34 @@ class Pages:
     async def _jobs(self, request: web.Request) -> web.Response:
         asked, began = _asked(request.rel_url.raw_query_string)
         limit = _limit(request.query.get("limit"))
+        details = _sees_details(request)
         await self._refresh()
-        replica = self._served.hub.replica
-        deaths = zlib.crc32("\n".join(sorted(self._served.hub.dead)).encode())
-        head = Cursor(replica.epoch, replica.revision, asked.filter.tag)
+        hub = self._served.hub
+        deaths = zlib.crc32("\n".join(sorted(hub.dead)).encode())
+        # The epoch tells readers with and without details apart.
+        epoch = epoch_for(hub.replica.epoch, details=details)
+        head = Cursor(epoch, hub.replica.revision, asked.filter.tag)
         tag = f'"{head};{asked.cursor}@{began};{limit or ""};{deaths:x}"'
         if _has(request, tag):
             return web.Response(status=304, headers=_fresh(tag))
-        return _json(await self._delta(asked, began, limit), _fresh(tag))
+        return _json(await self._delta(asked, began, limit, details=details), _fresh(tag))
 
-    async def _delta(self, asked: Subscribe, began: int, limit: int | None) -> bytes:
+    async def _delta(
+        self, asked: Subscribe, began: int, limit: int | None, *, details: bool
+    ) -> bytes:
         """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost.
 
         The hub keeps nothing of a reader between two pages, so the cursor of a page that others
         follow says as well at which revision the first of them began (see `JobSet.since`).
         """
         hub = self._served.hub
-        cursor = asked.cursor
+        cursor = store_cursor(asked.cursor, details=details)
         if began and not cursor.revision <= began <= hub.replica.revision:
             cursor = ZERO
         since = -1
         while True:
             delta = hub.replica.since(
-                cursor, asked.filter, limit=MAX_PAGE, looks=_LOOKS, began=began
+                cursor, asked.filter, limit=MAX_PAGE, looks=_LOOKS, began=began, details=details
             )
             since = delta.since if since < 0 or delta.since == 0 else since
             began = delta.began if delta.more else began
@@ -324,9 +336,10 @@ class Pages:
             through = jobs[-1].revision
             if asked.filter.may_lose or delta.since == 0:
                 began = hub.replica.revision
-        here = Cursor(delta.epoch, through, asked.filter.tag)
+        epoch = epoch_for(delta.epoch, details=details)
+        here = Cursor(epoch, through, asked.filter.tag)
         head = {
-            "epoch": delta.epoch,
+            "epoch": epoch,
             "since": since,
             "through": through,
             "more": more,
@@ -335,18 +348,20 @@ class Pages:
             "lost": [job.id for job in jobs if job.lost(hub.dead)],
         }
         start = json.dumps(head)[:-1].encode()
-        return start + b', "jobs": [' + b",".join(hub.replica.wire(job.id) for job in jobs) + b"]}"
+        wires = (hub.replica.wire(job.id, details=details) for job in jobs)
+        return start + b', "jobs": [' + b",".join(wires) + b"]}"
 
     async def _job(self, request: web.Request) -> web.Response:
+        details = _sees_details(request)
         await self._refresh()
-        id, replica = request.match_info["id"], self._served.hub.replica
-        job = replica.get(id)
+        id, hub = request.match_info["id"], self._served.hub
+        job = hub.replica.get(id)
         if job is None:
             return _refusal(404, f"no job {ascii(id[:128])[1:-1]}")
-        tag = f'"{replica.epoch}:{job.revision}"'
+        tag = f'"{epoch_for(hub.replica.epoch, details=details)}:{job.revision}"'
         if _has(request, tag):
             return web.Response(status=304, headers=_fresh(tag))
-        return _json(replica.wire(job.id), _fresh(tag))
+        return _json(hub.replica.wire(job.id, details=details), _fresh(tag))
 
     async def _clients(self, request: web.Request) -> web.Response:
         return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
@@ -427,7 +442,24 @@ def _has(request: web.Request, tag: str) -> bool:
 
 
 def _fresh(tag: str) -> dict[str, str]:
-    return {"ETag": tag, "Cache-Control": "no-cache"}
+    """The headers of an answer that depends on what its reader may see."""
+    return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+
+
+def rights_of(request: web.Request) -> Rights | None:
+    """What the sender of a request may do, once it was admitted; ``None`` before that."""
+    return _connection(request).rights
+
+
+def _connection(request: web.Request) -> _Connection:
+    connection = request.protocol
+    assert isinstance(connection, _Connection), "we make them"
+    return connection
+
+
+def _sees_details(request: web.Request) -> bool:
+    rights = rights_of(request)
+    return rights is not None and Rights.DETAILS in rights
 
 
 def _json(body: bytes, headers: dict[str, str]) -> web.Response:

@@ -28,12 +28,13 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from jobctl.clock import now
-from jobctl.cursor import ZERO
+from jobctl.cursor import ZERO, Cursor, store_cursor
 from jobctl.errors import AddressInUse, HubError, ProtocolError, StoreError, UsageError
+from jobctl.filters import Filter
 from jobctl.hub import Hub
 from jobctl.net.connection import HubConnection, deflated_frame, text_frame
 from jobctl.net.discovery import announced
-from jobctl.net.door import Door, Knock, Refused, no_token
+from jobctl.net.door import Door, Knock, Refused, Rights, no_token
 from jobctl.net.feed import Feed
 from jobctl.net.front import Front, Gate, Lobby, is_upgrade
 from jobctl.net.housekeeping import Chore, Housekeeping
@@ -52,7 +53,6 @@ from jobctl.protocol import (
     SUBPROTOCOL,
     Auth,
     Dialect,
-    Subscribe,
     parse_from_client,
     parse_query,
 )
@@ -312,7 +312,7 @@ class HubServer:
         knock = Knock(headers, peer.rpartition(":")[0], secure, url.query)
         try:
             self._door.check_source(knock)
-            connection.role = await self._door.admit(knock)
+            connection.rights = await self._door.admit(knock)
         except Refused as refused:
             self.note_refusal(refused, peer)
             response = connection.respond(http.HTTPStatus(refused.status), f"{refused}\n")
@@ -334,8 +334,10 @@ class HubServer:
         id = next(self._ids)
         dialect = Dialect.V1 if connection.subprotocol == SUBPROTOCOL else Dialect.PLAIN
         connection.forget_handshake()
-        if connection.role is None and not await self._is_shown_token(connection):
+        if connection.rights is None and not await self._is_shown_token(connection):
             return
+        details = connection.rights is not None and Rights.DETAILS in connection.rights
+        cursor = store_cursor(subscribe.cursor, details=details)
         self._sessions[id] = connection
         connection.opened_at = now()
         self.counts.opened[dialect.value] += 1
@@ -345,13 +347,20 @@ class HubServer:
                 self.feed.start()
                 _log.info("subscribed", extra={"store": self._store.where, "sessions": 1})
             await self.feed.first_look()
-            if self.hub.is_ahead(subscribe.cursor):
+            if self.hub.is_ahead(cursor):
                 await self.feed.look()
             connection.session_id = id
             connection.on_stall = self.hub.stall
             connection.on_recover = self._recover
-            self._count_start(subscribe)
-            self.hub.open(id, dialect, subscribe.cursor, subscribe.filter, digest=subscribe.digest)
+            self._count_start(subscribe.cursor, cursor, subscribe.filter)
+            self.hub.open(
+                id,
+                dialect,
+                subscribe.cursor,
+                subscribe.filter,
+                digest=subscribe.digest,
+                details=details,
+            )
             self._pump_soon()
             async for message in connection:
                 if connection.talks_too_fast(_MAX_MESSAGES):
@@ -391,7 +400,7 @@ class HubServer:
             if not isinstance(said, Auth):
                 raise no_token("a token is needed first")
             given = said.token.encode("utf-8", "replace")
-            connection.role = await self._door.check(given, peer.rpartition(":")[0])
+            connection.rights = await self._door.check(given, peer.rpartition(":")[0])
         except (TimeoutError, ProtocolError, Refused) as error:
             refused = error if isinstance(error, Refused) else no_token(str(error) or "none came")
             self.note_refusal(refused, peer)
@@ -420,12 +429,13 @@ class HubServer:
         text = f"{most} connections are the most: 'jobctl serve --max-connections N' has more"
         self.note_refusal(Refused(503, "full", text), "?")
 
-    def _count_start(self, subscribe: Subscribe) -> None:
-        if subscribe.cursor == ZERO:
+    def _count_start(self, sent: Cursor, cursor: Cursor, filter: Filter) -> None:
+        """Count how a session starts: ``sent`` is its client's cursor, ``cursor`` the replica's."""
+        if sent == ZERO:
             self.counts.starts["fresh"] += 1
             return
         self.counts.reconnects += 1
-        resumes = self.hub.replica.resumes(subscribe.cursor, subscribe.filter)
+        resumes = self.hub.replica.resumes(cursor, filter)
         self.counts.starts["resumed" if resumes else "reset"] += 1
 
     def _receive(self, id: int, connection: HubConnection, message: str | bytes) -> None:
@@ -616,7 +626,7 @@ def _say_what_comes_first(
 ) -> None:
     """A client that has no token need not wait to be told so."""
     assert isinstance(connection, HubConnection), "we create them"
-    if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS and connection.role is None:
+    if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS and connection.rights is None:
         response.headers[FIRST] = "jobs:auth"
 
 

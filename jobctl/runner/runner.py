@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from jobctl.clock import now
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.job import Command, Job
 from jobctl.recorder import Write, one_line
+from jobctl.redaction import default_title
 from jobctl.runner.child import Signals, end_all, given_environment, send, spawn
 from jobctl.runner.events import Event, EventFile
 from jobctl.runner.relay import Relay
@@ -30,7 +30,6 @@ GRACE_S = 10.0
 """How long a cancelled command has, after SIGTERM, before it is killed."""
 _TICK_S = 0.2
 _STAGE = "run"
-_MAX_TITLE = 80
 _MAX_COMMAND = 64 * 1024  # bytes; a job file holds 256 KiB in all
 _MAX_SHOWN = 20  # words of one that is longer
 
@@ -136,11 +135,10 @@ class _RunJob(TrackedJob):
         self.started = False
         self.refused: Exception | None = None
         self._again = again
-        words = shlex.join(command.argv)
-        short = words if len(words) <= _MAX_TITLE else words[: _MAX_TITLE - 1] + "…"
+        title = options.title if options.title is not None else default_title(command.argv)
         super().__init__(
             options.type,
-            title=options.title if options.title is not None else short,
+            title=title,
             stages=options.stages or (_STAGE,),
             session=options.session,
             id=options.id,

@@ -137,18 +137,19 @@ class World:
         dialect: Dialect = Dialect.V1,
         *,
         client: Any = None,
+        details: bool = True,
     ) -> Any:
         """A new session for a new client, or for one that comes back."""
         made = client or (V1Client if dialect is Dialect.V1 else PlainClient)(filter)
         self.clients[id] = made
-        self.hub.open(id, dialect, cursor, filter, digest=True)
+        self.hub.open(id, dialect, cursor, filter, digest=True, details=details)
         return made
 
-    def resume(self, id: int) -> None:
+    def resume(self, id: int, *, details: bool = True) -> None:
         """The client of this session is cut off and comes back with its cursor."""
         client = self.clients[id]
         self.hub.close(id)
-        self.connect(id, client.cursor, client.filter, client=client)
+        self.connect(id, client.cursor, client.filter, client=client, details=details)
 
     def pump_once(self) -> list[Sending]:
         """One turn; the clients take what they are sent, and a broken one is closed."""

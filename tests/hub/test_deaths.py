@@ -49,7 +49,7 @@ def test_all_are_told_once_and_again_when_it_changes() -> None:
     assert not hub.bury(DEAD)
     assert pumped(hub) == [(Owners(DEAD), (1, 2))]
     assert pumped(hub) == []
-    hub.open(3, cursor=hub.cursor)
+    hub.open(3, cursor=hub.cursor, details=True)
     delta, owners = pumped(hub)
     assert (owners, delta[1]) == ((Owners(DEAD), (3,)), (3,))
     assert hub.bury(frozenset())

@@ -132,7 +132,7 @@ class AnySchedule(RuleBasedStateMachine):
         self.hub.close(slot)
         dialect = Dialect.PLAIN if plain else Dialect.V1
         self.clients[slot] = (PlainClient if plain else V1Client)(filter)
-        self.hub.open(slot, dialect, cursor, filter, digest=True)
+        self.hub.open(slot, dialect, cursor, filter, digest=True, details=True)
 
     @rule(slot=slots)
     def stall(self, slot: int) -> None:
@@ -154,7 +154,7 @@ class AnySchedule(RuleBasedStateMachine):
         if isinstance(client, PlainClient):
             self.connect(slot=slot, filter=client.filter, cursor=ZERO, plain=True)
         else:
-            self.hub.open(slot, Dialect.V1, client.cursor, client.filter, digest=True)
+            self.hub.open(slot, Dialect.V1, client.cursor, client.filter, digest=True, details=True)
 
     @rule()
     def pump(self) -> None:
