@@ -42,6 +42,7 @@ __all__ = [
     "MAX_HISTORY",
     "MAX_RESULT_BYTES",
     "Command",
+    "CommandEnd",
     "Entered",
     "Job",
     "Steps",
@@ -137,6 +138,14 @@ class Command(_Value):
     stderr: tuple[str, ...] | None = _own_key()
 
 
+class CommandEnd(_Value):
+    """How a command ended: all that a reader gets who may not see the command itself."""
+
+    exit_code: int | None = None
+    signal: str | None = None
+    duration_ms: int | None = None
+
+
 class Job(_Value):
     """One unit of tracked work.
 
@@ -183,6 +192,14 @@ class Job(_Value):
         """What ``jobctl run`` ran, where that is what the job is."""
         try:
             return Command.model_validate(self.run) if self.run is not None else None
+        except ValidationError:
+            return None  # somebody else's key
+
+    @property
+    def command_end(self) -> CommandEnd | None:
+        """How the command ended, as far as the job tells, also where it has no `command`."""
+        try:
+            return CommandEnd.model_validate(self.run) if self.run is not None else None
         except ValidationError:
             return None  # somebody else's key
 

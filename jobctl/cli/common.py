@@ -20,6 +20,7 @@ from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.eta import Usual
 from jobctl.filters import Filter
 from jobctl.job import Job
+from jobctl.redaction import redact
 from jobctl.stores import Store, open_store
 
 __all__ = [
@@ -243,8 +244,11 @@ def out(line: str) -> None:
 
 
 def machine(job: Job, dead: Container[str] = (), usual: Usual | None = None) -> dict[str, Any]:
-    """The job as machine output shows it: the wire's keys and ``derived``."""
-    value = job.model_dump(mode="json")
+    """The job as machine output shows it: the keys that a hub sends, and ``derived``.
+
+    Kept variables (``run.env``) stay in the job's file, whether it is read here or by a hub.
+    """
+    value = redact(job, details=True).model_dump(mode="json")
     band = (usual or Usual()).band(job)
     value["derived"] = {**job.derived(now_ms(), dead), "etaMs": list(band) if band else None}
     return value

@@ -151,20 +151,21 @@ def _owner(job: Job, dead: Container[str], owner: object) -> str | None:
 
 
 def _command(job: Job) -> list[tuple[str, str | None]]:
-    """What ``jobctl run`` ran, and how it ended."""
-    ran = job.command
-    if ran is None:
-        return []
-    ended = ran.signal or (str(ran.exit_code) if ran.exit_code is not None else None)
-    took = shapes.duration(ran.duration_ms) if ran.duration_ms is not None else None
-    return [
-        ("command", shlex.join(ran.argv)),
-        ("directory", ran.cwd),
-        ("environment", " ".join(ran.env) if ran.env else None),
-        ("exit code", ended),
-        ("duration", took),
-        *(("stderr" if place == 0 else "", line) for place, line in enumerate(ran.stderr or ())),
-    ]
+    """What ``jobctl run`` ran, if a hub has sent that, and how it ended."""
+    ran, end = job.command, job.command_end
+    rows: list[tuple[str, str | None]] = []
+    if ran is not None:
+        rows += [
+            ("command", shlex.join(ran.argv)),
+            ("directory", ran.cwd),
+            ("environment", " ".join(ran.env) if ran.env else None),
+        ]
+    if end is not None:
+        code = str(end.exit_code) if end.exit_code is not None else None
+        took = shapes.duration(end.duration_ms) if end.duration_ms is not None else None
+        rows += [("exit code", end.signal or code), ("duration", took)]
+    lines = ran.stderr or () if ran is not None else ()
+    return rows + [("" if place else "stderr", line) for place, line in enumerate(lines)]
 
 
 def _progress(job: Job) -> str | None:

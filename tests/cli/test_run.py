@@ -380,6 +380,30 @@ def test_job_keeps_command_directory_and_chosen_variables(
     assert [entry.stage for entry in job.timeline()] == ["pending", "run", "completed"]
 
 
+def test_values_of_kept_variables_stay_in_the_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS row 65: output is piped and pasted; a person sees which variables are kept."""
+    monkeypatch.setenv("SECRET", "hunter2")
+    assert jobctl_run("true", options=("--keep-env", "SECRET")).returncode == 0
+    job = only(store)
+    assert job.command is not None
+    assert job.command.env == {"SECRET": "hunter2"}
+    said = [
+        run_process(*args).out
+        for args in (
+            ("ls", "-o", "json"),
+            ("ls", "-o", "jsonl"),
+            ("show", job.id, "-o", "json"),
+            ("show", job.id),
+            ("wait", job.id, "-o", "json"),
+        )
+    ]
+    assert all(job.id in text for text in said)
+    assert not any("hunter2" in text for text in said)
+    assert "SECRET" in said[3]
+
+
 def test_failed_job_has_the_last_lines(store: Store) -> None:
     """Without colours, and of a progress bar its last state."""
     text = r"printf 'old\n' >&2; for i in 1 2 3; do printf '\r%s%%' $i >&2; done; "

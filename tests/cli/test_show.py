@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from jobctl.cli import show as show_module
+from jobctl.cli.show import describe
+from jobctl.job import Job
 from tests.cli.conftest import DATA, DERIVED, Run, hub_on
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -67,6 +69,25 @@ def test_json_is_one_line_with_what_is_derived(run: Run) -> None:
     out = run("show", "0b961de6", "--dir", str(DATA / "node-app-jobs"), "-o", "json").out
     assert out.count("\n") == 1
     assert set(json.loads(out)["derived"]) == DERIVED
+
+
+def test_end_of_a_command_is_shown_without_the_command() -> None:
+    """FAULTS row 65: a hub may keep the command to itself, and still tell how it ended."""
+    at = "2026-01-01T00:00:00.000Z"
+    base = {"id": "j", "type": "run", "stage": "failed", "createdAt": at, "updatedAt": at}
+
+    def fields(run: object) -> dict[str, str]:
+        lines = describe(Job.model_validate({**base, "run": run}), 0)
+        return {line[:15].strip(): line[16:] for line in lines}
+
+    end = {"exitCode": 2, "durationMs": 3000}
+    assert fields(end).items() >= {"exit code": "2", "duration": "3s"}.items()
+    assert fields({"signal": "SIGKILL"})["exit code"] == "SIGKILL"
+    whole = {"argv": ["sh", "-c", "x"], "cwd": "/", "env": {"KEY": "secret"}, "stderr": ["a", "b"]}
+    shown = fields({**whole, **end})
+    assert (shown["command"], shown["environment"], shown["stderr"]) == ("sh -c x", "KEY", "a")
+    for other in (17, "text", {"id": 7}, {"exitCode": "x"}, {"durationMs": 1.5}):
+        assert not fields(other).keys() & {"command", "exit code", "duration"}
 
 
 def test_a_file_that_is_no_job_says_why(run: Run) -> None:

@@ -220,6 +220,45 @@ async def test_pages_of_the_api_follow_on_without_details(served: Store) -> None
     assert {(job["title"], str(job["run"])) for job in jobs} == {("sh", "{}")}
 
 
+async def test_commands_show_what_they_get(failed_run: Store, directory: Path) -> None:
+    """``show`` and ``ls`` over the network, and ``retry --rerun``, which reads the directory."""
+    async with limited_hub(failed_run) as hub:
+        url = hub.url
+        show = await asyncio.to_thread(run_process, "show", "backup", "--url", url)
+        listed = await asyncio.to_thread(run_process, "ls", "--url", url, "-o", "json")
+        assert (show.code, listed.code) == (0, 0)
+        (job,) = json.loads(listed.out)["jobs"]
+        assert (job["title"], job["run"]["exitCode"]) == ("sh", 2)
+        lines = {line[:15].strip(): line[16:] for line in show.out.splitlines()}
+        assert (lines["title"], lines["error"]) == ("sh", f"Exit code 2: {LAST}")
+        assert lines["exit code"] == "2"
+        assert "command" not in lines
+        assert leaks({"show": show.out, "ls": listed.out}, "hunter2", "SECRET") == []
+        again = await asyncio.to_thread(
+            run_process, "retry", "backup", "--rerun", "--dir", str(directory)
+        )
+        assert (again.code, again.out) == (2, "")
+        assert failed_run.get("backup").retry_count == 1
+        assert failed_run.get("backup").command.env == {"SECRET": SECRET}
+
+
+async def test_hub_shows_the_same_as_the_directory_to_its_own_user(
+    failed_run: Store, directory: Path
+) -> None:
+    """Machine output is the same, whoever reads the files; kept variables stay in them."""
+    async with running_hub(failed_run) as hub:
+        here, there = [
+            await asyncio.to_thread(run_process, "show", "backup", *where, "-o", "json")
+            for where in (("--dir", str(directory)), ("--url", hub.url))
+        ]
+    values = [json.loads(ran.out) for ran in (here, there)]
+    for value in values:
+        value.pop("derived")
+    assert values[0] == values[1]
+    assert ARGUMENT in values[0]["run"]["argv"]
+    assert leaks({"here": here.out, "there": there.out}, SECRET) == []
+
+
 async def test_doctor_knows_the_epoch_of_a_reader_without_details(
     failed_run: Store, directory: Path
 ) -> None:
