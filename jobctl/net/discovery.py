@@ -12,8 +12,9 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from jobctl.clock import now
 from jobctl.errors import StoreError
 
 __all__ = ["announced", "hub_of", "hubs_of", "is_near"]
+
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
@@ -67,38 +71,58 @@ def _create_locked(path: Path) -> int:
         os.close(fd)
 
 
-def hubs_of(directory: Path, *, usable: bool = False) -> list[str]:
+def hubs_of(directory: Path, *, usable: bool = False, ours: bool = False) -> list[str]:
     """The URLs of the live hubs on the directory, newest first; dead hubs' files are swept.
 
-    Not of those in another network, whose URLs lead elsewhere from here.
+    Not of those in another network, whose URLs lead elsewhere from here. ``usable`` and ``ours`` as
+    for `hub_of`.
     """
-    hubs = directory / ".jobctl" / "hubs"
     found: list[tuple[int, str]] = []
-    with suppress(OSError):
-        for name in os.listdir(hubs):
+    urls: list[str | None] = []
+    with suppress(OSError), _hubs_dir(directory) as dir_fd:
+        for name in os.listdir(dir_fd):
             with suppress(OSError):  # a hub that stops takes its file along
-                found.append((os.stat(hubs / name).st_mtime_ns, name))
-    found.sort(reverse=True)
-    urls = (_url_in(hubs / name, usable=usable) for _, name in found)
+                found.append((os.stat(name, dir_fd=dir_fd).st_mtime_ns, name))
+        found.sort(reverse=True)
+        urls = [_url_in(name, dir_fd, usable=usable, ours=ours) for _, name in found]
     return [url for url in urls if url is not None]
 
 
-def hub_of(directory: Path, *, usable: bool = False) -> str | None:
+def hub_of(directory: Path, *, usable: bool = False, ours: bool = False) -> str | None:
     """The URL of a live hub on the directory, or ``None``.
 
-    With ``usable``, not of one that wants a token, which we have not, nor of one that another user
-    announces: our token would go wherever the file says.
+    With ``ours``, not of one that another user announces: our token would go wherever the file
+    says. With ``usable``, nor of one that wants a token, if we have none.
     """
-    urls = hubs_of(directory, usable=usable)
+    urls = hubs_of(directory, usable=usable, ours=ours or usable)
     return urls[0] if urls else None
 
 
-def _url_in(path: Path, *, usable: bool) -> str | None:
+@contextmanager
+def _hubs_dir(directory: Path) -> Iterator[int]:
+    """A descriptor of ``.jobctl/hubs``; OSError. Where there is a link in its place, there is none.
+
+    We remove files in it, and whoever owns the directory could have that done elsewhere.
+    """
+    with ExitStack() as opened:
+        fd = os.open(directory, _OPEN_DIR)
+        opened.callback(os.close, fd)
+        for name in (".jobctl", "hubs"):
+            fd = os.open(name, _OPEN_DIR | os.O_NOFOLLOW, dir_fd=fd)
+            opened.callback(os.close, fd)
+        yield fd
+
+
+def _url_in(name: str, dir_fd: int, *, usable: bool, ours: bool) -> str | None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(name, _OPEN_FILE, dir_fd=dir_fd)
     except OSError:
         return None
     try:
+        about = os.fstat(fd)
+        is_ours = about.st_uid == os.geteuid()
+        if not stat.S_ISREG(about.st_mode) or (ours and not is_ours):
+            return None
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -106,15 +130,14 @@ def _url_in(path: Path, *, usable: bool) -> str | None:
             if not isinstance(value, dict) or not is_near(value):
                 return None
             url = value.get("url")
-            if usable and os.fstat(fd).st_uid != os.geteuid():
-                return None
             if usable and url and value.get("token") and not _have_token():
                 return None
             return url if isinstance(url, str) else None
-        with suppress(OSError):
-            path.unlink()
+        if is_ours:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=dir_fd)
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     finally:
         os.close(fd)

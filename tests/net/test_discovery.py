@@ -72,7 +72,7 @@ def test_newest_hub_comes_first(served, directory):
         assert hub_of(directory) == hubs_of(directory)[0]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 7}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 7}', "\udcff", "[" * 4000])
 def test_nonsense_in_a_hub_file_is_no_hub(served, directory, text):
     """A file that somebody else put there, and holds, leads nowhere."""
     with announced(directory, "ws://one"):
@@ -202,3 +202,35 @@ def has_ipv6() -> bool:
             return True
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("name", [".jobctl", "hubs"])
+def test_link_in_place_of_the_hubs_directory_is_not_followed(tmp_path, name):
+    """FAULTS row 65: through one, whoever read another user's directory removed their own files."""
+    precious = tmp_path / "home"
+    (precious / "hubs").mkdir(parents=True)
+    for path in (precious / "letter.txt", precious / "hubs" / "letter.txt"):
+        path.write_text("precious")
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    if name == ".jobctl":
+        (jobs / ".jobctl").symlink_to(precious)
+    else:
+        (jobs / ".jobctl").mkdir()
+        (jobs / ".jobctl" / "hubs").symlink_to(precious)
+    assert hub_of(jobs) is None
+    assert hub_of(jobs, usable=True) is None
+    assert sorted(path.name for path in precious.rglob("*.txt")) == ["letter.txt", "letter.txt"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_file_of_another_user_is_not_swept(directory, writer):
+    """FAULTS row 65: only its owner, who made it, removes what a dead hub left."""
+    writer.create(new_job("a1"))
+    hubs = directory / ".jobctl" / "hubs"
+    hubs.mkdir(exist_ok=True)
+    for name, uid in (("1-aa.json", 0), ("2-bb.json", 65534)):
+        (hubs / name).write_text("{}")
+        os.chown(hubs / name, uid, uid)
+    assert hubs_of(directory) == []
+    assert files(directory) == ["2-bb.json"]
