@@ -56,7 +56,12 @@ def clients(
     url = hub_to_read(directory, url)
     if url is None:
         path = place(directory).where.path
-        url = hub_of(path)
+        url = hub_of(path, ours=True)
+        if url is None and hub_of(path) is not None:
+            raise HubError(
+                f"another user announces the hub of {path}, which would be sent our token",
+                hint="'--url URL' asks it all the same",
+            )
         if url is None:
             raise HubError(f"no hub serves {path}", hint="start one: 'jobctl serve'")
     found = run_async(web.clients(url))

@@ -89,6 +89,7 @@ class _Hub(NamedTuple):
     url: str
     pid: int | None
     near: bool
+    ours: bool  # announced by us: only such a hub is asked, since that takes our token there
 
 
 def hubs(case: Case) -> Iterator[Finding]:
@@ -118,7 +119,10 @@ def hubs(case: Case) -> Iterator[Finding]:
             what = "a hub runs in a network of its own, a container's perhaps: nobody finds it here"
             hint = "'--url' reaches it, with an address that leads there"
             yield Finding("info", what, hub.url, hint)
-    alive = [hub for hub in alive if hub.near]
+        elif not hub.ours:
+            what = "another user announces a hub: it is not asked, since it would be sent our token"
+            yield Finding("info", what, hub.url, "'--url' reads from it")
+    alive = [hub for hub in alive if hub.near and hub.ours]
     if not alive:
         return
     import asyncio  # the only check that needs it
@@ -145,15 +149,17 @@ def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
                 return None
         else:
             return False
+        ours = os.fstat(fd).st_uid == os.geteuid()
         value = json.loads(os.read(fd, 4096) or b"{}")
-    except (OSError, ValueError):
-        value = None
+    except (OSError, ValueError, RecursionError):
+        return None
     finally:
         os.close(fd)
     if not isinstance(value, dict) or not isinstance(value.get("url"), str):
         return None  # it has just begun
     pid = value.get("pid")
-    return _Hub(value["url"], pid if type(pid) is int and pid > 0 else None, is_near(value))
+    pid = pid if type(pid) is int and pid > 0 else None
+    return _Hub(value["url"], pid, is_near(value), ours)
 
 
 async def _asked(hub: _Hub, case: Case) -> Finding:

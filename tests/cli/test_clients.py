@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from jobctl.clock import now
-from jobctl.job import create
+from jobctl.job import complete, create
+from jobctl.net.discovery import announced
 from jobctl.stores import open_store
 from tests.cli.conftest import Run, command, environment, hub_on, run_process
 from tests.stores.support import until
@@ -58,6 +61,29 @@ def test_no_hub_is_told_in_a_line(run: Run, jobs_dir: Path) -> None:
     for argv in ([], ["--url", "127.0.0.1:9"]):
         ran = run("clients", *argv)
         assert (ran.code, ran.out, ran.err.count("\n")) == (5, "", 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
+@pytest.mark.parametrize("reader", ["clients", "doctor", "watch"])
+def test_hub_of_another_user_is_not_asked(jobs_dir: Path, reader: str) -> None:
+    """FAULTS row 65: our token would go wherever the file of their hub says."""
+    store = open_store(jobs_dir, create=True, adopt=True)
+    store.create(complete(create("etl", now=now(), id="a1"), now=now()))
+    store.close()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.1)
+        url = f"ws://127.0.0.1:{server.getsockname()[1]}/ws/jobs"
+        with announced(jobs_dir, url):
+            for path in (jobs_dir, *jobs_dir.rglob("*")):
+                os.chown(path, 65534, 65534)
+            more = ["a1"] if reader == "watch" else []
+            ran = run_process(reader, *more, env=environment(JOBCTL_TOKEN=TOKEN))
+            with pytest.raises(TimeoutError):
+                server.accept()
+    if reader == "clients":
+        assert (ran.code, ran.out, ran.err.count("\n")) == (5, "", 1)
+    if reader != "watch":
+        assert "another user announces" in ran.out + ran.err
 
 
 @pytest.mark.parametrize(
