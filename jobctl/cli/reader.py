@@ -26,6 +26,8 @@ from jobctl.stores import Store
 
 __all__ = ["Reader"]
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
 
 class Reader:
     """One run of the command: events from `follow`, onto the board, and out."""
@@ -184,7 +186,10 @@ class Reader:
             return
         temporary = self._cursor_file.with_name(self._cursor_file.name + f".{os.getpid()}.tmp")
         try:
-            temporary.write_text(f"{self._cursor}\n")
+            # A new file, not what others may have put there: a link to some other file of ours.
+            temporary.unlink(missing_ok=True)
+            with open(os.open(temporary, _NEW, 0o666), "w") as file:
+                file.write(f"{self._cursor}\n")
             temporary.replace(self._cursor_file)
         except OSError as error:
             raise UsageError(

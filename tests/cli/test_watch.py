@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_a_cursor_file_is_kept(run: Run, jobs_dir: Path, tmp_path: Path) -> None
     assert kept.read_text().count(":") == 2
     assert '"put"' not in run("watch", id, "-o", "jsonl", "--cursor-file", str(kept)).out
     assert [path.name for path in tmp_path.iterdir() if "tmp" in path.name] == []
+
+
+def test_a_cursor_is_not_kept_through_a_link(run: Run, jobs_dir: Path, tmp_path: Path) -> None:
+    """FAULTS row 65: whoever can write beside the file can guess the temporary one's name."""
+    id = run("create").out.strip()
+    run("complete", id)
+    kept, precious = tmp_path / "cursor", tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / f"cursor.{os.getpid()}.tmp").symlink_to(precious)
+    assert run("watch", id, "-q", "--cursor-file", str(kept)).code == 0
+    assert precious.read_text() == "precious"
+    assert kept.read_text().count(":") == 2
 
 
 def test_a_hub_that_is_insisted_on_and_missing_times_out(run: Run) -> None:
