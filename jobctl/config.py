@@ -1,8 +1,19 @@
-"""Settings, and where each comes from: ``$JOBCTL_*``, the project's ``jobctl.toml``, the user's.
+"""Settings, and where each comes from: ``$JOBCTL_*``, and three files named ``jobctl.toml``.
 
-A flag beats the environment, which beats the nearest ``jobctl.toml`` from here upwards, which
-beats the user's (``~/.config/jobctl/jobctl.toml`` on Linux). What decides where a token goes stands
-in the user's file only: a project's file may come with a clone of somebody else's repository.
+A flag beats the environment, which beats the project's file (the nearest one from here upwards),
+which beats the user's (``~/.config/jobctl/jobctl.toml`` on Linux), which beats the system's
+(``/etc/jobctl/jobctl.toml``). What decides where a token goes, and which directories are safe,
+counts in the user's file and in the system's only: a project's file may come with a clone of
+somebody else's repository.
+
+A file counts only if it is obeyed, by the rule of ownership.py; for the system's file that means
+that root alone can write it. One that is not obeyed is an error for whoever needs to know where the
+jobs are: without it jobctl would quietly work in another directory. Whoever has said that, by a
+flag or by the environment, goes without the file.
+
+``safe-directories`` lists directories where the rule does not apply: neither to these directories,
+nor to anything below them, settings files and job directories alike. The lists of both files
+count together. Paths are absolute or start with ``~``, and are compared with links resolved.
 """
 
 from __future__ import annotations
@@ -14,7 +25,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobctl.errors import UsageError, did_you_mean
+from jobctl.errors import NotObeyed, UsageError, did_you_mean
+from jobctl.ownership import ROOT, is_safe, judge, my_uids, safe_line
 
 __all__ = [
     "FILE_NAME",
@@ -24,10 +36,14 @@ __all__ = [
     "hub_in",
     "is_durable",
     "resolve_dir",
+    "safe_directories",
+    "safe_hint",
+    "system_file",
     "user_file",
 ]
 
 FILE_NAME = "jobctl.toml"
+_SYSTEM_FILE = Path("/etc/jobctl") / FILE_NAME
 
 _ENVIRONMENT = {
     "dir": "JOBCTL_DIR",
@@ -37,7 +53,12 @@ _ENVIRONMENT = {
     "ca": "JOBCTL_CA",
     "time-format": "JOBCTL_TIME_FORMAT",
 }
-_USERS_OWN = ("url", "token-file", "ca")
+_SAFE = "safe-directories"
+_NAMES = (*_ENVIRONMENT, _SAFE)
+_RESERVED = ("store", "forward", "session-url")
+"""Settings of a later version. They send data elsewhere, so no project's file may have them."""
+_NOT_PROJECTS = ("url", "token-file", "ca", _SAFE, *_RESERVED)
+"""What counts in the user's file and in the system's only."""
 _TYPES = "types"
 _MAX_BYTES = 64 * 1024
 _TIME_FORMATS = ("relative", "iso", "local")
@@ -66,24 +87,32 @@ class _File(NamedTuple):
     path: Path
     values: dict[str, Any]
     level: int
+    key: tuple[int, int]  # device and inode
 
 
-_ENV_LEVEL, _PROJECT_LEVEL, _USER_LEVEL = 3, 2, 1
+_ENV_LEVEL, _PROJECT_LEVEL, _USER_LEVEL, _SYSTEM_LEVEL = 3, 2, 1, 0
+
+_O_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Settings:
     """What the environment and the files say, without the flags.
 
+    ``files`` are those that count, ``not_obeyed`` an error for each that is there and does not.
     ``types`` are the tables ``[types.NAME]``, each with the path of its file; ``doubts`` are lines
-    about keys that nobody knows. `UsageError` for a file that is none, or for a value of the wrong
-    kind.
+    about keys that nobody knows; ``safe`` are the resolved safe directories. `UsageError` for a
+    file that is none, or for a value of the wrong kind.
     """
 
     def __init__(self, env: Mapping[str, str], cwd: Path) -> None:
         self._env, self._cwd = env, cwd
-        self.files = [file for file in (_nearest(cwd), _users()) if file is not None]
-        if len(self.files) == 2 and self.files[0].path == self.files[1].path:
-            del self.files[0]
+        uids = my_uids(env)
+        found, self.safe = _own_files(uids)
+        project = _nearest(cwd, uids, self.safe)
+        if project is not None and not any(_is_same(project, other) for other in found):
+            found = [project, *found]
+        self.files = [file for file in found if isinstance(file, _File)]
+        self.not_obeyed = [error for error in found if isinstance(error, NotObeyed)]
         self.doubts = [doubt for file in self.files for doubt in _doubts(file)]
         self.types: dict[str, tuple[Any, str]] = {}
         for file in reversed(self.files):
@@ -95,18 +124,31 @@ class Settings:
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """All settings, but for the types."""
-        return tuple(_ENVIRONMENT)
+        return _NAMES
 
     def get(self, name: str) -> Setting | None:
         """The setting, checked, paths made absolute; ``None`` where nobody says anything."""
-        variable = _ENVIRONMENT[name]
+        variable = _ENVIRONMENT.get(name, "")
         if text := self._env.get(variable, ""):
             return Setting(self._of_text(name, text), f"${variable}", _ENV_LEVEL)
-        for file in self.files:
-            if name in file.values and not (name in _USERS_OWN and file.level > _USER_LEVEL):
-                value = _of_file(name, file)
-                return Setting(value, str(file.path), file.level)
-        return None
+        said = [
+            Setting(_of_file(name, file), str(file.path), file.level)
+            for file in self.files
+            if name in file.values and not (name in _NOT_PROJECTS and file.level > _USER_LEVEL)
+        ]
+        if name == _SAFE and len(said) > 1:
+            paths = [path for setting in said for path in setting.value]
+            return Setting(paths, ", ".join(setting.origin for setting in said), said[0].level)
+        return said[0] if said else None
+
+    def check_obeyed(self) -> None:
+        """Raise the first `NotObeyed`: for whoever asks the files where the jobs are."""
+        if self.not_obeyed:
+            raise self.not_obeyed[0]
+
+    def is_source_in_environment(self) -> bool:
+        """Whether the environment says where the jobs are."""
+        return any(self._env.get(_ENVIRONMENT[name]) for name in ("dir", "url"))
 
     def _of_text(self, name: str, text: str) -> Any:
         variable = f"${_ENVIRONMENT[name]}"
@@ -125,8 +167,11 @@ def hub_in(known: Settings, *, in_job: bool = False) -> str | None:
     """The URL of the hub that settings name to read from; ``None`` where it is a directory.
 
     A nearer setting counts before a farther one, and within a job the directory of the job.
-    `UsageError` where both are named side by side.
+    `UsageError` where both are named side by side; `NotObeyed` where that is up to a file which is
+    not obeyed.
     """
+    if not known.is_source_in_environment():
+        known.check_obeyed()
     hub, path = known.get("url"), known.get("dir")
     if hub is None or (path is not None and (path.level > hub.level or in_job)):
         return None
@@ -141,7 +186,10 @@ def hub_in(known: Settings, *, in_job: bool = False) -> str | None:
 def resolve_dir(
     flag: str | None, env: Mapping[str, str], cwd: Path, settings: Settings | None = None
 ) -> Where:
-    """The directory of jobs for a command; `UsageError` for a ``jobctl.toml`` that is none."""
+    """The directory of jobs for a command; `UsageError` for a ``jobctl.toml`` that is none.
+
+    `NotObeyed` if neither the flag nor the environment names it, and a file is not obeyed.
+    """
     if flag == "":
         raise UsageError("--dir is empty", hint="name a directory, or leave it out")
     if flag is not None:
@@ -149,7 +197,9 @@ def resolve_dir(
     if env.get("JOBCTL_DIR"):  # a file that is none does not keep anybody from it
         path = cwd / _home(env["JOBCTL_DIR"], "$JOBCTL_DIR")
         return Where(path, "$JOBCTL_DIR", explicit=True)
-    found = (settings or Settings(env, cwd)).get("dir")
+    known = settings or Settings(env, cwd)
+    known.check_obeyed()
+    found = known.get("dir")
     if found is not None:
         return Where(found.value, found.origin, explicit=True)
     from platformdirs import user_state_path  # only the default needs it
@@ -173,16 +223,34 @@ def user_file() -> Path:
     return user_config_path("jobctl") / FILE_NAME
 
 
+def system_file() -> Path:
+    """Where root's settings for every user of the machine are: the lowest layer."""
+    return _SYSTEM_FILE
+
+
+def safe_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The resolved paths of the safe directories; none where the files cannot be read."""
+    try:
+        return _own_files(my_uids(environ))[1]
+    except UsageError:
+        return ()
+
+
+def safe_hint(directory: str | os.PathLike[str]) -> str:
+    """What to do about a directory that is not obeyed, and is none the worse for it."""
+    return f"if you trust it, add {safe_line(directory)} to {user_file()}"
+
+
 def _doubts(file: _File) -> list[str]:
     doubts = []
     for key in file.values:
-        if key in _USERS_OWN and file.level > _USER_LEVEL:
+        if key in _NOT_PROJECTS and file.level > _USER_LEVEL:
             doubts.append(
                 f"{file.path}: {key} does not count in a project's file; write it into "
                 f"{user_file()}"
             )
-        elif key not in _ENVIRONMENT and key != _TYPES:
-            meant = did_you_mean(key, (*_ENVIRONMENT, _TYPES))
+        elif key not in _NAMES and key != _TYPES:
+            meant = did_you_mean(key, (*_NAMES, _TYPES))
             hint = f"; {meant}" if meant else ""
             doubts.append(f"{file.path}: there is no setting {ascii(key)[1:-1]}{hint}")
     return doubts
@@ -194,6 +262,8 @@ def _of_file(name: str, file: _File) -> Any:
         if not isinstance(value, bool):
             raise UsageError(f"{path}: durable is neither true nor false")
         return value
+    if name == _SAFE:
+        return _paths_in(value, path)
     if not isinstance(value, str) or not value:
         example = {"dir": "data/jobs", "time-format": "iso"}.get(name, "…")
         raise UsageError(f"{path}: {name} is not a text", hint=f'write {name} = "{example}"')
@@ -203,6 +273,24 @@ def _of_file(name: str, file: _File) -> Any:
         full = path.parent / _home(value, f"{path}: {name}")
         return full if name == "dir" else str(full)
     return value
+
+
+def _paths_in(value: Any, path: Path) -> list[str]:
+    """The safe directories, as they are written but for ``~``; `UsageError` for anything else."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise UsageError(
+            f"{path}: {_SAFE} is not a list of paths", hint=f'write {_SAFE} = ["/srv/jobs"]'
+        )
+    found = []
+    for each in value:
+        full = _home(each, f"{path}: {_SAFE}")
+        if not full.is_absolute():
+            raise UsageError(
+                f"{path}: {_SAFE} holds {ascii(each)}, which is not an absolute path",
+                hint=f'write {_SAFE} = ["/srv/jobs"]',
+            )
+        found.append(str(full))
+    return found
 
 
 def _home(text: str, where: str) -> Path:
@@ -217,45 +305,121 @@ def _home(text: str, where: str) -> Path:
         raise UsageError(f"{where} {text} is in no home that is known") from None
 
 
-def _nearest(cwd: Path) -> _File | None:
-    """The nearest ``jobctl.toml``, from here upwards."""
+_Read = _File | NotObeyed | None
+"""The settings in a file, the error that it is not obeyed, or ``None`` where there is no file."""
+
+
+def _own_files(uids: frozenset[int]) -> tuple[list[_File | NotObeyed], tuple[str, ...]]:
+    """The user's file and the system's, and the safe directories that they name.
+
+    Each of the two may name the directory of the other one.
+    """
+    system = _read(system_file(), _SYSTEM_LEVEL, ROOT, ())
+    user = _read(user_file(), _USER_LEVEL, uids, _safe_in(system))
+    if isinstance(system, NotObeyed):
+        system = _read(system_file(), _SYSTEM_LEVEL, ROOT, _safe_in(user))
+    found = [file for file in (user, system) if file is not None]
+    return found, (*_safe_in(user), *_safe_in(system))
+
+
+def _safe_in(file: _Read) -> tuple[str, ...]:
+    if not isinstance(file, _File) or _SAFE not in file.values:
+        return ()
+    return tuple(os.path.realpath(path) for path in _of_file(_SAFE, file))
+
+
+def _is_same(file: _File | NotObeyed, other: _File | NotObeyed) -> bool:
+    """Whether both are the same file, so that a user may stand in the directory of their own."""
+    if isinstance(file, _File) and isinstance(other, _File):
+        return file.key == other.key
+    return str(file.path) == str(other.path)
+
+
+def _nearest(cwd: Path, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
+    """The nearest ``jobctl.toml``, from here upwards; also one that is not obeyed."""
     for folder in (cwd, *cwd.parents):
-        file = _read(folder / FILE_NAME, _PROJECT_LEVEL)
+        file = _read(folder / FILE_NAME, _PROJECT_LEVEL, uids, safe)
         if file is not None:
             return file
     return None
 
 
-def _users() -> _File | None:
-    return _read(user_file(), _USER_LEVEL)
+def _read(path: Path, level: int, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
+    """What the file says, if it is obeyed by these users or its directory is safe.
 
-
-def _read(path: Path, level: int) -> _File | None:
-    data = _bytes(path)
-    if data is None:
-        return None
-    import tomllib
-
+    ``None`` where there is none, or none for us. It never waits.
+    """
+    fd = None
     try:
-        return _File(path, tomllib.loads(data.decode("utf-8-sig")), level)
-    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or brackets
-        raise UsageError(f"{path}: {error}", hint="mend or remove the file") from error
-
-
-def _bytes(path: Path) -> bytes | None:
-    """What the file holds; ``None`` where there is none, or none for us. It never waits."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        folder = os.open(path.parent, _O_FOLDER)
+        try:
+            fd, about = _open(path.name, folder)
+            if about is None:
+                return None
+            why = _why_not_obeyed(path, folder, fd, about, uids)
+            if why is not None and not is_safe(path.parent, os.fstat(folder), safe):
+                hint = f"name a directory by --dir; {safe_hint(path.parent)}"
+                if level == _USER_LEVEL:
+                    hint = "make it your own, for nobody else to write; --dir does without it"
+                return NotObeyed(str(path), why, hint=hint)
+        finally:
+            os.close(folder)
+        if fd is None:
+            return None
+        if about.st_size > _MAX_BYTES:
+            raise UsageError(f"{path} has over {_MAX_BYTES} bytes", hint="mend or remove the file")
+        data = os.read(fd, _MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="mend or remove the file") from error
-    try:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        if about.st_size > _MAX_BYTES:
-            raise UsageError(f"{path} has over {_MAX_BYTES} bytes", hint="mend or remove the file")
-        return os.read(fd, _MAX_BYTES)
     finally:
+        if fd is not None:
+            os.close(fd)
+    import tomllib
+
+    try:
+        values = tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or brackets
+        raise UsageError(f"{path}: {error}", hint="mend or remove the file") from error
+    return _File(path, values, level, (about.st_dev, about.st_ino))
+
+
+def _open(name: str, folder: int) -> tuple[int | None, os.stat_result | None]:
+    """The descriptor and the status of the file; no status for what is no regular file.
+
+    No descriptor for a file that we may not read. OSError.
+    """
+    fd = None
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except PermissionError:
+        about = os.stat(name, dir_fd=folder)
+    else:
+        about = os.fstat(fd)
+    if stat.S_ISREG(about.st_mode):
+        return fd, about
+    if fd is not None:
         os.close(fd)
+    return None, None
+
+
+def _why_not_obeyed(
+    path: Path, folder: int, fd: int | None, about: os.stat_result, uids: frozenset[int]
+) -> str | None:
+    """Why the settings file is not obeyed; ``None`` if it is. See ownership.py.
+
+    Without a descriptor, since we may not read the file, only its owner counts.
+    """
+    if fd is None:
+        return None if about.st_uid in uids else f"it {judge(about, str(path), uids)}"
+    if why := judge(about, fd, uids):
+        return f"it {why}"
+    around = os.fstat(folder)
+    if why := judge(around, str(path.parent), uids, sticky=True):
+        return f"its directory {why}"
+    if around.st_mode & stat.S_ISVTX:  # where others can make a link, but not replace one of ours
+        name = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        if name.st_uid not in uids:
+            return f"the link to it {judge(name, str(path), uids)}"
+    return None

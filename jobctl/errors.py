@@ -4,7 +4,8 @@
     ├── UsageError              the caller asked for something that makes no sense        exit 2
     │   ├── InvalidId           a job id outside the allowlist
     │   ├── InvalidCursor       text that is no ``epoch:revision``
-    │   └── InvalidJob          a value that cannot be a job (see codec.py)
+    │   ├── InvalidJob          a value that cannot be a job (see codec.py)
+    │   └── NotObeyed           a file or directory that another user owns or can write to
     ├── IllegalTransition       a move that the job's stage does not allow                exit 1
     ├── Conflict                another process has just done what was asked              exit 1
     ├── Cancelled               the job that is being worked on shall end                 exit 1
@@ -41,6 +42,7 @@ __all__ = [
     "InvalidJob",
     "JobNotFound",
     "JobctlError",
+    "NotObeyed",
     "ProtocolError",
     "StoreError",
     "StoreFull",
@@ -113,6 +115,18 @@ class InvalidJob(UsageError):
         super().__init__(f"job {id}: {reason}" if id else reason)
         self.reason = reason
         self.id = id
+
+
+class NotObeyed(UsageError):
+    """A settings file, job directory or job's file that another user owns or can write to.
+
+    ``path`` names it, and ``why`` says who can (see ownership.py). ``so`` says what is not done.
+    """
+
+    def __init__(self, path: str, why: str, *, so: str = "", hint: str | None = None) -> None:
+        so = f", so {so}" if so else ""
+        super().__init__(f"{path} is not obeyed{so}: {why}", hint=hint)
+        self.path, self.why = path, why
 
 
 class IllegalTransition(JobctlError):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from jobctl import clock as wall_clock
-from jobctl import pipeline
+from jobctl import config, pipeline
 
 # The plain run draws the same examples each time; the deep one looks for new ones.
 settings.register_profile("default", derandomize=True, deadline=None, database=None)
@@ -68,8 +68,10 @@ def clock() -> Clock:
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's own settings count in a test, nor the types that another test defined."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings"))
+    """Neither the user's nor the system's settings count, nor the types that a test defined."""
+    nowhere = tmp_path_factory.getbasetemp() / "no-settings"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(nowhere))
+    monkeypatch.setattr(config, "_SYSTEM_FILE", nowhere / "system.toml")
     monkeypatch.setattr(pipeline, "_defined", {})
     monkeypatch.setattr(pipeline, "_settled", False)
 

@@ -9,8 +9,20 @@ from pathlib import Path
 import pytest
 from platformdirs import user_config_path
 
-from jobctl.config import Settings, is_durable, resolve_dir, user_file
-from jobctl.errors import UsageError
+from jobctl import config
+from jobctl.config import (
+    Settings,
+    hub_in,
+    is_durable,
+    resolve_dir,
+    safe_directories,
+    system_file,
+    user_file,
+)
+from jobctl.errors import NotObeyed, UsageError
+
+NOBODY = 65534
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
 
 
 def test_the_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
@@ -181,3 +193,284 @@ def test_odd_files_of_that_name_are_passed_over_or_refused(tmp_path: Path) -> No
     path.symlink_to(path)
     with pytest.raises(UsageError, match=r"jobctl\.toml"):
         Settings({}, tmp_path)
+
+
+# -- the system's file -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def root_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's file, which is empty yet; root's, whoever runs the tests."""
+    path = tmp_path / "etc" / "jobctl" / "jobctl.toml"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    monkeypatch.setattr(config, "_SYSTEM_FILE", path)
+    monkeypatch.setattr(config, "ROOT", frozenset({os.geteuid()}))
+    return path
+
+
+def test_the_systems_file_is_the_lowest_layer(
+    tmp_path: Path, own_file: Path, root_file: Path
+) -> None:
+    """Row 65: root may say where tokens go; the user, the project and the environment beat it."""
+    project = tmp_path / "project"
+    project.mkdir()
+    assert system_file() == root_file
+    root_file.write_text(
+        'url = "ws://root"\ntoken-file = "token"\nca = "ca.pem"\ntime-format = "iso"\n'
+        'dir = "/srv/jobs"\n[types.etl]\nlabel = "Root"\n[types.other]\nlabel = "Other"\n'
+    )
+    known = Settings({}, project)
+    assert known.doubts == []
+    assert known.get("url") == ("ws://root", str(root_file), 0)
+    assert known.get("token-file") == (str(root_file.parent / "token"), str(root_file), 0)
+    assert known.get("ca") == (str(root_file.parent / "ca.pem"), str(root_file), 0)
+    with pytest.raises(UsageError, match="two sources"):
+        hub_in(known)
+    own_file.write_text('url = "ws://mine"\ntime-format = "local"\n[types.etl]\nlabel = "Own"\n')
+    known = Settings({}, project)
+    assert hub_in(known) == "ws://mine"
+    assert known.get("time-format") == ("local", str(own_file), 1)
+    assert known.types["etl"] == ({"label": "Own"}, str(own_file))
+    assert known.types["other"] == ({"label": "Other"}, str(root_file))
+    (project / "jobctl.toml").write_text('dir = "jobs"\n')
+    known = Settings({}, project)
+    assert hub_in(known) is None
+    assert resolve_dir(None, {}, project).path == project / "jobs"
+    assert [file.path for file in known.files] == [project / "jobctl.toml", own_file, root_file]
+    assert Settings({"JOBCTL_URL": "ws://env"}, project).get("url") == (
+        "ws://env",
+        "$JOBCTL_URL",
+        3,
+    )
+
+
+def test_the_systems_file_is_no_project_of_its_directory(root_file: Path) -> None:
+    """Row 65: whoever stands there has it once, and it may name a hub."""
+    root_file.write_text('url = "ws://hub"\n')
+    known = Settings({}, root_file.parent)
+    assert known.doubts == []
+    assert known.get("url") == ("ws://hub", str(root_file), 0)
+
+
+def test_only_root_writes_the_systems_file(
+    tmp_path: Path, root_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 65: one that is mine, or the sudo user's, is not obeyed."""
+    root_file.write_text('url = "ws://evil"\n')
+    monkeypatch.setattr(config, "ROOT", frozenset({os.geteuid() + 1}))
+    known = Settings({"SUDO_UID": str(os.geteuid())}, tmp_path)
+    assert known.get("url") is None
+    (error,) = known.not_obeyed
+    assert error.path == str(root_file)
+    with pytest.raises(NotObeyed):
+        hub_in(known)
+
+
+# -- what counts in one's own files only -----------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["safe-directories", "store", "forward", "session-url"])
+def test_what_a_project_may_not_say_is_doubted(tmp_path: Path, own_file: Path, name: str) -> None:
+    """Row 65: as for a hub; the names of a later version are kept free of projects now."""
+    project = tmp_path / "project"
+    project.mkdir()
+    path = project / "jobctl.toml"
+    path.write_text(f'{name} = ["/"]\n')
+    known = Settings({}, project)
+    assert known.doubts == [
+        f"{path}: {name} does not count in a project's file; write it into {own_file}"
+    ]
+    assert known.safe == ()
+    assert name not in known.names() or known.get(name) is None
+
+
+def test_safe_directories_of_both_files_count(
+    tmp_path: Path, own_file: Path, root_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 65: resolved, from ``~`` on."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "link").symlink_to("real")
+    own_file.write_text('safe-directories = ["~/link/", "/srv/a/../b"]\n')
+    root_file.write_text('safe-directories = ["/mnt"]\n')
+    known = Settings({}, tmp_path)
+    safe = (os.path.realpath(tmp_path / "real"), os.path.realpath("/srv/b"), "/mnt")
+    assert known.safe == safe_directories({}) == safe
+    found = known.get("safe-directories")
+    assert found is not None
+    assert found.value == [str(tmp_path / "link"), "/srv/a/../b", "/mnt"]
+    assert found.origin == f"{own_file}, {root_file}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"/srv"', "[1]", '["data"]', '["./data"]', '["~nobody-of-that-name/x"]', r'["/\u0000"]'],
+)
+def test_safe_directories_that_make_no_sense_are_a_usage_error(
+    tmp_path: Path, own_file: Path, text: str
+) -> None:
+    """Row 65: they are absolute paths; a relative one would mean any directory."""
+    own_file.write_text(f"safe-directories = {text}\n")
+    with pytest.raises(UsageError, match="safe-directories"):
+        Settings({}, tmp_path)
+    assert safe_directories({}) == ()
+
+
+# -- files that are not obeyed ---------------------------------------------------------------
+
+
+def refused(cwd: Path, **env: str) -> NotObeyed:
+    """The one file that is not obeyed, and nothing of it counts."""
+    known = Settings(env, cwd)
+    (error,) = known.not_obeyed
+    assert known.get("time-format") is None
+    assert known.types == {}
+    assert known.doubts == []
+    with pytest.raises(NotObeyed):
+        resolve_dir(None, env, cwd)
+    with pytest.raises(NotObeyed):
+        hub_in(known)
+    return error
+
+
+ODD = 'dir = "evil"\ntime-format = "iso"\nnonsense = 1\n[types.etl]\nlabel = "Evil"\n'
+
+
+@pytest.mark.parametrize("mode", [0o646, 0o666, 0o602])
+def test_file_that_everybody_can_write_is_not_obeyed(tmp_path: Path, mode: int) -> None:
+    """Row 65: though it is mine."""
+    path = tmp_path / "jobctl.toml"
+    path.write_text(ODD)
+    path.chmod(mode)
+    error = refused(tmp_path)
+    assert error.path == str(path)
+    assert "everybody can write to it" in error.why
+
+
+@root_only
+@pytest.mark.parametrize("text", [ODD, "no toml ["])
+def test_file_of_another_user_is_not_obeyed(tmp_path: Path, text: str) -> None:
+    """Row 65: nor read any further; the one above it does not count in its stead."""
+    (tmp_path / "jobctl.toml").write_text('dir = "mine"\n')
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    path = tmp_path / "a" / "jobctl.toml"
+    path.write_text(text)
+    os.chown(path, NOBODY, NOBODY)
+    assert refused(deep).why == "it belongs to nobody (uid 65534)"
+    assert refused(deep, SUDO_UID="1234").path == str(path)
+    assert resolve_dir("x", {}, deep).path == deep / "x"
+    assert resolve_dir(None, {"JOBCTL_DIR": "x"}, deep).path == deep / "x"
+    if text == ODD:
+        assert Settings({"SUDO_UID": str(NOBODY)}, deep).get("dir") is not None
+
+
+@root_only
+def test_file_that_another_user_keeps_to_themselves_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 65: one that I may not read might have been meant for me."""
+    path = tmp_path / "jobctl.toml"
+    path.write_text(ODD)
+    path.chmod(0o600)
+    real = os.open
+
+    def refuse(name: str, *args: int, **kwargs: int) -> int:
+        if name == "jobctl.toml":
+            raise PermissionError(13, "Permission denied")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert Settings({}, tmp_path).files == Settings({}, tmp_path).not_obeyed == []
+    os.chown(path, NOBODY, NOBODY)
+    assert refused(tmp_path).why == "it belongs to nobody (uid 65534)"
+
+
+def test_file_in_a_directory_that_others_can_write_to_is_not_obeyed(tmp_path: Path) -> None:
+    """Row 65: they can put another one of mine in its place; not where the sticky bit is set."""
+    path = tmp_path / "jobctl.toml"
+    path.write_text('dir = "mine"\n')
+    tmp_path.chmod(0o777)
+    error = refused(tmp_path)
+    assert error.path == str(path)
+    assert error.why.startswith("its directory belongs to ")
+    tmp_path.chmod(0o1777)
+    assert resolve_dir(None, {}, tmp_path).path == tmp_path / "mine"
+
+
+@root_only
+def test_directory_of_another_user_is_not_obeyed_for_a_file_of_mine(tmp_path: Path) -> None:
+    """Row 65: a link in it to my file would turn my relative paths into theirs."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "jobctl.toml").write_text('dir = "jobs"\n')
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "jobctl.toml").symlink_to(mine / "jobctl.toml")
+    os.chown(theirs, NOBODY, NOBODY)
+    assert refused(theirs).why == "its directory belongs to nobody (uid 65534)"
+
+
+@root_only
+def test_link_is_judged_by_what_it_leads_to(tmp_path: Path) -> None:
+    """Row 65: my link to their file is theirs; their link in a sticky directory is theirs too."""
+    target = tmp_path / "target.toml"
+    target.write_text('dir = "jobs"\n')
+    link = tmp_path / "project" / "jobctl.toml"
+    link.parent.mkdir()
+    link.symlink_to(target)
+    assert resolve_dir(None, {}, link.parent).path == link.parent / "jobs"
+    os.chown(target, NOBODY, NOBODY)
+    assert refused(link.parent).why == "it belongs to nobody (uid 65534)"
+    os.chown(target, 0, 0)
+    link.parent.chmod(0o1777)
+    assert resolve_dir(None, {}, link.parent).path == link.parent / "jobs"
+    os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
+    assert refused(link.parent).why == "the link to it belongs to nobody (uid 65534)"
+
+
+@root_only
+def test_own_file_of_another_user_is_not_obeyed(tmp_path: Path, own_file: Path) -> None:
+    """Row 65: as with ``su`` that keeps ``$HOME``; it cannot call itself safe."""
+    own_file.write_text(f'safe-directories = ["/"]\ntime-format = "iso"\n{ODD[-30:]}')
+    os.chown(own_file, NOBODY, NOBODY)
+    error = refused(tmp_path)
+    assert error.path == str(own_file)
+    assert "--dir does without it" in str(error.hint)
+    assert len(Settings({}, own_file.parent).not_obeyed) == 1
+
+
+@root_only
+def test_safe_directory_lifts_the_refusal(tmp_path: Path, own_file: Path, root_file: Path) -> None:
+    """Row 65: of a settings file in it or below it, and of the system's file."""
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (deep / "jobctl.toml").write_text('dir = "jobs"\n')
+    os.chown(deep / "jobctl.toml", NOBODY, NOBODY)
+    os.chown(deep, NOBODY, NOBODY)
+    for text in (tmp_path / "a", tmp_path / "a" / "b"):
+        own_file.write_text(f'safe-directories = ["{text}"]\n')
+        assert resolve_dir(None, {}, deep).path == deep / "jobs"
+    for text in (tmp_path / "a" / "bb", tmp_path / "a" / "b" / "c"):
+        own_file.write_text(f'safe-directories = ["{text}"]\n')
+        assert refused(deep).path == str(deep / "jobctl.toml")
+    own_file.write_text("")
+    root_file.write_text(f'safe-directories = ["{tmp_path}"]\n')
+    assert resolve_dir(None, {}, deep).path == deep / "jobs"
+    os.chown(root_file, NOBODY, NOBODY)
+    assert len(Settings({}, deep).not_obeyed) == 2
+    own_file.write_text(f'safe-directories = ["{root_file.parent}"]\n')
+    assert Settings({}, deep).not_obeyed == []  # by the system's list, which is obeyed again
+
+
+def test_hint_of_a_refusal_is_what_helps(tmp_path: Path, own_file: Path) -> None:
+    """Row 65: the line that it prints, in the file that it names."""
+    project = tmp_path / "pro ject"
+    project.mkdir()
+    path = project / "jobctl.toml"
+    path.write_text('dir = "jobs"\n')
+    path.chmod(0o666)
+    hint = str(refused(project).hint)
+    assert hint.endswith(f" to {own_file}")
+    own_file.write_text(hint.split("add ")[1].removesuffix(f" to {own_file}"))
+    assert resolve_dir(None, {}, project).path == project / "jobs"

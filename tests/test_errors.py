@@ -16,6 +16,8 @@ EXAMPLES = [
     errors.InvalidCursor("nonsense\n"),
     errors.InvalidJob("empty", id="a1"),
     errors.InvalidJob("empty"),
+    errors.NotObeyed("data/jobs", "it belongs to uid 7", so="nothing is run", hint="trust it"),
+    errors.NotObeyed("data/jobctl.toml", "it belongs to uid 7"),
     errors.IllegalTransition("a1", "completed", "advance", ()),
     errors.IllegalTransition("a1", "sta\nge", "advance", ("fail", "cancel")),
     errors.Conflict("job a1 exists already"),

@@ -12,7 +12,7 @@ from jobctl.cli.common import compact, here, hub_to_read, out, settings
 from jobctl.cli.options import DirOption, NoHeadersOption, UrlOption
 from jobctl.cli.shapes import band
 from jobctl.cli.table import columns_of_terminal, lines
-from jobctl.config import Settings, resolve_dir, user_file
+from jobctl.config import Settings, resolve_dir, system_file, user_file
 from jobctl.pipeline import Pipeline, parse_types
 
 __all__ = ["EXAMPLE", "config"]
@@ -36,7 +36,7 @@ def config(
     """Show each setting, and where it comes from.
 
     A flag beats the environment, which beats the nearest jobctl.toml from here upwards, which beats
-    your own file.
+    your own file, which beats the system's.
     """
     if directory is not None or url is not None:
         hub_to_read(directory, url)
@@ -49,13 +49,17 @@ def config(
             "settings": {name: {"value": said, "from": why} for name, said, why in found},
             "types": {name: _table(pipeline) for name, pipeline in types.items()},
             "files": files,
+            "notObeyed": [{"path": error.path, "why": error.why} for error in known.not_obeyed],
             "userFile": str(user_file()),
+            "systemFile": str(system_file()),
         }
         out(compact(value))
         return
     rows = [[name, "-" if said is None else _shown(said), why] for name, said, why in found]
     for name, pipeline in types.items():
         rows.append([f"types.{name}", _words(pipeline), known.types[name][1]])
+    for error in known.not_obeyed:
+        rows.append(["-", f"not obeyed: {error.why}", error.path])
     head = ("NAME", "VALUE", "FROM")
     for line in lines(head, rows, limit=columns_of_terminal(), show_header=not no_headers):
         out(line)
@@ -82,6 +86,8 @@ def _settings(
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

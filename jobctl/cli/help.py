@@ -40,6 +40,7 @@ Environment, each beaten by the flag and beating the files:
   JOBCTL_CA            authorities that a wss hub is trusted by
   JOBCTL_DURABLE       1: each write survives a power cut
   JOBCTL_TIME_FORMAT   relative, iso or local
+  SUDO_UID             for root: the files of this user are obeyed as root's are
   NO_COLOR, FORCE_COLOR, TERM=dumb   no colours; colours; nothing repainted
 
 jobctl run sets for its command:
@@ -49,15 +50,17 @@ jobctl run sets for its command:
   JOBCTL_EVENTS        a file to which it may append stage=, progress=, message=
                        and result= lines""",
     "settings": """\
-Settings are read from the nearest jobctl.toml from here upwards, and then from
-your own file; 'jobctl config' tells where that is and what each one says.
+Settings are read from the nearest jobctl.toml from here upwards, then from your
+own file, then from /etc/jobctl/jobctl.toml, which only root may write. 'jobctl
+config' tells where they are and what each one says.
 
   dir = "data/jobs"          # beside the file
   durable = true
   time-format = "iso"
-  url = "wss://jobs.example" # this and the next two: in your own file only
-  token-file = "token"
+  url = "wss://jobs.example" # this and the next three: in your own file or the
+  token-file = "token"       # system's, never in a project's
   ca = "ca.pem"
+  safe-directories = ["/srv/jobs"]
 
   [types.etl]                # a pipeline of your own
   label = "Nightly load"
@@ -66,7 +69,12 @@ your own file; 'jobctl config' tells where that is and what each one says.
     { name = "load", weight = 3 },   # takes three times as long
   ]
   eta = "5m-20m"             # until five such jobs have told better
-  stalled-after = "10m" """.rstrip(),
+  stalled-after = "10m"
+
+A settings file is obeyed only if it belongs to you, to root or to $SUDO_UID,
+and nobody else can write to it. The same is true of a job's file whose command
+'retry --rerun' runs. safe-directories lists directories where that does not
+matter, with all that is below them.""",
     "filters": """\
 --type, --stage, --session and --active choose jobs in ls, watch and wait. The
 same flag twice means or, different flags mean and:

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 
 from jobctl.clock import known_ms, now_ms
 from jobctl.codec import parse, parse_own
+from jobctl.config import safe_directories
 from jobctl.doctor.finding import Case, Finding, Level, names, opened, plural
 from jobctl.errors import InvalidId, InvalidJob
 from jobctl.job import Job, check_id
+from jobctl.ownership import is_safe, judge, my_uids
 from jobctl.stores.changelog import DEL, LINE, PUT, Damaged, Log, Record, digest_of
 from jobctl.stores.files import Found, names_in, read_file
 from jobctl.stores.index import TORN_GRACE_S
@@ -63,6 +65,12 @@ _KINDS: dict[str, tuple[Level, str, str, str]] = {
         "job file can be read by everybody",
         "job files can be read by everybody",
         _CLOSE,
+    ),
+    "others": (
+        "warning",
+        "job file belongs to another user: its command line is not run",
+        "job files belong to another user: their command lines are not run",
+        "'chown' them, if the jobs are yours",
     ),
     "future": (
         "warning",
@@ -157,7 +165,13 @@ class _Survey:
     def __init__(self, case: Case, dir_fd: int) -> None:
         self._case = case
         self._dir_fd = dir_fd
-        self._mode = os.fstat(dir_fd).st_mode
+        about = os.fstat(dir_fd)
+        self._mode = about.st_mode
+        # Where a directory is not obeyed, or is safe, the owners of its files change nothing.
+        uids = my_uids(case.env)
+        obeyed = judge(about, dir_fd, uids) is None
+        obeyed = obeyed and not is_safe(case.path, about, safe_directories(case.env))
+        self._owners = uids if obeyed else None
         self._log: Log | None = None
         self._position = 0
         self._newest: dict[str, Record] = {}
@@ -242,6 +256,8 @@ class _Survey:
             self.kinds["group"].add(name)
         elif self._mode & stats.S_IXOTH and found.mode & stats.S_IROTH:
             self.kinds["readable"].add(name)
+        if self._owners is not None and found.uid not in self._owners:
+            self.kinds["others"].add(name)
         self._take_times(job)
         return True
 

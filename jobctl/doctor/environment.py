@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from jobctl._version import __version__
 from jobctl.config import Settings
-from jobctl.doctor.finding import Case, Finding
+from jobctl.doctor.finding import Case, Finding, Level
 from jobctl.pipeline import parse_types
 
 __all__ = ["descriptors", "program", "proxies", "settings", "terminal"]
@@ -32,6 +32,10 @@ def settings(case: Case) -> Iterator[Finding]:
     where = ", ".join(str(file.path) for file in known.files)
     files = {0: "no file", 1: "a file"}.get(len(known.files), "two files")
     yield Finding("ok", "; ".join([f"settings: {files}", *said]), where)
+    for error in known.not_obeyed:
+        # An error only for who needs it to know where the jobs are, as the commands do.
+        level: Level = "error" if case.where is None else "warning"
+        yield Finding(level, error.message, hint=error.hint or "")
     for doubt in known.doubts:
         yield Finding("warning", doubt, hint="'jobctl config' shows what counts")
 

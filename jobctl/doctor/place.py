@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from shlex import quote
 
-from jobctl.config import FILE_NAME
+from jobctl.config import FILE_NAME, safe_directories, safe_hint
 from jobctl.doctor.finding import (
     Case,
     Finding,
@@ -21,6 +21,7 @@ from jobctl.doctor.finding import (
     opened,
     plural,
 )
+from jobctl.ownership import is_safe, judge, my_uids
 from jobctl.stores.lock import holder_of
 from jobctl.stores.mounts import is_remote, kind_of
 
@@ -58,14 +59,20 @@ def directory(case: Case) -> Iterator[Finding]:
     yield Finding("ok", f"the directory of the jobs (by {by}), mode {mode:04o}", here)
     if not os.access(path, os.R_OK | os.X_OK):
         yield Finding("error", "we may not look into it", here, "ask its owner")
+    why = judge(stat, here, my_uids(case.env))
+    if why is not None and is_safe(path, stat, safe_directories(case.env)):
+        yield Finding("info", f"it {why}; safe-directories says that it is safe", here)
+        return
+    obeys = "" if why is None else "; it is not obeyed: no command line in it is run"
     if stat.st_uid != os.geteuid():
-        what = f"it belongs to another user (uid {stat.st_uid}): it can be read, not written"
-        yield Finding("warning", what, here, "use one of your own, or run as its owner")
+        what = f"it belongs to another user (uid {stat.st_uid}): it can be read, not written{obeys}"
+        hint = "use one of your own, or run as its owner"
+        yield Finding("warning", what, here, f"{hint}; {safe_hint(here)}" if why else hint)
     if mode & stats.S_IWOTH:
-        what = "everybody can write in it: so jobctl reads it, and does not write"
+        what = f"everybody can write in it: so jobctl reads it, and does not write{obeys}"
         yield Finding("error", what, here, f"'chmod o-w {quote(here)}'")
     elif mode & stats.S_IWGRP:
-        what = "its group can write in it, and replace any job"
+        what = f"its group can write in it, and replace any job{obeys}"
         yield Finding("warning", what, here, f"'chmod g-w {quote(here)}'")
     if mode & (stats.S_IROTH | stats.S_IXOTH):
         what = "others can look into it"

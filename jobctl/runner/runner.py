@@ -91,9 +91,10 @@ def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
 def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
     """Run the command of a failed job again, in its directory, as the same job; as `run`.
 
-    The environment is ours, with the variables that the job has kept.
+    The environment is ours, with the variables that the job has kept. `NotObeyed` where another
+    user can have written the command.
     """
-    old = store.get(id)
+    old = store.get_runnable(id)
     command = old.command
     if command is None:
         raise UsageError(

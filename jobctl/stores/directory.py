@@ -23,6 +23,7 @@ from pathlib import Path
 
 from jobctl.bell import DirectoryBell, Listener
 from jobctl.codec import encode, parse
+from jobctl.config import safe_hint
 from jobctl.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.errors import (
     Conflict,
@@ -30,6 +31,7 @@ from jobctl.errors import (
     InvalidId,
     InvalidJob,
     JobNotFound,
+    NotObeyed,
     StoreError,
 )
 from jobctl.job import Job, check_id
@@ -56,6 +58,7 @@ _MAX_READS = 5
 _MAX_PAGES = 100
 _MAX_RACES = 20
 _CLOSE_S = 0.5
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 _stores: weakref.WeakSet[DirectoryStore] = weakref.WeakSet()
@@ -162,6 +165,9 @@ class DirectoryStore:
             return log.count() - log.after(cursor.revision)
 
     def get(self, id: str) -> Job:
+        return self._get(id)[1]
+
+    def _get(self, id: str) -> tuple[Found, Job]:
         with self._translated("reading", check_id(id)):
             found, job = self._read_whole(id)
             if found is None or job is None:
@@ -169,7 +175,32 @@ class DirectoryStore:
             log = self._place.look().log
             # Of these very bytes: the newest record may be of a write that is still in flight.
             record = log.newest(id, digest_of(found.data)) if log is not None else None
-        return job.model_copy(update={"revision": record.revision if record else 0})
+        return found, job.model_copy(update={"revision": record.revision if record else 0})
+
+    def get_runnable(self, id: str) -> Job:
+        with self._translated("reading", check_id(id)):
+            for _ in range(_MAX_RACES):
+                site = self._place.look()
+                self._check_obeyed(site.dir_fd, site, str(self.path), id)
+                found, job = self._get(id)
+                if self._place.look().dir is not site.dir:
+                    continue  # another directory is there by now: what was read is of either
+                try:
+                    fd = os.open(f"{id}.json", _OPEN_FILE, dir_fd=site.dir_fd)
+                except FileNotFoundError:
+                    continue
+                try:
+                    if sign(os.fstat(fd)) == found.signature:  # the very state that was read
+                        self._check_obeyed(fd, site, f"{self.path}/{id}.json", id)
+                        return job
+                finally:
+                    os.close(fd)
+        raise self._too_busy(id)
+
+    def _check_obeyed(self, fd: int, site: Site, path: str, id: str) -> None:
+        if why := self._place.why_not_obeyed(fd, site):
+            so = f"the command of job {id} is not run"
+            raise NotObeyed(path, why, so=so, hint=safe_hint(self._place.path))
 
     def ids(self, prefix: str = "") -> list[str]:
         with self._translated("reading"):

@@ -51,6 +51,9 @@ class MemoryStore:
             raise JobNotFound(id, self.where)
         return job
 
+    def get_runnable(self, id: str) -> Job:
+        return self.get(id)
+
     def ids(self, prefix: str = "") -> list[str]:
         with self._guard:
             return sorted(job.id for job in self._set if job.id.startswith(prefix))

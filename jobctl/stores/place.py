@@ -15,7 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from jobctl.config import safe_directories
 from jobctl.errors import StoreError, StoreMissing
+from jobctl.ownership import is_safe, judge, my_uids
 from jobctl.stores.changelog import Damaged, Log, Record, write_all
 from jobctl.stores.files import raise_if_out_of_files, swept, translate
 
@@ -94,6 +96,7 @@ class Place:
         self.meta_path = os.path.join(path, ".jobctl")
         self.created = False
         self._site: Site | None = None
+        self._safe: dict[tuple[int, int], bool] = {}
 
     @property
     def last(self) -> Site | None:
@@ -137,14 +140,14 @@ class Place:
         """As `look`, with ``.jobctl`` made if need be; `StoreError` where writing is unsafe."""
         site = self.look()
         path = str(self.path)
-        if site.stat.st_uid != os.geteuid():
+        if site.stat.st_uid != os.geteuid() and not self.is_safe(site):
             raise StoreError(
                 f"{path} belongs to another user (uid {site.stat.st_uid}): "
                 "it can be read, not written",
                 path=path,
                 hint="use a directory of your own, or run as its owner",
             )
-        if site.stat.st_mode & stats.S_IWOTH:
+        if site.stat.st_mode & stats.S_IWOTH and not self.is_safe(site):
             raise StoreError(
                 f"{path} can be written by everybody: it can be read, not written",
                 path=path,
@@ -166,7 +169,8 @@ class Place:
                 hint="a link or another user's? remove it, or use another directory",
             )
         meta = os.fstat(site.meta.fd)
-        if meta.st_uid != os.geteuid() or meta.st_mode & stats.S_IWOTH:
+        ours = meta.st_uid == os.geteuid() and not meta.st_mode & stats.S_IWOTH
+        if not ours and not self.is_safe(site):
             raise StoreError(
                 f"{self.meta_path} is not ours alone (uid {meta.st_uid}, mode "
                 f"{stats.S_IMODE(meta.st_mode):04o}): the jobs can be read, not written",
@@ -182,6 +186,23 @@ class Place:
             os.close(fd)
             site.log.read_only = False
         return site
+
+    # -- whose it is ------------------------------------------------------------------------
+
+    def why_not_obeyed(self, fd: int, site: Site) -> str | None:
+        """Why the directory, or an open file or directory in it, is not obeyed (ownership.py).
+
+        ``None`` if it is: ``it belongs to …``. A safe directory is obeyed with all that is in it.
+        """
+        why = judge(os.fstat(fd), fd, my_uids(os.environ))
+        return f"it {why}" if why is not None and not self.is_safe(site) else None
+
+    def is_safe(self, site: Site) -> bool:
+        """Whether the user's settings, as they were at the first question, say that it is safe."""
+        key = site.dir.key
+        if key not in self._safe:
+            self._safe[key] = is_safe(self.path, site.stat, safe_directories(os.environ))
+        return self._safe[key]
 
     # -- one look ---------------------------------------------------------------------------
 

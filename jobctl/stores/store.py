@@ -67,6 +67,13 @@ class Store(Protocol):
     def get(self, id: str) -> Job:
         """The job; `JobNotFound`; `InvalidJob` when what lies there is none."""
 
+    def get_runnable(self, id: str) -> Job:
+        """The job, as `get`, whose command line may be run: nobody else can have written it.
+
+        `NotObeyed` where another user owns the store's directory or the job's file, or can write to
+        it (see ownership.py).
+        """
+
     def ids(self, prefix: str = "") -> list[str]:
         """The ids that start so, sorted."""
 

@@ -26,6 +26,14 @@ def test_created_job_is_found_with_its_revision(store: Store) -> None:
     assert store.since(ZERO).jobs == (created,)
 
 
+def test_job_of_our_own_is_runnable(store: Store) -> None:
+    """FAULTS row 65: nobody else can have written its command."""
+    made = store.create(new("a"))
+    assert store.get_runnable("a") == made
+    with pytest.raises(JobNotFound):
+        store.get_runnable("b")
+
+
 def test_taken_id_is_refused(store: Store) -> None:
     """A second `create` of one id is a conflict and changes nothing."""
     store.create(new("a", title="first"))

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from jobctl import job as jobs
+from jobctl.config import user_file
 from jobctl.cursor import ZERO
-from jobctl.errors import StoreError
+from jobctl.errors import JobNotFound, NotObeyed, StoreError
 from jobctl.stores.directory import DirectoryStore
-from tests.stores.support import head, new, run, say, state
+from tests.stores.support import T0, file_of, head, new, run, say, state
 
 Open = Callable[..., DirectoryStore]
 
@@ -194,3 +196,122 @@ def test_descriptors_return_to_baseline(opened: Open, tmp_path: Path) -> None:
         del store, listener
     assert len(os.listdir(descriptors)) == baseline
     assert os.listdir(tmp_path / "0" / ".jobctl" / "bell") == []
+
+
+# -- obeyed or only read ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own settings, which are empty yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    path = user_file()
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
+
+
+@root_only
+def test_command_is_obeyed_by_owner_and_mode(
+    jobs_dir: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS row 65: of the directory, and of the very file that was read."""
+    opened().create(new("a"))
+    store = opened(create=False)
+    assert store.get_runnable("a") == store.get("a")
+    with pytest.raises(JobNotFound):
+        store.get_runnable("b")
+    for path in (jobs_dir, jobs_dir / "a.json"):
+        mode_before = mode(path)
+        os.chown(path, 1234, 1234)
+        with pytest.raises(NotObeyed, match=r"uid 1234.*safe-directories = \[") as caught:
+            store.get_runnable("a")
+        assert caught.value.path == str(path)
+        monkeypatch.setenv("SUDO_UID", "1234")
+        assert store.get_runnable("a").id == "a"
+        monkeypatch.setenv("SUDO_UID", "1235")
+        with pytest.raises(NotObeyed):
+            store.get_runnable("a")
+        os.chown(path, 0, 4321)  # a group that the database does not know
+        assert store.get_runnable("a").id == "a"
+        path.chmod(mode_before | 0o020)
+        with pytest.raises(NotObeyed, match="the group gid 4321 can write to it"):
+            store.get_runnable("a")
+        path.chmod(mode_before | 0o002)
+        with pytest.raises(NotObeyed, match="everybody can write to it"):
+            store.get_runnable("a")
+        path.chmod(mode_before)
+        assert store.get_runnable("a").id == "a"
+
+
+@root_only
+def test_command_is_of_the_file_that_was_judged(
+    jobs_dir: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS row 65: a file that is exchanged between the reading and the look at its owner."""
+    store = opened()
+    store.create(new("a"))
+    theirs = file_of(jobs.report(new("a"), now=T0, message="evil"))
+    mine = (jobs_dir / "a.json").read_bytes()
+    looks: list[str] = []
+    real = store._get
+
+    def exchange(id: str):
+        """What is read is theirs at first; what is judged afterwards is mine."""
+        looks.append(id)
+        if len(looks) > 1:
+            return real(id)
+        (jobs_dir / "other").write_bytes(theirs)
+        os.chown(jobs_dir / "other", 1234, 1234)
+        os.rename(jobs_dir / "other", jobs_dir / "a.json")
+        found = real(id)
+        (jobs_dir / "other").write_bytes(mine)
+        os.rename(jobs_dir / "other", jobs_dir / "a.json")
+        return found
+
+    monkeypatch.setattr(store, "_get", exchange)
+    assert store.get_runnable("a").message is None
+    assert len(looks) == 2
+
+
+@root_only
+def test_directory_that_is_exchanged_meanwhile_is_judged_again(
+    jobs_dir: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS row 65: nor is a whole directory taken for the one that was judged."""
+    store = opened()
+    store.create(new("a"))
+    theirs = jobs_dir.with_name("theirs")
+    theirs.mkdir()
+    (theirs / "a.json").write_bytes(file_of(jobs.report(new("a"), now=T0, message="evil")))
+    os.chown(theirs, 1234, 1234)
+    real = store._get
+
+    def exchange(id: str):
+        os.rename(jobs_dir, jobs_dir.with_name("mine"))
+        os.rename(theirs, jobs_dir)
+        return real(id)
+
+    monkeypatch.setattr(store, "_get", exchange)
+    with pytest.raises(NotObeyed, match="uid 1234"):
+        store.get_runnable("a")
+
+
+@root_only
+def test_safe_directory_is_obeyed_and_written(jobs_dir: Path, opened: Open, own_file: Path) -> None:
+    """FAULTS row 65: what the settings call safe is as good as one's own."""
+    opened().create(new("a"))
+    for path in (jobs_dir, *jobs_dir.rglob("*")):
+        os.chown(path, 1234, 1234)
+    jobs_dir.chmod(0o777)
+    with pytest.raises(StoreError, match="belongs to another user"):
+        opened(create=False).update("a", say("x"))
+    own_file.write_text(f'safe-directories = ["{jobs_dir.parent}"]\n')
+    store = opened(create=False)
+    assert store.get_runnable("a").id == "a"
+    store.update("a", say("x"))
+    assert state(store) == {"a": "x"}
+    assert (jobs_dir / "a.json").stat().st_uid == 1234
+    own_file.write_text("no toml [")
+    with pytest.raises(StoreError, match="belongs to another user"):
+        opened(create=False).update("a", say("y"))
