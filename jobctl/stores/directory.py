@@ -265,8 +265,12 @@ class DirectoryStore:
         return self._index.signatures.get(id) != sign(stat)
 
     def listen(self) -> Listener:
-        if self._place.look().meta is None:
+        site = self._place.look()
+        if site.meta is None:
             raise StoreError(f"{self.where} has no bell yet", path=self.where)
+        # A socket that we make, and give a mode, where others can put a link in its place.
+        if why := self._place.why_not_obeyed(site.meta.fd, site):
+            raise StoreError(f"{self.where} has no bell for us: {why}", path=self.where)
         with self._translated("listening"):
             return self._bell.listen()
 

@@ -19,10 +19,11 @@ import os
 import re
 import secrets
 import socket
+import stat as stats
 import threading
 import weakref
 from collections.abc import Collection, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -35,6 +36,8 @@ from jobctl.stores.place import Place, boot_id
 __all__ = ["DirectoryOwners", "MemoryOwners", "Owners", "Who"]
 
 _NAME = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAX_HEAD = 1000
 _MAX_LETTERS = 64 * 1024
 
@@ -152,22 +155,28 @@ class DirectoryOwners:
             return frozenset(found)
 
     def call(self, name: str, id: str) -> bool:
+        """See `Owners.call`. Where others can write, nobody is called.
+
+        There a name may lead to any file of ours, to which the id would be added as a line.
+        """
         if not _NAME.match(name):
             return False
-        try:
-            fd = os.open(
-                os.path.join(self._path, name),
-                os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-            )
-        except OSError:
-            return False
-        try:
-            letter = f"{id}\n".encode()
-            return os.write(fd, letter) == len(letter)
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
+        with ExitStack() as opened:
+            try:
+                site = self._place.look()
+                if site.meta is None or self._place.why_not_obeyed(site.meta_fd, site):
+                    return False
+                folder = os.open("owners", _OPEN_DIR, dir_fd=site.meta_fd)
+                opened.callback(os.close, folder)
+                fd = os.open(name, _APPEND, dir_fd=folder)
+                opened.callback(os.close, fd)
+                stat = os.fstat(fd)
+                if not stats.S_ISREG(stat.st_mode) or stat.st_nlink != 1:
+                    return False
+                letter = f"{id}\n".encode()
+                return os.write(fd, letter) == len(letter)
+            except (OSError, StoreError):
+                return False
 
     def dead(self) -> frozenset[str]:
         try:

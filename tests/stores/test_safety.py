@@ -16,7 +16,7 @@ from jobctl.config import user_file
 from jobctl.cursor import ZERO
 from jobctl.errors import JobNotFound, NotObeyed, StoreError
 from jobctl.stores.directory import DirectoryStore
-from tests.stores.support import T0, file_of, head, new, run, say, state
+from tests.stores.support import T0, file_of, head, new, plant_owner, run, say, state
 
 Open = Callable[..., DirectoryStore]
 
@@ -312,6 +312,64 @@ def test_safe_directory_is_obeyed_and_written(jobs_dir: Path, opened: Open, own_
     store.update("a", say("x"))
     assert state(store) == {"a": "x"}
     assert (jobs_dir / "a.json").stat().st_uid == 1234
+    store.listen().close()
     own_file.write_text("no toml [")
     with pytest.raises(StoreError, match="belongs to another user"):
         opened(create=False).update("a", say("y"))
+
+
+@root_only
+def test_reader_makes_no_socket_where_others_can_write(jobs_dir: Path, opened: Open) -> None:
+    """FAULTS row 65: between making one and its mode, they could put a link in its place."""
+    store = opened()
+    store.create(new("a"))
+    store.listen().close()
+    meta = jobs_dir / ".jobctl"
+    os.chown(meta, 1234, 1234)
+    with pytest.raises(StoreError, match=r"has no bell for us: it belongs to .*uid 1234"):
+        store.listen()
+    os.chown(meta, 0, 0)
+    meta.chmod(0o777)
+    with pytest.raises(StoreError, match=r"has no bell for us: .*everybody"):
+        store.listen()
+
+
+OWNER = "1-aaaaaaaaaaaa"
+
+
+@pytest.mark.parametrize("how", ["link to the directory", "link", "second name", "others'"])
+def test_owner_is_not_called_by_a_name_that_leads_elsewhere(
+    jobs_dir: Path, tmp_path: Path, opened: Open, how: str
+) -> None:
+    """FAULTS row 65: ``cancel`` added the id as a line to a file of one's own."""
+    store = opened()
+    store.create(new("a"))
+    plant_owner(jobs_dir, OWNER)
+    owners = jobs_dir / ".jobctl" / "owners"
+    precious = tmp_path / "home"
+    precious.mkdir()
+    (precious / OWNER).write_text("precious\n")
+    if how == "link to the directory":
+        (owners / OWNER).unlink()
+        owners.rmdir()
+        owners.symlink_to(precious)
+    elif how == "link":
+        (owners / OWNER).unlink()
+        (owners / OWNER).symlink_to(precious / OWNER)
+    elif how == "second name":
+        (owners / OWNER).unlink()
+        os.link(precious / OWNER, owners / OWNER)
+    else:
+        (jobs_dir / ".jobctl").chmod(0o777)
+    assert store.owners.call(OWNER, "a") is False
+    assert (precious / OWNER).read_text() == "precious\n"
+
+
+def test_owner_is_called_in_a_directory_of_ones_own(jobs_dir: Path, opened: Open) -> None:
+    """FAULTS row 65: the refusals above are for a reason."""
+    store = opened()
+    store.create(new("a"))
+    plant_owner(jobs_dir, OWNER)
+    assert store.owners.call(OWNER, "a") is True
+    assert (jobs_dir / ".jobctl" / "owners" / OWNER).read_text().endswith("\na\n")
+    assert store.owners.call("2-aaaaaaaaaaaa", "a") is False
