@@ -6,6 +6,7 @@ __jobctl_value() {
         "serve --host") REPLY='' ;;
         "serve --port") REPLY='' ;;
         "serve --path") REPLY='' ;;
+        "serve --unix") REPLY='files' ;;
         "serve --base-path") REPLY='' ;;
         "serve --allow-host") REPLY='' ;;
         "serve --allow-origin") REPLY='' ;;
@@ -153,7 +154,7 @@ __jobctl_argument() {
 __jobctl_options() {
     case $1 in
         '') REPLY='-h --help --version -V' ;;
-        'serve') REPLY='-h --help --host --port --path --base-path --allow-host --allow-origin --token-file --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' ;;
+        'serve') REPLY='-h --help --host --port --path --unix --base-path --allow-host --allow-origin --token-file --local-users --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' ;;
         'clients') REPLY='-h --help -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
         'watch') REPLY='-h --help --type --stage --session --active -a --all --since --cursor --cursor-file --url --token-file --ca --timeout --exit-status --verify -o --output -q --quiet --time-format --dir' ;;
         'wait') REPLY='-h --help --type --stage --session --active --for --any --all --timeout -o --output -q --quiet --url --token-file --ca --dir' ;;

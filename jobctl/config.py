@@ -269,6 +269,8 @@ def _of_file(name: str, file: _File) -> Any:
         raise UsageError(f"{path}: {name} is not a text", hint=f'write {name} = "{example}"')
     if name == "time-format" and value not in _TIME_FORMATS:
         raise UsageError(f"{path}: time-format is none of {', '.join(_TIME_FORMATS)}")
+    if name == "url" and value.startswith("unix:") and not value.startswith("unix:/"):
+        return f"unix:{path.parent / _home(value.removeprefix('unix:'), f'{path}: {name}')}"
     if name in ("dir", "token-file", "ca"):
         full = path.parent / _home(value, f"{path}: {name}")
         return full if name == "dir" else str(full)

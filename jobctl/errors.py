@@ -16,7 +16,7 @@
     │   ├── StoreLocked         the writer's lock was not free in time
     │   └── StoreFull           no space, no inodes, or a file size limit
     ├── HubError                the hub is out of reach or refuses                        exit 5
-    │   ├── AddressInUse        the port is taken
+    │   ├── AddressInUse        the port or the Unix socket is taken
     │   └── ProtocolError       the peer sent what the protocol does not allow
     │       └── Differs         what is held is not what the hub holds
     └── TimedOut                what was waited for did not come in time                  exit 124
@@ -259,9 +259,16 @@ class HubError(JobctlError):
 
 
 class AddressInUse(HubError):
-    """The port that the hub was to listen on is taken."""
+    """The address that the hub was to listen on is taken: a port, or the path of a Unix socket."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int | None = None) -> None:
+        if port is None:
+            super().__init__(
+                f"somebody listens on {host} already",
+                url=f"unix:{host}",
+                hint="another hub? choose another path with --unix",
+            )
+            return
         super().__init__(
             f"{host}:{port} is already in use",
             url=f"{host}:{port}",

@@ -137,6 +137,23 @@ def test_where_a_token_goes_is_the_users_own(tmp_path: Path, own_file: Path) -> 
     assert known.get("token-file") == (str(own_file.parent / "token"), str(own_file), 1)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("unix:hub.sock", "unix:BESIDE/hub.sock"), ("unix:/run/hub.sock", "unix:/run/hub.sock"),
+     ("unix:~/hub.sock", "unix:HOME/hub.sock")],
+)  # fmt: skip
+def test_unix_socket_lies_beside_the_file_that_names_it(
+    own_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    """As a token's file does; whichever directory a command is started in."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    own_file.write_text(f'url = "{written}"\n')
+    meant = meant.replace("BESIDE", str(own_file.parent)).replace("HOME", str(tmp_path / "home"))
+    found = Settings({}, tmp_path).get("url")
+    assert found is not None
+    assert found.value == meant
+
+
 def test_keys_that_mean_nothing_are_doubted(tmp_path: Path) -> None:
     """With the one that was meant."""
     path = tmp_path / "jobctl.toml"

@@ -36,7 +36,7 @@ from jobctl.net.discovery import announced
 from jobctl.protocol import SUBPROTOCOL
 from jobctl.stores import Store, mounts, open_store
 from jobctl.stores.changelog import LINE
-from tests.net.kit import HubProcess
+from tests.net.kit import HubProcess, running_hub
 from tests.stores.support import DATA, age, running
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
@@ -709,6 +709,35 @@ def test_a_hub_that_is_not_where_it_says(directory: Path, url: str, said: str) -
         found = only(troubles(directory))
     assert found.level == "error"
     assert said in found.what
+
+
+@pytest.mark.slow
+@root_only
+async def test_a_hub_of_another_user_is_neither_asked_nor_sent_a_token(
+    directory: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS rows 50, 65: whoever can write into the directory says where a hub is."""
+    monkeypatch.setenv("JOBCTL_TOKEN", "0123456789abcdef")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.1)
+        with announced(directory, f"ws://127.0.0.1:{listening.getsockname()[1]}/ws/jobs"):
+            (file,) = (directory / ".jobctl" / "hubs").iterdir()
+            os.chown(file, 65534, 65534)
+            findings = await asyncio.to_thread(look, directory)
+        with pytest.raises(TimeoutError):
+            listening.accept()
+    found = only([finding for finding in findings if finding.where.startswith("ws:")])
+    assert (found.level, "sent no token" in found.what) == ("info", True)
+
+
+@pytest.mark.slow
+async def test_a_hub_is_asked_with_its_own_token(directory: Path, store: Store) -> None:
+    """Where nobody tells it which user asks."""
+    async with running_hub(store, peer_uid=lambda _: None):
+        findings = await asyncio.to_thread(look, directory)
+    found = only([finding for finding in findings if finding.where.startswith("ws:")])
+    said = f"a hub is up to date, revision {store.head().revision}"
+    assert (found.level, found.what) == ("ok", said)
 
 
 def test_a_hub_file_that_says_nothing_yet(directory: Path) -> None:

@@ -66,7 +66,7 @@ _MAX_LOG_BYTES = 2048 * 128
 _MAX_WORDS = 100  # characters of a description
 
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.json\Z")
-_URL = re.compile(r"[a-z]+://[!-~]+\Z")
+_URL = re.compile(r"([a-z]+://|unix:/)[!-~]+\Z")
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jobctl.cli.common import (
@@ -50,21 +51,13 @@ def clients(
 ) -> None:
     """List who reads from a hub, and how far each has come."""
     from jobctl.net import web
-    from jobctl.net.discovery import hub_of
 
     form = time_format(times)
     url = hub_to_read(directory, url)
+    token = None
     if url is None:
-        path = place(directory).where.path
-        url = hub_of(path, ours=True)
-        if url is None and hub_of(path) is not None:
-            raise HubError(
-                f"another user announces the hub of {path}, which would be sent our token",
-                hint="'--url URL' asks it all the same",
-            )
-        if url is None:
-            raise HubError(f"no hub serves {path}", hint="start one: 'jobctl serve'")
-    found = run_async(web.clients(url))
+        url, token = _hub_on(place(directory).where.path)
+    found = run_async(web.clients(url, token=token))
     if output is Output.json:
         out(compact({"clients": found}))
         return
@@ -84,6 +77,22 @@ def clients(
     limit = columns_of_terminal() if output is Output.table else None
     for line in lines(_HEAD, rows, limit=limit, show_header=not no_headers):
         out(line)
+
+
+def _hub_on(path: Path) -> tuple[str, bytes | None]:
+    """The URL and token of our own hub on the directory; hubs of other users are not asked."""
+    from jobctl.net.discovery import running_hubs
+
+    hubs = running_hubs(path)
+    for hub in hubs:
+        if hub.own:
+            return hub.url, hub.token
+    if hubs:
+        raise HubError(
+            f"no hub of yours serves {path}",
+            hint=f"another user's does: --url {visible(hubs[0].url)} asks it",
+        )
+    raise HubError(f"no hub serves {path}", hint="start one: 'jobctl serve'")
 
 
 def _row(client: dict[str, Any], now: int, form: TimeFormat | None) -> list[str]:

@@ -34,7 +34,8 @@ none.""",
 Environment, each beaten by the flag and beating the files:
 
   JOBCTL_DIR           the directory of the job files
-  JOBCTL_URL           the hub that ls, show, watch, wait and clients read from
+  JOBCTL_URL           the hub that ls, show, watch, wait and clients read from:
+                       ws://HOST:PORT, wss://HOST:PORT or unix:PATH
   JOBCTL_TOKEN         the hub's token, for serve and for those who read from it
   JOBCTL_TOKEN_FILE    the file that it is in
   JOBCTL_CA            authorities that a wss hub is trusted by

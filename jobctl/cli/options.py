@@ -65,7 +65,12 @@ DirOption = Annotated[
 ]
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", metavar="URL", help="Read from this hub.", show_default=False),
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Read from this hub; unix:PATH is a Unix socket.",
+        show_default=False,
+    ),
 ]
 
 

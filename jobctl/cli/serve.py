@@ -39,6 +39,7 @@ class LogFormat(StrEnum):
 
 
 def serve(
+    context: typer.Context,
     host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int,
@@ -47,6 +48,13 @@ def serve(
         ),
     ] = 8765,
     path: Annotated[str, typer.Option(metavar="PATH", help="Path of the endpoint.")] = "/ws/jobs",
+    unix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Listen on this Unix socket instead of a port; beside it with --port.",
+        ),
+    ] = None,
     base_path: Annotated[
         str, typer.Option(metavar="PATH", help="Path under which a proxy shows the hub.")
     ] = "",
@@ -62,8 +70,12 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="Ask everybody for the token in this file."),
     ] = None,
+    local_users: Annotated[
+        bool,
+        typer.Option("--local-users", help="Let the other users of this machine view the jobs."),
+    ] = False,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let others in without a token.")
+        bool, typer.Option("--insecure", help="Let everybody view the jobs without a token.")
     ] = False,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificate chain, for wss and https.")
@@ -93,10 +105,14 @@ def serve(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log each session.")] = False,
     directory: DirOption = None,
 ) -> None:
-    """Serve a directory to browsers and terminals, until Ctrl-C."""
+    """Serve a directory to browsers and terminals, until Ctrl-C.
+
+    Without a token: to processes of your own user and of root, on this machine.
+    """
     import asyncio
 
     from jobctl.errors import UsageError
+    from jobctl.net.address import check_unix_path
     from jobctl.net.door import Door
     from jobctl.net.housekeeping import pruning, reaping
     from jobctl.net.origin import is_here
@@ -108,15 +124,23 @@ def serve(
         if (given or option == "--path") and not PATH.match(given):
             raise UsageError(f"{option} {given}: a path is like /jobs")
     base = base_path.rstrip("/")
+    on_port = unix is None or _is_given(context, "host") or _is_given(context, "port")
+    socket = check_unix_path(str(unix)) if unix is not None else None
+    if not on_port and (tls_cert or tls_key or local_users):
+        option = "--local-users" if local_users else "--tls-cert"
+        raise UsageError(
+            f"{option} is for a port, and --unix is no port", hint="give --port as well"
+        )
     door = Door(
-        host,
+        host if on_port else "localhost",
         allow_hosts=allow_host or (),
         allow_origins=allow_origin or (),
         token=read_token(token_file, os.environ),
         insecure=insecure,
+        local_users=local_users,
     )
     tls = server_tls(tls_cert, tls_key)
-    if tls is None and not is_here(host):
+    if tls is None and on_port and not is_here(host):
         note(f"whoever is on the way reads along on {host}, the token too: see --tls-cert")
     possible = allow_files(max_connections)
     if possible < max_connections:
@@ -136,13 +160,17 @@ def serve(
             loop.add_signal_handler(number, stop.set)
 
         def ready(url: str) -> None:
-            page = url.replace("ws", "http", 1).removesuffix(path) + "/"
-            note(f"serving {here.where.path} on {url}, page {page} (Ctrl-C stops)")
+            both = f" and unix:{socket}" if socket is not None and on_port else ""
+            page = f", page {_page(url, path, door.own_token)}" if on_port else ""
+            note(f"serving {here.where.path} on {url}{both}{page} (Ctrl-C stops)")
+            if local_users:
+                note("all users of this machine may view the jobs (--local-users)")
 
         await run_hub(
             here.store,
-            host=host,
+            host=host if on_port else None,
             port=port,
+            unix=socket,
             path=path,
             watch_files=watch_files,
             base=base,
@@ -160,6 +188,30 @@ def serve(
     finally:
         side.close()
         here.store.close()
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether the option stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _page(url: str, path: str, own_token: bytes | None) -> str:
+    """The link to the hub's page.
+
+    Where peers' users cannot be looked up, the link contains the token, to sign in by itself. The
+    token is in the fragment, which browsers do not send, and is printed on a terminal only, so it
+    does not get into a log.
+    """
+    from jobctl.net.peers import PeerUids
+
+    page = url.replace("ws", "http", 1).removesuffix(path) + "/"
+    peers = PeerUids()
+    knows = bool(peers.tcp)
+    peers.close()
+    if own_token is None or knows or not sys.stderr.isatty():
+        return page
+    return f"{page}#token={own_token.decode()}"
 
 
 def allow_files(connections: int) -> int:

@@ -18,7 +18,7 @@ from jobctl.doctor.finding import Case, Finding, is_stopped, names, opened, plur
 from jobctl.errors import HubError, UsageError
 from jobctl.filters import Filter
 from jobctl.jobset import Delta
-from jobctl.net.discovery import is_near
+from jobctl.net.discovery import is_near, token_in
 from jobctl.stores.owners import DirectoryOwners
 from jobctl.stores.place import Place
 
@@ -84,12 +84,13 @@ def _is_heard(name: str, bell_fd: int, case: Case) -> bool | None:
 
 
 class _Hub(NamedTuple):
-    """What a hub's file says."""
+    """What a hub's file says: see `jobctl.net.discovery.RunningHub`."""
 
     url: str
     pid: int | None
     near: bool
-    ours: bool  # announced by us: only such a hub is asked, since that takes our token there
+    own: bool
+    token: bytes | None
 
 
 def hubs(case: Case) -> Iterator[Finding]:
@@ -119,10 +120,10 @@ def hubs(case: Case) -> Iterator[Finding]:
             what = "a hub runs in a network of its own, a container's perhaps: nobody finds it here"
             hint = "'--url' reaches it, with an address that leads there"
             yield Finding("info", what, hub.url, hint)
-        elif not hub.ours:
-            what = "another user announces a hub: it is not asked, since it would be sent our token"
-            yield Finding("info", what, hub.url, "'--url' reads from it")
-    alive = [hub for hub in alive if hub.near and hub.ours]
+        elif not hub.own:
+            what = "another user's hub runs here: it is not asked, and sent no token"
+            yield Finding("info", what, hub.url, "'jobctl ls --url URL' asks it")
+    alive = [hub for hub in alive if hub.near and hub.own]
     if not alive:
         return
     import asyncio  # the only check that needs it
@@ -141,6 +142,7 @@ def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
         )
     except OSError:
         return None
+    own = False
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -149,17 +151,17 @@ def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
                 return None
         else:
             return False
-        ours = os.fstat(fd).st_uid == os.geteuid()
+        own = os.fstat(fd).st_uid == os.geteuid()
         value = json.loads(os.read(fd, 4096) or b"{}")
     except (OSError, ValueError, RecursionError):
-        return None
+        value = None
     finally:
         os.close(fd)
     if not isinstance(value, dict) or not isinstance(value.get("url"), str):
         return None  # it has just begun
     pid = value.get("pid")
     pid = pid if type(pid) is int and pid > 0 else None
-    return _Hub(value["url"], pid, is_near(value), ours)
+    return _Hub(value["url"], pid, is_near(value), own, token_in(value))
 
 
 async def _asked(hub: _Hub, case: Case) -> Finding:
@@ -170,7 +172,7 @@ async def _asked(hub: _Hub, case: Case) -> Finding:
     end_s = time.monotonic() + min(_GRACE_S, case.left_s)
     while True:
         try:
-            delta = await _first_delta(hub.url)
+            delta = await _first_delta(hub)
         except UsageError as error:
             return Finding("error", f"a hub's file names no hub: {error.message}", hub.url)
         except HubError as error:
@@ -192,19 +194,21 @@ async def _asked(hub: _Hub, case: Case) -> Finding:
     return Finding("error", what, hub.url, restart)
 
 
-async def _first_delta(url: str) -> Delta:
+async def _first_delta(hub: _Hub) -> Delta:
     """What the hub says first; `HubError` or TimeoutError when it says nothing."""
     import asyncio
     from contextlib import aclosing
 
     from jobctl.net.client import Client
 
-    client = Client(url, cursor=ZERO, filter=_NOBODY, retry=False, patience_s=_ANSWER_S)
+    client = Client(
+        hub.url, cursor=ZERO, filter=_NOBODY, retry=False, patience_s=_ANSWER_S, token=hub.token
+    )
     async with asyncio.timeout(2 * _ANSWER_S), aclosing(client.events()) as events:
         async for event in events:
             if isinstance(event, Delta):
                 return event
-    raise HubError(f"{url} says nothing", url=url)
+    raise HubError(f"{hub.url} says nothing", url=hub.url)
 
 
 def _silent(hub: _Hub, error: HubError | None) -> Finding:

@@ -8,7 +8,6 @@ the subscription renewed.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import re
 import ssl
@@ -17,7 +16,7 @@ from contextlib import suppress
 from functools import reduce
 from itertools import starmap
 from operator import xor
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -36,6 +35,7 @@ from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import Differs, HubError, ProtocolError, TimedOut, UsageError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.jobset import Delta, mark_of
+from jobctl.net.address import address_of, hub_url, is_loopback
 from jobctl.net.backoff import Backoff
 from jobctl.net.secrets import client_tls, read_token
 from jobctl.net.status import State, Status
@@ -64,28 +64,6 @@ _DEFLATE = ClientPerMessageDeflateFactory(
 _ACK_S = 1.0
 _HINT = re.compile(r"come back in ([0-9]{1,4}(?:\.[0-9]{1,3})?) s\Z")
 _MAX_HINT_S = 30.0
-_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
-
-
-def hub_url(text: str) -> str:
-    """The WebSocket URL for what a person wrote: ws, wss, http or https; ``/ws/jobs`` by default.
-
-    ``127.0.0.1:8765`` is taken as ``ws://127.0.0.1:8765``. `UsageError` for anything else.
-    """
-    try:
-        parts = urlsplit(text if "://" in text else f"ws://{text}")
-        _ = parts.port
-        (parts.hostname or "").encode("idna")  # a name that no host can have is not tried for ever
-    except ValueError:
-        parts = urlsplit("")
-    scheme = _SCHEMES.get(parts.scheme.lower())
-    possible = parts.hostname and parts.username is None and text.isprintable()
-    if scheme is None or not possible:
-        raise UsageError(
-            f"{ascii(text)[1:-1]} is not the URL of a hub", hint="write ws://HOST:PORT"
-        )
-    path = parts.path if parts.path not in ("", "/") else "/ws/jobs"
-    return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
 
 
 class Client:
@@ -99,7 +77,8 @@ class Client:
     With ``verify`` each synced delta is held against the hub's own digest of what we should have;
     where they differ it is an ``error`` status, `mismatches` counts it, and all is read anew.
 
-    The token, if the hub wants one, is that of ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``; it is
+    ``url`` is that of the hub, or ``unix:PATH`` for a hub at a Unix socket. ``token`` is shown to
+    the hub; by default that of ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``, if there is one. It is
     sent to the URL's host alone, since no redirect is followed. The certificate of a ``wss`` hub is
     one of ``$JOBCTL_CA``'s authorities, or the system's.
     """
@@ -116,8 +95,11 @@ class Client:
         backoff: Backoff | None = None,
         once: bool = False,
         verify: bool = False,
+        token: bytes | None = None,
     ) -> None:
         self.url = hub_url(url)
+        self._address = address_of(url)
+        self._token = token
         self.cursor = cursor
         self.filter = filter
         self.dead: frozenset[str] = frozenset()
@@ -187,8 +169,10 @@ class Client:
 
     def _connect(self) -> _Connect:
         query = query_of(self.cursor, self.filter, digest=self._verify)
-        url = self.url + (("&" if "?" in self.url else "?") + query if query else "")
-        token = read_token(None, os.environ)
+        url, unix = self._address
+        url += ("&" if "?" in url else "?") + query if query else ""
+        token = self._token or read_token(None, os.environ)
+        at_socket: dict[str, Any] = {"unix": True, "path": unix} if unix is not None else {}
         bearer = {"Authorization": f"Bearer {token.decode()}"} if token is not None else {}
         return _Connect(
             url,
@@ -205,6 +189,7 @@ class Client:
             close_timeout=0.5,
             max_size=MAX_FROM_HUB,
             max_queue=(4, 1),
+            **at_socket,
         )
 
     async def _next(self, connection: ClientConnection) -> str | bytes | None:
@@ -354,14 +339,3 @@ def _explain(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error) or "the connection broke"
     return str(error)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine, which no proxy knows of."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -91,6 +91,7 @@ class HubConnection(ServerConnection):
         "on_recover",
         "on_stall",
         "opened_at",
+        "peer_uid",
         "rights",
         "sent_bytes",
         "session_id",
@@ -110,15 +111,17 @@ class HubConnection(ServerConnection):
         self._unsent = 0
         self._pinged = False
         self._window = (0, 0)
+        self.peer_uid: int | None = None
         self.rights: Rights | None = None
         self.opened_at = ""
         self.sent_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
+        if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
         if self.on_made is not None:
             self.on_made(self)

@@ -4,6 +4,9 @@ Each hub holds a lock on its file for as long as it lives, so a crashed hub's fi
 free lock, whatever became of its process id, and is swept by the next who looks. A container's
 network has a loopback of its own, where another hub may listen, or nobody: so the file names the
 network that its URL is good in.
+
+Only the owner can read the file, because it contains the token that the hub generated for its own
+user (see door.py). A configured token is not written to it. The hub removes the file when it ends.
 """
 
 from __future__ import annotations
@@ -11,33 +14,69 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobctl.clock import now
 from jobctl.errors import StoreError
 
-__all__ = ["announced", "hub_of", "hubs_of", "is_near"]
+__all__ = [
+    "RunningHub",
+    "announced",
+    "hub_of",
+    "hubs_of",
+    "is_near",
+    "running_hubs",
+    "token_in",
+    "usable_hub",
+]
+
+_TOKEN = re.compile(r"[!-~]{16,256}\Z")
+
+
+class RunningHub(NamedTuple):
+    """A live hub on a directory, as its file says.
+
+    ``own`` is whether our own user announced it; a token is never sent to a hub that another user
+    announced. ``token`` is the one that the hub generated for its own user. ``needs_token`` is
+    whether it has a configured one instead, which has to come from our settings.
+    """
+
+    url: str
+    own: bool
+    needs_token: bool
+    token: bytes | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether we may read through it: it is our own, and we have the token that it needs."""
+        return self.own and (not self.needs_token or _have_token())
+
 
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
-def announced(directory: Path, url: str, *, token: bool = False) -> Iterator[None]:
+def announced(
+    directory: Path, url: str, *, needs_token: bool = False, token: bytes | None = None
+) -> Iterator[None]:
     """Tell readers of the directory that a hub listens at ``url``, for the block.
 
-    ``token`` says that it wants one.
+    See `RunningHub` for the tokens.
     """
     hubs = directory / ".jobctl" / "hubs"
     path = hubs / f"{os.getpid()}-{secrets.token_hex(4)}.json"
     about: dict[str, Any] = {"url": url, "pid": os.getpid(), "since": now()}
-    if token:
+    if needs_token:
         about["token"] = True
+    if token is not None:
+        about["ownToken"] = token.decode()
     if (network := _network()) is not None:
         about["network"] = network
     text = json.dumps(about) + "\n"
@@ -59,9 +98,12 @@ def announced(directory: Path, url: str, *, token: bool = False) -> Iterator[Non
 
 
 def _create_locked(path: Path) -> int:
-    """Make the file and lock it; a sweeper may come in between, so look and try again."""
+    """Make the file and lock it; a sweeper may come in between, so look and try again.
+
+    ``O_EXCL``: a token is written to it, so it must not be a file that another user has made.
+    """
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
         try:
             if os.stat(path).st_ino == os.fstat(fd).st_ino:
@@ -71,38 +113,42 @@ def _create_locked(path: Path) -> int:
         os.close(fd)
 
 
-def hubs_of(directory: Path, *, usable: bool = False, ours: bool = False) -> list[str]:
-    """The URLs of the live hubs on the directory, newest first; dead hubs' files are swept.
+def running_hubs(directory: Path) -> list[RunningHub]:
+    """The live hubs on the directory, newest first; dead hubs' files are swept.
 
-    Not of those in another network, whose URLs lead elsewhere from here. ``usable`` and ``ours`` as
-    for `hub_of`.
+    Not those in another network, whose URLs lead elsewhere from here.
     """
     found: list[tuple[int, str]] = []
-    urls: list[str | None] = []
+    running: list[RunningHub | None] = []
     with suppress(OSError), _hubs_dir(directory) as dir_fd:
         for name in os.listdir(dir_fd):
             with suppress(OSError):  # a hub that stops takes its file along
                 found.append((os.stat(name, dir_fd=dir_fd).st_mtime_ns, name))
         found.sort(reverse=True)
-        urls = [_url_in(name, dir_fd, usable=usable, ours=ours) for _, name in found]
-    return [url for url in urls if url is not None]
+        running = [_hub_in(name, dir_fd) for _, name in found]
+    return [hub for hub in running if hub is not None]
 
 
-def hub_of(directory: Path, *, usable: bool = False, ours: bool = False) -> str | None:
-    """The URL of a live hub on the directory, or ``None``.
+def usable_hub(directory: Path) -> RunningHub | None:
+    """The newest live hub on the directory that we may read through, or ``None``."""
+    return next((hub for hub in running_hubs(directory) if hub.usable), None)
 
-    With ``ours``, not of one that another user announces: our token would go wherever the file
-    says. With ``usable``, nor of one that wants a token, if we have none.
-    """
-    urls = hubs_of(directory, usable=usable, ours=ours or usable)
-    return urls[0] if urls else None
+
+def hubs_of(directory: Path) -> list[str]:
+    """The URLs of the live hubs on the directory, newest first."""
+    return [hub.url for hub in running_hubs(directory)]
+
+
+def hub_of(directory: Path) -> str | None:
+    """The URL of the newest live hub on the directory, or ``None``."""
+    return next(iter(hubs_of(directory)), None)
 
 
 @contextmanager
 def _hubs_dir(directory: Path) -> Iterator[int]:
-    """A descriptor of ``.jobctl/hubs``; OSError. Where there is a link in its place, there is none.
+    """A descriptor of ``.jobctl/hubs``; OSError, also where a link stands in its place.
 
-    We remove files in it, and whoever owns the directory could have that done elsewhere.
+    Files in it are removed, and the owner of the directory could have that done elsewhere.
     """
     with ExitStack() as opened:
         fd = os.open(directory, _OPEN_DIR)
@@ -113,15 +159,15 @@ def _hubs_dir(directory: Path) -> Iterator[int]:
         yield fd
 
 
-def _url_in(name: str, dir_fd: int, *, usable: bool, ours: bool) -> str | None:
+def _hub_in(name: str, dir_fd: int) -> RunningHub | None:
     try:
         fd = os.open(name, _OPEN_FILE, dir_fd=dir_fd)
     except OSError:
         return None
     try:
         about = os.fstat(fd)
-        is_ours = about.st_uid == os.geteuid()
-        if not stat.S_ISREG(about.st_mode) or (ours and not is_ours):
+        own = about.st_uid == os.geteuid()
+        if not stat.S_ISREG(about.st_mode):
             return None
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -130,10 +176,11 @@ def _url_in(name: str, dir_fd: int, *, usable: bool, ours: bool) -> str | None:
             if not isinstance(value, dict) or not is_near(value):
                 return None
             url = value.get("url")
-            if usable and url and value.get("token") and not _have_token():
+            if not isinstance(url, str):
                 return None
-            return url if isinstance(url, str) else None
-        if is_ours:
+            needs_token = bool(value.get("token"))
+            return RunningHub(url, own=own, needs_token=needs_token, token=token_in(value))
+        if own:
             with suppress(OSError):
                 os.unlink(name, dir_fd=dir_fd)
         return None
@@ -146,6 +193,12 @@ def _url_in(name: str, dir_fd: int, *, usable: bool, ours: bool) -> str | None:
 def is_near(about: Mapping[str, object]) -> bool:
     """Whether what a hub's file says was said in our network; in doubt it was."""
     return about.get("network", _network()) == _network()
+
+
+def token_in(about: Mapping[str, object]) -> bytes | None:
+    """The token in a hub's file that the hub generated for its own user, if there is one."""
+    token = about.get("ownToken")
+    return token.encode() if isinstance(token, str) and _TOKEN.match(token) else None
 
 
 def _network() -> int | None:

@@ -1,23 +1,29 @@
-"""Who may come in: the Host, the Origin, proxies, and the token. One rule for sockets and HTTP.
+"""The access policy: Host, Origin, proxies, users and tokens. One policy for sockets and HTTP.
 
-Without a token the hub is for this machine alone: the names of its loopback, pages of such names,
-and nothing that a proxy has passed on, since a proxy's requests come from 127.0.0.1 whoever asked
-for them. With a token everybody needs it, on loopback as well. It comes as an ``Authorization:
-Bearer`` header, as the first message of a socket, or as the cookie that the login page sets, whose
-value is derived from the token and is not the token; never in a URL, which is logged everywhere.
-Each client gets `Rights`: the bearer of the token, and a hub's users where it is for this machine
-alone, may see all of a job that goes over the wire; with ``insecure`` and no token nobody sees what
-the jobs run.
+Without a configured token the hub serves two users of this machine, the one who runs it and root
+(see peers.py). Host and Origin have to be names of loopback. Requests that a proxy has passed on
+are refused, because they come from 127.0.0.1 whoever sent them. Such a hub generates a token itself
+and writes it where only its own user can read it (see discovery.py). The token identifies the user
+where the kernel cannot.
+
+With a configured token every request needs it, on loopback as well. A token comes as an
+``Authorization: Bearer`` header, as the first message of a socket, or as the cookie that the login
+page sets. The value of the cookie is derived from the token and is not the token. A token in a URL
+is refused, because URLs are logged everywhere.
+
+An admitted peer has a set of `Rights`. A feature that changes jobs must require a right of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import hashlib
 import hmac
+import os
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from enum import Flag, auto
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -38,16 +44,17 @@ _MAX_WRONG = 8  # of one peer, before it is no longer listened to while so many 
 _IN_URL = {"token", "access_token"}
 
 
-class Rights(enum.Flag):
-    """What a client may do: a set, in which no right includes another."""
+class Rights(Flag):
+    """What an admitted peer may do."""
 
-    VIEW = enum.auto()
-    """Read jobs, without what they run."""
-    DETAILS = enum.auto()
-    """Also read command lines, working directories and standard error."""
+    VIEW = auto()
+    """See the jobs."""
+    DETAILS = auto()
+    """See command lines, directories and output: for the hub's own user, root, and a token."""
 
 
-_BEARER = Rights.VIEW | Rights.DETAILS
+_ALL = Rights.VIEW | Rights.DETAILS
+_ROOT = 0
 
 
 class Refused(Exception):
@@ -61,19 +68,28 @@ class Refused(Exception):
 
 
 class Knock(NamedTuple):
-    """As much of a request as decides: its headers (lower-case names), who sent it, and how.
+    """The parts of a request that the access decision depends on.
 
-    ``query`` is that of its URL, as it came.
+    ``headers`` have lower-case names. ``peer`` is the address of the sender, ``secure`` whether the
+    request came through our TLS, ``query`` the raw query of its URL. ``uid`` is the user id of the
+    sending process, ``None`` if it is unknown.
     """
 
     headers: tuple[tuple[str, str], ...]
     peer: str
     secure: bool
     query: str = ""
+    uid: int | None = None
 
     @classmethod
     def of(
-        cls, raw: Iterable[tuple[bytes, bytes]], peer: str, *, secure: bool, query: str = ""
+        cls,
+        raw: Iterable[tuple[bytes, bytes]],
+        peer: str,
+        *,
+        secure: bool,
+        query: str = "",
+        uid: int | None = None,
     ) -> Knock:
         """From the headers as they came."""
         return cls(
@@ -84,6 +100,7 @@ class Knock(NamedTuple):
             peer,
             secure,
             query,
+            uid,
         )
 
     @property
@@ -101,10 +118,14 @@ class Knock(NamedTuple):
 
 
 class Door:
-    """Decides. ``bound`` is the host that the hub listens on; see the module for the rules.
+    """The access policy of one hub; see the module for the rules.
 
-    `UsageError` for what would let strangers in: another host than loopback, or foreign hosts or
-    origins allowed, with neither a token nor ``insecure``.
+    ``bound`` is the host that the hub listens on. ``local_users`` admits the other users of this
+    machine, ``insecure`` everybody; both grant `Rights.VIEW` only. ``own_uid`` is the user whose
+    hub it is, by default the user of this process.
+
+    Raises `UsageError` for options that would admit other machines or their pages with neither a
+    token nor ``insecure``: a host other than loopback, foreign hosts or origins.
     """
 
     def __init__(
@@ -115,11 +136,15 @@ class Door:
         allow_origins: Iterable[str] = (),
         token: bytes | None = None,
         insecure: bool = False,
+        local_users: bool = False,
+        own_uid: int | None = None,
     ) -> None:
         allow_hosts, allow_origins = tuple(allow_hosts), tuple(allow_origins)
         self._keeper = Doorkeeper(bound, allow_hosts=allow_hosts, allow_origins=allow_origins)
-        self._token, self._insecure = token, insecure
-        self._without_token = Rights.VIEW if insecure else _BEARER
+        self._given, self._insecure = token, insecure
+        self._token = token if token is not None else secrets.token_urlsafe(32).encode()
+        self._open = insecure or local_users
+        self._own_uids = {_ROOT, os.geteuid() if own_uid is None else own_uid}
         self._wrong: OrderedDict[str, int] = OrderedDict()
         self._waiting = 0
         self.wrong_tokens = 0
@@ -127,6 +152,11 @@ class Door:
             raise UsageError(
                 f"the token has {len(token)} bytes: that can be guessed",
                 hint="'openssl rand -hex 32' makes one",
+            )
+        if token is not None and local_users:
+            raise UsageError(
+                "--local-users does without a token, and there is one",
+                hint="leave it out, or --token-file, $JOBCTL_TOKEN_FILE and $JOBCTL_TOKEN",
             )
         if token is not None or insecure:
             return
@@ -144,8 +174,13 @@ class Door:
 
     @property
     def needs_token(self) -> bool:
-        """Whether everybody has to show one."""
-        return self._token is not None
+        """Whether a token was configured, so that every request needs it."""
+        return self._given is not None
+
+    @property
+    def own_token(self) -> bytes | None:
+        """The token that the hub generated for its own user; ``None`` if one was configured."""
+        return self._token if self._given is None else None
 
     def check_source(self, knock: Knock) -> None:
         """`Refused` for a host, an origin or a proxy that may not pass, and a token in the URL.
@@ -156,7 +191,7 @@ class Door:
         refusal = self._keeper.refusal(hosts[0] if len(hosts) == 1 else None, knock.all("origin"))
         if refusal is not None:
             raise Refused(403, refusal.kind, refusal.text)
-        if self._token is None and not self._insecure and _is_passed_on(knock):
+        if self._given is None and not self._insecure and _is_passed_on(knock):
             raise Refused(
                 403,
                 "proxy",
@@ -166,39 +201,57 @@ class Door:
         if any(name in _IN_URL for name, _ in parse_qsl(knock.query, keep_blank_values=True)):
             raise Refused(400, "url", "a token is never taken from a URL; send it as a header")
 
-    async def admit(self, knock: Knock) -> Rights | None:
-        """What the bearer of its header or cookie may do, ``None`` for one that has neither.
+    def is_own(self, knock: Knock) -> bool:
+        """Whether the request comes from the hub's own user or root, and needs no token.
 
-        `Refused` for a wrong header.
+        A request that a proxy of these users has passed on is not theirs.
         """
-        if self._token is None:
-            return self._without_token
+        return self._given is None and knock.uid in self._own_uids and not _is_passed_on(knock)
+
+    async def admit(self, knock: Knock) -> Rights | None:
+        """The rights of the sender; ``None`` if it has to show a token first.
+
+        Raises `Refused` for a wrong token in the header, and for another user of this machine.
+        """
+        if self.is_own(knock):
+            return _ALL
         for header in knock.all("authorization"):
             scheme, _, given = header.partition(" ")
-            if scheme.lower() == "bearer":
+            if scheme.lower() != "bearer":
+                continue
+            if not self._open or self.needs_token:
                 return await self.check(_bytes(given.strip()), knock.peer)
+            if hmac.compare_digest(_bytes(given.strip()), self._token):
+                return _ALL
         expected = self._cookie_value().encode()
-        if any(
-            hmac.compare_digest(_bytes(value), expected) for value in _cookies(knock.all("cookie"))
-        ):
-            return _BEARER
+        if any(hmac.compare_digest(_bytes(value), expected) for value in self._cookies(knock)):
+            return _ALL
+        if self.needs_token:
+            return None
+        if self._open:
+            return Rights.VIEW
+        if knock.uid is not None:
+            raise Refused(
+                403,
+                "user",
+                f"this hub serves only the user who runs it, and this request comes from another "
+                f"user (uid {knock.uid}): start the hub with --local-users, or with --token-file",
+            )
         return None
 
     async def check(self, given: bytes, peer: str) -> Rights:
-        """What the bearer of this token may do; `Refused` unless it is one.
+        """The rights that this token grants; raises `Refused` unless it is the hub's token.
 
         Each wrong one makes its sender wait longer. While many wait, a sender of many wrong ones is
         not listened to at all, or the delay could be got round by asking many times at once.
         """
-        if self._token is None:
-            return self._without_token
         flooded = self._waiting >= _MAX_WAITING
         if flooded and self._wrong.get(peer, 0) >= _MAX_WRONG:
             self._note_wrong(peer)
             raise _too_many()
         if hmac.compare_digest(given, self._token):
             self._wrong.pop(peer, None)
-            return _BEARER
+            return _ALL
         count = self._note_wrong(peer)
         if flooded:
             raise _too_many()
@@ -219,11 +272,35 @@ class Door:
         return count
 
     def cookie(self) -> tuple[str, str]:
-        """The name and the value of the cookie for who has shown the token."""
-        return _COOKIE, self._cookie_value()
+        """The name and the value of the cookie for a browser that has shown the token.
+
+        Browsers send a cookie to every port of a host. A generated token has a cookie name of its
+        own, so that signing in to one hub does not sign out of another.
+        """
+        value = self._cookie_value()
+        return (_COOKIE if self.needs_token else f"{_COOKIE}-{value[:8]}"), value
 
     def _cookie_value(self) -> str:
-        return hmac.new(self._token or b"", b"jobctl login cookie", hashlib.sha256).hexdigest()
+        return hmac.new(self._token, b"jobctl login cookie", hashlib.sha256).hexdigest()
+
+    def _cookies(self, knock: Knock) -> list[str]:
+        """The values of our cookie in the request (RFC 6265, section 4.2.1)."""
+        ours, _ = self.cookie()
+        pairs = [
+            pair.strip().partition("=")
+            for header in knock.all("cookie")
+            for pair in header.split(";")
+        ]
+        return [value for name, _, value in pairs if name == ours]
+
+    def ask_for_token(self) -> Refused:
+        """The refusal of a request that needs a token and has none."""
+        if self.needs_token:
+            return no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
+        return no_token(
+            "the hub cannot find out which user asks: send 'Authorization: Bearer TOKEN' with "
+            "the token in its file in .jobctl/hubs, or start it with --local-users or --token-file"
+        )
 
 
 def no_token(text: str) -> Refused:
@@ -240,12 +317,6 @@ def _is_passed_on(knock: Knock) -> bool:
         name.startswith("x-forwarded-") or name in ("forwarded", "via", "x-real-ip")
         for name, _ in knock.headers
     )
-
-
-def _cookies(headers: list[str]) -> list[str]:
-    """The values of our cookie, by RFC 6265's splitting at semicolons."""
-    pairs = [pair.strip().partition("=") for header in headers for pair in header.split(";")]
-    return [value for name, _, value in pairs if name == _COOKIE]
 
 
 def _bytes(text: str) -> bytes:

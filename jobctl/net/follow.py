@@ -17,7 +17,7 @@ from jobctl.errors import HubError, JobctlError, StoreError, UsageError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.client import Client
-from jobctl.net.discovery import hub_of
+from jobctl.net.discovery import RunningHub, usable_hub
 from jobctl.net.status import Status
 from jobctl.protocol import Owners
 from jobctl.stores import Store
@@ -60,7 +60,7 @@ async def follow(
     shun_s, shun_until_s = _SHUN_S, 0.0
     dead: frozenset[str] = frozenset()
     while True:
-        hub = hub_of(store.path, usable=True) if store.path is not None else None
+        hub = usable_hub(store.path) if store.path is not None else None
         if hub is not None and loop.time() < shun_until_s:
             hub = None
         if hub is not None:
@@ -85,13 +85,14 @@ async def follow(
 
 
 async def _from_hub(
-    url: str, cursor: Cursor, filter: Filter, *, verify: bool
+    hub: RunningHub, cursor: Cursor, filter: Filter, *, verify: bool
 ) -> AsyncGenerator[Delta | Status | Owners, None]:
     """Until the hub is gone: then somebody else has to go on."""
-    client = Client(
-        url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S, verify=verify
-    )
     with suppress(HubError, UsageError):  # a hub file may hold nonsense
+        client = Client(
+            hub.url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S,
+            verify=verify, token=hub.token,
+        )  # fmt: skip
         async with aclosing(client.events()) as events:
             async for event in events:
                 yield event
@@ -148,7 +149,7 @@ async def _from_store(
             if (
                 loop.time() >= shun_until_s
                 and store.path is not None
-                and hub_of(store.path, usable=True) is not None
+                and usable_hub(store.path) is not None
             ):
                 return
     finally:

@@ -9,11 +9,21 @@ while TLS is being agreed on, so that half-open handshakes have a limit.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["GRACE_S", "HEAD_TIMEOUT_S", "MAX_HEAD", "Front", "Gate", "Lobby", "is_upgrade"]
+__all__ = [
+    "GRACE_S",
+    "HEAD_TIMEOUT_S",
+    "MAX_HEAD",
+    "Front",
+    "Gate",
+    "Lobby",
+    "is_unix",
+    "is_upgrade",
+]
 
 T = TypeVar("T")
 
@@ -120,11 +130,15 @@ class Gate:
 class Front(asyncio.Protocol):
     """Reads a request's head, and hands the connection on.
 
-    ``choose`` gets the head, and gives the protocol that takes over.
+    ``choose`` gets the head and the transport, and returns the protocol that takes over. TLS is for
+    TCP only: a Unix socket is protected by the permissions of its file.
     """
 
     def __init__(
-        self, choose: Callable[[bytes], asyncio.Protocol], gate: Gate, protocol: object
+        self,
+        choose: Callable[[bytes, asyncio.Transport], asyncio.Protocol],
+        gate: Gate,
+        protocol: object,
     ) -> None:
         self.protocol = protocol  # where websockets looks for it, having made us for a connection
         self._choose, self._gate = choose, gate
@@ -141,15 +155,16 @@ class Front(asyncio.Protocol):
         if self._gate.closed:
             transport.abort()
             return
-        self._is_plain = self._gate.tls is None
+        tls = None if is_unix(transport) else self._gate.tls
+        self._is_plain = tls is None
         if not self._gate.enter(self):
             self._end(503, "too many connections; come back later")
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(HEAD_TIMEOUT_S, self.give_up, "no request came", 408)
-        if self._gate.tls is not None:
+        if tls is not None:
             transport.pause_reading()
-            self._securing = loop.create_task(self._secure(transport, self._gate.tls))
+            self._securing = loop.create_task(self._secure(transport, tls))
 
     async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
         """Speak TLS from here on. What comes before this goes on is kept."""
@@ -179,7 +194,8 @@ class Front(asyncio.Protocol):
         if not self._is_plain:
             return
         if _END in self._head:
-            self._hand_on(self._choose(bytes(self._head)))
+            assert self._transport is not None, "it has just sent something"
+            self._hand_on(self._choose(bytes(self._head), self._transport))
         elif self._read_bytes > MAX_HEAD:
             self._leave()
             self._end(431, f"a request's head has {MAX_HEAD} bytes at the most")
@@ -251,3 +267,9 @@ def is_upgrade(head: bytes) -> bool:
         if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():
             return True
     return False
+
+
+def is_unix(transport: asyncio.BaseTransport) -> bool:
+    """Whether the connection came to a Unix socket."""
+    sock = transport.get_extra_info("socket")
+    return sock is not None and sock.family == socket.AF_UNIX

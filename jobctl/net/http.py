@@ -25,7 +25,7 @@ from jobctl.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub import Hub
 from jobctl.net.connection import untaken
-from jobctl.net.door import Door, Knock, Refused, Rights, no_token
+from jobctl.net.door import Door, Knock, Refused, Rights
 from jobctl.net.metrics import CONTENT_TYPE, Counts
 from jobctl.pipeline import known
 from jobctl.protocol import MAX_PAGE, Subscribe, parse_query
@@ -47,6 +47,7 @@ _SECURITY = {
 _STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
 _AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_SIGN_IN = ("/login", "/login.js")
 
 _log = logging.getLogger("jobctl.hub")
 
@@ -74,11 +75,12 @@ class Served(Protocol):
 
 
 class _Connection(web.RequestHandler):
-    """One connection, and what its client may do.
+    """One connection, the user id of its peer if it is known, and the peer's rights.
 
     What is no request never comes to a handler, so its answer is made here.
     """
 
+    peer_uid: int | None = None
     rights: Rights | None = None
 
     def handle_error(
@@ -111,6 +113,7 @@ class Pages:
                 web.get(f"{base}/api/jobs/{{id}}", self._job),
                 web.get(f"{base}/api/clients", self._clients),
                 web.get(f"{base}/login", self._login_form),
+                web.get(f"{base}/login.js", self._login_script),
                 web.post(f"{base}/login", self._login),
             ]
         )
@@ -122,11 +125,11 @@ class Pages:
         """To be called before `make`."""
         await self._runner.setup()
 
-    def make(self) -> asyncio.Protocol:
-        """The protocol of one connection."""
+    def make(self, peer_uid: int | None = None) -> asyncio.Protocol:
+        """The protocol of one connection; ``peer_uid`` counts for all of its requests."""
         assert self._runner.server is not None, "it was started"
         logger = _quiet_logger()
-        return _Connection(
+        connection = _Connection(
             self._runner.server,
             loop=asyncio.get_running_loop(),
             logger=logger,
@@ -134,6 +137,8 @@ class Pages:
             keepalive_timeout=_IDLE_S,
             lingering_time=1.0,
         )
+        connection.peer_uid = peer_uid
+        return connection
 
     async def stop(self) -> None:
         """End what is under way, after half a second or so at the latest."""
@@ -177,10 +182,10 @@ class Pages:
         path = request.path.removeprefix(self._base)
         try:
             self._door.check_source(knock)
-            if path not in ("/login", "/healthz"):
+            if path != "/healthz":  # open to all users: it only says whether the hub is healthy
                 rights = _connection(request).rights = await self._door.admit(knock)
-                if rights is None:
-                    raise no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
+                if rights is None and path not in _SIGN_IN:
+                    raise self._door.ask_for_token()
         except Refused as refused:
             if (
                 refused.status == 401
@@ -221,7 +226,13 @@ class Pages:
         return web.Response(text=_asset("app.js"), content_type="text/javascript")
 
     async def _login_form(self, request: web.Request) -> web.Response:
-        return self._html(request, _asset("login.html").replace("{said}", ""))
+        return self._html(request, self._sign_in(""))
+
+    async def _login_script(self, request: web.Request) -> web.Response:
+        return web.Response(text=_asset("login.js"), content_type="text/javascript")
+
+    def _sign_in(self, said: str) -> str:
+        return _asset("login.html").replace("{base}", self._base).replace("{said}", said)
 
     async def _login(self, request: web.Request) -> web.Response:
         try:
@@ -235,8 +246,7 @@ class Pages:
         except Refused as refused:
             self._served.note_refusal(refused, knock.peer)
             said = "That is not the token." if refused.status == 401 else "Come back later."
-            page = _asset("login.html").replace("{said}", said)
-            return self._html(request, page, status=refused.status)
+            return self._html(request, self._sign_in(said), status=refused.status)
         answer = web.Response(status=303, headers={"Location": f"{self._base}/"})
         name, value = self._door.cookie()
         answer.set_cookie(
@@ -268,7 +278,7 @@ class Pages:
             trouble = f"store: {error}"
         if not trouble:
             return web.Response(text="ok\n")
-        if self._door.needs_token:  # and nobody was asked for it here
+        if not self._door.is_own(_knock(request)):  # and nobody was asked for a token here
             trouble = trouble.partition(":")[0]
         return _refusal(503, trouble, _LATER)
 
@@ -367,12 +377,24 @@ class Pages:
         return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
 
 
+def rights_of(request: web.Request) -> Rights | None:
+    """The rights of an admitted request; ``None`` on the sign-in page."""
+    return _connection(request).rights
+
+
+def _connection(request: web.Request) -> _Connection:
+    connection = request.protocol
+    assert isinstance(connection, _Connection), "we make them"
+    return connection
+
+
 def _knock(request: web.Request) -> Knock:
     return Knock.of(
         request.raw_headers,
-        request.remote or "?",
+        request.remote or "unix",
         secure=request.secure,
         query=request.rel_url.raw_query_string,
+        uid=_connection(request).peer_uid,
     )
 
 
@@ -444,17 +466,6 @@ def _has(request: web.Request, tag: str) -> bool:
 def _fresh(tag: str) -> dict[str, str]:
     """The headers of an answer that depends on what its reader may see."""
     return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
-
-
-def rights_of(request: web.Request) -> Rights | None:
-    """What the sender of a request may do, once it was admitted; ``None`` before that."""
-    return _connection(request).rights
-
-
-def _connection(request: web.Request) -> _Connection:
-    connection = request.protocol
-    assert isinstance(connection, _Connection), "we make them"
-    return connection
 
 
 def _sees_details(request: web.Request) -> bool:

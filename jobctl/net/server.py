@@ -1,4 +1,4 @@
-"""The hub on a port: ``/ws/jobs`` for both dialects, and plain HTTP beside it.
+"""The hub on a port or a Unix socket: ``/ws/jobs`` for both dialects, and plain HTTP beside it.
 
 The shell around hub.py: it accepts (front.py, door.py), reads the store when the bell rings
 (feed.py), writes what the hub says, tells it who stalls and recovers, and sweeps away the silent.
@@ -19,7 +19,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as websockets_serve
 from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -32,15 +32,18 @@ from jobctl.cursor import ZERO, Cursor, store_cursor
 from jobctl.errors import AddressInUse, HubError, ProtocolError, StoreError, UsageError
 from jobctl.filters import Filter
 from jobctl.hub import Hub
+from jobctl.net.address import DEFAULT_PATH, hub_url
 from jobctl.net.connection import HubConnection, deflated_frame, text_frame
 from jobctl.net.discovery import announced
 from jobctl.net.door import Door, Knock, Refused, Rights, no_token
 from jobctl.net.feed import Feed
-from jobctl.net.front import Front, Gate, Lobby, is_upgrade
+from jobctl.net.front import Front, Gate, Lobby, is_unix, is_upgrade
 from jobctl.net.housekeeping import Chore, Housekeeping
 from jobctl.net.http import Pages
 from jobctl.net.metrics import Counts, Exporter
+from jobctl.net.peers import PeerUid, PeerUids
 from jobctl.net.seldom import Seldom
+from jobctl.net.unix import listening
 from jobctl.protocol import (
     CLOSE_BAD_MESSAGE,
     CLOSE_BUSY,
@@ -61,7 +64,6 @@ from jobctl.stores import Store
 __all__ = ["DEFAULT_PATH", "DEFAULT_PORT", "MAX_CONNECTIONS", "SILENCE_S", "HubServer", "serve"]
 
 DEFAULT_PORT = 8765
-DEFAULT_PATH = "/ws/jobs"
 SILENCE_S = 18.0
 """A peer that has given no sign of life for this long is cut; with the sweep, within 20 s."""
 
@@ -90,8 +92,9 @@ _log = logging.getLogger("jobctl.hub")
 async def serve(
     store: Store,
     *,
-    host: str = "127.0.0.1",
+    host: str | None = "127.0.0.1",
     port: int = DEFAULT_PORT,
+    unix: str | None = None,
     path: str = DEFAULT_PATH,
     watch_files: bool = True,
     base: str = "",
@@ -105,14 +108,15 @@ async def serve(
 ) -> None:
     """Serve the store until ``stop`` is set, and then be gone within 3 s.
 
-    ``ready`` is called with the hub's URL once it listens; ``port`` 0 takes a free one. ``chores``
-    are done meanwhile (see housekeeping.py). Raises `AddressInUse` and `HubError` for an address
-    that cannot be bound. ``base`` is the path under which a proxy shows the hub, and ``door``
-    decides who may come in; by default this machine alone.
+    ``port`` 0 takes a free one. ``unix`` is the path of a Unix socket to listen on as well, or
+    alone with ``host`` ``None``. ``ready`` is called with the hub's URL once it listens: that of
+    the port, if there is one. ``chores`` are done meanwhile (see housekeeping.py). Raises
+    `AddressInUse` and `HubError` for an address that cannot be bound. ``base`` is the path under
+    which a proxy shows the hub, and ``door`` the access policy; by default for this user alone.
     """
     server = HubServer(
         store,
-        door or Door(host),
+        door or Door(host or "localhost"),
         path=path,
         base=base,
         tls=tls,
@@ -121,11 +125,14 @@ async def serve(
         watch_files=watch_files,
         chores=chores,
     )
-    await server.run(host, port, stop, ready)
+    await server.run(host, port, stop, ready, unix=unix)
 
 
 class HubServer:
-    """One hub on one port."""
+    """One hub on one port, or one Unix socket, or both.
+
+    ``peer_uid`` looks up the user id of a connection's peer, by default as in peers.py.
+    """
 
     def __init__(
         self,
@@ -139,7 +146,9 @@ class HubServer:
         compression: bool = True,
         watch_files: bool,
         chores: Iterable[Chore] = (),
+        peer_uid: PeerUid | None = None,
     ) -> None:
+        self._peer_uid = peer_uid
         self._store = store
         self._door = door
         self._path = base + path
@@ -164,58 +173,65 @@ class HubServer:
 
     async def run(
         self,
-        host: str,
+        host: str | None,
         port: int,
         stop: asyncio.Event,
         ready: Callable[[str], None] | None = None,
+        *,
+        unix: str | None = None,
     ) -> None:
         """Listen until ``stop`` is set or a task of ours fails, which is raised."""
+        assert host is not None or unix is not None, "it listens somewhere"
+        peers = None if self._peer_uid is not None else PeerUids()
+        self._peer_uid = self._peer_uid or peers
         await self._pages.start()
         self._loop.set_exception_handler(self._complain)
+        servers: list[Server] = []
         try:
-            server = await websockets_serve(
-                self._handle,
-                host,
-                port,
-                create_connection=cast("type[ServerConnection]", self._front),
-                process_request=self._process_request,
-                process_response=_say_what_comes_first,
-                select_subprotocol=_select_subprotocol,
-                compression=None,
-                extensions=[_DEFLATE] if self._compression else None,
-                ping_interval=None,
-                close_timeout=_GOODBYE_S,
-                open_timeout=_HANDSHAKE_S,
-                max_size=MAX_FROM_CLIENT,
-                max_queue=4,
-                # With TLS asyncio takes a limit as passed when it is reached, and 0 always is.
-                write_limit=(1, 0) if self._tls is not None else (0, 0),
-                server_header=None,
-                logger=_quiet_logger(),
-            )
-        except OSError as error:
-            await self.feed.close()
-            if error.errno == errno.EADDRINUSE:
-                raise AddressInUse(host, port) from error
-            raise HubError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}",
-                url=f"{host}:{port}",
-                hint="choose another address with --host and --port",
-            ) from error
-        for sock in server.sockets:
+            with ExitStack() as files:
+                try:
+                    if host is not None:
+                        servers.append(await self._listen_on_port(host, port))
+                    if unix is not None:
+                        sock = files.enter_context(listening(unix))
+                        servers.append(await self._listen(unix=True, sock=sock))
+                except BaseException:
+                    for server in servers:
+                        server.close()
+                    await self.feed.close()
+                    raise
+                await self._serve(servers, self._urls(host, unix, servers), files, stop, ready)
+        finally:
+            if peers is not None:
+                peers.close()
+
+    async def _serve(
+        self,
+        servers: list[Server],
+        urls: tuple[str, str],
+        files: ExitStack,
+        stop: asyncio.Event,
+        ready: Callable[[str], None] | None,
+    ) -> None:
+        """Serve until the end; ``files`` are removed while we still listen, so they are ours."""
+        sockets = [sock for server in servers for sock in server.sockets]
+        for sock in sockets:
             with sock.dup() as same:
                 same.listen(_BACKLOG)  # asyncio's own would also be how many it accepts at a time
         self._swept_s = self._loop.time()
         sweep = self._loop.create_task(self._sweep())
         stopped = self._loop.create_task(stop.wait())
+        url, here = urls
         try:
-            with ExitStack() as stack:
-                port = next(iter(server.sockets)).getsockname()[1]
-                url = self._url(host, port)
+            with files:
                 if self._store.path is not None:
-                    here = self._url(_ON_THIS_MACHINE.get(host, host), port)
-                    stack.enter_context(
-                        announced(self._store.path, here, token=self._door.needs_token)
+                    files.enter_context(
+                        announced(
+                            self._store.path,
+                            here,
+                            needs_token=self._door.needs_token,
+                            token=self._door.own_token,
+                        )
                     )
                 _log.info("listening", extra={"url": url, "store": self._store.where})
                 if ready is not None:
@@ -228,8 +244,9 @@ class HubServer:
         finally:
             stopped.cancel()
             sweep.cancel()
-            await self._stop_accepting(server.sockets)
-            server.close(close_connections=False)
+            await self._stop_accepting(sockets)
+            for server in servers:
+                server.close(close_connections=False)
             self._gate.close()
             await asyncio.gather(
                 self._say_goodbye(),
@@ -237,9 +254,55 @@ class HubServer:
                 self.feed.close(),
                 self._housekeeping.stop(),
             )
-            await server.wait_closed()
+            for server in servers:
+                await server.wait_closed()
             self._loop.set_exception_handler(None)
             _log.info("stopped", extra={"sessions": len(self._sessions)})
+
+    def _urls(self, host: str | None, unix: str | None, servers: list[Server]) -> tuple[str, str]:
+        """The hub's URL, and the one that leads to it from this machine."""
+        if host is None:
+            url = hub_url(f"unix:{unix}:{self._path}")
+            return url, url
+        port = next(iter(servers[0].sockets)).getsockname()[1]
+        return self._url(host, port), self._url(_ON_THIS_MACHINE.get(host, host), port)
+
+    async def _listen_on_port(self, host: str, port: int) -> Server:
+        try:
+            # With TLS asyncio takes a limit as passed when it is reached, and 0 always is.
+            return await self._listen(host, port, write_low=1 if self._tls is not None else 0)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUse(host, port) from error
+            raise HubError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}",
+                url=f"{host}:{port}",
+                hint="choose another address with --host and --port",
+            ) from error
+
+    async def _listen(
+        self, host: str | None = None, port: int | None = None, *, write_low: int = 0, **more: Any
+    ) -> Server:
+        return await websockets_serve(
+            self._handle,
+            host,
+            port,
+            create_connection=cast("type[ServerConnection]", self._front),
+            process_request=self._process_request,
+            process_response=_say_what_comes_first,
+            select_subprotocol=_select_subprotocol,
+            compression=None,
+            extensions=[_DEFLATE] if self._compression else None,
+            ping_interval=None,
+            close_timeout=_GOODBYE_S,
+            open_timeout=_HANDSHAKE_S,
+            max_size=MAX_FROM_CLIENT,
+            max_queue=4,
+            write_limit=(write_low, 0),
+            server_header=None,
+            logger=_quiet_logger(),
+            **more,
+        )
 
     def _url(self, host: str, port: int) -> str:
         scheme = "wss" if self._tls is not None else "ws"
@@ -279,10 +342,21 @@ class HubServer:
         return len(self._connections) + self._pages.open()
 
     def _front(self, *args: Any, **options: Any) -> Front:
-        def choose(head: bytes) -> asyncio.Protocol:
-            return self._connection(*args, **options) if is_upgrade(head) else self._pages.make()
+        def choose(head: bytes, transport: asyncio.Transport) -> asyncio.Protocol:
+            uid = self._uid_of(transport)
+            if not is_upgrade(head):
+                return self._pages.make(uid)
+            connection = self._connection(*args, **options)
+            connection.peer_uid = uid
+            return connection
 
         return Front(choose, self._gate, args[0])
+
+    def _uid_of(self, transport: asyncio.Transport) -> int | None:
+        """The user id of the peer; looked up once a connection, and only if the policy needs it."""
+        if self._peer_uid is None or self._door.needs_token:
+            return None
+        return self._peer_uid(transport.get_extra_info("socket"))
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """asyncio tells of a lack of descriptors a hundred times a second, with tracebacks."""
@@ -308,8 +382,8 @@ class HubServer:
         peer = _peer(connection)
         headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
         url = urlsplit(request.path)
-        secure = self._tls is not None
-        knock = Knock(headers, peer.rpartition(":")[0], secure, url.query)
+        secure = connection.transport.get_extra_info("sslcontext") is not None
+        knock = Knock(headers, _host_of(peer), secure, url.query, connection.peer_uid)
         try:
             self._door.check_source(knock)
             connection.rights = await self._door.admit(knock)
@@ -400,7 +474,7 @@ class HubServer:
             if not isinstance(said, Auth):
                 raise no_token("a token is needed first")
             given = said.token.encode("utf-8", "replace")
-            connection.rights = await self._door.check(given, peer.rpartition(":")[0])
+            connection.rights = await self._door.check(given, _host_of(peer))
         except (TimeoutError, ProtocolError, Refused) as error:
             refused = error if isinstance(error, Refused) else no_token(str(error) or "none came")
             self.note_refusal(refused, peer)
@@ -638,10 +712,17 @@ def _select_subprotocol(
 
 
 def _peer(connection: ServerConnection) -> str:
+    """``host:port``, or ``unix``."""
     with suppress(Exception):
+        if is_unix(connection.transport):
+            return "unix"
         host, port = connection.remote_address[:2]
         return f"{host}:{port}"
     return "?"
+
+
+def _host_of(peer: str) -> str:
+    return peer.rpartition(":")[0] or peer
 
 
 def _quiet_logger() -> logging.Logger:

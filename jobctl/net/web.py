@@ -5,47 +5,46 @@ from __future__ import annotations
 import json
 import os
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from jobctl.errors import HubError
-from jobctl.net.client import hub_url, is_loopback
+from jobctl.net.address import is_loopback, page_url
 from jobctl.net.secrets import client_tls, read_token
 
-__all__ = ["clients", "page_url"]
+__all__ = ["clients"]
 
 _TIMEOUT_S = 10.0
 _MAX_BODY = 32 * 1024 * 1024
 
 
-def page_url(url: str, path: str) -> str:
-    """Where the hub of this socket has the page: beside ``/ws/jobs``, or at the root."""
-    parts = urlsplit(hub_url(url))
-    base = parts.path.removesuffix("/ws/jobs") if parts.path.endswith("/ws/jobs") else ""
-    return urlunsplit((parts.scheme.replace("ws", "http", 1), parts.netloc, base + path, "", ""))
+async def clients(url: str, *, token: bytes | None = None) -> list[dict[str, Any]]:
+    """The sessions of the hub, as ``/api/clients`` has them; `HubError`.
 
-
-async def clients(url: str) -> list[dict[str, Any]]:
-    """The sessions of the hub, as ``/api/clients`` has them; `HubError`."""
-    value = await _get(page_url(url, "/api/clients"))
+    ``token`` is by default that of the environment, as for `jobctl.net.client.Client`.
+    """
+    value = await _get(url, "/api/clients", token)
     found = value.get("clients") if isinstance(value, dict) else None
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise HubError(f"{url} does not tell of its clients: is it a hub?", url=url)
     return found
 
 
-async def _get(url: str) -> Any:
+async def _get(hub: str, path: str, token: bytes | None) -> Any:
     import aiohttp
 
-    token = read_token(None, os.environ)
+    page, unix = page_url(hub, path)
+    url = page if unix is None else hub
+    token = token or read_token(None, os.environ)
     try:
         async with (
             aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), trust_env=not is_loopback(url)
+                connector=aiohttp.UnixConnector(unix) if unix is not None else None,
+                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+                trust_env=not is_loopback(hub),
             ) as session,
             session.get(
-                url,
+                page,
                 headers={"Authorization": f"Bearer {token.decode()}"} if token else {},
-                ssl=client_tls(None, os.environ) if url.startswith("https:") else True,
+                ssl=client_tls(None, os.environ) if page.startswith("https:") else True,
                 allow_redirects=False,
             ) as answer,
         ):

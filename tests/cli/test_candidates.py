@@ -146,6 +146,8 @@ def test_hubs_are_those_that_run(tmp_path: Path) -> None:
         hubs = tmp_path / ".jobctl" / "hubs"
         with announced(tmp_path, "a b"):
             assert values("hubs", tmp_path) == ["ws://127.0.0.1:1"]
+        with announced(tmp_path, "unix:/run/hub.sock", token=b"x" * 32):
+            assert values("hubs", tmp_path, "unix") == ["unix:/run/hub.sock"]
         (hubs / "dead.json").write_text('{"url": "ws://127.0.0.1:3"}')
         (hubs / "odd.json").write_text("[")
         assert values("hubs", tmp_path) == ["ws://127.0.0.1:1"]

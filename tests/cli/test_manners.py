@@ -54,7 +54,7 @@ WORDS = {
     "-q": "Print ids only.",
     "--time-format": "How to print times.",
     "--dir": "Directory of the job files.",
-    "--url": "Read from this hub.",
+    "--url": "Read from this hub; unix:PATH is a Unix socket.",
     "--token-file": "The hub's token is in this file.",
     "--type": "Only jobs of this type.",
     "--stage": "Only jobs in this stage.",

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -47,6 +52,167 @@ def test_it_says_where_it_listens_and_stops_cleanly(tmp_path: Path, number: int)
     assert hub.returncode == 0
     assert [json.loads(line)["event"] for line in rest.splitlines()] == ["stopped"]
     assert list((tmp_path / ".jobctl" / "hubs").iterdir()) == []
+
+
+@contextmanager
+def serving(directory: Path, *args: str) -> Iterator[list[str]]:
+    """A hub with these options: the lines that it has said when it serves."""
+    hub = subprocess.Popen(
+        command("serve", "--dir", str(directory), *args), env=environment(),
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert hub.stderr is not None
+    said: list[str] = []
+    try:
+        while not said or "serving" not in said[-1]:
+            said.append(hub.stderr.readline())
+            assert said[-1], said
+        yield said
+    finally:
+        hub.send_signal(signal.SIGTERM)
+        said += hub.stderr.readlines()  # communicate() would lose what is buffered
+        hub.stderr.close()
+    assert hub.wait(20) == 0
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory with a short path, for sockets."""
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
+
+
+def test_every_reader_takes_a_unix_socket(jobs_dir: Path, short: Path) -> None:
+    """``--url unix:PATH`` and ``$JOBCTL_URL``: ls, show, watch, wait, clients, config."""
+    assert run_process("create", "etl", "--id", "a1", "--dir", str(jobs_dir)).code == 0
+    url = f"unix:{short}/s"
+    with serving(jobs_dir, "--unix", f"{short}/s") as lines:
+        assert lines == [f"jobctl: serving {jobs_dir} on {url} (Ctrl-C stops)\n"]
+        for args, out in (
+            (["ls", "-o", "name"], "a1\n"), (["show", "a1", "-q"], "a1\n"),
+            (["clients", "-o", "json"], '{"clients":[]}\n'),
+        ):  # fmt: skip
+            for env, flag in ((environment(), ["--url", url]), (environment(JOBCTL_URL=url), [])):
+                env.pop("JOBCTL_DIR", None)
+                ran = run_process(*args, *flag, env=env)
+                assert (ran.code, ran.out, ran.err) == (0, out, ""), args
+        assert run_process("wait", "a1", "--timeout", "0", "--url", url).code == 124
+        known = json.loads(run_process("config", "-o", "json", "--url", url).out)
+        assert known["settings"]["url"] == {"value": url, "from": "--url"}
+        found = run_process("clients", "--dir", str(jobs_dir))
+        assert found.err == f"jobctl: nobody reads from {url}\n"
+        watch = subprocess.Popen(
+            command("watch", "a1", "--url", url), env=environment(), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert watch.stdout is not None
+        assert "a1" in watch.stdout.readline()
+        assert run_process("complete", "a1", "--dir", str(jobs_dir)).code == 0
+        out, err = watch.communicate(timeout=20)
+        assert (watch.returncode, "completed" in out, err) == (0, True, f"jobctl: live: {url}\n")
+        assert run_process("wait", "a1", "--url", url).code == 0
+    assert os.listdir(short) == []
+
+
+def test_port_and_unix_socket_together(tmp_path: Path, short: Path) -> None:
+    """With ``--port``; and one that a killed hub has left is replaced (FAULTS row 19)."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(f"{short}/s")
+    with serving(tmp_path, "--unix", f"{short}/s", "--port", "0") as said:
+        assert " on ws://127.0.0.1:" in said[-1]
+        assert f" and unix:{short}/s, page http://127.0.0.1:" in said[-1]
+        taken = run_process("serve", "--unix", f"{short}/s", "--dir", str(tmp_path))
+        assert (taken.code, taken.err.count("\n")) == (5, 1)
+        assert f"somebody listens on {short}/s already" in taken.err
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["--unix", "/tmp/" + "s" * 200], "that of a Unix socket has"),
+        (["--unix", "s", "--local-users"], "--local-users is for a port"),
+        (["--unix", "s", "--tls-cert", "c.pem"], "--tls-cert is for a port"),
+        (["--unix", "/dev/null"], "/dev/null is no socket, so it stays"),
+    ],
+)
+def test_unix_socket_that_makes_no_sense_is_refused(
+    tmp_path: Path, args: list[str], text: str
+) -> None:
+    """One line, exit code 2."""
+    ran = run_process("serve", "--dir", str(tmp_path), *args)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert text in ran.err
+
+
+def test_local_users_are_told_of_at_the_start(tmp_path: Path) -> None:
+    """In one line."""
+    with serving(tmp_path, "--port", "0", "--local-users") as said:
+        pass
+    assert len(said) == 2
+    assert "all users of this machine may view the jobs (--local-users)" in said[1]
+    with serving(tmp_path, "--port", "0") as said:
+        pass
+    assert len(said) == 1
+
+
+UNKNOWN = """
+from jobctl.__main__ import main
+from jobctl.net.peers import PeerUids
+PeerUids._find_way = lambda self: ""
+main()
+"""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_token_is_in_the_link_on_a_terminal_only(
+    jobs_dir: Path, tmp_path: Path, terminal: bool
+) -> None:
+    """FAULTS row 50: where the kernel does not tell who asks; in no log, and no command line.
+
+    The commands that find the hub by its directory find its token there.
+    """
+    script = tmp_path / "unknown.py"
+    script.write_text(UNKNOWN)
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    hub = subprocess.Popen(
+        [sys.executable, str(script), "serve", "--port", "0", "-v"], env=environment(),
+        stdin=subprocess.DEVNULL, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    try:
+        while b"(Ctrl-C stops)" not in said:
+            said += os.read(ours, 4096)
+        (file,) = (jobs_dir / ".jobctl" / "hubs").iterdir()
+        token = json.loads(file.read_text())["ownToken"]
+        url = re.search(rb"ws://[0-9.:]+/ws/jobs", said)
+        assert url is not None
+        assert run_process("clients", "-o", "json").out == '{"clients":[]}\n'
+        refused = run_process("ls", "--url", url[0].decode())
+        assert (refused.code, refused.err.count("\n")) == (5, 1)
+        assert "wants a token" in refused.err
+        with_token = environment(JOBCTL_TOKEN=token)
+        assert run_process("ls", "--url", url[0].decode(), env=with_token).code == 0
+        watch = subprocess.Popen(
+            command("watch"), env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        assert watch.stderr is not None
+        assert watch.stderr.readline() == f"jobctl: live: {url[0].decode()}\n"
+        told = [Path(f"/proc/{one.pid}/cmdline").read_bytes() for one in (hub, watch)]
+        watch.kill()
+        watch.communicate()
+    finally:
+        hub.send_signal(signal.SIGTERM)
+        with suppress(OSError):  # EIO: the terminal's other end is closed
+            while part := os.read(ours, 4096):
+                said += part
+        os.close(ours)
+    assert hub.wait(20) == 0
+    assert not file.exists()
+    assert all(token.encode() not in text for text in told)
+    lines = said.decode().splitlines()
+    assert [f"#token={token}" in line for line in lines if "Ctrl-C" in line] == [terminal]
+    assert said.count(token.encode()) == terminal
 
 
 def test_demo_works_piped_and_leaves_nothing_behind(tmp_path: Path) -> None:

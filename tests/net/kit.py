@@ -74,7 +74,9 @@ class Running:
 
     def __init__(self, server: HubServer, url: str, task: asyncio.Task[None]) -> None:
         self.server, self.url, self.task = server, url, task
-        self.host, self.port = url.split("/")[2].split(":")[0], int(url.split("/")[2].split(":")[1])
+        if not url.startswith("unix:"):
+            host, _, port = url.split("/")[2].rpartition(":")
+            self.host, self.port = host.strip("[]"), int(port)
 
     @property
     def sessions(self) -> int:
@@ -88,12 +90,16 @@ async def running_hub(
     """A hub on the store for the block; its end is clean, and within 3 s."""
     stop = asyncio.Event()
     urls: list[str] = []
+    unix, host = doors.pop("unix", None), doors.pop("host", "127.0.0.1")
     server_options = {
-        key: doors.pop(key) for key in ("tls", "max_connections", "compression") if key in doors
+        key: doors.pop(key)
+        for key in ("tls", "max_connections", "compression", "peer_uid")
+        if key in doors
     }
-    door = Door("127.0.0.1", **({"insecure": True} if doors else {}) | doors)
+    own = {"local_users", "own_uid"}
+    door = Door(host or "localhost", **({"insecure": True} if doors.keys() - own else {}) | doors)
     server = HubServer(store, door, path="/ws/jobs", watch_files=watch_files, **server_options)
-    task = asyncio.create_task(server.run("127.0.0.1", port, stop, urls.append))
+    task = asyncio.create_task(server.run(host, port, stop, urls.append, unix=unix))
     await until(lambda: urls or task.done())
     if not urls:
         await task

@@ -17,7 +17,7 @@ from jobctl.config import Where
 from jobctl.doctor.finding import Case
 from jobctl.doctor.listeners import hubs
 from jobctl.errors import StoreError
-from jobctl.net.discovery import announced, hub_of, hubs_of
+from jobctl.net.discovery import announced, hub_of, hubs_of, usable_hub
 from jobctl.net.door import Door
 from jobctl.net.server import HubServer
 from jobctl.stores import open_store
@@ -123,7 +123,7 @@ async def test_hub_that_another_user_announces_is_not_sent_our_token(directory, 
             (name,) = files(directory)
             os.chown(directory / ".jobctl" / "hubs" / name, 65534, 65534)
             assert hub_of(directory) == url
-            assert hub_of(directory, usable=True) is None
+            assert usable_hub(directory) is None
             async with Reader.of_store(writer) as reader:
                 await until(lambda: reader.contents)
                 assert reader.source == "directory"
@@ -219,7 +219,7 @@ def test_link_in_place_of_the_hubs_directory_is_not_followed(tmp_path, name):
         (jobs / ".jobctl").mkdir()
         (jobs / ".jobctl" / "hubs").symlink_to(precious)
     assert hub_of(jobs) is None
-    assert hub_of(jobs, usable=True) is None
+    assert usable_hub(jobs) is None
     assert sorted(path.name for path in precious.rglob("*.txt")) == ["letter.txt", "letter.txt"]
 
 

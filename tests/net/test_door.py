@@ -23,6 +23,7 @@ from jobctl.net.secrets import client_tls, read_token, server_tls
 from tests.net.kit import Reader, new_job, plain, running_hub, said, until, v1
 
 TOKEN = "0123456789abcdef0123456789abcdef"
+ALL = Rights.VIEW | Rights.DETAILS
 
 
 @pytest.fixture(autouse=True)
@@ -162,12 +163,11 @@ async def test_flood_of_wrong_tokens_is_turned_away(monkeypatch):
         with pytest.raises(Refused) as caught:
             await door.check(given, peer)
         assert caught.value.status == 429
-    rights = await asyncio.wait_for(door.check(TOKEN.encode(), "a friend"), 1)
-    assert rights == Rights.VIEW | Rights.DETAILS
+    assert await asyncio.wait_for(door.check(TOKEN.encode(), "a friend"), 1) == ALL
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert await door.check(TOKEN.encode(), "3") == Rights.VIEW | Rights.DETAILS
+    assert await door.check(TOKEN.encode(), "3") == ALL
 
 
 async def test_flood_of_wrong_first_messages_may_come_back(served, monkeypatch):
@@ -213,6 +213,105 @@ async def test_login_of_another_page_is_refused(served):
             ) as answer:
                 assert answer.status == status
                 assert "Set-Cookie" not in answer.headers
+
+
+# -- users ------------------------------------------------------------------------------------
+
+BOB, EVE = 1001, 1002
+
+
+def asked(uid: int | None, **headers: str) -> Knock:
+    """A request of this user."""
+    named = {"host": "localhost", **{name.lower(): value for name, value in headers.items()}}
+    return Knock(tuple(named.items()), "127.0.0.1", False, uid=uid)
+
+
+@pytest.mark.parametrize(
+    ("options", "uid", "rights"),
+    [
+        ({}, BOB, ALL),
+        ({}, 0, ALL),
+        ({}, None, None),
+        ({"local_users": True}, BOB, ALL),
+        ({"local_users": True}, EVE, Rights.VIEW),
+        ({"local_users": True}, None, Rights.VIEW),
+        ({"insecure": True}, BOB, ALL),
+        ({"insecure": True}, EVE, Rights.VIEW),
+        ({"insecure": True}, None, Rights.VIEW),
+        ({"token": TOKEN.encode()}, BOB, None),
+        ({"token": TOKEN.encode()}, 0, None),
+        ({"token": TOKEN.encode(), "insecure": True}, None, None),
+    ],
+)
+async def test_user_decides_where_no_token_was_given(options, uid, rights):
+    """FAULTS row 65: the hub's own user and root; others where that is said, and to view only."""
+    assert await Door("127.0.0.1", own_uid=BOB, **options).admit(asked(uid)) == rights
+
+
+async def test_another_user_is_told_what_to_do():
+    """FAULTS row 65: in one line, with the flags."""
+    with pytest.raises(Refused, match=r"uid 1002\).*--local-users.*--token-file") as caught:
+        await Door("127.0.0.1", own_uid=BOB).admit(asked(EVE))
+    assert (caught.value.status, caught.value.kind) == (403, "user")
+
+
+@pytest.mark.parametrize("options", [{}, {"local_users": True}, {"insecure": True}])
+@pytest.mark.parametrize("uid", [None, EVE])
+async def test_hubs_own_token_is_as_good_as_its_user(options, uid):
+    """By header, cookie and first message; a wrong one gets no more than none."""
+    door = Door("127.0.0.1", own_uid=BOB, **options)
+    assert door.own_token is not None
+    name, value = door.cookie()
+    assert await door.admit(asked(uid, Authorization=f"Bearer {door.own_token.decode()}")) == ALL
+    assert await door.admit(asked(uid, Cookie=f"a=b; {name}={value}")) == ALL
+    assert await door.check(door.own_token, "127.0.0.1") == ALL
+    with pytest.raises(Refused, match="that is not the token"):
+        await door.check(TOKEN.encode(), "127.0.0.1")
+    wrong = asked(uid, Authorization=f"Bearer {TOKEN}")
+    if options:
+        assert await door.admit(wrong) == Rights.VIEW
+    else:
+        with pytest.raises(Refused, match="that is not the token"):
+            await door.admit(wrong)
+
+
+async def test_token_for_another_hub_does_not_lock_its_user_out():
+    """``$JOBCTL_TOKEN`` may be set for somebody else's."""
+    door = Door("127.0.0.1", own_uid=BOB)
+    assert await door.admit(asked(BOB, Authorization=f"Bearer {TOKEN}")) == ALL
+    assert door.wrong_tokens == 0
+
+
+def test_own_token_is_made_anew_and_only_where_none_was_given():
+    """It cannot be guessed, and is long enough for what is asked of tokens."""
+    one, two = Door("127.0.0.1").own_token, Door("127.0.0.1").own_token
+    assert one is not None
+    assert two is not None
+    assert one != two
+    assert len(one) >= 32
+    assert Door("127.0.0.1", token=TOKEN.encode()).own_token is None
+
+
+def test_cookies_of_two_hubs_do_not_replace_each_other():
+    """A browser sends a host's cookies to all of its ports."""
+    assert Door("127.0.0.1").cookie()[0] != Door("127.0.0.1").cookie()[0]
+
+
+async def test_proxy_of_the_own_user_is_not_the_user():
+    """Where it may pass at all, it asks for whoever asks it: they do not see details."""
+    door = Door("127.0.0.1", insecure=True, own_uid=BOB)
+    assert await door.admit(asked(BOB, **{"X-Forwarded-For": "192.0.2.7"})) == Rights.VIEW
+    with pytest.raises(Refused, match="proxy"):
+        Door("127.0.0.1", local_users=True).check_source(asked(BOB, Via="1.1 x"))
+
+
+def test_local_users_and_a_token_are_two_choices():
+    """The one says that none is needed, the other that everybody needs it."""
+    with pytest.raises(UsageError, match="--local-users does without a token"):
+        Door("127.0.0.1", token=TOKEN.encode(), local_users=True)
+    for bound, options in (("0.0.0.0", {}), ("127.0.0.1", {"allow_hosts": ["jobs.example"]})):
+        with pytest.raises(UsageError, match="lets others in"):
+            Door(bound, local_users=True, **options)
 
 
 # -- where it is read from ----------------------------------------------------------------------

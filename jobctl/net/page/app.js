@@ -2,6 +2,8 @@
 // Whatever a job says is put in as text, never as markup.
 
 const { base, socket } = document.documentElement.dataset;
+if (location.hash.startsWith("#token=")) // a link from `jobctl serve`: it has done its work
+  history.replaceState(null, "", location.pathname + location.search);
 const filter = new URLSearchParams(location.search);
 filter.delete("since");
 
