@@ -92,7 +92,8 @@ class _File(NamedTuple):
 
 _ENV_LEVEL, _PROJECT_LEVEL, _USER_LEVEL, _SYSTEM_LEVEL = 3, 2, 1, 0
 
-_O_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+# One that may be passed through need not be readable, and then has to be opened so.
+_O_FOLDER = getattr(os, "O_PATH", getattr(os, "O_SEARCH", 0)) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Settings:
@@ -131,15 +132,17 @@ class Settings:
         variable = _ENVIRONMENT.get(name, "")
         if text := self._env.get(variable, ""):
             return Setting(self._of_text(name, text), f"${variable}", _ENV_LEVEL)
-        said = [
-            Setting(_of_file(name, file), str(file.path), file.level)
+        files = [
+            file
             for file in self.files
             if name in file.values and not (name in _NOT_PROJECTS and file.level > _USER_LEVEL)
         ]
-        if name == _SAFE and len(said) > 1:
-            paths = [path for setting in said for path in setting.value]
-            return Setting(paths, ", ".join(setting.origin for setting in said), said[0].level)
-        return said[0] if said else None
+        if not files:
+            return None
+        if name == _SAFE:  # the only one that adds up
+            paths = [path for file in files for path in _of_file(name, file)]
+            return Setting(paths, ", ".join(str(file.path) for file in files), files[0].level)
+        return Setting(_of_file(name, files[0]), str(files[0].path), files[0].level)
 
     def check_obeyed(self) -> None:
         """Raise the first `NotObeyed`: for whoever asks the files where the jobs are."""

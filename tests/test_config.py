@@ -262,6 +262,17 @@ def test_the_systems_file_is_the_lowest_layer(
     )
 
 
+def test_value_that_is_overridden_need_not_make_sense(
+    tmp_path: Path, own_file: Path, root_file: Path
+) -> None:
+    """Row 65: the layer below is not asked, however many there are."""
+    root_file.write_text('time-format = "soon"\n')
+    own_file.write_text('time-format = "iso"\n')
+    found = Settings({}, tmp_path).get("time-format")
+    assert found is not None
+    assert found.value == "iso"
+
+
 def test_the_systems_file_is_no_project_of_its_directory(root_file: Path) -> None:
     """Row 65: whoever stands there has it once, and it may name a hub."""
     root_file.write_text('url = "ws://hub"\n')

@@ -169,8 +169,7 @@ class Place:
                 hint="a link or another user's? remove it, or use another directory",
             )
         meta = os.fstat(site.meta.fd)
-        ours = meta.st_uid == os.geteuid() and not meta.st_mode & stats.S_IWOTH
-        if not ours and not self.is_safe(site):
+        if not self._is_ours(meta, site):
             raise StoreError(
                 f"{self.meta_path} is not ours alone (uid {meta.st_uid}, mode "
                 f"{stats.S_IMODE(meta.st_mode):04o}): the jobs can be read, not written",
@@ -203,6 +202,13 @@ class Place:
         if key not in self._safe:
             self._safe[key] = is_safe(self.path, site.stat, safe_directories(os.environ))
         return self._safe[key]
+
+    def _is_ours(self, meta: os.stat_result, site: Site) -> bool:
+        """Whether ``.jobctl`` is ours alone to write; asked for each write, so cheap as a rule."""
+        if meta.st_uid == os.geteuid():
+            writers = stats.S_IWGRP | stats.S_IWOTH
+            return not meta.st_mode & writers or not self.why_not_obeyed(site.meta_fd, site)
+        return self.is_safe(site)
 
     # -- one look ---------------------------------------------------------------------------
 

@@ -166,6 +166,7 @@ def test_command_in_another_users_file_is_not_run(project: Path) -> None:
     assert marker.exists()
 
 
+@root_only
 def test_command_as_another_user(project: Path, shared: Path) -> None:
     """Row 65: the rule is about me, not about root: own and root's directories are obeyed."""
     state = shared / "mine"

@@ -101,17 +101,20 @@ def test_directory_of_another_user_is_read_only_for_us(jobs_dir: Path, opened: O
 
 
 @root_only
-@pytest.mark.parametrize("how", ["others", "everybody"])
+@pytest.mark.parametrize("how", ["others", "everybody", "group"])
 def test_order_that_others_may_change_is_not_gone_on_with(
     jobs_dir: Path, opened: Open, how: str
 ) -> None:
-    """FAULTS row 56: ``.jobctl`` may be open where the directory is not (``chmod -R``)."""
+    """FAULTS rows 56 and 65: ``.jobctl`` may be open where the directory is not (``chmod -R``)."""
     opened().create(new("a"))
     meta = jobs_dir / ".jobctl"
     if how == "others":
         os.chown(meta, 1234, 1234)
-    else:
+    elif how == "everybody":
         meta.chmod(0o777)
+    else:
+        os.chown(meta, 0, 4321)
+        meta.chmod(0o770)
     store = opened()
     with pytest.raises(StoreError, match=r"is not ours alone.*chmod 700"):
         store.create(new("b"))
