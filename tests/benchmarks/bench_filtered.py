@@ -46,7 +46,7 @@ def cost_us(start: Delta, moves: list[Delta], filters: list[Filter]) -> float:
     hub = Hub()
     hub.feed(start)
     for id, filter in enumerate(filters, 1):
-        hub.open(id, filter=filter)
+        hub.open(id, filter=filter, details=True)
     list(hub.pump())
     began_s = time.process_time()
     for delta in moves:
