@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 
-__all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "mark_of"]
+__all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "joined", "mark_of"]
 
 MAX_TOMBSTONES = 4096
 """Deletions that a set remembers for readers that lag; older ones raise the floor."""
@@ -56,11 +56,12 @@ class Gone(NamedTuple):
 class Delta:
     """The answer to a read: all that changed in ``(since, through]``, compacted.
 
-    ``since`` 0 says "clear first". ``more`` says that the set held more than fitted in. ``jobs``
-    stand in ascending revision. ``floor`` and ``merged`` are for replicas that serve others:
-    the oldest cursor that can be resumed, and the ids of which intermediate versions were skipped
-    (``None``: any may have been). ``began``, with ``more``, goes into the call for the next page.
-    ``digest`` is that of the set that made the delta, under the reader's filter, if asked for.
+    ``since`` 0 says "clear first". ``more`` says that this is not all: ask again with the cursor
+    that it gives. ``jobs`` stand in ascending revision. ``floor`` and ``merged`` are for replicas
+    that serve others: the oldest cursor that can be resumed, and the ids of which intermediate
+    versions were skipped (``None``: any may have been). ``began``, with ``more``, goes into the
+    call for the next page. ``digest`` is that of the set that made the delta, under the reader's
+    filter, if asked for.
     """
 
     epoch: str
@@ -98,6 +99,32 @@ class Delta:
             ]
         jobs = tuple(job for job in self.jobs if filter.matches(job))
         return replace(self, jobs=jobs, gone=tuple(sorted(gone, key=lambda item: item.revision)))
+
+
+def joined(pages: Sequence[Delta]) -> Delta:
+    """Deltas that follow one another as one: the newest word on each id. At least one."""
+    first, last = pages[0], pages[-1]
+    if first is last:
+        return first
+    changes: dict[str, Job | Gone] = {}
+    merged: frozenset[str] | None = frozenset()
+    for page in pages:
+        news: list[Job | Gone] = [*page.jobs, *page.gone]
+        again = {change.id for change in news} & changes.keys()
+        if merged is not None and page.merged is not None:
+            merged |= page.merged | again
+        else:
+            merged = None
+        for change in sorted(news, key=lambda change: change.revision):
+            changes[change.id] = change
+    ordered = sorted(changes.values(), key=lambda change: change.revision)
+    return replace(
+        last,
+        since=first.since,
+        jobs=tuple(change for change in ordered if isinstance(change, Job)),
+        gone=tuple(change for change in ordered if isinstance(change, Gone)),
+        merged=merged,
+    )
 
 
 class _Entry:
@@ -216,10 +243,11 @@ class JobSet:
         without ``details`` gets them, so that the page tells nothing of what is hidden. The jobs
         themselves are whole: `wire` has what the reader gets. ``looks`` bounds the work
         for it, in jobs looked at: such a page may be empty with ``more`` to come, and a reader that
-        lags further behind under a filter that jobs may leave is reset. ``began`` is that of
-        the page before, for a reader whom we served it: what was gone by then is nothing to it,
-        so the floor is checked against that. ``tombstones`` adds the remembered deletions to a
-        reset, for a replica without a filter that serves others in its turn.
+        lags further behind under a filter that jobs may leave is reset. Jobs that share a revision
+        (files that a store had no revision for, see stores/reader.py) always go into one page.
+        ``began`` is that of the page before, for a reader whom we served it: what was gone by then
+        is nothing to it, so the floor is checked against that. ``tombstones`` adds the remembered
+        deletions to a reset, for a replica without a filter that serves others in its turn.
         """
         since = cursor.revision
         if not self.resumes(cursor, filter, began=began):
@@ -235,7 +263,9 @@ class JobSet:
             return self.since(ZERO, filter, limit=limit, looks=looks, details=details)
         through, more, empty = since, False, True
         for looked, (id, entry) in enumerate(self._newest(since, filter.ids)):
-            if looked == looks:
+            # No cursor names a place between two jobs that share a revision.
+            may_end = entry.revision > through
+            if looks is not None and looked >= looks and may_end:
                 more = True
                 break
             job = entry.job
@@ -247,7 +277,7 @@ class JobSet:
             if wanted:
                 if limit is not None:
                     size += len(self.wire(id, details=details)) if job is not None else len(id) + 3
-                    if size > limit and not empty:
+                    if size > limit and may_end and not empty:
                         more = True
                         break
                 empty = False

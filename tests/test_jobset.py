@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from jobctl import job as jobs
 from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
-from jobctl.jobset import Delta, Gone, JobSet, mark_of
+from jobctl.jobset import Delta, Gone, JobSet, joined, mark_of
 from tests.strategies import T0
 
 EXTRACT = Filter(stages=frozenset({"extract"}))
@@ -347,6 +348,32 @@ def test_one_job_always_fits() -> None:
     source = filled(*(job(f"j{n}", n) for n in range(1, 4)))
     got = pages(source, limit=1)
     assert [ids(delta) for delta in got] == [["j1"], ["j2"], ["j3"]]
+
+
+@pytest.mark.parametrize("bound", [{"limit": 1}, {"looks": 1}], ids=["limit", "looks"])
+@pytest.mark.parametrize("filter", [EVERYTHING, ETL], ids=["all", "etl"])
+def test_jobs_that_share_a_revision_share_a_page(bound: dict[str, int], filter: Filter) -> None:
+    """FAULTS row 63: no cursor names a place between them, so the rest would be lost."""
+    source = filled(job("a", 1), job("b", 2), *(job(f"c{number}", 3) for number in range(4)))
+    source.put(job("d", 4))
+    read, page = [], source.since(ZERO, filter, **bound)
+    read.append(ids(page))
+    while page.more:
+        page = source.since(page.cursor(filter), filter, began=page.began, **bound)
+        read.append(ids(page))
+    assert [page for page in read if page] == [["a"], ["b"], ["c0", "c1", "c2", "c3"], ["d"]]
+
+
+def test_joined_pages_say_what_one_delta_would() -> None:
+    """The newest word on each id; where several pages speak of one, versions were merged."""
+    first = Delta("e1", 2, 5, (job("a", 3), job("b", 4)), (Gone("c", 5),), True, 1, frozenset("b"))
+    second = Delta("e1", 5, 9, (job("c", 7),), (Gone("a", 6),), False, 2, frozenset("d"))
+    whole = joined([first, second])
+    assert (whole.since, whole.through, whole.more, whole.floor) == (2, 9, False, 2)
+    assert (ids(whole), gone(whole)) == (["b", "c"], ["a"])
+    assert whole.merged == frozenset("abcd")
+    assert joined([first]) is first
+    assert joined([replace(first, merged=None), second]).merged is None
 
 
 def test_deletions_fill_pages_too() -> None:

@@ -341,9 +341,10 @@ class Pages:
             cursor = delta.cursor(asked.filter)
             await asyncio.sleep(0)  # others have their turn; and the replica may change
         jobs, through, more = delta.jobs, delta.through, delta.more
-        if limit is not None and len(jobs) > limit:
-            jobs, more = jobs[:limit], True
-            through = jobs[-1].revision
+        if limit is not None and len(jobs) > limit and jobs[limit - 1].revision < jobs[-1].revision:
+            # No cursor names a place between two jobs that share a revision.
+            through, more = jobs[limit - 1].revision, True
+            jobs = tuple(job for job in jobs if job.revision <= through)
             if asked.filter.may_lose or delta.since == 0:
                 began = hub.replica.revision
         epoch = epoch_for(delta.epoch, details=details)

@@ -224,6 +224,21 @@ async def test_pages_under_a_filter_end(served, monkeypatch, limit):
         assert not any(page["gone"] for page in found)
 
 
+@pytest.mark.parametrize("limit", [1, 7, 10, 11, 12])
+async def test_pages_part_no_jobs_that_share_a_revision(served, limit):
+    """FAULTS row 63: as files do that came while the store could give them no revision."""
+    made = JobSet("e1")
+    for number in range(12):
+        made.put(new_job(f"a{number:02d}", revision=1 + min(number, 7)))
+    async with running_hub(served) as hub:
+        hub.server.hub.adopt(made)
+        hub.server.refresh = served_as_it_is
+        found = await pages(hub, f"limit={limit}")
+        ids = [job["id"] for page in found for job in page["jobs"]]
+        assert ids == [f"a{number:02d}" for number in range(12)]
+        assert found[-1]["jobs"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("query", ["type=none", "type=t1", "active=1", "limit=1000", "stage=x"])
 async def test_no_request_holds_up_the_loop(served, query):
