@@ -20,7 +20,7 @@ from jobctl.eta import Usual
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 from jobctl.jobset import Delta
-from jobctl.stores import Store, resolve
+from jobctl.stores import Store, read_all, resolve
 
 if TYPE_CHECKING:
     from jobctl.doctor import doctor
@@ -98,7 +98,7 @@ def ls(
     """
     if cursor.tag != filter.tag:
         cursor = ZERO
-    delta = store.since(Cursor(cursor.epoch, cursor.revision))
+    delta = read_all(store, Cursor(cursor.epoch, cursor.revision))
     if usual is not None:
         usual.take(delta.jobs)
     return delta.filtered(filter)

@@ -16,14 +16,12 @@ from jobctl.cursor import ZERO
 from jobctl.errors import JobctlError, JobNotFound, StoreLocked, StoreMissing, UsageError
 from jobctl.job import Job
 from jobctl.pipeline import TERMINAL
-from jobctl.stores import Check, Store
+from jobctl.stores import Check, Store, read_all
 
 __all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "prune"]
 
 OLDER_THAN_S = 7 * 86_400.0
 """Where neither age nor number is given, what ended longer ago than this goes."""
-
-_MAX_READS = 8
 
 
 class Pruned(NamedTuple):
@@ -121,7 +119,7 @@ def prune(
         older_than_s=older_than_s, keep=keep, stages=stages, types=types, foreign=foreign
     )
     now = now_ms()
-    jobs = {job.id: job for job in store.since(ZERO).jobs if rule.end_of(job) is not None}
+    jobs = {job.id: job for job in read_all(store).jobs if rule.end_of(job) is not None}
     ends = [(end, job.id) for job in jobs.values() if (end := rule.end_of(job)) is not None]
     spared = rule.spared(store, jobs.values())
     left = sum(id in spared and rule.is_old(end, now) for end, id in ends)
@@ -160,23 +158,20 @@ class Pruner:
         return _remove(self._store, checks, None, stopping)
 
     def _read_on(self) -> None:
-        for _ in range(_MAX_READS):
-            delta = self._store.since(self._cursor)
-            self._cursor = delta.cursor()
-            if delta.since == 0:
-                self._ends.clear()
-            for item in delta.gone:
-                self._ends.pop(item.id, None)
-            ended = [job for job in delta.jobs if self._rule.end_of(job) is not None]
-            spared = self._rule.spared(self._store, ended)
-            for job in delta.jobs:
-                end = self._rule.end_of(job)
-                if end is None or job.id in spared:
-                    self._ends.pop(job.id, None)
-                else:
-                    self._ends[job.id] = end
-            if not delta.more:
-                return
+        delta = read_all(self._store, self._cursor)
+        self._cursor = delta.cursor()
+        if delta.since == 0:
+            self._ends.clear()
+        for item in delta.gone:
+            self._ends.pop(item.id, None)
+        ended = [job for job in delta.jobs if self._rule.end_of(job) is not None]
+        spared = self._rule.spared(self._store, ended)
+        for job in delta.jobs:
+            end = self._rule.end_of(job)
+            if end is None or job.id in spared:
+                self._ends.pop(job.id, None)
+            else:
+                self._ends[job.id] = end
 
     def _as_seen(self, end: int) -> Check:
         """The rule still says so, of the job as it stands."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 from jobctl import job as jobs
 from jobctl.clock import now
-from jobctl.cursor import ZERO
 from jobctl.errors import JobctlError
 from jobctl.job import Job
 from jobctl.pipeline import FAILED
-from jobctl.stores import Change, Store
+from jobctl.stores import Change, Store, read_all
 
 __all__ = ["Reaped", "reap"]
 
@@ -32,7 +31,7 @@ def reap(store: Store, *, dry_run: bool = False) -> Reaped:
     if not dead:
         return Reaped()
     reaped = Reaped()
-    for job in store.since(ZERO).jobs:
+    for job in read_all(store).jobs:
         if not job.lost(dead):
             continue
         if dry_run:

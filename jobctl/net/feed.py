@@ -21,7 +21,8 @@ from jobctl.errors import JobctlError
 from jobctl.hub import Hub
 from jobctl.jobset import Delta, JobSet
 from jobctl.net.metrics import Buckets
-from jobctl.stores import BadFile, Store
+from jobctl.stores import BadFile, Store, read_all
+from jobctl.stores.watcher import AGAIN_S
 
 __all__ = ["POLL_S", "Feed"]
 
@@ -64,6 +65,7 @@ class Feed:
         self._again = False
         self._idle_reads = 0
         self._deaf: asyncio.TimerHandle | None = None
+        self._held: asyncio.TimerHandle | None = None
         self._suspects: set[str] = set()
         self._wake_watcher = asyncio.Event()
         self._said = ""
@@ -120,6 +122,9 @@ class Feed:
         if self._deaf is not None:
             self._deaf.cancel()
             self._deaf = None
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
 
     async def close(self) -> None:
         """Unsubscribe, for good. A read that is under way is waited for, but not for long."""
@@ -233,9 +238,21 @@ class Feed:
         except Exception as error:
             self.fail(error)
             return
+        self._read_in_thread()
+
+    def _read_in_thread(self) -> None:
         self._reading_since_s = self._loop.time()
         self._reading = self._in_thread(self._read_much, self._hub.cursor)
         self._reading.add_done_callback(self._read_done)
+
+    def _read_later(self) -> None:
+        """Read again soon: the store has more, but a writer is at it just now."""
+        if self.active and self._held is None:
+            self._held = self._loop.call_later(AGAIN_S, self._read_again)
+
+    def _read_again(self) -> None:
+        self._held = None
+        self.read_soon()
 
     async def look(self) -> bool:
         """Return after a read that began after this call; whether it got all there was."""
@@ -257,9 +274,16 @@ class Feed:
         before, began_s = self._hub.cursor, time.perf_counter()
         for _ in range(4):
             delta = self._store.since(self._hub.cursor)
+            if delta.since == 0 and delta.more:
+                self._read_in_thread()  # a part of a full load is shown to nobody
+                break
+            here = self._hub.cursor
             taken = self._hub.feed(delta)
             if taken and not delta.more:
                 self._whole_reads += 1
+                break
+            if self._hub.cursor == here:
+                self._read_later()
                 break
         self.reads.add(time.perf_counter() - began_s)
         moved = self._hub.cursor != before  # an empty store resets whoever asks, and says nothing
@@ -269,12 +293,15 @@ class Feed:
             self._changed()
 
     def _read_much(self, cursor: Cursor) -> Delta | JobSet:
-        """In a thread, which must leave the hub's replica alone: a full load makes its own."""
+        """In a thread, which must leave the hub's replica alone: a full load makes its own.
+
+        A full load is read to its end, since nobody may take a part of it for all there is.
+        """
         began_s = time.perf_counter()
         delta = self._store.since(cursor)
         loaded = JobSet()
         if delta.since == 0:
-            loaded.apply(delta)
+            loaded.apply(read_all(self._store) if delta.more else delta)
         self.reads.add(time.perf_counter() - began_s)
         return delta if delta.since else loaded
 
@@ -298,8 +325,13 @@ class Feed:
             self._hub.adopt(read)
             whole = True
         else:
-            whole = self._hub.feed(read) and not read.more
-            self._again = self._again or not whole
+            here = self._hub.cursor
+            taken = self._hub.feed(read)
+            whole = taken and not read.more
+            if taken and read.more and self._hub.cursor == here:
+                self._read_later()
+            elif not whole:
+                self._again = True
         self._whole_reads += whole
         self._changed()
 

@@ -15,12 +15,13 @@ from jobctl.bell import Listener
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import HubError, JobctlError, StoreError, UsageError
 from jobctl.filters import EVERYTHING, Filter
-from jobctl.jobset import Delta, JobSet
+from jobctl.jobset import Delta
 from jobctl.net.client import Client
 from jobctl.net.discovery import RunningHub, usable_hub
 from jobctl.net.status import Status
 from jobctl.protocol import Owners
 from jobctl.stores import Store
+from jobctl.stores.watcher import AGAIN_S
 
 __all__ = ["follow"]
 
@@ -108,7 +109,8 @@ async def _from_store(
     listener: Listener | None = None
     trouble = ""
     first = True
-    said = cursor.revision
+    said, unfinished = cursor.revision, False  # the last delta that was passed on
+    more = False
     looked_s = 0.0
     yield Status("open", "directory", store.where)
     try:
@@ -122,29 +124,31 @@ async def _from_store(
                     looked_s = loop.time()
                     # Before the read: it then holds all that they have written.
                     dead = await asyncio.to_thread(store.owners.dead)
-                more = True
-                while more:
+                more = moving = True
+                while more and moving:
                     delta = await asyncio.to_thread(_read, store, cursor, filter)
                     news = delta.jobs or delta.gone or delta.since == 0 != cursor.revision
-                    cursor, more = delta.cursor(filter), delta.more
-                    if news or first:
+                    more, moving = delta.more, delta.cursor(filter) != cursor
+                    cursor = delta.cursor(filter)
+                    if news or first or (unfinished and not more):
                         first = False
                         # What was read in silence before is part of it: it follows from `said`.
                         yield replace(delta, since=min(delta.since, said))
-                        said = delta.through
-                if dead != told:
+                        said, unfinished = delta.through, more
+                if dead != told and not more:  # else they may have written more than we have read
                     told = dead
                     yield Owners(dead)
                 if trouble:
                     trouble = ""
                     yield Status("open", "directory", store.where)
             except StoreError as error:
+                more = False
                 if str(error) != trouble:
                     trouble = str(error)
                     yield Status("error", "directory", store.where, trouble, _LOOK_S)
             with suppress(TimeoutError):
                 # Not wait_for(): before Python 3.12 it loses a cancellation that comes with a ring.
-                async with asyncio.timeout(_LOOK_S):
+                async with asyncio.timeout(AGAIN_S if more else _LOOK_S):
                     await rung.wait()
             if (
                 loop.time() >= shun_until_s
@@ -180,7 +184,5 @@ def _read(store: Store, cursor: Cursor, filter: Filter) -> Delta:
     delta = store.since(Cursor(cursor.epoch, cursor.revision))
     if delta.since == 0:
         # A reset brings tombstones for replicas; a reader of its own needs the jobs only.
-        loaded = JobSet()
-        loaded.apply(delta)
-        return loaded.since(ZERO, filter)
+        delta = replace(delta, gone=())
     return delta.filtered(filter)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import HubError, JobNotFound
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job, check_id
-from jobctl.jobset import Delta, Gone
+from jobctl.jobset import Delta, joined
 from jobctl.net.client import Client, hub_url
 from jobctl.net.status import Status
 from jobctl.protocol import Owners
@@ -75,28 +76,10 @@ async def read(
                 pages.clear()
             pages.append(event)
     if pages and not pages[-1].more:
-        return _merged(pages)
-    raise HubError(f"{url}: the hub closed the connection", url=url)
-
-
-def _merged(pages: list[Delta]) -> Delta:
-    """Pages that follow one another, as one delta: the newest word on each id."""
-    changes: dict[str, Job | Gone] = {}
-    for page in pages:
-        news: list[Job | Gone] = [*page.jobs, *page.gone]
-        for change in sorted(news, key=lambda change: change.revision):
-            changes[change.id] = change
-    ordered = sorted(changes.values(), key=lambda change: change.revision)
-    since = pages[0].since
-    return Delta(
-        pages[0].epoch,
-        since,
-        pages[-1].through,
-        tuple(change for change in ordered if isinstance(change, Job)),
+        delta = joined(pages)
         # Who is told to clear first has nothing to drop.
-        tuple(change for change in ordered if isinstance(change, Gone) and since),
-        floor=pages[-1].floor,
-    )
+        return delta if delta.since else replace(delta, gone=())
+    raise HubError(f"{url}: the hub closed the connection", url=url)
 
 
 async def find(

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
-from jobctl.cursor import ZERO
 from jobctl.errors import JobNotFound, StoreError, TimedOut, UsageError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import check_id
@@ -21,7 +20,7 @@ from jobctl.net.follow import follow
 from jobctl.net.status import Status
 from jobctl.net.waiting import Condition, Outcome, Verdict, Waiter
 from jobctl.protocol import Owners
-from jobctl.stores import Store, resolve
+from jobctl.stores import Store, read_all, resolve
 
 __all__ = ["wait", "wait_async"]
 
@@ -144,11 +143,7 @@ async def _once(
     assert store is not None, "there is a store where there is no URL"
     await asyncio.to_thread(store.refresh)
     dead = await asyncio.to_thread(store.owners.dead)
-    cursor, more = ZERO, True
-    while more:
-        delta = await asyncio.to_thread(store.since, cursor)
-        cursor, more = delta.cursor(), delta.more
-        yield delta.filtered(filter)
+    yield (await asyncio.to_thread(read_all, store)).filtered(filter)
     yield Owners(dead)
 
 
@@ -191,7 +186,7 @@ async def _on_hub(url: str, starts: list[str], filter: Filter, *, unknown_ok: bo
 def _in_store(store: Store, starts: list[str], filter: Filter, *, unknown_ok: bool) -> list[str]:
     """The same in a store; a file of that name that is no job raises what is wrong with it."""
     if not starts:
-        return [job.id for job in store.since(ZERO).filtered(filter).jobs]
+        return [job.id for job in read_all(store).filtered(filter).jobs]
     chosen: dict[str, None] = {}
     for text in starts:
         try:

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from jobctl.errors import UsageError
-from jobctl.stores.store import BadFile, Change, Check, Store, resolve
+from jobctl.stores.store import BadFile, Change, Check, Store, read_all, resolve
 
-__all__ = ["BadFile", "Change", "Check", "Store", "open_store", "resolve"]
+__all__ = ["BadFile", "Change", "Check", "Store", "open_store", "read_all", "resolve"]
 
 
 def open_store(

@@ -5,18 +5,23 @@ One contract suite (``tests/stores/``) runs over every implementation.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from jobctl.bell import Listener
-from jobctl.cursor import Cursor
-from jobctl.errors import JobctlError, JobNotFound
+from jobctl.cursor import ZERO, Cursor
+from jobctl.errors import JobctlError, JobNotFound, StoreError
 from jobctl.job import Job, check_id
-from jobctl.jobset import Delta
+from jobctl.jobset import Delta, joined
 from jobctl.stores.owners import Owners
 
-__all__ = ["BadFile", "Change", "Check", "Store", "resolve"]
+__all__ = ["BadFile", "Change", "Check", "Store", "read_all", "resolve"]
+
+_MAX_TRIES = 4
+_MAX_PAGES = 32
+_PAUSE_S = 0.005
 
 Change = Callable[[Job], Job]
 """A pure transition: the job that is stored, to the one that shall be. It may run twice."""
@@ -41,7 +46,8 @@ class Store(Protocol):
       burn, and is never used twice; a change that returned is kept, and one that raised is either
       kept or not;
     - `since` gives, for a cursor of this epoch, the newest version of each job changed after it and
-      of each deletion, all of one moment, and a reset for any other cursor;
+      of each deletion, all of one moment, and a reset for any other cursor; it reaches all that was
+      recorded when it was called, or says ``more``;
     - readers wait for nobody; writers wait for each other only;
     - after each change the bell rings, if it can.
     """
@@ -59,7 +65,11 @@ class Store(Protocol):
         """Where the store stands; cheap. `ZERO` where there is no order yet."""
 
     def since(self, cursor: Cursor) -> Delta:
-        """All that changed after the cursor; after a reset, tombstones and floor as well."""
+        """What changed after the cursor; after a reset, tombstones and floor as well.
+
+        With ``more`` it is not all: go on from the delta's own cursor, as `read_all` does. Such a
+        delta may be empty, and may not move on, while a writer is at work.
+        """
 
     def behind(self, cursor: Cursor) -> int:
         """How many records a read from this cursor would look at; cheap; a hint."""
@@ -118,6 +128,30 @@ class Store(Protocol):
 
     def close(self) -> None:
         """End subscriptions and let go of descriptors."""
+
+
+def read_all(store: Store, cursor: Cursor = ZERO) -> Delta:
+    """All that changed after the cursor, as one delta without ``more``.
+
+    Where a read cannot be completed from the cursor, everything is read anew, which is a reset.
+    `StoreError` when writers stay faster than that. May take a moment: not for an event loop.
+    """
+    for _ in range(_MAX_TRIES):
+        pages: list[Delta] = []
+        for _ in range(_MAX_PAGES):
+            page = store.since(cursor)
+            if page.since == 0:
+                pages.clear()
+            elif page.through == cursor.revision and page.more:
+                time.sleep(_PAUSE_S)  # a writer is at work, or a file is half written
+            pages.append(page)
+            if not page.more:
+                return joined(pages)
+            cursor = page.cursor()
+        cursor = ZERO
+    raise StoreError(
+        f"{store.where} changes faster than it can be read", path=store.where, hint="try again"
+    )
 
 
 def resolve(store: Store, text: str) -> str:

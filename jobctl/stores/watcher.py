@@ -13,10 +13,12 @@ from jobctl.cursor import Cursor
 from jobctl.errors import JobctlError
 from jobctl.jobset import Delta
 
-__all__ = ["POLL_S", "Watcher"]
+__all__ = ["AGAIN_S", "POLL_S", "Watcher"]
 
 POLL_S = 1.0
 """Whoever waits for the bell reads the store this often without it."""
+AGAIN_S = 0.05
+"""A read that says ``more`` and does not move on waits for a writer: it is repeated after this."""
 
 _log = logging.getLogger("jobctl.store")
 
@@ -102,31 +104,35 @@ class Watcher:
         poll.register(listener.fileno(), select.POLLIN)
         poll.register(stopped.fileno(), select.POLLIN)
         try:
+            wait_s = POLL_S
             while True:
-                if any(fd == stopped.fileno() for fd, _ in poll.poll(POLL_S * 1000)):
+                if any(fd == stopped.fileno() for fd, _ in poll.poll(wait_s * 1000)):
                     break
                 listener.drain()
-                cursor = self._tell(cursor, callbacks)
+                cursor, whole = self._tell(cursor, callbacks)
+                wait_s = POLL_S if whole else AGAIN_S
         finally:
             listener.close()
             stopped.close()
 
-    def _tell(self, cursor: Cursor, callbacks: dict[object, Callback]) -> Cursor:
+    def _tell(self, cursor: Cursor, callbacks: dict[object, Callback]) -> tuple[Cursor, bool]:
+        """Where the reader stands afterwards, and whether that is as far as it can."""
         while True:
             try:
                 delta = self._since(cursor)
             except JobctlError as error:
                 _log.warning("cannot read the store: %s", error)
-                return cursor
+                return cursor, True
             except Exception:
                 _log.exception("cannot read the store")  # a defect, but no end to subscriptions
-                return cursor
-            if delta.jobs or delta.gone or delta.cursor() != cursor:
+                return cursor, True
+            moved = delta.cursor() != cursor
+            if delta.jobs or delta.gone or moved:
                 for callback in list(callbacks.values()):
                     try:
                         callback(delta)
                     except Exception:
                         _log.exception("a subscriber raised; the others go on")
             cursor = delta.cursor()
-            if not delta.more:
-                return cursor
+            if not (delta.more and moved):
+                return cursor, not delta.more
