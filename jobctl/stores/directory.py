@@ -16,7 +16,7 @@ import stat as stats
 import threading
 import time
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,15 +35,15 @@ from jobctl.errors import (
     StoreError,
 )
 from jobctl.job import Job, check_id
-from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
+from jobctl.jobset import MAX_TOMBSTONES, Delta
 from jobctl.stores.changelog import DEL, PUT, SEEN, Damaged, Log, Record, digest_of
 from jobctl.stores.files import Found, names_in, publish, read_file, sign, translate
 from jobctl.stores.foreign import is_foreign
-from jobctl.stores.index import TORN_GRACE_S, Index
+from jobctl.stores.index import TORN_GRACE_S, Index, Look
 from jobctl.stores.lock import WriteLock
 from jobctl.stores.owners import DirectoryOwners, Owners
 from jobctl.stores.place import Place, Site
-from jobctl.stores.reader import Reading
+from jobctl.stores.reader import Reading, Settled
 from jobctl.stores.scan import Scan
 from jobctl.stores.store import BadFile, Change, Check
 from jobctl.stores.watcher import Watcher
@@ -55,8 +55,8 @@ _NO_DIGEST = "0" * 32
 _COMPACT_FROM = 4096  # superseded records worth a rewrite of the log
 _MAX_CACHED = 1024
 _MAX_READS = 5
-_MAX_PAGES = 100
 _MAX_RACES = 20
+_HOLD_S = 0.02  # a reader lets writers have their turn this often
 _CLOSE_S = 0.5
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -120,42 +120,17 @@ class DirectoryStore:
                 if site.log is None:
                     return self._scanned(cursor, site)
                 try:
-                    count = site.log.count()
                     delta = self._read(site, site.log, cursor)
                 except Damaged:
                     if not self._adopt:
                         return self._scanned(cursor, site)
                     self._begin_epoch_instead_of(site.log)
                     continue
-                if delta is not None and delta.since == 0 and delta.more:
-                    delta = self._completed(delta, site.log, count)
                 if delta is not None:
                     return delta
         raise StoreError(
             f"{self.where} changes faster than it can be read", path=self.where, hint="try again"
         )
-
-    def _completed(self, delta: Delta, log: Log, count: int) -> Delta | None:
-        """A full load that writers were faster than, read on until it holds the first ``count``
-        records: those that there were when it began.
-
-        A job that changed after the load's end and before its own turn is missing in it, though it
-        was there all the time. ``None`` when the log was replaced, or writers stay ahead for ever.
-        """
-        loaded = JobSet()
-        loaded.apply(delta)
-        for _ in range(_MAX_PAGES):
-            if log.after(loaded.revision) >= count:
-                return loaded.since(ZERO, tombstones=True)
-            site = self._place.look()
-            if site.log is not log:
-                return None
-            following = self._read(site, log, loaded.cursor)
-            if following is None or not loaded.apply(following):
-                return None
-            if not following.more:
-                return loaded.since(ZERO, tombstones=True)
-        return None
 
     def behind(self, cursor: Cursor) -> int:
         with self._translated("reading"):
@@ -251,7 +226,13 @@ class DirectoryStore:
                 suspects = {id for id in ids if self._is_suspect(id, site.dir_fd)}
             with self._guard:
                 self._unsettled |= suspects
-                return bool(self._unsettled) and not self._settle(self._unsettled)
+            while True:  # readers have their turn in between
+                with self._guard:
+                    left = dict.fromkeys(self._unsettled)
+                    if not left:
+                        return False
+                    if not self._settle(left, once=True, compact=True).looks:
+                        return True
 
     def _is_suspect(self, id: str, dir_fd: int) -> bool:
         """Whether the file is not the one that we have seen and that the log tells of."""
@@ -311,41 +292,42 @@ class DirectoryStore:
     def _read(self, site: Site, log: Log, cursor: Cursor) -> Delta | None:
         """The delta, or ``None`` when another log has been put in force meanwhile."""
         with self._guard:
-            if cursor.epoch == log.epoch and log.floor <= cursor.revision <= log.head():
-                return self._read_on(site, log, cursor.revision, None)
+            since = cursor.revision
+            if since and cursor.epoch == log.epoch and log.floor <= since <= log.head():
+                # What earlier reads could not settle comes first, for 20 ms at the most: this may
+                # be an event loop.
+                left = dict.fromkeys(self._unsettled)
+                looks = self._settle(left, once=True).looks if left else {}
+                reading = Reading(log, site.dir_fd, self._index, since, self._settle, looks=looks)
+                return self._delta(log, reading)
             with _no_collecting():
                 known = self._index.position if self._index.log is log else 0
                 records = self._index.follow(log)
-                suspects, self._odd = self._index.suspects(site.dir_fd, self._index.newest)
-                self._unsettled |= {id for id in suspects if id not in self._index.newest}
+                names, self._odd = self._index.names(site.dir_fd)
                 self._bad.clear()
-                # What the index has read of the log needs no second reading, if that was all of it.
-                delta = self._read_on(site, log, 0, None if known else records, fresh=True)
+                reading = Reading(
+                    log,
+                    site.dir_fd,
+                    self._index,
+                    0,
+                    self._settle,
+                    # What the index has read of the log needs no second reading, if that was all.
+                    records=None if known else records,
+                    names=names,
+                )
+                delta = self._delta(log, reading)
             if delta is not None and delta.jobs and not delta.through:
                 # Files, and a log that has no revision yet to tell of them: until it has, a reader
                 # who may not give it one must not share its epoch.
                 return self._scan.since(cursor, site.dir_fd)
             return delta
 
-    def _read_on(
-        self,
-        site: Site,
-        log: Log,
-        since: int,
-        records: list[Record] | None,
-        *,
-        fresh: bool = False,
-    ) -> Delta | None:
-        if self._unsettled:
-            self._settle(self._unsettled)
-        reading = Reading(log, site.dir_fd, self._index, since, self._settle, records)
+    def _delta(self, log: Log, reading: Reading) -> Delta | None:
         delta = reading.run()
         self._unsettled |= reading.stale
-        if reading.stale and self._place.look().log is not log:
+        if reading.pending and self._place.look().log is not log:
             return None
-        if fresh:
-            delta = reading.with_loose_files(delta, self._unsettled)
-            self._index.loose |= reading.loose
+        self._index.loose |= reading.loose
         for id in reading.taken:
             self._bad.pop(id, None)
         self._bad.update(reading.bad)
@@ -355,37 +337,49 @@ class DirectoryStore:
         with self._guard:
             return self._scan.since(cursor, site.dir_fd)
 
-    def _settle(self, ids: set[str]) -> bool:
-        """Reconcile these ids if we may write and nobody else does; whether all are settled."""
+    def _settle(
+        self, looks: Mapping[str, Look | None], *, once: bool = False, compact: bool = False
+    ) -> Settled:
+        """Reconcile these ids if we may write and nobody else does (see `Index.reconcile`).
+
+        The lock is tried, never waited for. It is released every 20 ms, and with ``once`` that is
+        the end: the rest stays unsettled. With ``compact`` the log is compacted where that is due.
+        """
         meta = self._place.look().meta
         if meta is None or not self._may_write:
-            return False
-        before = after = 0
+            return Settled({}, refused=True)
+        ids = deque(sorted(looks))
+        settled: dict[str, Look] = {}
+        refused = rings = False
         try:
             self._lock = lock = WriteLock.of(meta.key, self.where)
-            with lock.tried(meta.fd) as got:
-                if not got:
-                    return False
-                site = self._place.writable()
-                if site.meta is not meta or site.log is None:
-                    return False
-                before = after = site.log.repair()
-                with self._guard:
-                    self._unsettled = self._index.reconcile(
-                        ids | self._unsettled, site.log, site.dir_fd
-                    )
-                after = site.log.head()
+            while ids:
+                with lock.tried(meta.fd) as got:
+                    site = self._place.writable() if got else None
+                    if site is None or site.meta is not meta or site.log is None:
+                        break
+                    before = site.log.repair()
+                    with self._guard:
+                        settled |= self._index.reconcile(
+                            ids, looks, site.log, site.dir_fd, hold_s=_HOLD_S
+                        )
+                        self._unsettled -= settled.keys()
+                    rings = rings or site.log.head() > before
+                    if compact and not lock.nested:
+                        self._compact_if_due(site)
+                if once:
+                    break
         except (OSError, StoreError, Damaged) as error:
+            refused = True  # this may pass (no descriptors, a mode, a full disk): ask again
             if isinstance(error, OSError) and error.errno in (
                 errno.EACCES,
                 errno.EROFS,
                 errno.EPERM,
             ):
                 self._may_write = False  # a reader that may not write goes on with what it has
-            return False  # anything else may pass (no descriptors, a mode, a lock): ask again
-        if after > before:
+        if rings:
             self._bell.ring()
-        return not self._unsettled
+        return Settled(settled, refused=refused)
 
     # -- writing ----------------------------------------------------------------------------
 
@@ -484,7 +478,7 @@ class DirectoryStore:
         name, log = id + ".json", site.log
         assert log is not None, "whoever writes has made it"
         if not _lies_there(name, site.dir_fd):
-            self._settle({id})
+            self._settle({id: None})
             raise JobNotFound(id, self.where)
         self._refuse_directory(name, site)
         record = Record(self._next(log), id, DEL, _NO_DIGEST)
@@ -506,7 +500,7 @@ class DirectoryStore:
             if site.durable:
                 os.fsync(site.dir_fd)
         except OSError:
-            self._settle({id})
+            self._settle({id: None})
             raise
         self._parsed.pop(id, None)
 
@@ -542,7 +536,7 @@ class DirectoryStore:
                 sync_fd=log.fd if site.durable else None,
             )
         except (OSError, _Overtaken) as error:
-            self._settle({job.id})
+            self._settle({job.id: None})
             if isinstance(error, FileNotFoundError):
                 raise _Overtaken from error
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat as stats
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -31,12 +32,18 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 Signature = tuple[int, int, int, int]
 """``(inode, mtime_ns, ctime_ns, size)``: equal for two looks at a file that nobody wrote."""
 
+_TICK_NS = 20_000_000
+"""Two changes within this time may carry the same time stamp: kernels before Linux 6.13 count in
+steps of up to 10 ms."""
+_MAX_SCANS = 4
+
 
 class Found(NamedTuple):
     """What lies under a name: its bytes, or the ``problem`` that keeps them from being a job.
 
     With a problem, ``data`` is a text that stands for the state found, so that two looks at the
-    same bad thing give the same digest.
+    same bad thing give the same digest. ``racy`` says that the file changed so shortly before the
+    look that a later change may have left the same signature (compare git's "racy" index entries).
     """
 
     data: bytes
@@ -45,6 +52,7 @@ class Found(NamedTuple):
     uid: int
     gid: int
     problem: str | None = None
+    racy: bool = False
 
 
 def sign(stat: os.stat_result) -> Signature:
@@ -75,7 +83,8 @@ def read_file(dir_fd: int, name: str) -> Found | None:
             if not more:
                 break  # cut short while we read: the digest or the parser will tell
             data += more
-        return Found(data, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid)
+        racy = time.time_ns() - stat.st_ctime_ns < _TICK_NS
+        return Found(data, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid, None, racy)
     except OSError as error:
         return _unreadable(dir_fd, name, error)
     finally:
@@ -108,13 +117,24 @@ def _bad(problem: str, stat: os.stat_result) -> Found:
     return Found(stands_for, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid, problem)
 
 
-def names_in(dir_fd: int) -> list[str]:
-    """The stems of the ``*.json`` that are not hidden. A scan only discovers (FAULTS 0.1)."""
-    return [
-        name[:-5]
-        for name in os.listdir(dir_fd)
-        if name.endswith(".json") and not name.startswith(".")
-    ]
+def names_in(dir_fd: int) -> set[str]:
+    """The stems of the ``*.json`` that are not hidden.
+
+    A scan only discovers names (FAULTS 0.1): while others rename files in the directory, it may
+    miss one that is there all the time. So a directory that changed meanwhile is scanned again, up
+    to four times, and the answer is all that was found.
+    """
+    names: set[str] = set()
+    for _ in range(_MAX_SCANS):
+        began_ns = time.time_ns()
+        names.update(
+            name[:-5]
+            for name in os.listdir(dir_fd)
+            if name.endswith(".json") and not name.startswith(".")
+        )
+        if os.fstat(dir_fd).st_mtime_ns < began_ns - _TICK_NS:
+            break  # it did not change while it was scanned
+    return names
 
 
 def publish(

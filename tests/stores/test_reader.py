@@ -12,9 +12,12 @@ import pytest
 from jobctl.cursor import ZERO
 from jobctl.job import Job
 from jobctl.stores import changelog, directory
+from jobctl.stores import reader as reading
 from jobctl.stores.changelog import DEL, PUT, Record, digest_of
 from jobctl.stores.directory import DirectoryStore
-from jobctl.stores.reader import Reading
+from jobctl.stores.files import Found
+from jobctl.stores.index import Look
+from jobctl.stores.reader import Reading, Settled
 from tests.stores.support import Follower, age, file_of, head, messages, new, say, state, until
 
 Open = Callable[..., DirectoryStore]
@@ -35,6 +38,24 @@ def crash(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
         patch.setattr(os, "unlink", die)
         with pytest.raises(Killed):
             act()
+
+
+def at_each_look(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    before: Callable[[str], object] = lambda id: None,
+    after: Callable[[str], object] = lambda id: None,
+) -> None:
+    """Do something just before, or just after, a reader reads the file of an id."""
+    real = reading.read_file
+
+    def look(dir_fd: int, name: str) -> Found | None:
+        before(name.removesuffix(".json"))
+        found = real(dir_fd, name)
+        after(name.removesuffix(".json"))
+        return found
+
+    monkeypatch.setattr(reading, "read_file", look)
 
 
 def read_only(store: DirectoryStore) -> DirectoryStore:
@@ -88,9 +109,9 @@ def test_write_that_lands_during_the_read_is_delivered(
     data = file_of(new("a"), message="landed")
     log.append(Record(log.repair() + 1, "a", PUT, digest_of(data)))
 
-    def land(ids: set[str]) -> bool:
+    def land(looks: dict[str, Look]) -> Settled:
         (store.path / "a.json").write_bytes(data)  # type: ignore[operator]
-        return False
+        return Settled({}, refused=False)
 
     monkeypatch.setattr(reader, "_settle", land)
     assert messages(reader.since(cursor)) == {"a": "landed"}
@@ -384,16 +405,15 @@ def test_nothing_delivered_is_newer_than_through(
     """Writes that land between the log and the files, round after round, never overtake it."""
     follower = Follower(opened())
     follower.step()
-    real, rounds = Reading._match_pending, iter(range(6))
+    rounds = iter(range(6))
 
-    def racing(reading: Reading) -> None:
+    def write(id: str) -> None:
         if (round := next(rounds, None)) is not None:
             store.update("a", say(f"a{round}"))
             store.update("bc"[round % 2], say(f"x{round}"))
-        real(reading)
 
     store.update("a", say("start"))
-    monkeypatch.setattr(Reading, "_match_pending", racing)
+    at_each_look(monkeypatch, before=write)
     for _ in range(3):
         follower.step()  # asserts it
     monkeypatch.undo()
@@ -415,7 +435,7 @@ def test_log_that_never_stands_still_still_yields_a_true_past(
     follower.step()
     real = Reading._read_tail
 
-    def racing(reading: Reading) -> bool:
+    def racing(reading: Reading) -> list[str]:
         write("abc"[len(log) % 3], str(len(log)))
         return real(reading)
 
@@ -436,22 +456,22 @@ def test_full_load_that_writers_are_faster_than_lacks_nothing(
     store: DirectoryStore, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What changed after its end was there before it: whoever waits for it to go is not told so."""
-    real, count = Reading._match_pending, 0
+    count = 0
 
-    def racing(reading: Reading) -> None:
+    def write(id: str) -> None:
         nonlocal count
         count += 1
         if count % 20:  # they draw breath now and then
             store.update("a", say(str(count)))
-        real(reading)
 
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(Reading, "_match_pending", racing)
+            at_each_look(patch, after=write)
             before = head(store).revision
             delta = opened().since(ZERO)
         assert delta.since == 0
         assert delta.through >= before
+        assert not delta.more
         assert {job.id for job in delta.jobs} == set("abc")
         assert all(job.revision <= delta.through for job in delta.jobs)
     assert count > 40
@@ -484,16 +504,15 @@ def test_reader_survives_a_compaction_in_the_middle(
     follower = Follower(opened())
     follower.step()
     store.update("a", say("1"))
-    real, once = Reading._match_pending, iter([1])
+    once = iter([1])
 
-    def racing(reading: Reading) -> None:
+    def write(id: str) -> None:
         if next(once, None):
             store.update("a", say("2"))
             store.compact()
             store.update("a", say("3"))
-        real(reading)
 
-    monkeypatch.setattr(Reading, "_match_pending", racing)
+    at_each_look(monkeypatch, before=write)
     follower.step()
     follower.step()
     assert follower.state() == state(store)

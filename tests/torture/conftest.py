@@ -1,6 +1,12 @@
-"""The torture test's option."""
+"""The options of the torture tests, and where they work."""
 
 from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +26,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how long the soak test loads a hub (default 8; an hour's load takes 180)",
     )
+
+
+@pytest.fixture(params=["disk", "tmpfs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A directory on each kind of file system: they differ in what a scan may miss."""
+    if request.param == "disk":
+        yield tmp_path
+        return
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("needs a tmpfs at /dev/shm")
+    path = Path(tempfile.mkdtemp(prefix="jobctl-torture-", dir="/dev/shm"))
+    yield path
+    shutil.rmtree(path)

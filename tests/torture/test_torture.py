@@ -9,14 +9,11 @@ import json
 import os
 import random
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -216,19 +213,6 @@ def judge(path: Path, acks: Path, reader: Reader) -> dict[str, Any]:
     last.close()
     reader.store.close()
     return history
-
-
-@pytest.fixture(params=["disk", "tmpfs"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A directory on each kind of file system: they differ in what a scan may miss."""
-    if request.param == "disk":
-        yield tmp_path
-        return
-    if not os.access("/dev/shm", os.W_OK):
-        pytest.skip("needs a tmpfs at /dev/shm")
-    path = Path(tempfile.mkdtemp(prefix="jobctl-torture-", dir="/dev/shm"))
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.mark.slow
