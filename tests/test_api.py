@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobctl import api
-from jobctl.cli.app import COMMANDS
+from jobctl.cli.commands import COMMANDS
 from jobctl.errors import InvalidId, JobNotFound
 from jobctl.filters import Filter
 from jobctl.stores import open_store

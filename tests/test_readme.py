@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cli.app import COMMANDS
+from jobctl.cli.commands import COMMANDS
 from jobctl.config import Settings
 from jobctl.pipeline import parse_types
 

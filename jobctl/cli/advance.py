@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import in_job, on_store, own_id
-from jobctl.cli.options import DirOption, MaybeIdArgument, WrittenOption
+from jobctl.cli.options import Argument, DirOption, MaybeIdArgument, Option, WrittenOption
 
 __all__ = ["EXAMPLE", "advance"]
 
@@ -18,9 +16,9 @@ EXAMPLE = "Example: jobctl advance 0b961de6 generate"
 def advance(
     id: MaybeIdArgument = None,
     stage: Annotated[
-        str | None, typer.Argument(metavar="STAGE", help="The stage; the next one when left out.")
+        str | None, Argument(metavar="STAGE", help="The stage; the next one when left out.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Backward too, and to any stage.")] = False,
+    force: Annotated[bool, Option("--force", help="Backward too, and to any stage.")] = False,
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:

@@ -16,41 +16,13 @@ from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
 
-import typer
-from typer.core import TyperArgument
-
-from jobctl._version import __version__
+from jobctl.cli.commands import COMMANDS, LIGHT
+from jobctl.cli.exits import Exit
+from jobctl.cli.light.parser import parse
 from jobctl.cli.say import complain, note, speak, wants_json
 from jobctl.errors import JobctlError, UsageError
 
-__all__ = ["COMMANDS", "build", "run"]
-
-COMMANDS = {
-    "serve": "serve",
-    "clients": "clients",
-    "watch": "watch",
-    "wait": "wait",
-    "ls": "ls",
-    "show": "show",
-    "create": "create",
-    "advance": "advance",
-    "progress": "progress",
-    "complete": "complete",
-    "fail": "fail",
-    "retry": "retry",
-    "cancel": "cancel",
-    "rm": "rm",
-    "run": "run",
-    "reap": "reap",
-    "prune": "prune",
-    "doctor": "doctor",
-    "run-dummy": "run_dummy",
-    "demo": "demo",
-    "config": "config",
-    "completion": "completion",
-    "help": "help",
-}
-"""Command → module in this package, in the order of the help; its function has the same name."""
+__all__ = ["run"]
 
 _RUN_FAILED = 125
 _RAN = (126, 127)
@@ -62,50 +34,6 @@ _WITHOUT_SETTINGS = ("doctor", "demo", "completion", "help")
 
 _A_MOMENT_S = 0.01
 
-_HELP = {"help_option_names": ["-h", "--help"]}
-
-
-def build(names: list[str] | None = None) -> typer.Typer:
-    """The typer application with these commands, or all."""
-    app = typer.Typer(
-        name="jobctl",
-        help="Live job tracking across processes: record anywhere, watch anywhere.",
-        epilog="Start with: jobctl demo. Exit codes, settings and more: jobctl help TOPIC",
-        add_completion=False,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        context_settings=_HELP,
-    )
-
-    @app.callback()
-    def root(
-        version: bool = typer.Option(
-            False, "--version", "-V", help="Print the version.", callback=_version, is_eager=True
-        ),
-    ) -> None: ...
-
-    for name in names or list(COMMANDS):
-        module = import_module(f"jobctl.cli.{COMMANDS[name]}")
-        function = getattr(module, COMMANDS[name])
-        settings = {**_HELP, **getattr(module, "SETTINGS", {})}
-        app.command(name, context_settings=settings, epilog=module.EXAMPLE)(function)
-    return app
-
-
-def _without_types(group: Any) -> None:
-    """Python's names for the arguments' types tell nobody anything: ``ID <list[str]>``."""
-    for command in group.commands.values():
-        for parameter in command.params:
-            if isinstance(parameter, TyperArgument) and parameter.metavar:
-                parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
-
-
-def _version(value: bool) -> None:
-    if value:
-        sys.stdout.write(f"jobctl {__version__}\n")
-        raise typer.Exit
-
 
 def run(args: list[str]) -> int:
     """Run the command line; returns the exit code."""
@@ -116,11 +44,12 @@ def run(args: list[str]) -> int:
     try:
         if asked in COMMANDS and asked not in _WITHOUT_SETTINGS and not {"-h", "--help"} & {*args}:
             _settle(asked)
-        command = typer.main.get_command(build([asked] if asked in COMMANDS else None))
-        _without_types(command)
-        code = command.main(args, prog_name="jobctl", standalone_mode=False)
+        code = _call(args, asked)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code
+    except Exit as end:
+        sys.stdout.flush()
+        return end.code
     except JobctlError as error:
         code = error.exit_code
         return _say(error, _RUN_FAILED if asked == "run" and code not in _RAN else code)
@@ -139,6 +68,19 @@ def run(args: list[str]) -> int:
         return _say(f"{error.strerror or error}{where}", 1)
     except Exception as error:
         return _usage(error, asked)
+
+
+def _call(args: list[str], asked: str | None) -> int:
+    """Run the command by the light path where it is enough, else by the typer application."""
+    if asked in LIGHT and args[0] == asked:
+        command = getattr(import_module(f"jobctl.cli.{COMMANDS[asked]}"), COMMANDS[asked])
+        values = parse(command, args[1:])
+        if values is not None:
+            command(**values)
+            return 0
+    from jobctl.cli import typed
+
+    return typed.run(args, asked if asked in COMMANDS else None)
 
 
 def _settle(command: str) -> None:

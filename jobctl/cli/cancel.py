@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import for_each, print_written, seconds
-from jobctl.cli.options import DirOption, IdsArgument, WrittenOption
+from jobctl.cli.options import DirOption, IdsArgument, Option, WrittenOption
 
 __all__ = ["EXAMPLE", "cancel"]
 
@@ -19,7 +17,7 @@ EXAMPLE = "Example: jobctl cancel 0b961de6 124c0e92"
 def cancel(
     ids: IdsArgument,
     timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="Wait so long for the worker.")
+        str, Option(metavar="DURATION", help="Wait so long for the worker.")
     ] = f"{api.CANCEL_S:g}s",
     output: WrittenOption = None,
     directory: DirOption = None,

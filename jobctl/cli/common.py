@@ -10,8 +10,7 @@ from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import typer
-
+from jobctl.cli.exits import Exit
 from jobctl.cli.options import TimeFormat, Written
 from jobctl.cli.say import complain, note
 from jobctl.clock import now_ms, parse_duration, parse_moment
@@ -213,7 +212,7 @@ def for_each(
     store.close()
     show(done)
     if code:
-        raise typer.Exit(code)
+        raise Exit(code)
 
 
 def print_written(jobs: Sequence[Job], output: Written | None) -> None:
@@ -280,7 +279,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
             return await task
         except asyncio.CancelledError:
             if caught:
-                raise typer.Exit(128 + caught[0]) from None
+                raise Exit(128 + caught[0]) from None
             raise
 
     return asyncio.run(cancellable())

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import on_store, own_id
-from jobctl.cli.options import DirOption, MaybeIdArgument, WrittenOption
+from jobctl.cli.options import DirOption, MaybeIdArgument, Option, WrittenOption
 from jobctl.errors import UsageError
 from jobctl.job import MAX_RESULT_BYTES
 
@@ -21,10 +19,10 @@ EXAMPLE = "Example: jobctl complete 0b961de6 --result '{\"rows\": 41200}'"
 def complete(
     id: MaybeIdArgument = None,
     result: Annotated[
-        str | None, typer.Option(metavar="JSON|@FILE|@-", help="What came out: any JSON.")
+        str | None, Option(metavar="JSON|@FILE|@-", help="What came out: any JSON.")
     ] = None,
     result_session: Annotated[
-        str | None, typer.Option(metavar="SESSION", help="The session that came out.")
+        str | None, Option(metavar="SESSION", help="The session that came out.")
     ] = None,
     output: WrittenOption = None,
     directory: DirOption = None,

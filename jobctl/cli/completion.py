@@ -5,9 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-import typer
-
 from jobctl.cli.common import out
+from jobctl.cli.options import Argument
 
 __all__ = ["EXAMPLE", "completion"]
 
@@ -22,7 +21,7 @@ class Shell(StrEnum):
     fish = "fish"
 
 
-def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
+def completion(shell: Annotated[Shell, Argument(help="The shell.")]) -> None:
     """Print the completion script of a shell.
 
     It completes commands, options and, from the directory that the line speaks of, ids, stages,

@@ -6,10 +6,8 @@ import os
 from enum import StrEnum
 from typing import Annotated, Any
 
-import typer
-
 from jobctl.cli.common import compact, here, hub_to_read, out, settings
-from jobctl.cli.options import DirOption, NoHeadersOption, UrlOption
+from jobctl.cli.options import DirOption, NoHeadersOption, Option, UrlOption
 from jobctl.cli.shapes import band
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.config import Settings, resolve_dir, system_file, user_file
@@ -28,7 +26,7 @@ class Output(StrEnum):
 
 
 def config(
-    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.table,
+    output: Annotated[Output, Option("-o", "--output", help="How to print.")] = Output.table,
     no_headers: NoHeadersOption = False,
     url: UrlOption = None,
     directory: DirOption = None,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import on_store
-from jobctl.cli.options import DirOption, QuietOption, Written, WrittenOption
+from jobctl.cli.options import Argument, DirOption, Option, QuietOption, Written, WrittenOption
 
 __all__ = ["EXAMPLE", "create"]
 
@@ -16,18 +14,14 @@ EXAMPLE = "Example: id=$(jobctl create etl --stages fetch,clean,load)"
 
 
 def create(
-    type: Annotated[str, typer.Argument(metavar="TYPE", help="The job's type.")] = "job",
-    title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="A few words for people.")
-    ] = None,
+    type: Annotated[str, Argument(metavar="TYPE", help="The job's type.")] = "job",
+    title: Annotated[str | None, Option(metavar="TEXT", help="A few words for people.")] = None,
     session: Annotated[
-        str | None, typer.Option(metavar="SESSION", help="The session that it belongs to.")
+        str | None, Option(metavar="SESSION", help="The session that it belongs to.")
     ] = None,
-    stages: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="Its own stages, in order.")
-    ] = None,
+    stages: Annotated[str | None, Option(metavar="A,B,C", help="Its own stages, in order.")] = None,
     id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Its id, instead of a new one.")
+        str | None, Option("--id", metavar="ID", help="Its id, instead of a new one.")
     ] = None,
     output: WrittenOption = None,
     quiet: QuietOption = False,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import compact, note, out
-from jobctl.cli.options import DirOption
+from jobctl.cli.exits import Exit
+from jobctl.cli.options import DirOption, Option
 from jobctl.cli.text import visible
 
 __all__ = ["EXAMPLE", "doctor"]
@@ -26,7 +25,7 @@ class Output(StrEnum):
 
 
 def doctor(
-    output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.table,
+    output: Annotated[Output, Option("-o", "--output", help="How to print.")] = Output.table,
     directory: DirOption = None,
 ) -> None:
     """Look for what is wrong with the directory and around it."""
@@ -45,7 +44,7 @@ def doctor(
             out(f"{finding.level:<8} {visible(where + finding.what + hint)}")
         note(_sum(wrong, doubtful))
     if wrong:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _sum(wrong: int, doubtful: int) -> str:

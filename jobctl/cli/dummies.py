@@ -6,10 +6,9 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable
 
-import typer
-
 from jobctl.cli.board import Board, Look, change_line
 from jobctl.cli.common import note, out, place, run_async
+from jobctl.cli.exits import Exit
 from jobctl.clock import now_ms
 from jobctl.dummy import STAGE_DELAYS_S, DummyOptions, DummySummary
 from jobctl.dummy import run_dummy as run
@@ -29,7 +28,7 @@ def delays(texts: Iterable[str]) -> dict[str, float]:
 def run_all(
     options: DummyOptions, directory: str | None, *, wait: bool, rm: bool, quiet: bool
 ) -> None:
-    """Run them in the store of the directory; `typer.Exit` with 3 for a failure, if ``wait``."""
+    """Run them in the store of the directory; `Exit` with 3 for a failure, if ``wait``."""
     here = place(directory, create=True)
     made: set[str] = set()
     code = 0
@@ -49,7 +48,7 @@ def run_all(
         rate = f"{summary.updates} updates in {summary.seconds:.1f} s"
         out(f"{said}; {rate} ({summary.updates_per_s:.0f} updates/s)")
     if code:
-        raise typer.Exit(code)
+        raise Exit(code)
 
 
 def _verdict(store: Store, id: str) -> Verdict:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import in_job, on_store, own_id
-from jobctl.cli.options import DirOption, MaybeIdArgument, WrittenOption
+from jobctl.cli.options import Argument, DirOption, MaybeIdArgument, WrittenOption
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "fail"]
@@ -18,7 +16,7 @@ EXAMPLE = 'Example: jobctl fail 0b961de6 "429 Too Many Requests"'
 
 def fail(
     id: MaybeIdArgument = None,
-    message: Annotated[str | None, typer.Argument(metavar="MESSAGE", help="Why it failed.")] = None,
+    message: Annotated[str | None, Argument(metavar="MESSAGE", help="Why it failed.")] = None,
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:

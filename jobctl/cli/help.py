@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from jobctl.cli.common import out
+from jobctl.cli.exits import Exit
+from jobctl.cli.options import Argument
 from jobctl.errors import UsageError, did_you_mean
 
 __all__ = ["EXAMPLE", "TOPICS", "help"]
@@ -101,18 +101,17 @@ Commands that change jobs say nothing unless asked: -o json prints the job.""",
 
 
 def help(
-    topic: Annotated[
-        str | None, typer.Argument(metavar="TOPIC", help="A command or a topic.")
-    ] = None,
+    topic: Annotated[str | None, Argument(metavar="TOPIC", help="A command or a topic.")] = None,
 ) -> None:
     """Explain a command, or a topic.
 
     Topics: exit-codes, environment, settings, filters, output.
     """
-    from jobctl.cli.app import COMMANDS, run
+    from jobctl.cli.app import run
+    from jobctl.cli.commands import COMMANDS
 
     if topic is None or topic in COMMANDS:
-        raise typer.Exit(run([topic, "--help"] if topic else ["--help"]))
+        raise Exit(run([topic, "--help"] if topic else ["--help"]))
     if topic not in TOPICS:
         topics = f"topics: {', '.join(TOPICS)}"
         hint = did_you_mean(topic, [*TOPICS, *COMMANDS]) or topics

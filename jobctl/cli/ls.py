@@ -8,8 +8,6 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
-import typer
-
 from jobctl import api
 from jobctl.cli import shapes
 from jobctl.cli.common import (
@@ -30,6 +28,7 @@ from jobctl.cli.options import (
     DirOption,
     IdListArgument,
     NoHeadersOption,
+    Option,
     Output,
     OutputOption,
     QuietOption,
@@ -81,25 +80,25 @@ def ls(
     active: ActiveOption = False,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Only jobs changed since 10m ago, or 2026-11-23T09:30Z."),
+        Option(metavar="TIME", help="Only jobs changed since 10m ago, or 2026-11-23T09:30Z."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only jobs not changed after that time.")
+        str | None, Option(metavar="TIME", help="Only jobs not changed after that time.")
     ] = None,
-    sort: Annotated[Sort, typer.Option(help="Order by this.")] = Sort.created,
+    sort: Annotated[Sort, Option(help="Order by this.")] = Sort.created,
     limit: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Print N jobs at the most.")
+        int | None, Option(min=0, metavar="N", help="Print N jobs at the most.")
     ] = None,
     cursor: Annotated[
         str | None,
-        typer.Option(metavar="CURSOR", help="Only what has changed since this cursor."),
+        Option(metavar="CURSOR", help="Only what has changed since this cursor."),
     ] = None,
     output: OutputOption = Output.table,
     no_headers: NoHeadersOption = False,
     quiet: QuietOption = False,
     times: TimeFormatOption = None,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Name the files that are no jobs.")
+        bool, Option("-v", "--verbose", help="Name the files that are no jobs.")
     ] = False,
     url: UrlOption = None,
     token_file: TokenFileOption = None,

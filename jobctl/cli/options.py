@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
-
-import typer
+from typing import Annotated, Any
 
 __all__ = [
     "ActiveOption",
+    "Argument",
     "CaOption",
     "DirOption",
     "IdArgument",
@@ -18,6 +17,7 @@ __all__ = [
     "IdsArgument",
     "MaybeIdArgument",
     "NoHeadersOption",
+    "Option",
     "Output",
     "OutputOption",
     "QuietOption",
@@ -31,6 +31,65 @@ __all__ = [
     "Written",
     "WrittenOption",
 ]
+
+
+class _Parameter:
+    """What ``--help`` says of a parameter, and the bounds of a number."""
+
+    __slots__ = ("help", "max", "metavar", "min", "show_default")
+
+    def __init__(
+        self,
+        *,
+        help: str,
+        metavar: str | None = None,
+        min: float | None = None,
+        max: float | None = None,
+        show_default: bool = True,
+    ) -> None:
+        self.help, self.metavar, self.show_default = help, metavar, show_default
+        self.min, self.max = min, max
+
+    def allows(self, value: Any) -> bool:
+        """Whether a number lies within the bounds."""
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+
+
+class Argument(_Parameter):
+    """A positional argument in a command's signature: ``type: Annotated[str, Argument(…)]``.
+
+    ``metavar`` is its name in ``--help``; ``min`` and ``max`` bound a number.
+    """
+
+    __slots__ = ()
+
+
+class Option(_Parameter):
+    """An option in a command's signature: ``quiet: Annotated[bool, Option("-q", "--quiet")]``.
+
+    Without ``flags`` its flag is the parameter's name, as typer would make it. ``callback`` gets
+    the value; with ``expose_value=False`` the command does not.
+    """
+
+    __slots__ = ("callback", "expose_value", "flags")
+
+    def __init__(
+        self,
+        *flags: str,
+        help: str,
+        metavar: str | None = None,
+        min: float | None = None,
+        max: float | None = None,
+        show_default: bool = True,
+        callback: Callable[[Any], None] | None = None,
+        expose_value: bool = True,
+    ) -> None:
+        super().__init__(help=help, metavar=metavar, min=min, max=max, show_default=show_default)
+        self.flags, self.callback, self.expose_value = flags, callback, expose_value
+
+    def flags_of(self, name: str) -> tuple[str, ...]:
+        """How the option of the parameter ``name`` is written; a pair ``--a/--b`` as it stands."""
+        return self.flags or (f"--{name.replace('_', '-')}",)
 
 
 class Output(StrEnum):
@@ -61,11 +120,11 @@ class TimeFormat(StrEnum):
 
 DirOption = Annotated[
     str | None,
-    typer.Option("--dir", metavar="PATH", help="Directory of the job files.", show_default=False),
+    Option("--dir", metavar="PATH", help="Directory of the job files.", show_default=False),
 ]
 UrlOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--url",
         metavar="URL",
         help="Read from this hub; unix:PATH is a Unix socket.",
@@ -86,7 +145,7 @@ def _into(name: str) -> Callable[[str | None], None]:
 
 TokenFileOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--token-file",
         metavar="FILE",
         help="The hub's token is in this file.",
@@ -96,7 +155,7 @@ TokenFileOption = Annotated[
 ]
 CaOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--ca",
         metavar="FILE",
         help="Trust a wss hub by these authorities.",
@@ -105,34 +164,34 @@ CaOption = Annotated[
     ),
 ]
 TypeOption = Annotated[
-    list[str] | None, typer.Option("--type", metavar="TYPE", help="Only jobs of this type.")
+    list[str] | None, Option("--type", metavar="TYPE", help="Only jobs of this type.")
 ]
 StageOption = Annotated[
-    list[str] | None, typer.Option("--stage", metavar="STAGE", help="Only jobs in this stage.")
+    list[str] | None, Option("--stage", metavar="STAGE", help="Only jobs in this stage.")
 ]
 SessionOption = Annotated[
     list[str] | None,
-    typer.Option("--session", metavar="SESSION", help="Only jobs of this session."),
+    Option("--session", metavar="SESSION", help="Only jobs of this session."),
 ]
 ActiveOption = Annotated[
-    bool, typer.Option("--active", help="Only jobs that are neither completed nor failed.")
+    bool, Option("--active", help="Only jobs that are neither completed nor failed.")
 ]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
+OutputOption = Annotated[Output, Option("-o", "--output", help="How to print.")]
 WrittenOption = Annotated[
     Written | None,
-    typer.Option("-o", "--output", help="Print what became of it.", show_default=False),
+    Option("-o", "--output", help="Print what became of it.", show_default=False),
 ]
-NoHeadersOption = Annotated[bool, typer.Option("--no-headers", help="Leave the header out.")]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only.")]
+NoHeadersOption = Annotated[bool, Option("--no-headers", help="Leave the header out.")]
+QuietOption = Annotated[bool, Option("-q", "--quiet", help="Print ids only.")]
 TimeFormatOption = Annotated[
     TimeFormat | None,
-    typer.Option("--time-format", help="How to print times.", show_default=False),
+    Option("--time-format", help="How to print times.", show_default=False),
 ]
 
 _ID = "The job's id, or any unique start of it."
 _IDS = "Ids, or any unique starts of them."
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help=_ID)]
-MaybeIdArgument = Annotated[str | None, typer.Argument(metavar="ID", help=_ID, show_default=False)]
-IdsArgument = Annotated[list[str], typer.Argument(metavar="ID", help=_IDS)]
-IdListArgument = Annotated[list[str] | None, typer.Argument(metavar="ID", help=_IDS)]
+IdArgument = Annotated[str, Argument(metavar="ID", help=_ID)]
+MaybeIdArgument = Annotated[str | None, Argument(metavar="ID", help=_ID, show_default=False)]
+IdsArgument = Annotated[list[str], Argument(metavar="ID", help=_IDS)]
+IdListArgument = Annotated[list[str] | None, Argument(metavar="ID", help=_IDS)]

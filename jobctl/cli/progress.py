@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import in_job, on_store, own_id
-from jobctl.cli.options import DirOption, MaybeIdArgument, WrittenOption
+from jobctl.cli.options import Argument, DirOption, MaybeIdArgument, WrittenOption
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "parse_steps", "progress"]
@@ -19,11 +17,9 @@ EXAMPLE = "Example: jobctl progress 0b961de6 3/8 orders.csv"
 def progress(
     id: MaybeIdArgument = None,
     done: Annotated[
-        str | None, typer.Argument(metavar="DONE[/TOTAL]", help="Steps, or a percentage.")
+        str | None, Argument(metavar="DONE[/TOTAL]", help="Steps, or a percentage.")
     ] = None,
-    message: Annotated[
-        str | None, typer.Argument(metavar="MESSAGE", help="What is being done.")
-    ] = None,
+    message: Annotated[str | None, Argument(metavar="MESSAGE", help="What is being done.")] = None,
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import out, place, print_removed, seconds
-from jobctl.cli.options import DirOption, QuietOption, TypeOption, Written, WrittenOption
+from jobctl.cli.exits import Exit
+from jobctl.cli.options import DirOption, Option, QuietOption, TypeOption, Written, WrittenOption
 from jobctl.cli.say import complain, note
 from jobctl.cli.text import visible
 
@@ -23,26 +22,24 @@ _MAX_NAMED = 10  # failures
 def prune(
     older_than: Annotated[
         str | None,
-        typer.Option(
-            metavar="DURATION", help="Ended so long ago (90s, 1h30m, 7d); 7d unless --keep."
-        ),
+        Option(metavar="DURATION", help="Ended so long ago (90s, 1h30m, 7d); 7d unless --keep."),
     ] = None,
     keep: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Spare the N that ended last.")
+        int | None, Option(min=0, metavar="N", help="Spare the N that ended last.")
     ] = None,
     stage: Annotated[
         list[str] | None,
-        typer.Option(metavar="STAGE", help="Only completed or failed jobs; both by default."),
+        Option(metavar="STAGE", help="Only completed or failed jobs; both by default."),
     ] = None,
     type: TypeOption = None,
     foreign: Annotated[
         bool,
-        typer.Option("--foreign", help="Also files of other programs without createdAt or type."),
+        Option("--foreign", help="Also files of other programs without createdAt or type."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would go; remove nothing.")
+        bool, Option("--dry-run", help="Print what would go; remove nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, Option("-y", "--yes", help="Do not ask.")] = False,
     output: WrittenOption = None,
     quiet: QuietOption = False,
     directory: DirOption = None,
@@ -60,7 +57,7 @@ def prune(
     def ask(ids: tuple[str, ...]) -> None:
         if not (yes or _confirmed(f"Remove {_count(len(ids))} from {here.where.path}?")):
             note("nothing removed")
-            raise typer.Exit(1)
+            raise Exit(1)
 
     try:
         pruned = api.prune(
@@ -91,7 +88,7 @@ def prune(
     if not quiet:
         note(f"{said} {_count(len(pruned.removed))} from {here.where.path}{stay}")
     if pruned.failed:
-        raise typer.Exit(pruned.failed[0].exit_code)
+        raise Exit(pruned.failed[0].exit_code)
 
 
 def _hush(_id: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import place, print_written
-from jobctl.cli.options import DirOption, QuietOption, Written, WrittenOption
+from jobctl.cli.exits import Exit
+from jobctl.cli.options import DirOption, Option, QuietOption, Written, WrittenOption
 from jobctl.cli.say import complain, note
 
 __all__ = ["EXAMPLE", "reap"]
@@ -18,7 +17,7 @@ EXAMPLE = "Example: jobctl reap --dry-run"
 
 def reap(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print which they are, and change nothing.")
+        bool, Option("--dry-run", help="Print which they are, and change nothing.")
     ] = False,
     output: WrittenOption = None,
     quiet: QuietOption = False,
@@ -34,6 +33,6 @@ def reap(
     for job, error in lost.failed:
         complain(f"cannot reap job {job.id}: {error}", error.exit_code)
     if lost.failed:
-        raise typer.Exit(lost.failed[0][1].exit_code)
+        raise Exit(lost.failed[0][1].exit_code)
     if not lost.jobs and not quiet:
         note("no job is lost")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import for_each, place, print_written
-from jobctl.cli.options import DirOption, IdsArgument, WrittenOption
+from jobctl.cli.options import DirOption, IdsArgument, Option, WrittenOption
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "retry"]
@@ -20,7 +18,7 @@ EXAMPLE = "Example: jobctl retry 0b961de6 --rerun"
 def retry(
     ids: IdsArgument,
     rerun: Annotated[
-        bool, typer.Option("--rerun", help="Run the command of a jobctl run again, as it does.")
+        bool, Option("--rerun", help="Run the command of a jobctl run again, as it does.")
     ] = False,
     output: WrittenOption = None,
     directory: DirOption = None,

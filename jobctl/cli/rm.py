@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import for_each, print_removed
-from jobctl.cli.options import DirOption, IdsArgument, WrittenOption
+from jobctl.cli.options import DirOption, IdsArgument, Option, WrittenOption
 
 __all__ = ["EXAMPLE", "rm"]
 
@@ -19,7 +17,7 @@ EXAMPLE = "Example: jobctl rm $(jobctl ls --session dummy -q)"
 def rm(
     ids: IdsArgument,
     damaged: Annotated[
-        bool, typer.Option("--damaged", help="Remove also a file that is no job.")
+        bool, Option("--damaged", help="Remove also a file that is no job.")
     ] = False,
     output: WrittenOption = None,
     directory: DirOption = None,

@@ -8,10 +8,9 @@ import resource
 import signal
 from typing import Annotated, NoReturn
 
-import typer
-
 from jobctl.cli.common import seconds, where_to_write
-from jobctl.cli.options import DirOption
+from jobctl.cli.exits import Exit
+from jobctl.cli.options import Argument, DirOption, Option
 
 __all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
 
@@ -21,34 +20,34 @@ SETTINGS = {"allow_interspersed_args": False}  # what follows the command is its
 
 def run(
     command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND", help="The command and its arguments.")
+        list[str], Argument(metavar="COMMAND", help="The command and its arguments.")
     ],
-    type: Annotated[str, typer.Option("--type", metavar="TYPE", help="The job's type.")] = "run",
+    type: Annotated[str, Option("--type", metavar="TYPE", help="The job's type.")] = "run",
     title: Annotated[
         str | None,
-        typer.Option("--title", metavar="TEXT", help="A few words for people; else the command."),
+        Option("--title", metavar="TEXT", help="A few words for people; else the command."),
     ] = None,
     stages: Annotated[
-        str | None, typer.Option("--stages", metavar="A,B,C", help="Its stages, in order.")
+        str | None, Option("--stages", metavar="A,B,C", help="Its stages, in order.")
     ] = None,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="SESSION", help="The session that it belongs to."),
+        Option("--session", metavar="SESSION", help="The session that it belongs to."),
     ] = None,
     id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Its id, instead of a new one.")
+        str | None, Option("--id", metavar="ID", help="Its id, instead of a new one.")
     ] = None,
     keep_env: Annotated[
         list[str] | None,
-        typer.Option("--keep-env", metavar="NAME", help="Keep this variable for retry --rerun."),
+        Option("--keep-env", metavar="NAME", help="Keep this variable for retry --rerun."),
     ] = None,
     grace: Annotated[
         str,
-        typer.Option("--grace", metavar="DURATION", help="When cancelled: so long until SIGKILL."),
+        Option("--grace", metavar="DURATION", help="When cancelled: so long until SIGKILL."),
     ] = "10s",
     relay: Annotated[
         bool,
-        typer.Option(
+        Option(
             " /--no-relay",
             help="Leave standard error alone: for shells and interpreters.",
             show_default=False,
@@ -88,7 +87,7 @@ def leave(status: int) -> NoReturn:
     from jobctl.recorder import drain
 
     if status >= 0:
-        raise typer.Exit(status)
+        raise Exit(status)
     number = -status
     drain()  # no exit function runs any more
     with contextlib.suppress(OSError, ValueError):
@@ -96,4 +95,4 @@ def leave(status: int) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
-    raise typer.Exit(128 + number)
+    raise Exit(128 + number)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from jobctl.cli.options import DirOption, QuietOption
+from jobctl.cli.options import DirOption, Option, QuietOption
 
 __all__ = ["EXAMPLE", "run_dummy"]
 
@@ -14,29 +12,23 @@ EXAMPLE = "Example: jobctl run-dummy --count 20 --concurrency 5 --fail-rate 0.1"
 
 
 def run_dummy(
-    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many jobs.")] = 1,
+    count: Annotated[int, Option(min=1, metavar="N", help="How many jobs.")] = 1,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many at once; all when left out.")
+        int | None, Option(min=1, metavar="N", help="How many at once; all when left out.")
     ] = None,
-    type: Annotated[str, typer.Option(metavar="TYPE", help="Their type.")] = "create_session",
-    session: Annotated[str, typer.Option(metavar="SESSION", help="Their session.")] = "dummy",
-    speed: Annotated[
-        float, typer.Option(min=0.001, metavar="X", help="So many times as fast.")
-    ] = 1.0,
+    type: Annotated[str, Option(metavar="TYPE", help="Their type.")] = "create_session",
+    session: Annotated[str, Option(metavar="SESSION", help="Their session.")] = "dummy",
+    speed: Annotated[float, Option(min=0.001, metavar="X", help="So many times as fast.")] = 1.0,
     stage_delay: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=SECONDS", help="How long a stage takes.")
+        list[str] | None, Option(metavar="NAME=SECONDS", help="How long a stage takes.")
     ] = None,
     fail_rate: Annotated[
-        float, typer.Option(min=0, max=1, metavar="P", help="The share of jobs that fail.")
+        float, Option(min=0, max=1, metavar="P", help="The share of jobs that fail.")
     ] = 0.0,
-    fail_at: Annotated[str | None, typer.Option(metavar="STAGE", help="Where they fail.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="The same choices each time.")
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Exit with 3 when one of them failed.")
-    ] = False,
-    rm: Annotated[bool, typer.Option("--rm", help="Remove the jobs in the end.")] = False,
+    fail_at: Annotated[str | None, Option(metavar="STAGE", help="Where they fail.")] = None,
+    seed: Annotated[int | None, Option(metavar="N", help="The same choices each time.")] = None,
+    wait: Annotated[bool, Option("--wait", help="Exit with 3 when one of them failed.")] = False,
+    rm: Annotated[bool, Option("--rm", help="Remove the jobs in the end.")] = False,
     quiet: QuietOption = False,
     directory: DirOption = None,
 ) -> None:

@@ -15,10 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from jobctl.cli.common import note, place, seconds
-from jobctl.cli.options import DirOption
+from jobctl.cli.options import DirOption, Option
 from jobctl.cli.text import visible
 from jobctl.clock import to_text
 
@@ -26,6 +24,7 @@ __all__ = ["EXAMPLE", "serve"]
 
 EXAMPLE = "Example: jobctl serve --dir data/jobs --port 8765"
 
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+/?\Z")
 _OWN_FILES = 100
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -39,70 +38,74 @@ class LogFormat(StrEnum):
 
 
 def serve(
-    context: typer.Context,
-    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str | None, Option(metavar="HOST", help=f"Address to listen on; {DEFAULT_HOST} by default.")
+    ] = None,
     port: Annotated[
-        int,
-        typer.Option(
-            min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes a free one."
+        int | None,
+        Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help=f"Port to listen on; {DEFAULT_PORT} by default, and 0 takes a free one.",
         ),
-    ] = 8765,
-    path: Annotated[str, typer.Option(metavar="PATH", help="Path of the endpoint.")] = "/ws/jobs",
+    ] = None,
+    path: Annotated[str, Option(metavar="PATH", help="Path of the endpoint.")] = "/ws/jobs",
     unix: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="PATH",
             help="Listen on this Unix socket instead of a port; beside it with --port.",
         ),
     ] = None,
     base_path: Annotated[
-        str, typer.Option(metavar="PATH", help="Path under which a proxy shows the hub.")
+        str, Option(metavar="PATH", help="Path under which a proxy shows the hub.")
     ] = "",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="HOST", help="Serve requests for this host name too."),
+        Option(metavar="HOST", help="Serve requests for this host name too."),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Serve pages of this origin too (https://host)."),
+        Option(metavar="ORIGIN", help="Serve pages of this origin too (https://host)."),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Ask everybody for the token in this file."),
+        Option(metavar="FILE", help="Ask everybody for the token in this file."),
     ] = None,
     local_users: Annotated[
         bool,
-        typer.Option("--local-users", help="Let the other users of this machine view the jobs."),
+        Option("--local-users", help="Let the other users of this machine view the jobs."),
     ] = False,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let everybody view the jobs without a token.")
+        bool, Option("--insecure", help="Let everybody view the jobs without a token.")
     ] = False,
     tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate chain, for wss and https.")
+        Path | None, Option(metavar="FILE", help="Certificate chain, for wss and https.")
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate's private key.")
+        Path | None, Option(metavar="FILE", help="The certificate's private key.")
     ] = None,
     compression: Annotated[
         bool,
-        typer.Option(" /--no-compression", help="Send everything as it is.", show_default=False),
+        Option(" /--no-compression", help="Send everything as it is.", show_default=False),
     ] = True,
     max_connections: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Turn away more connections than these.")
+        int, Option(min=1, metavar="N", help="Turn away more connections than these.")
     ] = 10_000,
     watch_files: Annotated[
         bool,
-        typer.Option("--watch-files/--no-watch-files", help="See other programs' writes live."),
+        Option("--watch-files/--no-watch-files", help="See other programs' writes live."),
     ] = True,
     prune_older_than: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="Remove jobs that ended so long ago (7d)."),
+        Option(metavar="DURATION", help="Remove jobs that ended so long ago (7d)."),
     ] = None,
     reap: Annotated[
-        bool, typer.Option("--reap", help="Fail jobs whose worker has died, at once.")
+        bool, Option("--reap", help="Fail jobs whose worker has died, at once.")
     ] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="How to log.")] = LogFormat.text,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log each session.")] = False,
+    log_format: Annotated[LogFormat, Option(help="How to log.")] = LogFormat.text,
+    verbose: Annotated[bool, Option("-v", "--verbose", help="Log each session.")] = False,
     directory: DirOption = None,
 ) -> None:
     """Serve a directory to browsers and terminals, until Ctrl-C.
@@ -124,7 +127,9 @@ def serve(
         if (given or option == "--path") and not PATH.match(given):
             raise UsageError(f"{option} {given}: a path is like /jobs")
     base = base_path.rstrip("/")
-    on_port = unix is None or _is_given(context, "host") or _is_given(context, "port")
+    on_port = unix is None or host is not None or port is not None
+    host = DEFAULT_HOST if host is None else host
+    port = DEFAULT_PORT if port is None else port
     socket = check_unix_path(str(unix)) if unix is not None else None
     if not on_port and (tls_cert or tls_key or local_users):
         option = "--local-users" if local_users else "--tls-cert"
@@ -188,12 +193,6 @@ def serve(
     finally:
         side.close()
         here.store.close()
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    """Whether the option stands on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _page(url: str, path: str, own_token: bytes | None) -> str:

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import (
     compact,
@@ -20,11 +18,13 @@ from jobctl.cli.common import (
     run_async,
     seconds,
 )
+from jobctl.cli.exits import Exit
 from jobctl.cli.options import (
     ActiveOption,
     CaOption,
     DirOption,
     IdListArgument,
+    Option,
     Output,
     OutputOption,
     QuietOption,
@@ -56,16 +56,14 @@ def wait(
     active: ActiveOption = False,
     until: Annotated[
         str,
-        typer.Option(
-            "--for", metavar="CONDITION", help="Until terminal, completed, gone, stage=NAME."
-        ),
+        Option("--for", metavar="CONDITION", help="Until terminal, completed, gone, stage=NAME."),
     ] = "terminal",
     any: Annotated[
-        bool, typer.Option("--any/--all", help="Wait for the first of them, or for all.")
+        bool, Option("--any/--all", help="Wait for the first of them, or for all.")
     ] = False,
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="Give up after 90s, 5m, 1h30m; 0 looks once."),
+        Option(metavar="DURATION", help="Give up after 90s, 5m, 1h30m; 0 looks once."),
     ] = None,
     output: OutputOption = Output.table,
     quiet: QuietOption = False,
@@ -126,7 +124,7 @@ def _end(outcome: Outcome, where: str) -> None:
         return
     said = str(outcome) if outcome.verdicts else f"no such jobs in {where}"
     complain(said, outcome.code)
-    raise typer.Exit(outcome.code)
+    raise Exit(outcome.code)
 
 
 def _print_text(verdict: Verdict) -> None:

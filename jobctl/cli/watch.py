@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from jobctl import api
 from jobctl.cli.common import (
     hub_to_read,
@@ -21,11 +19,13 @@ from jobctl.cli.common import (
     seconds,
     time_format,
 )
+from jobctl.cli.exits import Exit
 from jobctl.cli.options import (
     ActiveOption,
     CaOption,
     DirOption,
     IdListArgument,
+    Option,
     Output,
     OutputOption,
     QuietOption,
@@ -53,31 +53,29 @@ def watch(
     session: SessionOption = None,
     active: ActiveOption = False,
     everything: Annotated[
-        bool, typer.Option("-a", "--all", help="Show what ended long ago as well.")
+        bool, Option("-a", "--all", help="Show what ended long ago as well.")
     ] = False,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Show also what ended since 10m ago, or a date."),
+        Option(metavar="TIME", help="Show also what ended since 10m ago, or a date."),
     ] = None,
-    cursor: Annotated[
-        str | None, typer.Option(metavar="CURSOR", help="Go on from this cursor.")
-    ] = None,
+    cursor: Annotated[str | None, Option(metavar="CURSOR", help="Go on from this cursor.")] = None,
     cursor_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Go on from, and keep, the cursor here.")
+        Path | None, Option(metavar="FILE", help="Go on from, and keep, the cursor here.")
     ] = None,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
     ca: CaOption = None,
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="With --url: give up after 90s, 5m, 1h30m."),
+        Option(metavar="DURATION", help="With --url: give up after 90s, 5m, 1h30m."),
     ] = None,
     exit_status: Annotated[
         bool,
-        typer.Option("--exit-status", help="End when all have ended; with 3 when one failed."),
+        Option("--exit-status", help="End when all have ended; with 3 when one failed."),
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Hold all against the hub's digest; 1 if it differs.")
+        bool, Option("--verify", help="Hold all against the hub's digest; 1 if it differs.")
     ] = False,
     output: OutputOption = Output.table,
     quiet: QuietOption = False,
@@ -154,10 +152,10 @@ def watch(
             store.close()
     if reader.differed:
         note(f"what was held differed from what {where} holds; it was read anew")
-        raise typer.Exit(1)
+        raise Exit(1)
     if exit_status and not (outcome := board.outcome()).met:
         complain(str(outcome), outcome.code)
-        raise typer.Exit(outcome.code)
+        raise Exit(outcome.code)
 
 
 def _start(cursor: str | None, cursor_file: Path | None) -> Cursor:

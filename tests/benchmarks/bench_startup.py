@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from jobctl.cli.app import COMMANDS
+from jobctl.cli.commands import COMMANDS
 from tests.benchmarks.measure import HUB_CPU, table
 
 _JOBS = Path(__file__).parents[1] / "data" / "node-app-jobs"

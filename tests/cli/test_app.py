@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobctl.cli.app import COMMANDS
+from jobctl.cli.commands import COMMANDS
 from tests.cli.conftest import Run
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cli.app import COMMANDS
 from jobctl.cli.candidates import KINDS, STAGES, TYPES
+from jobctl.cli.commands import COMMANDS
 from jobctl.cli.completions import FILES, check
 from jobctl.cli.completions.tree import read
 from jobctl.net.discovery import announced

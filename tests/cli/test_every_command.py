@@ -19,7 +19,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from jobctl.cli.app import COMMANDS
+from jobctl.cli.commands import COMMANDS
 from jobctl.clock import now
 from tests.cli.conftest import ROOT, Ran, Run, command, environment, hub_on, run_process
 from tests.cli.test_text import HOSTILE, MARKUP, harmless

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobctl import job as jobs
-from jobctl.cli.app import COMMANDS
+from jobctl.cli.commands import COMMANDS
 from jobctl.cli.help import TOPICS
 from jobctl.clock import now_ms, to_text
 from jobctl.config import user_file
@@ -368,7 +368,7 @@ def test_each_option_is_said_in_one_plain_sentence(
     """It begins with a capital, ends with a full stop, and is short."""
     import typer
 
-    from jobctl.cli.app import build
+    from jobctl.cli.typed import build
 
     group = typer.main.get_command(build([name]))
     for parameter in group.commands[name].params:  # type: ignore[attr-defined]

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, get_args
 import typer
 from typer.core import TyperArgument
 
-from jobctl.cli.app import COMMANDS, build
+from jobctl.cli.commands import COMMANDS
 from jobctl.cli.help import TOPICS
+from jobctl.cli.typed import build
 
 __all__ = ["HEAD", "Argument", "Command", "Option", "Value", "read"]
 
