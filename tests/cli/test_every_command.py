@@ -261,6 +261,36 @@ def test_closed_standard_output_does_no_harm(tmp_path: Path, line: list[str]) ->
         assert done.returncode == 0, done.stderr
 
 
+# Before this code runs, the interpreter starts: a Ctrl-C then prints a traceback of its own, and no
+# program can help that.
+STARTED = """
+import os, sys
+from jobctl.__main__ import main
+try:
+    os.write(int(os.environ.pop("STARTED_FD")), b".")
+    main()
+except KeyboardInterrupt:  # between the two lines above
+    raise SystemExit(130) from None
+"""
+
+
+def _started(line: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+    """The process of a command line, once it runs our code."""
+    reading, writing = os.pipe()
+    python, _, _, *args = line
+    process = subprocess.Popen(
+        [python, "-c", STARTED, *args],
+        env={**env, "STARTED_FD": str(writing)},
+        pass_fds=[writing],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writing)
+    assert os.read(reading, 1) == b"."
+    os.close(reading)
+    return process
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("line", PROCESSES, ids=" ".join)
 @pytest.mark.parametrize(
@@ -274,13 +304,8 @@ def test_signal_at_any_moment_ends_it_cleanly(
     world(jobs)
     own = tmp_path / "tmp"
     own.mkdir()
-    process = subprocess.Popen(
-        _with(line, jobs),
-        env=environment(TMPDIR=str(own)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    time.sleep(random.Random(f"{line}{number}").uniform(0.06, 0.35))
+    process = _started(_with(line, jobs), environment(TMPDIR=str(own)))
+    time.sleep(random.Random(f"{line}{number}").uniform(0.0, 0.3))
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert b"Traceback" not in err, err
@@ -460,13 +485,9 @@ def test_hub_that_is_stopped_at_any_moment_ends_well(
 ) -> None:
     """FAULTS row 37: 0 once it serves, 128 + the signal before that; no file of its own is left."""
     world(tmp_path)
-    for moment_s in (0.1, 0.25, 0.4, 0.6, 0.9):
-        process = subprocess.Popen(
-            command("serve", "--port", "0", "--dir", str(tmp_path)),
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+    for moment_s in (0.0, 0.2, 0.4, 0.6, 0.9):
+        line = command("serve", "--port", "0", "--dir", str(tmp_path))
+        process = _started(line, environment())
         time.sleep(moment_s)
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
