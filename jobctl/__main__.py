@@ -32,6 +32,10 @@ def main() -> None:
         from jobctl.cli.app import run
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except RuntimeError as error:  # Python before 3.12, for one that came within __set_name__
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise SystemExit(130) from None
+        raise
 
     raise SystemExit(run(sys.argv[1:]))
 

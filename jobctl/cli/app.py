@@ -67,6 +67,12 @@ def run(args: list[str]) -> int:
         where = f" ({error.filename})" if error.filename else ""
         return _say(f"{error.strerror or error}{where}", 1)
     except Exception as error:
+        # Python before 3.12 turns whatever is raised within __set_name__, for a signal too, into a
+        # RuntimeError: an import has such calls.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return 130
+        if isinstance(error.__cause__, _Terminated):
+            return 128 + error.__cause__.signal
         return _usage(error, asked)
 
 

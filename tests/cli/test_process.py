@@ -247,3 +247,34 @@ def test_signal_within_a_callback_of_the_interpreters_own_is_not_lost(
         env=environment(), capture_output=True, timeout=25, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (code, b"")
+
+
+WRAPPED = """
+import os, signal, sys, time
+from jobctl import api
+from jobctl.cli.app import run
+
+class Named:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+        time.sleep(30)
+
+def show(*_):
+    class Owner:
+        attribute = Named()
+
+api.show = show
+sys.exit(run(["show", "x", "--dir", sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signal_while_a_class_is_made_ends_the_command(
+    tmp_path: Path, name: str, code: int
+) -> None:
+    """FAULTS row 37: Python before 3.12 makes a RuntimeError of it, and imports make classes."""
+    done = subprocess.run(
+        [sys.executable, "-c", WRAPPED, name, str(tmp_path)],
+        env=environment(), capture_output=True, timeout=25, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, b"")
