@@ -22,6 +22,7 @@ from jobctl.cursor import ZERO
 from jobctl.errors import Conflict, InvalidJob, JobNotFound, StoreError
 from jobctl.job import Job
 from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.lock import WriteLock
 from jobctl.stores.memory import MemoryStore
 from tests.hub.kit import make_job
 
@@ -64,6 +65,18 @@ def killed_at(number: int, when: str) -> Iterator[None]:
     finally:
         for item in patches:
             item.stop()
+
+
+@contextmanager
+def lock_is_busy() -> Iterator[None]:
+    """Another process holds the write lock whenever somebody tries it."""
+
+    @contextmanager
+    def tried(lock: WriteLock, dir_fd: int) -> Iterator[bool]:
+        yield False
+
+    with patch.object(WriteLock, "tried", tried):
+        yield
 
 
 def essence(job: Job) -> tuple[str, str, str | None, str | None]:

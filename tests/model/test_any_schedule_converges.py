@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
+from tests.model.kit import lock_is_busy
 from tests.model.schedule import AnySchedule, changes, ids
 
 PLENTY = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
@@ -60,6 +61,14 @@ class AnyScheduleOnDisk(AnySchedule):
     def look(self) -> None:
         """The hub's watching of files, or its rescan."""
         self.disk.hub_store.refresh()
+
+    @rule()
+    def ring_while_the_lock_is_busy(self) -> None:
+        """FAULTS row 63: what the hub cannot give a revision now is served, or waited for."""
+        with lock_is_busy():
+            self.ring()
+        # Files without a revision stand under one that had another state before.
+        self.history.pop((self.hub.replica.epoch, self.hub.replica.revision), None)
 
     @rule(id=ids, fields=changes, by_rename=st.booleans())
     def foreign_write(self, id: str, fields: dict[str, Any], by_rename: bool) -> None:
