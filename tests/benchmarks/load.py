@@ -1,6 +1,6 @@
 """Many clients in one process, cheap enough to share a core with the writer.
 
-``python -m tests.benchmarks.load PORT CLIENTS DIALECT MODE [SAMPLED]`` connects (``DIALECT`` is
+``python -m tests.benchmarks.load PORT CLIENTS DIALECT MODE [NUMBER]`` connects (``DIALECT`` is
 ``plain`` or ``v1``; a v1 client starts with an empty page, a plain one with ``jobs:init``), and
 says ``ready``. It reads the raw frames, without a WebSocket library.
 
@@ -12,7 +12,11 @@ as far as the newest that the first has seen.
 Mode ``sum``: the dialect may end in ``+deflate``, which offers compression. For each line
 ``SECONDS`` it reads so long, and on until all is quiet, and prints how many bytes came in all.
 
-Mode ``time``: ``SAMPLED`` clients, evenly spread among the others, note for every stamp of
+Mode ``open``: for each line ``COUNT`` it opens that many more connections, ``NUMBER`` at a time. It
+prints the seconds until each had the answer to its handshake and, unless the dialect is ``bare``
+(a server that sends nothing by itself), its first message.
+
+Mode ``time``: ``NUMBER`` clients, evenly spread among the others, note for every stamp of
 writer.py how old it is; a process of lower priority empties the others' sockets. For each line
 ``SECONDS`` it listens so long, and on until all is quiet, and prints p50 and p99 in ms and the
 number of stamps.
@@ -84,20 +88,12 @@ class Client:
 def connect(port: int, count: int, dialect: str) -> list[Client]:
     """So many open clients that have had their first message (a bare server sends none)."""
     clients: list[Client] = []
-    dialect, _, deflate = dialect.partition("+")
+    request = _request(port, dialect)
     for first in range(0, count, 50):
         socks = []
         for _ in range(first, min(count, first + 50)):
             sock = socket.create_connection(("127.0.0.1", port))
-            key = b64encode(os.urandom(16)).decode()
-            offer = "Sec-WebSocket-Protocol: jobctl.v1\r\n" if dialect == "v1" else ""
-            if deflate:
-                offer += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-            sock.sendall(
-                f"GET /ws/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
-                f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-                f"Sec-WebSocket-Version: 13\r\n{offer}\r\n".encode()
-            )
+            sock.sendall(request)
             socks.append(sock)
         for sock in socks:
             data = b""
@@ -107,8 +103,22 @@ def connect(port: int, count: int, dialect: str) -> list[Client]:
             if b" 101 " not in head:
                 raise RuntimeError(head.decode())
             sock.setblocking(False)
-            clients.append(Client(sock, rest, dialect == "v1"))
+            clients.append(Client(sock, rest, dialect.startswith("v1")))
     return clients
+
+
+def _request(port: int, dialect: str) -> bytes:
+    """The request of an opening handshake."""
+    dialect, _, deflate = dialect.partition("+")
+    key = b64encode(os.urandom(16)).decode()
+    offer = "Sec-WebSocket-Protocol: jobctl.v1\r\n" if dialect == "v1" else ""
+    if deflate:
+        offer += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+    return (
+        f"GET /ws/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+        f"Sec-WebSocket-Version: 13\r\n{offer}\r\n"
+    ).encode()
 
 
 def read_ready(poll: select.epoll, clients: dict[int, Client], timeout_s: float) -> bool:
@@ -128,6 +138,44 @@ def poll_of(clients: list[Client]) -> tuple[select.epoll, dict[int, Client]]:
     for client in clients:
         poll.register(client.sock, select.EPOLLIN)
     return poll, {client.sock.fileno(): client for client in clients}
+
+
+def open_more(port: int, count: int, dialect: str, at_a_time: int) -> list[socket.socket]:
+    """Open ``count`` connections, of which at most ``at_a_time`` are not open yet."""
+    poll = select.epoll()
+    opening: dict[int, tuple[socket.socket, bytearray]] = {}
+    opened: list[socket.socket] = []
+    begun = 0
+    request = _request(port, dialect)
+    while len(opened) < count:
+        while begun < count and len(opening) < at_a_time:
+            sock = socket.create_connection(("127.0.0.1", port))
+            sock.sendall(request)
+            sock.setblocking(False)
+            opening[sock.fileno()] = (sock, bytearray())
+            poll.register(sock, select.EPOLLIN)
+            begun += 1
+        for fd, _ in poll.poll():
+            sock, data = opening[fd]
+            data += sock.recv(65536)
+            head, end, rest = data.partition(b"\r\n\r\n")
+            if end and b" 101 " not in head:
+                raise RuntimeError(head.decode())
+            if end and (rest or dialect == "bare"):
+                poll.unregister(sock)
+                del opening[fd]
+                opened.append(sock)
+    return opened
+
+
+def opens(port: int, dialect: str, at_a_time: int) -> None:
+    """Mode ``open``."""
+    print("ready", flush=True)
+    kept: list[socket.socket] = []
+    for line in sys.stdin:
+        began_s = time.monotonic()
+        kept += open_more(port, int(line), dialect, at_a_time)
+        print(time.monotonic() - began_s, flush=True)
 
 
 def count(clients: list[Client]) -> None:
@@ -215,6 +263,9 @@ def measure(clients: list[Client], sampled: int) -> None:
 def main() -> None:
     """Load as the command line says."""
     port, number, dialect, mode, *more = sys.argv[1:]
+    if mode == "open":
+        opens(int(port), dialect, int(more[0]))
+        return
     clients = connect(int(port), int(number), dialect)
     if mode == "count":
         count(clients)

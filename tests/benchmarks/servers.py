@@ -1,4 +1,4 @@
-"""The servers that bench_fanout, bench_latency and bench_memory measure, each in a process.
+"""The servers that the benchmarks of the hub measure, each in a process.
 
 ``python -m tests.benchmarks.servers KIND DIR`` prints its port and serves until SIGTERM:
 
