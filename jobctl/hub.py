@@ -123,7 +123,6 @@ class Hub:
         self._due: dict[int, None] = {}
         self._wide: set[int] = set()
         self._by_id: dict[str, set[int]] = {}
-        self._untold: set[int] = set()
 
     # -- from the store ---------------------------------------------------------------------
 
@@ -155,7 +154,6 @@ class Hub:
             return False
         self.dead = dead
         self._deaths += 1
-        self._untold = set(self.sessions)
         self._wake_all()
         return True
 
@@ -223,7 +221,6 @@ class Hub:
         if session is not None:
             self._unheed(session)
             self._due.pop(id, None)
-            self._untold.discard(id)
 
     def _heed(self, session: Session) -> None:
         """The session is new, or reads on under another filter."""
@@ -233,8 +230,6 @@ class Hub:
         else:
             self._wide.add(session.id)
         self._due[session.id] = None
-        if self._deaths:
-            self._untold.add(session.id)
 
     def _unheed(self, session: Session) -> None:
         self._wide.discard(session.id)
@@ -338,15 +333,20 @@ class Hub:
                     self._due[session.id] = None  # there is more to come
             if messages:
                 yield Sending(messages, ids)
-        if self._untold:
-            yield from self._tell_deaths()
+        if self._deaths:
+            yield from self._tell_deaths(due)
 
-    def _tell_deaths(self) -> Iterator[Sending]:
-        """The whole list to each session that has another one, once it has all that they wrote."""
+    def _tell_deaths(self, due: Iterable[int]) -> Iterator[Sending]:
+        """Send the list of dead owners to the sessions that lack it and hold every change.
+
+        Only sessions that this pump looked at can have become ready for it: a change of the list
+        makes all sessions due, and each of the other conditions comes true for a due session only.
+        """
         late = [
             session
-            for session in map(self.sessions.__getitem__, sorted(self._untold))
-            if session.told != self._deaths
+            for session in map(self.sessions.get, sorted(due))
+            if session is not None
+            and session.told != self._deaths
             and session.dialect is Dialect.V1
             and session.writable
             and not session.held
@@ -356,7 +356,6 @@ class Hub:
         ]
         for session in late:
             session.told = self._deaths
-            self._untold.discard(session.id)
         if late:
             yield Sending((owners_message(self.dead),), tuple(session.id for session in late))
 

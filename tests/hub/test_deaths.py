@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jobctl.cursor import ZERO
 from jobctl.filters import Filter
-from jobctl.hub import Hub
-from jobctl.jobset import JobSet
+from jobctl.hub import Hub, Session
+from jobctl.jobset import Delta, JobSet
 from jobctl.protocol import Dialect, Owners, parse_from_hub
 from tests.hub.kit import make_job
 
@@ -76,3 +76,44 @@ def test_a_plain_client_hears_nothing_that_it_does_not_know() -> None:
     list(hub.pump())
     hub.bury(DEAD)
     assert list(hub.pump()) == []
+
+
+class Counted(dict[int, Session]):
+    """The hub's sessions, which counts how often one of them is looked up."""
+
+    lookups = 0
+
+    def __getitem__(self, id: int) -> Session:
+        self.lookups += 1
+        return super().__getitem__(id)
+
+
+def test_sessions_that_are_told_nothing_cost_nothing_after_a_death() -> None:
+    """A death left every plain and every stalled session to be looked at in each pump."""
+    hub = loaded()
+    for id in range(1, 101):
+        hub.open(id, Dialect.PLAIN, ZERO, Filter.make(ids=["quiet"]))
+    for id in range(101, 201):
+        hub.open(id, filter=Filter.make(ids=["quiet"]))
+    list(hub.pump())
+    for id in range(101, 201):
+        hub.stall(id)
+    hub.bury(DEAD)
+    list(hub.pump())
+    hub.sessions = counted = Counted(hub.sessions)
+    for revision in range(2, 12):
+        hub.feed(Delta("e", revision - 1, revision, (make_job("a1", revision),)))
+        assert list(hub.pump()) == []
+    assert counted.lookups == 0
+
+
+def test_a_session_that_closes_in_the_middle_of_a_pump_is_passed_over() -> None:
+    """Writing a page may break a session, which is then told nothing more."""
+    hub = loaded()
+    hub.open(1)
+    hub.open(2)
+    hub.bury(DEAD)
+    pump = hub.pump()
+    assert next(pump).sessions == (1, 2)
+    hub.close(1)
+    assert [sending.sessions for sending in pump] == [(2,)]
