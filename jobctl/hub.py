@@ -83,6 +83,11 @@ class Session:
         self.acked = 0
 
     @property
+    def proves(self) -> bool:
+        """Whether its deltas say the digest of what the client holds."""
+        return self.digest and self.dialect is Dialect.V1
+
+    @property
     def cursor(self) -> Cursor:
         """What the client has been sent, as a cursor of the hub's replica."""
         return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
@@ -142,6 +147,9 @@ class Hub:
     def adopt(self, replica: JobSet) -> None:
         """Take a replica that was loaded elsewhere (a large one, in a thread)."""
         self.replica = replica
+        for session in self.sessions.values():
+            if session.proves:
+                replica.keep_digest(session.filter)
         self.loaded = True
         self._wake_all()
 
@@ -229,9 +237,13 @@ class Hub:
                 self._by_id.setdefault(id, set()).add(session.id)
         else:
             self._wide.add(session.id)
+        if session.proves:
+            self.replica.keep_digest(session.filter)
         self._due[session.id] = None
 
     def _unheed(self, session: Session) -> None:
+        if session.proves:
+            self.replica.release_digest(session.filter)
         self._wide.discard(session.id)
         for id in session.filter.ids:
             heeding = self._by_id[id]
@@ -258,9 +270,8 @@ class Hub:
                 if session.dialect is Dialect.PLAIN:
                     raise ProtocolError("a plain client's filter stands in its query")
                 self._unheed(session)
-                session.filter = filter
+                session.filter, session.digest = filter, digest
                 self._heed(session)
-                session.digest = digest
                 cursor = store_cursor(cursor, details=session.details)
                 session.position = self._start(session.dialect, cursor, filter)
                 session.held = self.is_ahead(session.cursor)

@@ -23,7 +23,6 @@ epoch and offset.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from typing import NamedTuple
 
 from jobctl.codec import to_wire
 from jobctl.cursor import ZERO, Cursor
+from jobctl.digests import Digests, mark_of
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
 
@@ -38,11 +38,6 @@ __all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "joined", "mark_of"]
 
 MAX_TOMBSTONES = 4096
 """Deletions that a set remembers for readers that lag; older ones raise the floor."""
-
-
-def mark_of(id: str, revision: int) -> int:
-    """64 bits that stand for one version of one job: the first of SHA-256 of "id revision"."""
-    return int.from_bytes(hashlib.sha256(f"{id} {revision}".encode()).digest()[:8], "big")
 
 
 class Gone(NamedTuple):
@@ -160,6 +155,7 @@ class JobSet:
 
     def __init__(self, epoch: str = "-", *, max_tombstones: int = MAX_TOMBSTONES) -> None:
         self._max_tombstones = max_tombstones
+        self._digests = Digests()
         self._clear(epoch, 0)
 
     def _clear(self, epoch: str, floor: int) -> None:
@@ -167,7 +163,7 @@ class JobSet:
         self.revision = 0
         self.floor = floor
         self._entries: dict[str, _Entry] = {}
-        self._digest = 0
+        self._digests.clear()
         self._tombstones = 0
         # The change order, ascending; a line is superseded when its entry has moved on.
         self._order: list[int] = []
@@ -213,16 +209,18 @@ class JobSet:
     def digest(self, filter: Filter = EVERYTHING) -> str:
         """What the set holds under the filter, as 16 hex digits: equal for who holds the same.
 
-        The exclusive or of `mark_of` each job. Without a filter it is always known; under one it
-        costs a look at every job.
+        The exclusive or of `mark_of` each job. It is known without a filter and under one for which
+        `keep_digest` was called; under another it costs a look at every job.
         """
-        digest = self._digest
-        if filter != EVERYTHING:
-            digest = 0
-            for job in self:
-                if filter.matches(job):
-                    digest ^= mark_of(job.id, job.revision)
-        return f"{digest:016x}"
+        return f"{self._digests.under(filter, self):016x}"
+
+    def keep_digest(self, filter: Filter) -> None:
+        """Keep the digest under the filter up to date with each change, for one user more."""
+        self._digests.keep(filter, empty=not len(self))
+
+    def release_digest(self, filter: Filter) -> None:
+        """Undo one `keep_digest`."""
+        self._digests.release(filter)
 
     # -- the one read -----------------------------------------------------------------------
 
@@ -404,10 +402,7 @@ class JobSet:
 
     def _record(self, id: str, entry: _Entry) -> None:
         old = self._entries.get(id)
-        if old is not None and old.job is not None:
-            self._digest ^= mark_of(id, old.revision)
-        if entry.job is not None:
-            self._digest ^= mark_of(id, entry.revision)
+        self._digests.change(id, old.job if old is not None else None, entry.job)
         self._entries[id] = entry
         if self._redacted:
             self._redacted.pop(id, None)
