@@ -21,6 +21,7 @@ from jobctl.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.errors import ProtocolError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.jobset import Delta, JobSet
+from jobctl.newest import Key, NewestFirst
 from jobctl.protocol import (
     MAX_PAGE,
     Ack,
@@ -44,8 +45,10 @@ class Position(NamedTuple):
 
     It holds everything up to ``sent``. Nothing up to ``looked`` concerns it, so the search goes on
     from there. ``began`` is the revision at which the snapshot that it is paging began, else 0.
-    ``rest`` are the ids of a plain snapshot that are still to follow, after ``done`` of them.
     ``fresh`` says that it has not heard anything yet, and must, even when there is nothing to say.
+
+    A plain session that is still being sent its first jobs lacks the active ones that were created
+    before ``before``, and then those that ended after the revision ``ended``.
     """
 
     epoch: str
@@ -53,8 +56,13 @@ class Position(NamedTuple):
     looked: int
     began: int = 0
     fresh: bool = True
-    rest: tuple[str, ...] = ()
-    done: int = 0
+    before: Key | None = None
+    ended: int | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether more of a plain snapshot is to follow."""
+        return self.before is not None or self.ended is not None
 
 
 class Session:
@@ -128,6 +136,8 @@ class Hub:
         self._due: dict[int, None] = {}
         self._wide: set[int] = set()
         self._by_id: dict[str, set[int]] = {}
+        self._plain_sessions = 0
+        self._newest = NewestFirst()  # for plain sessions; follows the replica when one starts
 
     # -- from the store ---------------------------------------------------------------------
 
@@ -136,7 +146,7 @@ class Hub:
         if not self.replica.apply(delta):
             return False
         if delta.since == 0 or not self.loaded:
-            self._wake_all()
+            self._begin_anew()
         else:
             self._due.update(dict.fromkeys(self._wide))
             for id in [*(job.id for job in delta.jobs), *(item.id for item in delta.gone)]:
@@ -151,6 +161,11 @@ class Hub:
             if session.proves:
                 replica.keep_digest(session.filter)
         self.loaded = True
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """The replica may hold anything now."""
+        self._newest = NewestFirst()
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -220,6 +235,7 @@ class Hub:
         session.digest = digest
         session.details = details
         self.sessions[id] = session
+        self._plain_sessions += dialect is Dialect.PLAIN
         self._heed(session)
         return session
 
@@ -229,6 +245,10 @@ class Hub:
         if session is not None:
             self._unheed(session)
             self._due.pop(id, None)
+            if session.dialect is Dialect.PLAIN:
+                self._plain_sessions -= 1
+                if not self._plain_sessions:
+                    self._newest = NewestFirst()
 
     def _heed(self, session: Session) -> None:
         """The session is new, or reads on under another filter."""
@@ -322,7 +342,7 @@ class Hub:
                     position.looked == head
                     and position.epoch == epoch
                     and not position.fresh
-                    and not position.rest
+                    and not position.unfinished
                 )
             ):
                 continue
@@ -340,7 +360,7 @@ class Hub:
                 continue
             for session in sessions:
                 session.position = position
-                if position.looked != head or position.rest:
+                if position.looked != head or position.unfinished:
                     self._due[session.id] = None  # there is more to come
             if messages:
                 yield Sending(messages, ids)
@@ -412,56 +432,72 @@ class Hub:
     ) -> tuple[tuple[bytes, ...], Position]:
         if position.fresh:
             return self._plain_start(filter, details=details)
-        if position.rest and position.epoch == self.replica.epoch:
-            messages, position = self._plain_rest(position, details=details)
-            if messages or position.rest:
+        while position.unfinished and position.epoch == self.replica.epoch:
+            messages, position = self._plain_rest(position, filter, details=details)
+            if messages:
                 return messages, position
         cursor = Cursor(position.epoch, position.looked, filter.tag)
         delta = self.replica.since(cursor, filter, limit=self._max_page, details=details)
         if delta.since == 0:
             return self._plain_start(filter, details=details)
         if delta.gone:
-            changed = self.replica.since(cursor, filter).jobs
-            ended = [job.id for job in changed if not job.active]
-            return self._plain_start(filter, ended, details=details)
+            return self._plain_start(filter, ended=position.looked, details=details)
         wires = (self.replica.wire(job.id, details=details) for job in delta.jobs)
         messages = tuple(map(update_message, wires))
         return messages, Position(delta.epoch, delta.through, delta.through, fresh=False)
 
     def _plain_start(
-        self, filter: Filter, ended: Iterable[str] = (), *, details: bool
+        self, filter: Filter, *, ended: int | None = None, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
-        """``jobs:init``; what does not fit in is the rest, and so are jobs that ``ended``."""
-        active = [job for job in self.replica if job.active and filter.matches(job)]
-        active.sort(key=lambda job: (job.created_at, job.id), reverse=True)
-        wires: list[bytes] = []
-        size = 0
-        for job in active:
-            wire = self.replica.wire(job.id, details=details)
-            size += len(wire)
-            if wires and size > self._max_page:
-                break
-            wires.append(wire)
+        """``jobs:init``; what does not fit in follows, and then the jobs that ended since."""
+        self._newest.follow(self.replica)
         head = self.replica.revision
-        rest = (*(job.id for job in active[len(wires) :]), *ended)
-        start = Position(self.replica.epoch, head, head, head, fresh=False, rest=rest)
+        ids, before = self._older(None, filter, head, details=details)
+        start = Position(
+            self.replica.epoch, head, head, head, fresh=False, before=before, ended=ended
+        )
+        wires = [self.replica.wire(id, details=details) for id in ids]
         return (init_message(wires),), start
 
     def _plain_rest(
-        self, position: Position, *, details: bool
+        self, position: Position, filter: Filter, *, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
         """The next of what did not fit into ``jobs:init``; what changed since follows anyway."""
-        messages: list[bytes] = []
-        size, done = 0, position.done
-        for id in position.rest[done:]:
-            job = self.replica.get(id)
-            if job is not None and job.revision <= position.began:
-                wire = self.replica.wire(id, details=details)
-                size += len(wire)
-                if messages and size > self._max_page:
-                    break
-                messages.append(update_message(wire))
-            done += 1
-        if done < len(position.rest):
-            return tuple(messages), position._replace(done=done)
-        return tuple(messages), position._replace(rest=(), done=0, began=0)
+        if position.before is not None:
+            ids, before = self._older(position.before, filter, position.began, details=details)
+            position = position._replace(before=before)
+        else:
+            assert position.ended is not None, "or nothing is left"
+            cursor = Cursor(position.epoch, position.ended, filter.tag)
+            delta = self.replica.since(
+                cursor, filter, limit=self._max_page, began=position.began, details=details
+            )
+            if delta.since == 0:
+                return self._plain_start(filter, details=details)
+            ids = [
+                job.id for job in delta.jobs if not job.active and job.revision <= position.began
+            ]
+            more = delta.more and delta.through < position.began
+            position = position._replace(ended=delta.through if more else None)
+        if not position.unfinished:
+            position = position._replace(began=0)
+        wires = (self.replica.wire(id, details=details) for id in ids)
+        return tuple(map(update_message, wires)), position
+
+    def _older(
+        self, before: Key | None, filter: Filter, through: int, *, details: bool
+    ) -> tuple[list[str], Key | None]:
+        """The ids of the next page of active jobs, without those that changed after ``through``.
+
+        With it, the key to pass for the page after that; ``None`` when there is none.
+        """
+        ids: list[str] = []
+        size = 0
+        for job in self._newest.before(self.replica, before):
+            if job.revision <= through and filter.matches(job):
+                size += len(self.replica.wire(job.id, details=details))
+                if ids and size > self._max_page:
+                    return ids, before
+                ids.append(job.id)
+            before = (job.created_at, job.id)
+        return ids, None

@@ -1,12 +1,14 @@
 """The plain dialect: the original program's clients, who know no cursor and no deletion."""
 
 import json
+import tracemalloc
 
 import pytest
 
 from jobctl.cursor import Cursor
 from jobctl.errors import ProtocolError
 from jobctl.filters import Filter
+from jobctl.job import Job
 from jobctl.protocol import subscribe_message
 from tests.hub.kit import PLAIN, World
 
@@ -181,3 +183,73 @@ def test_plain_ping_is_answered():
     world.connect(1, dialect=PLAIN)
     answer = world.hub.receive(1, '{"type":"jobs:ping","at":1700000000123}')
     assert json.loads(answer or b"") == {"type": "jobs:pong", "at": 1700000000123}
+
+
+def test_session_in_the_middle_of_its_init_holds_a_position():
+    """It held the ids of all jobs that were to follow: 775 KiB each at 100,000 jobs."""
+    world = World(max_page=1200)
+    for number in range(3000):
+        world.put(f"a{number}")
+    world.connect(0, dialect=PLAIN)
+    world.pump_once()
+    tracemalloc.start()
+    try:
+        began = 0
+        for id in range(1, 41):
+            if id == 21:
+                began = tracemalloc.get_traced_memory()[0]
+            world.put("b1", title=str(id))  # each stands at a revision of its own
+            world.connect(id, dialect=PLAIN)
+            list(world.hub.pump())
+            world.hub.stall(id)
+        grown = tracemalloc.get_traced_memory()[0] - began
+    finally:
+        tracemalloc.stop()
+    assert {session.cursor.revision for session in world.hub.sessions.values()} >= {3001, 3040}
+    assert grown / 20 < 3000
+
+
+def test_init_of_a_large_set_costs_a_page(monkeypatch):
+    """Each new session made the hub look at all jobs, and sort them."""
+    looked: list[str] = []
+    real = Filter.matches
+
+    def matches(filter: Filter, job: Job) -> bool:
+        looked.append(job.id)
+        return real(filter, job)
+
+    world = World(max_page=1200)
+    for number in range(2000):
+        world.put(f"a{number}")
+    world.connect(1, dialect=PLAIN)
+    world.pump_once()
+    monkeypatch.setattr(Filter, "matches", matches)
+    world.put("a5", title="x")
+    world.hub.stall(1)
+    client = world.connect(2, dialect=PLAIN)
+    world.pump_once()
+    assert len(client.inits[0]) > 1
+    assert len(looked) < 20
+
+
+def test_jobs_that_ended_follow_page_by_page():
+    """Many ended and one was deleted while the client was away: it hears of each end once."""
+    world = World(max_page=1200)
+    for number in range(40):
+        world.put(f"a{number}", title=TEXT)
+    filter = Filter(types=frozenset({"etl"}))  # under one, a page begins with what is gone
+    client = world.connect(1, filter=filter, dialect=PLAIN)
+    world.pump()
+    world.hub.stall(1)
+    for number in range(0, 40, 2):
+        world.put(f"a{number}", title=TEXT, stage="completed")
+    world.delete("a39")
+    world.hub.recover(1)
+    world.pump_once()
+    world.put("a0", title=TEXT, stage="failed")
+    world.put("a2", title=TEXT, stage="extract")
+    world.pump()
+    ended = {id for id, stage in client.stages.items() if stage in ("completed", "failed")}
+    assert ended == {f"a{number}" for number in range(0, 40, 2)} - {"a2"}
+    assert client.stages == world.expected()
+    assert max(len(message) for message in client.messages[-60:]) < 1300
