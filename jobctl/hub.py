@@ -143,10 +143,14 @@ class Hub:
 
     def feed(self, delta: Delta) -> bool:
         """Take what the store says; ``False`` when it does not follow on: ask with `cursor`."""
+        before, held = self.replica.cursor, len(self.replica)
         if not self.replica.apply(delta):
             return False
-        if delta.since == 0 or not self.loaded:
+        found = bool(delta.jobs or delta.gone) or self.replica.cursor != before
+        if not self.loaded or (delta.since == 0 and (found or held)):
             self._begin_anew()
+        elif not found:
+            pass  # as most looks, while clients connect
         else:
             self._due.update(dict.fromkeys(self._wide))
             for id in [*(job.id for job in delta.jobs), *(item.id for item in delta.gone)]:

@@ -106,6 +106,23 @@ def test_nudge_leaves_alone_who_stalls_or_is_read_to() -> None:
     assert world.hub.nudge()
 
 
+@pytest.mark.parametrize("jobs", [0, 3])
+def test_look_that_finds_nothing_wakes_nobody(jobs: int) -> None:
+    """Each client that connects has the hub look, which woke all those that were there."""
+    world = World()
+    for number in range(jobs):
+        world.put(f"a{number}")
+    world.feed()
+    for id in range(1, 100):
+        world.connect(id)
+    world.pump()
+    for _ in range(3):
+        world.feed()
+        assert not world.hub.has_work
+    world.put("b1")
+    assert world.hub.has_work
+
+
 def test_session_that_takes_another_filter_is_woken_by_that() -> None:
     """And no longer by the one before."""
     world = World()
