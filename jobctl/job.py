@@ -7,26 +7,28 @@ No transition reads a clock: ``now`` is an argument.
 
 from __future__ import annotations
 
+import json
+import os
 import re
-import uuid
-from collections.abc import Container, Sequence
-from functools import partial
-from operator import is_
-from typing import Annotated, Any
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from types import MappingProxyType
 
 from jobctl.clock import known_ms
 from jobctl.errors import IllegalTransition, InvalidId, InvalidJob, did_you_mean
+from jobctl.fields import (
+    BY_ATTRIBUTE,
+    BY_KEY,
+    FIELDS,
+    Command,
+    CommandEnd,
+    Entered,
+    Steps,
+    Unfit,
+    anything,
+    command_end_of,
+    command_of,
+    text,
+    time,
+)
 from jobctl.pipeline import (
     COMPLETED,
     FAILED,
@@ -37,12 +39,20 @@ from jobctl.pipeline import (
     pipeline_of,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping, Sequence
+    from typing import Any, NoReturn
+
+    Scan = Callable[[str, int], tuple[Any, int]]
+
 __all__ = [
     "CANCELLED",
     "MAX_HISTORY",
     "MAX_RESULT_BYTES",
     "Command",
     "CommandEnd",
+    "Draft",
     "Entered",
     "Job",
     "Steps",
@@ -56,6 +66,7 @@ __all__ = [
     "new_id",
     "report",
     "retry",
+    "values_of",
 ]
 
 MAX_HISTORY = 64
@@ -70,112 +81,208 @@ _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _OWNER = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
 _STAGE_NAME = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^\x00-\x1f\x7f,]{0,62}[^\s,\x00-\x1f\x7f])?\Z")
 
-_Time = Annotated[
-    str,
-    StringConstraints(
-        # [0-9] and not \d, which takes the digits of all scripts.
-        pattern=r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-        r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
-        r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-    ),
-]
-_Stage = Annotated[str, StringConstraints(min_length=1)]
+NEW_LINE = 0x0A  # the second byte of a file in the usual layout; the wire form has none
+
+NO_KEYS: Mapping[str, Any] = MappingProxyType({})
+"""The `Job.extra` of a job without foreign keys."""
 
 
-def _own_key() -> Any:
-    """A key that the original program does not have: written only when it is set.
+class Draft:
+    """The attributes of a job, still to be filled in: then `finish` makes it a `Job`.
 
-    What decides that is no Python function: a signal that came within one would be swallowed, since
-    pydantic turns whatever is raised there, `KeyboardInterrupt` too, into a ValueError.
+    Within the package, for readers that have checked the values. A slot that is stored to costs a
+    tenth of what ``object.__setattr__`` does, and each job has over twenty.
+
+    ``source`` is where the job comes from, for codec.py: the bytes of a file in the usual layout,
+    or the job's wire form; for any other file, and after a change, a pair: the file's bytes, and
+    the names of the attributes that have changed since; ``None`` where there is no file.
     """
-    return Field(default=None, exclude_if=partial(is_, None))
 
-
-def _revision(value: object) -> int:
-    """The store alone knows the revision: whatever a foreign file says is no news and no error."""
-    return value if type(value) is int and 0 <= value < 2**53 else 0
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="allow",
-        alias_generator=to_camel,
-        validate_by_name=False,
-        validate_by_alias=True,
-        serialize_by_alias=True,
+    __slots__ = (
+        "completed_at",
+        "created_at",
+        "error",
+        "extra",
+        "history",
+        "id",
+        "message",
+        "owner",
+        "progress",
+        "result",
+        "result_session_id",
+        "retry_count",
+        "revision",
+        "run",
+        "session_id",
+        "source",
+        "stage",
+        "stage_started_at",
+        "stages",
+        "title",
+        "type",
+        "updated_at",
     )
 
-
-class Entered(_Value):
-    """One line of a job's history: the stage, and when it was entered."""
-
+    id: str
+    type: str
+    session_id: str | None
     stage: str
-    at: _Time
+    created_at: str
+    updated_at: str
+    completed_at: str | None
+    stage_started_at: str | None
+    error: str | None
+    retry_count: int
+    result_session_id: str | None
+    title: str | None
+    message: str | None
+    progress: Steps | float | None
+    stages: tuple[str, ...] | None
+    history: tuple[Entered, ...] | None
+    result: Any
+    owner: Any
+    run: Any
+    revision: int
+    extra: Mapping[str, Any]
+    source: Any
+
+    def finish(self) -> Job:
+        """This object as a `Job`, which nobody can change any more."""
+        self.__class__ = Job  # which has the same slots
+        return self  # type: ignore[return-value]
 
 
-class Steps(_Value):
-    """Progress in steps: ``done`` of ``total``."""
-
-    done: Annotated[float | int, Field(ge=0, allow_inf_nan=False)]
-    total: Annotated[float | int, Field(gt=0, allow_inf_nan=False)]
-
-
-class Command(_Value):
-    """What ``jobctl run`` ran: the words, where, with which chosen variables; and how it ended.
-
-    ``duration_ms`` is by a clock that does not jump; ``stderr`` are the last lines, when it failed.
-    ``exact`` is false where the words are for reading only: they could not be kept to the letter.
-    """
-
-    argv: Annotated[tuple[str, ...], Field(min_length=1)]
-    cwd: str
-    env: dict[str, str] | None = _own_key()
-    exact: bool | None = _own_key()
-    exit_code: int | None = _own_key()
-    signal: str | None = _own_key()
-    duration_ms: int | None = _own_key()
-    stderr: tuple[str, ...] | None = _own_key()
-
-
-class CommandEnd(_Value):
-    """How a command ended: all that a reader gets who may not see the command itself."""
-
-    exit_code: int | None = None
-    signal: str | None = None
-    duration_ms: int | None = None
-
-
-class Job(_Value):
+class Job(Draft):
     """One unit of tracked work.
 
     ``revision`` is 0 until a store has recorded the job; it is on the wire, never on disk.
     ``progress`` is of the present stage: `Steps`, or a percentage from 0 to 100. ``owner`` and
-    ``run`` may be anything in a foreign file: see `owned_by` and `command`.
+    ``run`` may be anything in a foreign file: see `owned_by` and `command`. ``extra`` has the keys
+    that nobody here knows.
+
+    Two jobs are equal when all values are; how their files spell them does not count. A job is made
+    of keywords, named as on disk or as the attributes; `InvalidJob` where one does not fit.
     """
 
-    id: str
-    type: str
-    session_id: str | None = None
-    stage: _Stage
-    created_at: _Time
-    updated_at: _Time
-    completed_at: _Time | None = None
-    stage_started_at: _Time | None = None
-    error: str | None = None
-    retry_count: Annotated[int, Field(ge=0, lt=2**53)] = 0
-    result_session_id: str | None = None
-    title: str | None = _own_key()
-    message: str | None = _own_key()
-    progress: Steps | Annotated[float | int, Field(ge=0, le=100, allow_inf_nan=False)] | None = (
-        _own_key()
-    )
-    stages: tuple[str, ...] | None = _own_key()
-    history: tuple[Entered, ...] | None = _own_key()
-    result: Any = _own_key()
-    owner: Any = _own_key()
-    run: Any = _own_key()
-    revision: Annotated[int, BeforeValidator(_revision)] = 0
+    __slots__ = ()
+
+    def __new__(cls, **values: Any) -> Job:
+        for name in [name for name in values if name in BY_ATTRIBUTE]:
+            key = BY_ATTRIBUTE[name].key
+            if key != name and key not in values:
+                values[key] = values.pop(name)
+        return draft_of(values).finish()
+
+    def replace(self, **changes: Any) -> Job:
+        """The job with these attributes changed; they are not checked before the job is written."""
+        if changes.keys() == _REVISION and self._is_usual():
+            return self._at_revision(changes["revision"])
+        new = Draft()
+        new.completed_at = self.completed_at
+        new.created_at = self.created_at
+        new.error = self.error
+        new.extra = self.extra
+        new.history = self.history
+        new.id = self.id
+        new.message = self.message
+        new.owner = self.owner
+        new.progress = self.progress
+        new.result = self.result
+        new.result_session_id = self.result_session_id
+        new.retry_count = self.retry_count
+        new.revision = self.revision
+        new.run = self.run
+        new.session_id = self.session_id
+        new.stage = self.stage
+        new.stage_started_at = self.stage_started_at
+        new.stages = self.stages
+        new.title = self.title
+        new.type = self.type
+        new.updated_at = self.updated_at
+        new.source = source = self.source
+        changed = []
+        for name, value in changes.items():
+            old = getattr(self, name)
+            if value is old:
+                continue
+            setattr(new, name, value)
+            if name != "revision" and not (type(value) is type(old) is str and value == old):
+                changed.append(name)
+        if type(source) is tuple:
+            new.source = (source[0], source[1].union(changed))
+        elif source is not None:
+            new.source = (source, frozenset(changed)) if source[1] == NEW_LINE else None
+        return new.finish()
+
+    def _is_usual(self) -> bool:
+        """Whether the source is the bytes of a file in the usual layout, without changes."""
+        return type(self.source) is bytes and self.source[1] == NEW_LINE
+
+    def _at_revision(self, revision: int) -> Job:
+        """A copy of a job from a usual file; what has been left in the source stays there."""
+        new = Draft()
+        new.id, new.type, new.session_id, new.stage = (
+            self.id,
+            self.type,
+            self.session_id,
+            self.stage,
+        )
+        new.created_at, new.updated_at = self.created_at, self.updated_at
+        new.completed_at, new.stage_started_at = self.completed_at, self.stage_started_at
+        new.retry_count, new.owner, new.run = self.retry_count, self.owner, self.run
+        new.revision, new.source = revision, self.source
+        return new.finish()
+
+    def __getattr__(self, name: str) -> Any:
+        """What the reader has left in the source until somebody asks."""
+        if name not in _SET_LATER:
+            raise AttributeError(f"a job has no {name!r}")
+        values, _ = _scan(self.source.decode(), 0)
+        get = values.get
+        for key, set_ in _TEXTS:
+            set_(self, get(key))
+        for key, convert, set_ in _OTHERS:
+            value = get(key)
+            set_(self, convert(value) if value is not None else None)
+        _set_extra(self, _foreign(values))
+        return getattr(self, name)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a job does not change: job.replace({name}=…) makes another one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a job does not change")
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Job):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.revision))
+
+    def __repr__(self) -> str:
+        told = [f"{key}={value!r}" for key, value in values_of(self).items()]
+        return f"Job({', '.join(told)})"
+
+    def __copy__(self) -> Job:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Job:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (values_of(self),)
+
+    def _values(self) -> tuple[Any, ...]:
+        return (
+            self.id, self.revision, self.stage, self.updated_at, self.type, self.session_id,
+            self.created_at, self.completed_at, self.stage_started_at, self.error,
+            self.retry_count, self.result_session_id, self.title, self.message, self.progress,
+            self.stages, self.history, self.result, self.owner, self.run, self.extra,
+        )  # fmt: skip
 
     @property
     def active(self) -> bool:
@@ -190,18 +297,12 @@ class Job(_Value):
     @property
     def command(self) -> Command | None:
         """What ``jobctl run`` ran, where that is what the job is."""
-        try:
-            return Command.model_validate(self.run) if self.run is not None else None
-        except ValidationError:
-            return None  # somebody else's key
+        return command_of(self.run)
 
     @property
     def command_end(self) -> CommandEnd | None:
         """How the command ended, as far as the job tells, also where it has no `command`."""
-        try:
-            return CommandEnd.model_validate(self.run) if self.run is not None else None
-        except ValidationError:
-            return None  # somebody else's key
+        return command_end_of(self.run)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -287,11 +388,11 @@ class Job(_Value):
         if self.history:
             if self.history[-1].stage == self.stage:
                 return self.history
-            return (*self.history, Entered(stage=self.stage, at=self._entered_at()))
-        start = Entered(stage=PENDING, at=self.created_at)
+            return (*self.history, Entered(self.stage, self._entered_at()))
+        start = Entered(PENDING, self.created_at)
         if self.stage == PENDING:
             return (start,)
-        return (start, Entered(stage=self.stage, at=self._entered_at()))
+        return (start, Entered(self.stage, self._entered_at()))
 
     def _entered_at(self) -> str:
         """When the present stage was entered: the first time that can be, of those that tell."""
@@ -301,12 +402,39 @@ class Job(_Value):
         return next(can_be, self.updated_at)
 
 
+_REVISION = {"revision"}
+_scan: Scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_SET_LATER = {
+    name: getattr(Draft, name).__set__
+    for name in (
+        "completed_at", "error", "extra", "history", "message", "progress", "result",
+        "result_session_id", "run", "stage_started_at", "stages", "title", "updated_at",
+    )
+}  # fmt: skip
+"""The attributes that a reader may leave unset, where the source is bytes that have them."""
+_set_extra = _SET_LATER["extra"]
+_TEXTS = [
+    (field.key, _SET_LATER[field.attribute])
+    for field in FIELDS
+    if field.attribute in _SET_LATER and field.convert in (text, time, anything)
+]
+_OTHERS = [
+    (field.key, field.convert, _SET_LATER[field.attribute])
+    for field in FIELDS
+    if field.attribute in _SET_LATER and field.convert not in (text, time, anything)
+]
+
+
 # -- ids ------------------------------------------------------------------------------------
 
 
 def new_id() -> str:
     """A fresh id, as the original program makes them: a random UUID."""
-    return str(uuid.uuid4())
+    # As uuid.uuid4() makes it (RFC 9562, section 5.4); importing that module costs 2 ms.
+    bits = int.from_bytes(os.urandom(16), "big")
+    bits = bits & ~(0xF << 76 | 0x3 << 62) | (0x4 << 76 | 0x2 << 62)
+    digits = f"{bits:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def check_id(id: str) -> str:
@@ -319,15 +447,123 @@ def check_id(id: str) -> str:
 def check_result(result: Any, *, id: str) -> Any:
     """The result as it will be read again, without tuples, NaN or bytes; `InvalidJob`."""
     try:
-        data = to_json(result, inf_nan_mode="constants")
-        value = from_json(data, allow_inf_nan=False)
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        text = json.dumps(
+            result, default=_json_of, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        )
+        data = text.encode()
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidJob(f"the result is not JSON: {error}", id=id) from error
     if len(data) > MAX_RESULT_BYTES:
         raise InvalidJob(
             f"the result has {len(data)} bytes, over the {MAX_RESULT_BYTES} allowed", id=id
         )
     return value
+
+
+def _json_of(value: Any) -> Any:
+    """A JSON value for what `json` does not know: models, collections, dates, paths, numbers."""
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    if isinstance(value, (set, frozenset)) or kind == "collections.deque":
+        return list(value)
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode()
+    if hasattr(value, "isoformat"):
+        return value.isoformat().replace("+00:00", "Z")
+    if hasattr(value, "__fspath__"):
+        return os.fspath(value)
+    if hasattr(type(value), "__members__"):  # an enumeration
+        return value.value
+    if kind in ("decimal.Decimal", "uuid.UUID"):
+        return str(value)
+    raise TypeError(f"{kind} is no JSON value")
+
+
+# -- values ---------------------------------------------------------------------------------
+
+
+def draft_of(values: Mapping[str, Any], *, revision: int = 0) -> Draft:
+    """A draft of JSON values by the keys of `FIELDS`; all other keys are foreign.
+
+    `InvalidJob` for the first value that does not fit, or that is missing.
+    """
+    job = Draft()
+    for key, attribute, convert, required, default, _ in FIELDS:
+        value = values.get(key, default)
+        if value is not None or required or default is not None:
+            if required and key not in values:
+                raise InvalidJob(f"{key}: Field required", id=_id_in(values))
+            try:
+                value = convert(value)
+            except Unfit as error:
+                at = error.within(key)
+                raise InvalidJob(f"{at.where}: {at.reason}", id=_id_in(values)) from error
+        setattr(job, attribute, value)
+    given = values.get("revision", revision)
+    job.revision = given if type(given) is int and 0 <= given < 2**53 else 0
+    job.extra = _foreign(values)
+    job.source = None
+    return job
+
+
+def _foreign(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    if BY_KEY.keys() >= values.keys():
+        return NO_KEYS
+    return {k: v for k, v in values.items() if k not in BY_KEY and k != "revision"} or NO_KEYS
+
+
+def _id_in(values: Mapping[str, Any]) -> str | None:
+    id = values.get("id")
+    return id if isinstance(id, str) and _ID.match(id) else None
+
+
+def values_of(job: Draft) -> dict[str, Any]:
+    """The job as JSON values in canonical order: `FIELDS`, ``revision``, the foreign keys.
+
+    Keys that the original program does not have are left out where they have no value.
+    """
+    values: dict[str, Any] = {
+        "id": job.id,
+        "type": job.type,
+        "sessionId": job.session_id,
+        "stage": job.stage,
+        "createdAt": job.created_at,
+        "updatedAt": job.updated_at,
+        "completedAt": job.completed_at,
+        "stageStartedAt": job.stage_started_at,
+        "error": job.error,
+        "retryCount": job.retry_count,
+        "resultSessionId": job.result_session_id,
+    }
+    if job.title is not None:
+        values["title"] = job.title
+    if job.message is not None:
+        values["message"] = job.message
+    if job.progress is not None:
+        steps = job.progress
+        values["progress"] = steps.to_value() if isinstance(steps, Steps) else steps
+    if job.stages is not None:
+        values["stages"] = list(job.stages)
+    if job.history is not None:
+        values["history"] = [line.to_value() for line in job.history]
+    if job.result is not None:
+        values["result"] = job.result
+    if job.owner is not None:
+        values["owner"] = job.owner
+    if job.run is not None:
+        values["run"] = job.run
+    values["revision"] = job.revision
+    if job.extra:
+        values.update(job.extra)
+    return values
+
+
+def _unpickled(values: dict[str, Any]) -> Job:
+    return draft_of(values).finish()
 
 
 # -- transitions ----------------------------------------------------------------------------
@@ -349,18 +585,20 @@ def create(
         stages = defined_stages(type)  # for readers whose settings do not define the type
     if stages is not None:
         _check_stages(stages)
-    return Job.model_construct(
-        id=check_id(id) if id is not None else new_id(),
-        type=type,
-        session_id=session_id,
-        stage=PENDING,
-        created_at=now,
-        updated_at=now,
-        stage_started_at=now,
-        title=title,
-        stages=tuple(stages) if stages is not None else None,
-        history=(Entered(stage=PENDING, at=now),),
-    )
+    job = Draft()
+    job.id = check_id(id) if id is not None else new_id()
+    job.type = type
+    job.session_id = session_id
+    job.stage = PENDING
+    job.created_at = job.updated_at = job.stage_started_at = now
+    job.title = title
+    job.stages = tuple(stages) if stages is not None else None
+    job.history = (Entered(PENDING, now),)
+    job.retry_count = job.revision = 0
+    job.completed_at = job.error = job.result_session_id = job.message = job.progress = None
+    job.result = job.owner = job.run = job.source = None
+    job.extra = NO_KEYS
+    return job.finish()
 
 
 def advance(job: Job, stage: str | None = None, *, now: str, force: bool = False) -> Job:
@@ -412,7 +650,7 @@ def report(
         update["progress"] = _progress(job, done, total)
     if message is not None:
         update["message"] = message
-    return job.model_copy(update=update)
+    return job.replace(**update)
 
 
 def complete(
@@ -478,19 +716,17 @@ def legal_moves(job: Job) -> tuple[str, ...]:
 
 
 def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
-    history = (*job.timeline(), Entered(stage=stage, at=now))
+    history = (*job.timeline(), Entered(stage, now))
     if len(history) > MAX_HISTORY:
         history = (history[0], *history[1 - MAX_HISTORY :])
-    return job.model_copy(
-        update={
-            "stage": stage,
-            "updated_at": now,
-            "stage_started_at": now,
-            "progress": None,
-            "message": None,
-            "history": history,
-            **update,
-        }
+    return job.replace(
+        stage=stage,
+        updated_at=now,
+        stage_started_at=now,
+        progress=None,
+        message=None,
+        history=history,
+        **update,
     )
 
 
@@ -501,7 +737,7 @@ def _progress(job: Job, done: float, total: float | None) -> Steps | float:
         return done
     if not (0 <= done < float("inf") and 0 < total < float("inf")):
         raise InvalidJob(f"{done!r}/{total!r} is no progress", id=job.id)
-    return Steps(done=done, total=total)
+    return Steps(done, total)
 
 
 def _check_stages(stages: Sequence[str]) -> None:

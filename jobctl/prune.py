@@ -189,7 +189,7 @@ class _Changed(Exception):
 
 def _same(chosen: Job) -> Check:
     def check(job: Job) -> None:
-        if job.model_copy(update={"revision": chosen.revision}) != chosen:
+        if job.replace(revision=chosen.revision) != chosen:
             raise _Changed
 
     return check

@@ -7,11 +7,12 @@ right *details* get them. The variables that ``jobctl run --keep-env`` keeps are
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
-from typing import Any, TypeGuard
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, TypeGuard
 
-from jobctl.job import Job
+    from jobctl.job import Job
 
 __all__ = ["default_title", "redact"]
 
@@ -23,6 +24,8 @@ _WITHOUT_DETAILS = frozenset({"exact", "exitCode", "signal", "durationMs"})
 
 def default_title(argv: Sequence[str]) -> str:
     """The title of a job that runs this command: the command line, at most 80 characters."""
+    import shlex  # which most readers do not need
+
     line = shlex.join(argv)
     return line if len(line) <= _MAX_TITLE else line[: _MAX_TITLE - len(_CUT)] + _CUT
 
@@ -42,8 +45,8 @@ def redact(job: Job, *, details: bool) -> Job:
     if run is None:
         return job
     if not isinstance(run, dict):
-        shows = details or isinstance(run, int | float)
-        return job if shows else job.model_copy(update={"run": None})
+        shows = details or isinstance(run, (int, float))
+        return job if shows else job.replace(run=None)
     update: dict[str, Any] = {}
     if details:
         shown = {key: value for key, value in run.items() if key != _ENVIRONMENT}
@@ -54,13 +57,15 @@ def redact(job: Job, *, details: bool) -> Job:
             update["title"] = title
     if len(shown) < len(run):
         update["run"] = shown
-    return job.model_copy(update=update) if update else job
+    return job.replace(**update) if update else job
 
 
 def _title_without_details(title: str | None, argv: object) -> str | None:
     """The title, or the name of the program where the title is the command line or its start."""
     if title is None or not _is_argv(argv):
         return title
+    import shlex
+
     line = shlex.join(argv)
     made = title == line or (title.endswith(_CUT) and line.startswith(title.removesuffix(_CUT)))
     return (argv[0].rpartition("/")[2] or None) if made else title
@@ -68,7 +73,7 @@ def _title_without_details(title: str | None, argv: object) -> str | None:
 
 def _is_argv(value: object) -> TypeGuard[Sequence[str]]:
     return (
-        isinstance(value, list | tuple)
+        isinstance(value, (list, tuple))
         and len(value) > 0
         and all(isinstance(word, str) for word in value)
     )

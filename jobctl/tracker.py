@@ -339,7 +339,7 @@ class TrackedJob:
         assert self._recorder is not None, "it does the write"
         owner = self._recorder.hold(self)
         try:
-            job = self._open(store, first.model_copy(update={"owner": owner}))
+            job = self._open(store, first.replace(owner=owner))
         except BaseException:
             self._recorder.drop(self)
             raise
@@ -404,7 +404,7 @@ class TrackedJob:
 
     def _stripped(self, job: Job) -> Job:
         """The job without what may have made it too large: that it has ended matters more."""
-        return job.model_copy(update={"result": None})
+        return job.replace(result=None)
 
     def _say(self, change: Callable[[Job], Job], *, droppable: bool = False) -> None:
         """Record a move, and before it what was reported of the stage that it ends."""

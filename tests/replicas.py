@@ -119,7 +119,7 @@ class World:
         if job is None:
             self.source.delete(id, self.head)
         else:
-            job = job.model_copy(update={"revision": self.head})
+            job = job.replace(revision=self.head)
             self.source.put(job)
         self.history.add(self.head, id, job)
 
@@ -127,13 +127,13 @@ class World:
 
     def write(self, id: str, shape: dict[str, Any]) -> None:
         """A job appears, or changes in any of its fields."""
-        self._record(id, jobs.create("etl", now=T0, id=id).model_copy(update=shape))
+        self._record(id, jobs.create("etl", now=T0, id=id).replace(**shape))
 
     def report(self, id: str, message: str) -> None:
         """A change of a field that no filter looks at."""
         old = self.source.get(id)
         if old is not None:
-            self._record(id, old.model_copy(update={"message": message}))
+            self._record(id, old.replace(message=message))
 
     def remove(self, id: str) -> None:
         """A deletion."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jobctl import clock
 from jobctl import job as jobs
+from jobctl.codec import parse_wire
 from jobctl.filters import Filter
 from jobctl.job import Job
 from jobctl.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
@@ -110,7 +111,7 @@ def job_values(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
 
 def stored_jobs(**fixed: Any) -> st.SearchStrategy[Job]:
     """Any job that a file may hold."""
-    return job_values(**fixed).map(Job.model_validate)
+    return job_values(**fixed).map(parse_wire)
 
 
 @st.composite

@@ -835,8 +835,7 @@ def test_workers_that_died_with_jobs_in_their_hands(directory: Path) -> None:
     script = """
 from jobctl.job import create
 name = store.owners.hold()
-store.create(create("etl", now="2026-01-01T00:00:00.000Z", id="lost").model_copy(
-    update={"owner": name}))
+store.create(create("etl", now="2026-01-01T00:00:00.000Z", id="lost").replace(owner=name))
 print("ready", flush=True); time.sleep(60)
 """
     with running(script, directory) as worker:

@@ -16,7 +16,7 @@ def ended(number: int, took_s: float, type: str = "create_session", **more: obje
     """A completed job that took so long."""
     made = jobs.create(type, now=to_text(START_MS), id=f"j{number}")
     done = jobs.complete(made, now=to_text(START_MS + round(took_s * 1000)))
-    return done.model_copy(update=more)
+    return done.replace(**more)
 
 
 def running(type: str = "create_session") -> Job:
@@ -39,8 +39,7 @@ def test_the_band_of_the_type_counts_until_enough_are_known() -> None:
 def test_failed_and_retried_jobs_say_nothing() -> None:
     """Nor does one that is told twice say more."""
     failed = [
-        jobs.fail(running().model_copy(update={"id": f"f{n}"}), "x", now=to_text(START_MS + 1))
-        for n in range(9)
+        jobs.fail(running().replace(id=f"f{n}"), "x", now=to_text(START_MS + 1)) for n in range(9)
     ]
     retried = [ended(number, 1, retry_count=1) for number in range(9)]
     same = [ended(1, 1)] * 9

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -10,9 +18,9 @@ from hypothesis import strategies as st
 
 from jobctl import job as jobs
 from jobctl.clock import known_ms, to_ms, to_text
-from jobctl.codec import encode
+from jobctl.codec import encode, parse
 from jobctl.errors import IllegalTransition, InvalidId, InvalidJob
-from jobctl.job import MAX_HISTORY, MAX_RESULT_BYTES, Entered, Job, Steps
+from jobctl.job import MAX_HISTORY, MAX_RESULT_BYTES, Command, Entered, Job, Steps, values_of
 from jobctl.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
 from tests import odd_times, strategies
 from tests.conftest import Clock
@@ -24,10 +32,23 @@ WAY = ("pending", "extract", "analyze", "generate", "finalize", "completed")
 MIDDLE = WAY[1:-1]
 
 
+@dataclass
+class Rows:
+    """What a program may have for a result."""
+
+    rows: int
+
+
+class Colour(Enum):
+    """The same."""
+
+    RED = "red"
+
+
 def at(stage: str, type: str = "create_session", **fields: object) -> Job:
     """A job in a stage, as a file might hold it."""
     made = jobs.create(type, now=T0, id="a1")
-    return made.model_copy(update={"stage": stage, "updated_at": T0, **fields})
+    return made.replace(stage=stage, updated_at=T0, **fields)
 
 
 # -- every move from every stage --------------------------------------------------------------
@@ -251,13 +272,13 @@ def test_a_file_without_history_still_has_a_timeline() -> None:
 @given(strategies.stored_jobs(), strategies.schedules)
 def test_foreign_keys_survive_every_move(job: Job, schedule: list[strategies.Move]) -> None:
     """Whatever other programs keep in the file stays, with its value."""
-    foreign = dict(job.model_extra or {})
+    foreign = dict(job.extra)
     for move in schedule:
         try:
             job = move(job)
         except (IllegalTransition, InvalidJob):
             continue
-        assert job.model_extra == foreign
+        assert job.extra == foreign
 
 
 @pytest.mark.slow
@@ -277,6 +298,119 @@ def test_no_schedule_breaks_a_job(job: Job, schedule: list[strategies.Move]) -> 
             assert after.retry_count == job.retry_count + 1
         assert (after.id, after.type, after.created_at) == (job.id, job.type, job.created_at)
         job = after
+
+
+# -- the value ---------------------------------------------------------------------------------
+
+NO_TIME = "not an ISO 8601 time with a zone"
+VALUES = {"id": "a1", "type": "etl", "stage": "pending", "createdAt": T0, "updatedAt": T0}
+
+
+def test_a_job_does_not_change() -> None:
+    """Nothing can be set or deleted, and no attribute be added."""
+    job = at("extract")
+    for name in ("stage", "revision", "source", "nonsense"):
+        with pytest.raises(AttributeError):
+            setattr(job, name, "x")
+    with pytest.raises(AttributeError):
+        del job.stage
+    with pytest.raises(AttributeError):
+        _ = job.nonsense  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError):
+        job.replace(nonsense=1)
+    assert job == at("extract")
+
+
+def test_jobs_of_equal_values_are_equal() -> None:
+    """With one hash, wherever they come from; another revision makes another job."""
+    job = jobs.create("etl", now=T0, id="a1", stages=["x"])
+    read = parse(encode(job), id="a1")
+    assert read == job
+    assert hash(read) == hash(job)
+    assert len({read, job, job.replace(revision=1)}) == 2
+    assert job != job.replace(message="m")
+    assert job != "a1"
+
+
+@given(strategies.stored_jobs())
+def test_a_job_survives_copies_and_pickles(job: Job) -> None:
+    """For whoever sends it to another process."""
+    read = parse(encode(job), id=job.id, revision=7)
+    for same in (copy.copy(read), copy.deepcopy(read), pickle.loads(pickle.dumps(read))):
+        assert same == read
+    assert repr(read).startswith(f"Job(id={job.id!r}, type={job.type!r}, ")
+
+
+def test_a_job_is_made_of_keywords() -> None:
+    """Named as in the file, or as the attributes; what else there is, is foreign."""
+    job = Job(**VALUES, retryCount=2, progress={"done": 1, "total": 2}, x=[1])
+    assert (job.created_at, job.retry_count, job.progress) == (T0, 2, Steps(1, 2))
+    assert job.extra == {"x": [1]}
+    assert Job(id="a1", type="etl", stage="pending", created_at=T0, updated_at=T0) == Job(**VALUES)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"stage": ""}, "stage: empty"),
+        ({"type": 1}, "type: not a text"),
+        ({"createdAt": "yesterday"}, f"createdAt: {NO_TIME}"),
+        ({"completedAt": "0000-01-01T00:00:00Z"}, f"completedAt: {NO_TIME}"),
+        ({"retryCount": None}, "retryCount: not a whole number"),
+        ({"retryCount": -1}, "retryCount: not from 0 to 9007199254740991"),
+        ({"retryCount": 2.5}, "retryCount: not a whole number"),
+        ({"progress": 101}, "progress: not from 0 to 100"),
+        ({"progress": []}, "progress: not a number"),
+        ({"progress": {"done": 1}}, "progress.total: Field required"),
+        ({"progress": {"done": 1, "total": 0}}, "progress.total: not above 0"),
+        ({"progress": {"done": -1, "total": 1}}, "progress.done: below 0"),
+        ({"stages": "ab"}, "stages: not a list"),
+        ({"stages": ["a", 1]}, "stages.1: not a text"),
+        ({"history": [{"stage": "a"}]}, "history.0.at: Field required"),
+        ({"history": [{"stage": "a", "at": "x"}]}, f"history.0.at: {NO_TIME}"),
+    ],
+)  # fmt: skip
+def test_a_job_of_unfit_values_is_refused(values: dict[str, object], why: str) -> None:
+    """In our own error, which names the key."""
+    with pytest.raises(InvalidJob) as caught:
+        Job(**VALUES | {**values})
+    assert caught.value.reason == why
+    assert caught.value.id == "a1"
+
+
+def test_a_job_without_what_it_needs_is_refused() -> None:
+    """Each of the five keys."""
+    for key in VALUES:
+        with pytest.raises(InvalidJob, match=f"{key}: Field required"):
+            Job(**{name: value for name, value in VALUES.items() if name != key})
+
+
+@pytest.mark.parametrize(
+    ("result", "kept"),
+    [
+        ({1: (2, 3)}, {"1": [2, 3]}),
+        ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, {"at": "2026-01-01T00:00:00Z"}),
+        ([Path("/x"), Decimal("1.50"), b"x", {7}], ["/x", "1.50", "x", [7]]),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Rows(3), {"rows": 3}),
+        (Colour.RED, "red"),
+    ],
+)
+def test_a_result_is_kept_as_json(result: object, kept: object) -> None:
+    """What Python programs have at hand becomes what JSON has for it."""
+    assert jobs.complete(at("extract"), now=T1, result=result).result == kept
+
+
+def test_what_run_ran_is_read_back() -> None:
+    """And what is not that is somebody else's key."""
+    ran = Command(argv=("a", "b"), cwd="/", env={"X": "1"}, exit_code=3, stderr=("no",))
+    assert ran.to_value() == {
+        "argv": ["a", "b"], "cwd": "/", "env": {"X": "1"}, "exitCode": 3, "stderr": ["no"],
+    }  # fmt: skip
+    assert at("extract", run=ran.to_value()).command == ran
+    for other in (None, 1, {}, {"argv": [], "cwd": "/"}, {"argv": ["a"]}, {"argv": ["a"], "cwd": 1},
+                  {"argv": ["a"], "cwd": "/", "env": {"a": 1}}):  # fmt: skip
+        assert at("extract", run=other).command is None
 
 
 # -- ids and other names (FAULTS row 55) ------------------------------------------------------
@@ -410,7 +544,7 @@ def test_a_job_runs_from_its_creation_to_its_end(clock: Clock) -> None:
 def test_odd_times_make_no_odd_end(id: str) -> None:
     """FAULTS rows 14 and 68: neither a time that stands for none, nor one that cannot be."""
     keys, ended_ms, elapsed_ms = odd_times.cases(NOW_MS)[id]
-    job = Job.model_validate(keys)
+    job = Job(**keys)
     assert job.ended_ms() == ended_ms
     assert job.ended_ms(NOW_MS) == ended_ms
     assert job.elapsed_ms(NOW_MS) == elapsed_ms
@@ -420,26 +554,26 @@ def test_odd_times_make_no_odd_end(id: str) -> None:
 def test_an_end_in_the_future_makes_no_long_duration() -> None:
     """FAULTS row 14: `prune` leaves the job until then, but nothing took that long."""
     keys = odd_times.cases(NOW_MS)["usual"].keys
-    job = Job.model_validate({**keys, "completedAt": "2126-01-01T00:00:00Z"})
+    job = Job(**keys | {"completedAt": "2126-01-01T00:00:00Z"})
     assert job.ended_ms() == to_ms("2126-01-01T00:00:00Z")
     assert job.elapsed_ms(NOW_MS) == 59_000
-    late = Job.model_validate({**keys, "updatedAt": "2126-01-01T00:00:00Z", "completedAt": None})
+    late = Job(**keys | {"updatedAt": "2126-01-01T00:00:00Z", "completedAt": None})
     assert late.elapsed_ms(NOW_MS) == 60_000
 
 
 def test_a_job_of_the_future_has_its_own_duration() -> None:
     """FAULTS row 14: a clock that was put back by a day, after the job had ended."""
     keys = odd_times.cases(NOW_MS)["usual"].keys
-    assert Job.model_validate(keys).elapsed_ms(NOW_MS - 86_400_000) == 59_000
+    assert Job(**keys).elapsed_ms(NOW_MS - 86_400_000) == 59_000
 
 
 def test_a_job_that_goes_on_has_no_end() -> None:
     """Whatever its file says."""
     keys = odd_times.cases(NOW_MS)["usual"].keys
-    job = Job.model_validate({**keys, "stage": "extract"})
+    job = Job(**keys | {"stage": "extract"})
     assert job.ended_ms() is None
     assert job.elapsed_ms(NOW_MS) == 60_000
-    assert Job.model_validate({**job.model_dump(), "createdAt": GO_ZERO}).elapsed_ms(NOW_MS) is None
+    assert Job(**values_of(job) | {"createdAt": GO_ZERO}).elapsed_ms(NOW_MS) is None
 
 
 @pytest.mark.parametrize(
@@ -458,7 +592,7 @@ def test_a_job_that_goes_on_has_no_end() -> None:
 def test_odd_times_stall_nobody(times: dict[str, str], stalled: bool) -> None:
     """FAULTS row 68: a job is in its stage since a time that can be, or nobody knows."""
     keys = odd_times.cases(NOW_MS)["usual"].keys
-    job = Job.model_validate({**keys, "type": "create_session", "stage": "extract", **times})
+    job = Job(**keys | {"type": "create_session", "stage": "extract", **times})
     assert job.stalled(NOW_MS) is stalled
 
 
@@ -466,7 +600,7 @@ def test_history_takes_no_odd_time() -> None:
     """FAULTS row 68: when a foreign writer left the zero time, the stage was entered at the last
     change of the file."""
     keys = odd_times.cases(NOW_MS)["usual"].keys
-    job = Job.model_validate({**keys, "stage": "extract", "stageStartedAt": GO_ZERO})
+    job = Job(**keys | {"stage": "extract", "stageStartedAt": GO_ZERO})
     moved = jobs.advance(job, "load", now=to_text(NOW_MS))
     assert [entry.at for entry in moved.timeline()] == [
         keys["createdAt"],
@@ -493,7 +627,7 @@ def test_any_file_can_be_shown(job: Job, now_ms: int) -> None:
 def test_a_stage_that_a_foreign_writer_entered_joins_the_timeline(clock: Clock) -> None:
     """It changed ``stage`` and left ``history`` as it was."""
     job = jobs.create("create_session", now=clock.now())
-    foreign = job.model_copy(update={"stage": "analyze", "stage_started_at": clock.now()})
+    foreign = job.replace(stage="analyze", stage_started_at=clock.now())
     assert [entry.stage for entry in foreign.timeline()] == ["pending", "analyze"]
     moved = jobs.advance(foreign, now=clock.now())
     assert [entry.stage for entry in moved.timeline()] == ["pending", "analyze", "generate"]

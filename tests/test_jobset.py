@@ -22,7 +22,7 @@ ACTIVE = Filter(active=True)
 def job(id: str, revision: int, **fields: Any) -> Job:
     """A job as of a revision."""
     made = jobs.create("etl", now=T0, id=id)
-    return made.model_copy(update={"revision": revision, **fields})
+    return made.replace(revision=revision, **fields)
 
 
 def filled(*changes: Job | Gone, epoch: str = "e1", max_tombstones: int = 4096) -> JobSet:

@@ -31,9 +31,7 @@ from jobctl.protocol import (
 )
 
 NOW = "2025-01-01T00:00:00.000Z"
-JOB = create("etl", now=NOW, id="a1", title="naïve \u2028 ☃ </script>").model_copy(
-    update={"revision": 3}
-)
+JOB = create("etl", now=NOW, id="a1", title="naïve \u2028 ☃ </script>").replace(revision=3)
 
 texts = st.text(min_size=1, max_size=8)
 filters = st.builds(

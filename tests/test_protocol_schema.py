@@ -55,7 +55,7 @@ def sent_by(hub: Hub) -> list[Any]:
 @given(stored_jobs(), runs)
 def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
     """In both dialects, with and without details, as snapshot, update and deletion."""
-    job = job.model_copy(update={"run": run})
+    job = job.replace(run=run)
     world = World()
     world.put("a1")
     world.hub.open(1, digest=True)
@@ -64,7 +64,7 @@ def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
     world.hub.open(5, Dialect.PLAIN, details=True)
     world.hub.open(3, filter=Filter.make(stages=["pending"], ids=["a1", job.id]))
     messages = sent_by(world.hub)
-    world.store.put(job.model_copy(update={"revision": world.store.revision + 1}))
+    world.store.put(job.replace(revision=world.store.revision + 1))
     world.feed()
     messages += sent_by(world.hub)
     world.delete("a1")

@@ -103,14 +103,14 @@ def test_the_end_of_a_job_is_what_its_file_says() -> None:
     done, failed = ended("a", 3), ended("b", 3, "failed")
     assert rule.end_of(done) == rule.end_of(failed)
     touched = {"updated_at": at(1)}
-    assert rule.end_of(done.model_copy(update=touched)) == rule.end_of(done)
-    assert rule.end_of(failed.model_copy(update=touched)) == rule.end_of(ended("c", 1))
-    foreign = done.model_copy(update={"completed_at": None, "stage_started_at": None, **touched})
+    assert rule.end_of(done.replace(**touched)) == rule.end_of(done)
+    assert rule.end_of(failed.replace(**touched)) == rule.end_of(ended("c", 1))
+    foreign = done.replace(completed_at=None, stage_started_at=None, **touched)
     assert rule.end_of(foreign) == rule.end_of(ended("c", 1))
     none = dict.fromkeys(
         ("created_at", "updated_at", "stage_started_at", "completed_at"), "0000-01-01T00:00:00Z"
     )
-    assert rule.end_of(done.model_copy(update=none)) is None
+    assert rule.end_of(done.replace(**none)) is None
 
 
 @pytest.mark.parametrize("id", list(odd_times.cases(NOW_MS)))
@@ -147,7 +147,7 @@ def test_what_changed_meanwhile_stays(store: Store) -> None:
 
     def meanwhile(ids: tuple[str, ...]) -> None:
         store.update("failed-9", lambda job: jobs.retry(job, now=now()))
-        store.update("done-8", lambda job: job.model_copy(update={"title": "looked at"}))
+        store.update("done-8", lambda job: job.replace(title="looked at"))
         store.remove("mail-10")
 
     done = prune(store, before=meanwhile)

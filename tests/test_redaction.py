@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.codec import to_wire
-from jobctl.job import Command, Job
+from jobctl.codec import as_wire, encode, parse, to_wire
+from jobctl.job import Command, Job, values_of
 from jobctl.redaction import default_title, redact
 from tests.strategies import runs, stored_jobs
 
@@ -32,7 +32,7 @@ def job_with(run: Any, **fields: Any) -> Job:
     """A failed job whose key ``run`` is this."""
     at = "2026-01-01T00:00:00.000Z"
     base = {"id": "a1", "type": "run", "stage": "failed", "createdAt": at, "updatedAt": at}
-    return Job.model_validate({**base, "run": run, **fields})
+    return Job(**base | {"run": run, **fields})
 
 
 @pytest.mark.parametrize("details", [True, False])
@@ -94,8 +94,8 @@ def test_title_made_from_the_command_becomes_the_program(
 )
 def test_default_title_of_any_command_is_recognised(argv: list[str], shown: str | None) -> None:
     """The title that ``jobctl run`` makes is the one that is looked for."""
-    job = job_with(Command(argv=tuple(argv), cwd="/").model_dump(mode="json"))
-    job = job.model_copy(update={"title": default_title(argv)})
+    job = job_with(Command(argv=tuple(argv), cwd="/").to_value())
+    job = job.replace(title=default_title(argv))
     assert len(job.title or "") <= 80
     assert redact(job, details=False).title == shown
 
@@ -124,11 +124,11 @@ def test_key_run_of_another_program_is_hidden_unless_it_is_a_number(run: Any, sh
 @given(stored_jobs(), runs, st.booleans())
 def test_projection_hides_and_changes_nothing_else(job: Job, run: Any, details: bool) -> None:
     """Whatever a job holds: idempotent, and only ``run`` and a default title differ."""
-    job = job.model_copy(update={"run": run})
+    job = job.replace(run=run)
     shown = redact(job, details=details)
     assert redact(shown, details=details) == shown
     assert redact(redact(job, details=True), details=False) == redact(job, details=False)
-    before, after = (json.loads(one.model_dump_json()) for one in (job, shown))
+    before, after = (values_of(one) for one in (job, shown))
     hidden = {key for key in before if before[key] != after.get(key)}
     assert hidden <= ({"run"} if details else {"run", "title"})
     assert list(after) == [key for key in before if key in after]
@@ -136,3 +136,34 @@ def test_projection_hides_and_changes_nothing_else(job: Job, run: Any, details: 
     if isinstance(wire, dict):
         assert "env" not in wire
         assert details or not wire.keys() & {"argv", "cwd", "stderr"}
+
+
+@pytest.mark.parametrize("details", [True, False])
+@pytest.mark.parametrize("layout", ["usual", "compact", "changed", "wire"])
+def test_bytes_of_a_job_with_a_command_are_never_sent_as_they_are(
+    layout: str, details: bool
+) -> None:
+    """Wherever the job comes from: its source holds what its readers must not see."""
+    job = job_with(RUN, title=default_title(ARGV))
+    data = encode(job)
+    if layout == "compact":
+        data = json.dumps(json.loads(data)).encode()
+    read = parse(data, id="a1", revision=3)
+    if layout == "changed":
+        read = read.replace(message="m")
+    elif layout == "wire":
+        read = as_wire(read)
+    told = json.loads(to_wire(read, details=details))
+    assert told["run"] == redact(job, details=details).run
+    assert told["title"] == redact(job, details=details).title
+    assert told["revision"] == 3
+
+
+@pytest.mark.parametrize("details", [True, False])
+def test_bytes_of_a_job_without_a_command_are_sent_as_they_are(details: bool) -> None:
+    """A usual file, or a wire form: nobody parses the rest of it."""
+    read = parse(encode(job_with(None, title="sh -c x")), id="a1", revision=3)
+    slim = as_wire(read)
+    wire = to_wire(read, details=details)
+    assert json.loads(wire) == values_of(read)
+    assert to_wire(slim, details=details) is slim.source

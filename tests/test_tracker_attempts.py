@@ -60,7 +60,7 @@ def test_a_job_that_was_removed_and_made_anew_is_not_ours(
     with track("etl", store=store, id="a"):
         store.remove("a")
         with track("etl", store=store, id="a"):
-            mine = store.get("a").model_copy(update={"owner": "1-0123456789ab"})
+            mine = store.get("a").replace(owner="1-0123456789ab")
             store.update("a", lambda old: mine)
     assert store.get("a").stage == "pending"
     assert len(caplog.records) == 2
@@ -69,7 +69,7 @@ def test_a_job_that_was_removed_and_made_anew_is_not_ours(
 def test_a_job_whose_owner_was_dropped_by_a_foreign_writer_is_still_ours(store: Store) -> None:
     """A program that keeps only the keys that it knows takes nothing from us but the name."""
     with track("etl", store=store, id="a") as job:
-        store.update("a", lambda old: old.model_copy(update={"owner": None}))
+        store.update("a", lambda old: old.replace(owner=None))
         job.progress(50)
     assert store.get("a").stage == "completed"
 

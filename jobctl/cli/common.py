@@ -18,7 +18,7 @@ from jobctl.config import Settings, Where, hub_in, is_durable, resolve_dir
 from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.eta import Usual
 from jobctl.filters import Filter
-from jobctl.job import Job
+from jobctl.job import Job, values_of
 from jobctl.redaction import redact
 from jobctl.stores import Store, open_store
 
@@ -247,7 +247,7 @@ def machine(job: Job, dead: Container[str] = (), usual: Usual | None = None) -> 
 
     Kept variables (``run.env``) stay in the job's file, whether it is read here or by a hub.
     """
-    value = redact(job, details=True).model_dump(mode="json")
+    value = values_of(redact(job, details=True))
     band = (usual or Usual()).band(job)
     value["derived"] = {**job.derived(now_ms(), dead), "etaMs": list(band) if band else None}
     return value

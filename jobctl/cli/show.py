@@ -134,12 +134,11 @@ def describe(
         text = json.dumps(job.result, indent=2, ensure_ascii=False)
         lines += ["", paint("result", "bold")]
         lines += [f"  {visible(line)}" for line in text.split("\n")]
-    extra = job.__pydantic_extra__ or {}
-    if extra:
+    if job.extra:
         lines += ["", paint("other keys", "bold")]
         lines += [
             f"  {visible(key)}: {visible(json.dumps(value, ensure_ascii=False))}"
-            for key, value in extra.items()
+            for key, value in job.extra.items()
         ]
     return [*lines, "", paint("timeline", "bold"), *_timeline(job, now, form)]
 

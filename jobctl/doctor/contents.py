@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 
 from jobctl.clock import known_ms, now_ms
-from jobctl.codec import parse, parse_own
+from jobctl.codec import parse
 from jobctl.config import safe_directories
 from jobctl.doctor.finding import Case, Finding, Level, names, opened, plural
 from jobctl.errors import InvalidId, InvalidJob
 from jobctl.job import Job, check_id
 from jobctl.ownership import is_safe, judge, my_uids
-from jobctl.stores.changelog import DEL, LINE, PUT, Damaged, Log, Record, digest_of
+from jobctl.stores.changelog import DEL, LINE, Damaged, Log, Record, digest_of
 from jobctl.stores.files import Found, names_in, read_file
 from jobctl.stores.index import TORN_GRACE_S
 from jobctl.stores.place import Place
@@ -240,12 +240,10 @@ class _Survey:
     def _take(self, id: str, found: Found) -> bool:
         """Note what is to be said of a file; whether it is a job."""
         name = f"{id}.json"
-        record = self._newest.get(id)
         try:
             if found.problem is not None:
                 raise InvalidJob(found.problem)
-            ours = record is not None and record.verb == PUT and self._fits(id, found)
-            job = (parse_own if ours else parse)(found.data, id=id)
+            job = parse(found.data, id=id)
         except InvalidJob as error:
             self.bad[name] = error.reason
             return False

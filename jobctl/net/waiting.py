@@ -292,7 +292,7 @@ class Waiter:
         if self.condition.kind == "stage" and old.kind == "met":
             return Verdict(old.id, "met", old.reason, job)  # it has been there, whatever came then
         lost = self._lost.get(old.id)
-        if lost is not None and lost.model_copy(update={"revision": job.revision}) != job:
+        if lost is not None and lost.replace(revision=job.revision) != job:
             del self._lost[old.id]
             lost = None
         return judge(job, self.condition, lost=lost is not None)

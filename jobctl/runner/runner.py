@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -80,7 +81,7 @@ def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
         exact = False  # a file's name, say, whose bytes are no text
     if exact:
         command = Command(argv=tuple(argv), cwd=cwd, env=dict(env) or None)
-        if len(command.model_dump_json()) <= _MAX_COMMAND:
+        if len(json.dumps(command.to_value(), ensure_ascii=False).encode()) <= _MAX_COMMAND:
             return command
     shown = [clean(word) for word in argv[:_MAX_SHOWN]]
     if len(argv) > _MAX_SHOWN:
@@ -150,13 +151,11 @@ class _RunJob(TrackedJob):
 
     def ended(self, status: int, duration_ms: int, stderr: list[str]) -> None:
         """The command has ended so."""
-        self.command = self.command.model_copy(
-            update={
-                "exit_code": status if status >= 0 else None,
-                "signal": _name_of(-status) if status < 0 else None,
-                "duration_ms": duration_ms,
-                "stderr": tuple(stderr) if status and stderr else None,
-            }
+        self.command = self.command.replace(
+            exit_code=status if status >= 0 else None,
+            signal=_name_of(-status) if status < 0 else None,
+            duration_ms=duration_ms,
+            stderr=tuple(stderr) if status and stderr else None,
         )
 
     def failed(self, write: Write, error: Exception) -> None:
@@ -175,14 +174,14 @@ class _RunJob(TrackedJob):
         def start(job: Job) -> Job:
             named = {"run": self._run_key(), "owner": first.owner}
             stage = (job.stages or (_STAGE,))[0]
-            return jobs.advance(job.model_copy(update=named), stage, now=at)
+            return jobs.advance(job.replace(**named), stage, now=at)
 
         if self._again:
             return store.update(self.id, lambda old: start(jobs.retry(old, now=at)))
         return store.create(start(first))
 
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
-        old = old.model_copy(update={"run": self._run_key()})
+        old = old.replace(run=self._run_key())
         ran = self.command
         if not old.active:
             return old  # ended by others, or by the command: how it ended is told all the same
@@ -197,12 +196,12 @@ class _RunJob(TrackedJob):
         return jobs.fail(old, f"{how}{last}", now=at)
 
     def _stripped(self, job: Job) -> Job:
-        ran = self.command.model_copy(update={"stderr": None})
+        ran = self.command.replace(stderr=None)
         job = super()._stripped(job)
-        return job.model_copy(update={"run": ran.model_dump(mode="json", by_alias=True)})
+        return job.replace(run=ran.to_value())
 
     def _run_key(self) -> dict[str, Any]:
-        return self.command.model_dump(mode="json", by_alias=True)
+        return self.command.to_value()
 
 
 class _Run:

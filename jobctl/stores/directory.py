@@ -150,7 +150,7 @@ class DirectoryStore:
             log = self._place.look().log
             # Of these very bytes: the newest record may be of a write that is still in flight.
             record = log.newest(id, digest_of(found.data)) if log is not None else None
-        return found, job.model_copy(update={"revision": record.revision if record else 0})
+        return found, job.replace(revision=record.revision if record else 0)
 
     def get_runnable(self, id: str) -> Job:
         with self._translated("reading", check_id(id)):
@@ -412,7 +412,7 @@ class DirectoryStore:
                     if new is old:
                         record = site.log and site.log.newest(id, digest_of(found.data))
                         revision = record.revision if record else 0
-                        return old.model_copy(update={"revision": revision})
+                        return old.replace(revision=revision)
                     if new.id != id:
                         raise Conflict(f"job {id} cannot become job {new.id}")
                     job = self._put(site, new, found)
@@ -517,8 +517,7 @@ class DirectoryStore:
         name, log = job.id + ".json", site.log
         if log is None or self._log is not log:
             raise _Overtaken  # a write within the change has put another log in force
-        job = job.__copy__()
-        job.__dict__["revision"] = self._next(log)  # it is ours alone until it is returned
+        job = job.replace(revision=self._next(log))
         data = encode(job)
         log.append(Record(job.revision, job.id, PUT, digest_of(data)))
         try:

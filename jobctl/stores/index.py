@@ -64,9 +64,7 @@ class Look:
         parsed = self._parse()
         if isinstance(parsed, InvalidJob):
             raise parsed
-        job = parsed.__copy__()
-        job.__dict__["revision"] = revision  # it is ours alone until it is returned
-        return job
+        return parsed.replace(revision=revision)
 
     @property
     def problem(self) -> str | None:

@@ -110,7 +110,7 @@ class MemoryStore:
     def _put(self, job: Job) -> Job:
         encode(job)
         with self._guard:
-            stored = job.model_copy(update={"revision": self._set.revision + 1})
+            stored = job.replace(revision=self._set.revision + 1)
             self._set.put(stored)
         self._bell.ring()
         return stored

@@ -30,13 +30,13 @@ def deltas(changes: int) -> tuple[Delta, list[Delta]]:
     jobs = [create("etl", id=f"a{number}", now=now()) for number in range(_JOBS)]
     store = JobSet("e1")
     for revision, job in enumerate(jobs, 1):
-        store.put(job.model_copy(update={"revision": revision}))
+        store.put(job.replace(revision=revision))
     start = store.since(ZERO)
     moves = []
     for number in range(changes):
         job = jobs[1000 + number % (_JOBS - 1000)]
         revision = _JOBS + number + 1
-        changed = job.model_copy(update={"revision": revision, "message": str(number)})
+        changed = job.replace(revision=revision, message=str(number))
         moves.append(Delta("e1", revision - 1, revision, (changed,), merged=frozenset()))
     return start, moves
 

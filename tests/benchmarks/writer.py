@@ -24,7 +24,7 @@ def main() -> None:
         store.create(create("create_session", id=id, now=now()))
 
     def stamped(job: Job) -> Job:
-        return job.model_copy(update={"updated_at": now(), "message": stamp})
+        return job.replace(updated_at=now(), message=stamp)
 
     print("ready", flush=True)
     done, stamp = 0, ""

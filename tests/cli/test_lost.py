@@ -32,7 +32,7 @@ def store(jobs_dir: Path) -> Iterator[Store]:
     made.update("hand", lambda job: advance(job, now=now()))
     plant_owner(jobs_dir, OWNER)
     lost = create("etl", now=now(), id="lost", stages=["fetch", "load"])
-    made.create(advance(lost.model_copy(update={"owner": OWNER}), now=now()))
+    made.create(advance(lost.replace(owner=OWNER), now=now()))
     yield made
     made.close()
 

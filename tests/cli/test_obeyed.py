@@ -72,7 +72,7 @@ def plant(directory: Path, id: str = "evil", **changes: Any) -> Path:
     command = {"argv": ["/bin/sh", "-c", f"id -u > {marker}"], "cwd": "/", "env": None}
     job = jobs.fail(jobs.create("run", now=now(), id=id), "Exit code 1", now=now())
     file = directory / f"{id}.json"
-    file.write_bytes(encode(job.model_copy(update={"run": {**command, **changes}})))
+    file.write_bytes(encode(job.replace(run={**command, **changes})))
     file.chmod(0o644)
     return marker
 
@@ -85,7 +85,7 @@ def _interpreter(uid: int) -> tuple[str, str] | None:
     for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         try:
             subprocess.run(
-                [python, "-c", "import jobctl.cli.app, pydantic"],
+                [python, "-c", "import jobctl.cli.app"],
                 env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
                 user=uid, group=uid, extra_groups=[], cwd="/", check=True, capture_output=True,
             )  # fmt: skip

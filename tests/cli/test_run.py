@@ -700,7 +700,7 @@ def plant_lost(store: Store, path: Path, count: int) -> list[str]:
     plant_owner(path, name)
     ids = [f"lost-{number:04d}" for number in range(count)]
     for id in ids:
-        store.create(jobs.create("etl", now=now(), id=id).model_copy(update={"owner": name}))
+        store.create(jobs.create("etl", now=now(), id=id).replace(owner=name))
     return ids
 
 

@@ -77,7 +77,7 @@ def test_end_of_a_command_is_shown_without_the_command() -> None:
     base = {"id": "j", "type": "run", "stage": "failed", "createdAt": at, "updatedAt": at}
 
     def fields(run: object) -> dict[str, str]:
-        lines = describe(Job.model_validate({**base, "run": run}), 0)
+        lines = describe(Job(**base | {"run": run}), 0)
         return {line[:15].strip(): line[16:] for line in lines}
 
     end = {"exitCode": 2, "durationMs": 3000}

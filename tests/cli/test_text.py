@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jobctl.cli.board import Board
 from jobctl.cli.text import fit, visible, width
 from jobctl.clock import now
+from jobctl.codec import parse_wire
 from jobctl.cursor import ZERO
-from jobctl.job import Job
 from jobctl.jobset import JobSet
 from jobctl.net.status import Status
 from tests.cli.conftest import Run
@@ -126,7 +126,7 @@ def test_a_hostile_directory_is_made_visible(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", ["type", "stage", "title", "message", "error"])
 def test_hostile_field_is_made_visible_on_the_live_screen(name: str, field: str) -> None:
     """FAULTS row 53: what `watch`, `run-dummy` and `demo` paint."""
-    job = Job.model_validate(
+    job = parse_wire(
         {
             "id": "j",
             "type": "t",

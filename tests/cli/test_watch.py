@@ -141,7 +141,7 @@ def _board(count: int) -> Board:
     for number in range(count):
         moment = f"2026-01-01T00:00:{number:02d}.000Z"
         job = create("create_session", now=moment, id=f"job{number:04d}")
-        source.put(job.model_copy(update={"revision": number + 1}))
+        source.put(job.replace(revision=number + 1))
     board.take(source.since(ZERO))
     return board
 
@@ -184,14 +184,14 @@ def test_what_ended_before_is_shown_only_on_request() -> None:
     """The jobs that end from now on stay."""
     source = JobSet("e")
     old = complete(create("t", now=now(), id="old"), now=now())
-    source.put(old.model_copy(update={"revision": 1}))
+    source.put(old.replace(revision=1))
     board, everything = Board("here"), Board("here", everything=True)
     for one in (board, everything):
         one.take(source.since(ZERO))
     assert (board.shown(), [job.id for job in everything.shown()]) == ([], ["old"])
     cursor = source.cursor
     new = complete(create("t", now=now(), id="new"), now=now())
-    source.put(new.model_copy(update={"revision": 2}))
+    source.put(new.replace(revision=2))
     board.take(source.since(cursor))
     assert [job.id for job in board.shown()] == ["new"]
 
@@ -200,7 +200,7 @@ def test_a_named_job_that_runs_has_not_ended_for_being_unchanged_since_the_curso
     """Nothing comes of it until it moves; its end, or its removal, is its end."""
     source = JobSet("e")
     running = create("t", now=now(), id="j")
-    source.put(running.model_copy(update={"revision": 1}))
+    source.put(running.replace(revision=1))
     for end in ("completed", "removed", "reset"):
         board = Board("here", only=["j"])
         board.go_on(source.cursor, named=[running])
@@ -208,9 +208,9 @@ def test_a_named_job_that_runs_has_not_ended_for_being_unchanged_since_the_curso
         assert not board.all_ended()
         after = JobSet("other") if end == "reset" else JobSet("e")
         if end == "completed":
-            after.put(complete(running, now=now()).model_copy(update={"revision": 2}))
+            after.put(complete(running, now=now()).replace(revision=2))
         elif end == "removed":
-            after.put(running.model_copy(update={"revision": 1}))
+            after.put(running.replace(revision=1))
             after.delete("j", 2)
         board.take(after.since(source.cursor))
         assert board.all_ended()
@@ -226,7 +226,7 @@ def test_short_ids_on_the_screen_are_unique_among_the_others_as_well() -> None:
     """Those that a filter keeps from the board."""
     source = JobSet("e")
     job = create("t", now=now(), id="nightly-2026-01-01")
-    source.put(job.model_copy(update={"revision": 1}))
+    source.put(job.replace(revision=1))
     board = Board("here", others=["nightly-2026-01-02"])
     board.take(source.since(ZERO))
     assert "nightly-2026-01-01" in board.screen(80, ROWS, 0)[0][0]
@@ -266,7 +266,7 @@ def test_what_was_shown_ends_a_watch_for_its_exit_status() -> None:
     board = Board("here", ends=True)
 
     def put(job: Job) -> None:
-        source.put(job.model_copy(update={"revision": source.revision + 1}))
+        source.put(job.replace(revision=source.revision + 1))
 
     def read() -> None:
         board.take(source.since(board.jobs.cursor))
@@ -299,7 +299,7 @@ def test_what_was_shown_ends_a_watch_for_its_exit_status() -> None:
 def test_a_named_job_that_is_removed_before_its_end_has_not_ended_well() -> None:
     """For the exit status: as for `wait`."""
     source = JobSet("e")
-    source.put(create("t", now=now(), id="j").model_copy(update={"revision": 1}))
+    source.put(create("t", now=now(), id="j").replace(revision=1))
     board = Board("here", only=["j"], ends=True)
     board.take(source.since(ZERO))
     source.delete("j", 2)
@@ -403,7 +403,7 @@ def test_death_is_told_once() -> None:
     """Also when nobody is told to be dead in between: who reads a hub and a directory in turn."""
     board = Board("here")
     job = create("etl", now=now(), id="a1")
-    job = job.model_copy(update={"owner": "1-0123456789ab", "revision": 1})
+    job = job.replace(owner="1-0123456789ab", revision=1)
     board.take(Delta("e", 0, 1, (job,)))
     dead = frozenset({"1-0123456789ab"})
     assert [lost.id for lost in board.bury(dead)] == ["a1"]

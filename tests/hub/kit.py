@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from jobctl.codec import parse_wire
 from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.hub import Hub, Sending
@@ -20,7 +21,7 @@ def make_job(id: str, revision: int, **fields: Any) -> Job:
     """A job as a store holds it; ``fields`` as on the wire; the id tells when it was created."""
     at = f"2025-01-01T00:00:00.{int(id.strip('abcdefghijklmnopqrstuvwxyz-') or 0) % 1000:03d}Z"
     base = {"type": "etl", "stage": "pending", "createdAt": at, "updatedAt": at}
-    return Job.model_validate({**base, "id": id, "revision": revision, **fields})
+    return parse_wire({**base, "id": id, "revision": revision, **fields})
 
 
 class V1Client:
@@ -123,7 +124,7 @@ class World:
         old = sorted(self.store, key=lambda job: job.revision)
         self.store = JobSet(epoch)
         for revision, job in enumerate(old, 1):
-            self.store.put(job.model_copy(update={"revision": revision}))
+            self.store.put(job.replace(revision=revision))
         for client in self.clients.values():
             if isinstance(client, PlainClient):
                 client.seen.clear()  # it cannot know: two epochs' revisions do not compare

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobctl.codec import to_wire
 from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
@@ -164,7 +165,7 @@ def test_jobs_without_a_command_are_encoded_once_for_all(
 
     def counted(job: Job, *, details: bool = False) -> bytes:
         encoded.append((job.id, details))
-        return job.model_dump_json().encode()
+        return to_wire(job, details=details)
 
     monkeypatch.setattr("jobctl.jobset.to_wire", counted)
     world = with_command()

@@ -135,7 +135,7 @@ class Disk:
 
     def update(self, id: str, **fields: Any) -> None:
         try:
-            self._acked(self.writer.update(id, lambda job: job.model_copy(update=fields)))
+            self._acked(self.writer.update(id, lambda job: job.replace(**fields)))
         except JobNotFound:
             assert id not in self.jobs
             assert id not in self.bad

@@ -49,12 +49,12 @@ async def until(
 
 def new_job(id: str, **fields: Any) -> Job:
     """A pending job, as a producer makes it."""
-    return jobs.create("etl", now=now(), id=id).model_copy(update=fields)
+    return jobs.create("etl", now=now(), id=id).replace(**fields)
 
 
 def retitle(title: str) -> Callable[[Job], Job]:
     """A change that shows."""
-    return lambda job: job.model_copy(update={"title": title, "updated_at": now()})
+    return lambda job: job.replace(title=title, updated_at=now())
 
 
 def contents(items: Any) -> dict[str, tuple[str, str | None]]:

@@ -81,14 +81,14 @@ async def get(hub: Running, path: str, **headers: str) -> tuple[int, Any, str]:
 async def everything_sent(hub: Running, store: Store, **headers: str) -> dict[str, str]:
     """What each way out of the hub says of the job, as text."""
     found = {}
-    store.update("backup", lambda job: job.model_copy(update={"stage": "run"}))
+    store.update("backup", lambda job: job.replace(stage="run"))
     async with v1(f"{hub.url}?active=1&digest=1", additional_headers=headers) as connection:
         found["v1"] = json.dumps(await said(connection))
         await connection.send('{"type":"jobs:subscribe","since":"0","filter":{"id":"backup"}}')
         found["subscribe"] = json.dumps(await said(connection))
     async with plain(hub.url, additional_headers=headers) as connection:
         found["plain init"] = json.dumps(await said(connection))
-        store.update("backup", lambda job: job.model_copy(update={"stage": "failed"}))
+        store.update("backup", lambda job: job.replace(stage="failed"))
         found["plain update"] = json.dumps(await said(connection))
     for path in ("/api/jobs", "/api/jobs?id=backup&limit=1", "/api/jobs/backup"):
         found[path] = (await get(hub, path, **headers))[2]

@@ -213,7 +213,7 @@ async def test_pages_under_a_filter_end(served, monkeypatch, limit):
     """What never was in a reader's first pages is not gone from them, and starts nobody over."""
     monkeypatch.setattr(http_module, "MAX_PAGE", 2000)
     for number in range(600):
-        served.create(new_job(f"a{number:03d}").model_copy(update={"type": f"t{number % 12}"}))
+        served.create(new_job(f"a{number:03d}").replace(type=f"t{number % 12}"))
     async with running_hub(served) as hub:
         hub.server.hub.adopt(merged(served))
         found = await pages(hub, f"type=t1{limit}")
@@ -264,9 +264,7 @@ async def test_no_request_holds_up_the_loop(served, query):
 def a_hundred_thousand() -> JobSet:
     """Jobs of five types, all completed."""
     made = [
-        new_job("a").model_copy(
-            update={"id": f"j{n:06d}", "revision": n, "type": f"t{n % 5}", "stage": "completed"}
-        )
+        new_job("a").replace(id=f"j{n:06d}", revision=n, type=f"t{n % 5}", stage="completed")
         for n in range(1, 100_001)
     ]
     replica = JobSet()
@@ -354,7 +352,7 @@ async def test_lost_jobs_are_named(directory, served):
     """Also when nobody is subscribed."""
     served.create(new_job("a1"))
     plant_owner(directory, "1-0123456789ab")
-    lost = new_job("a2").model_copy(update={"owner": "1-0123456789ab"})
+    lost = new_job("a2").replace(owner="1-0123456789ab")
     served.create(jobs.advance(lost, "extract", now=now()))
     async with running_hub(served) as hub:
         assert json.loads((await get(hub, "/api/jobs")).body)["lost"] == ["a2"]
@@ -374,7 +372,7 @@ async def test_health_names_what_fails(served, monkeypatch):
 async def test_nobody_hears_of_a_death_before_the_last_word(directory, served, writer, monkeypatch):
     """A worker that completes its job and ends at that very moment has lost nothing."""
     plant_owner(directory, "1-0123456789ab")
-    job = new_job("a1").model_copy(update={"owner": "1-0123456789ab"})
+    job = new_job("a1").replace(owner="1-0123456789ab")
     served.create(jobs.advance(job, "extract", now=now()))
     dead = served.owners.dead
 
@@ -390,7 +388,7 @@ async def test_nobody_hears_of_a_death_before_the_last_word(directory, served, w
 
 async def test_death_is_news_for_an_etag(directory, served):
     """It changes no job, and what is told of one all the same."""
-    job = new_job("a1").model_copy(update={"owner": "1-0123456789ab"})
+    job = new_job("a1").replace(owner="1-0123456789ab")
     served.create(jobs.advance(job, "extract", now=now()))
     async with running_hub(served) as hub:
         first = await get(hub, "/api/jobs")

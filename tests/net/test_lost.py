@@ -68,7 +68,7 @@ async def test_by_the_hub(served, directory):
             await until(lambda: reader.lost == {"a1"}, 2)
             async with Reader.of_hub(hub.url) as other:
                 await until(lambda: other.lost == {"a1"}, 2)
-            served.update("a1", lambda job: job.model_copy(update={"stage": "failed"}))
+            served.update("a1", lambda job: job.replace(stage="failed"))
             await until(lambda: not reader.lost)
 
 

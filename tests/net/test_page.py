@@ -83,7 +83,7 @@ async def test_jobs_move_and_a_hub_that_comes_back_is_resumed(directory, writer)
         for number in range(20):
             writer.create(jobs.complete(new_job(f"b{number:02d}"), now=now()))
         plant_owner(directory, "1-0123456789ab")
-        lost = new_job("c1", title="Nightly load").model_copy(update={"owner": "1-0123456789ab"})
+        lost = new_job("c1", title="Nightly load").replace(owner="1-0123456789ab")
         writer.create(jobs.advance(lost, "extract", now=now()))
         with HubProcess(directory, port=hub.port):
             await page.shows(f"{HELD}['c1']?.[3]", True, 30)
@@ -105,8 +105,8 @@ async def test_hostile_fields_are_text(directory, served):
             shutil.copy(path, directory)
     evil = '</script><img src=x onerror=alert(1)><a href="javascript:alert(2)">x</a>'
     served.create(
-        new_job("evil", title=evil, stages=("a", evil[:60])).model_copy(
-            update={"message": evil, "type": "<b>t</b>", "session_id": evil}
+        new_job("evil", title=evil, stages=("a", evil[:60])).replace(
+            message=evil, type="<b>t</b>", session_id=evil
         )
     )
     served.create(jobs.fail(new_job("failed", title=evil), evil, now=now()))
@@ -152,7 +152,7 @@ async def test_names_of_the_language_are_names_of_stages(served):
     for name in ("constructor", "__proto__", "toString"):
         job = new_job(f"x-{name.strip('_')}", type=name)
         served.create(jobs.advance(job, name, now=now(), force=True))
-        job = new_job(f"y-{name.strip('_')}").model_copy(update={"type": "create_session"})
+        job = new_job(f"y-{name.strip('_')}").replace(type="create_session")
         served.create(jobs.advance(job, name, now=now(), force=True))
     async with running_hub(served) as hub, browser() as page:
         await page.go(page_of(hub.url))
@@ -241,7 +241,7 @@ async def test_lost_jobs_are_told(directory, served):
     """As everywhere else."""
     served.create(new_job("a0"))
     plant_owner(directory, "1-0123456789ab")
-    job = new_job("a1").model_copy(update={"owner": "1-0123456789ab"})
+    job = new_job("a1").replace(owner="1-0123456789ab")
     served.create(jobs.advance(job, "extract", now=now()))
     async with running_hub(served) as hub, browser() as page:
         await page.go(page_of(hub.url))

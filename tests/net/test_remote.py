@@ -26,9 +26,7 @@ async def test_all_pages_are_one_delta(served: Store, writer: Store) -> None:
         assert (delta.since, delta.more, len(delta.jobs)) == (0, False, 40)
         assert contents(held) == stored(writer)
         for number in range(30):
-            writer.update(
-                f"j{number:02d}", lambda job: job.model_copy(update={"title": "y" * 20_000})
-            )
+            writer.update(f"j{number:02d}", lambda job: job.replace(title="y" * 20_000))
         writer.remove("j39")
         news = await remote.read(hub.url, cursor=delta.cursor())
         assert [job.id for job in news.jobs] == [f"j{number:02d}" for number in range(30)]

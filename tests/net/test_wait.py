@@ -142,7 +142,7 @@ async def one_schedule(seed: int, store: Store, url: str | None) -> None:
     if chance.random() < 0.3 and not early:
         for id in ids:
             change = {"session_id": f"session{seed}"}
-            store.update(id, lambda job, change=change: job.model_copy(update=change))  # type: ignore[misc]
+            store.update(id, lambda job, change=change: job.replace(**change))  # type: ignore[misc]
         chosen = {"filter": Filter(sessions=frozenset({f"session{seed}"}), active=True)}
     worker: asyncio.Task[None] | None = None
 

@@ -36,7 +36,7 @@ class World:
         self._epochs = count(1)
 
     def put(self, job: Job) -> None:
-        self.truth.put(job.model_copy(update={"revision": self.truth.revision + 1}))
+        self.truth.put(job.replace(revision=self.truth.revision + 1))
 
     def step(self) -> None:
         """One of the things that happen to jobs."""
@@ -242,7 +242,7 @@ def test_the_schedules_come_out_in_every_way() -> None:
 
 def snapshot(*found: Job, more: bool = False) -> Delta:
     """All jobs, as the first read tells them."""
-    numbered = [job.model_copy(update={"revision": at}) for at, job in enumerate(found, 1)]
+    numbered = [job.replace(revision=at) for at, job in enumerate(found, 1)]
     return Delta("e", 0, max(len(found), 1), tuple(numbered), more=more)
 
 
@@ -278,7 +278,7 @@ def test_a_page_of_a_snapshot_decides_nothing_about_absence() -> None:
     assert waiter.take(snapshot(made("j", "completed"), more=True)) == []
     assert waiter.outcome is None
     assert str(waiter.timed_out("1 s", "here")) == "here could not be read within 1 s"
-    last = made("k", "completed").model_copy(update={"revision": 2})
+    last = made("k", "completed").replace(revision=2)
     kinds = [verdict.kind for verdict in waiter.take(Delta("e", 1, 2, (last,)))]
     assert (kinds, waiter.outcome is not None and waiter.outcome.code) == (["met", "met"], 0)
 
@@ -310,10 +310,10 @@ def test_a_stage_is_met_by_who_is_has_been_or_is_past_it(
 
 def test_a_stage_that_was_met_stays_met_for_foreign_writers_too() -> None:
     """They keep no history."""
-    foreign = made("j", "analyze", type="etl").model_copy(update={"history": None})
+    foreign = made("j", "analyze", type="etl").replace(history=None)
     waiter = Waiter(["j", "k"], Condition("stage", "analyze"))
     waiter.take(snapshot(foreign, made("k", type="etl")))
-    moved = foreign.model_copy(update={"stage": "load", "revision": 3})
+    moved = foreign.replace(stage="load", revision=3)
     waiter.take(Delta("e", 2, 3, (moved,)))
     assert [verdict.kind for verdict in waiter.verdicts] == ["met", "waiting"]
 
@@ -322,7 +322,7 @@ def test_a_failed_job_that_is_retried_before_the_decision_is_pending() -> None:
     """The wait for all goes on with what is now."""
     waiter = Waiter(["j", "k"], Condition())
     waiter.take(snapshot(made("j", "failed"), made("k")))
-    again = jobs.retry(made("j", "failed"), now=to_text(0)).model_copy(update={"revision": 3})
+    again = jobs.retry(made("j", "failed"), now=to_text(0)).replace(revision=3)
     waiter.take(Delta("e", 2, 3, (again,)))
     assert [verdict.kind for verdict in waiter.verdicts] == ["waiting", "waiting"]
     assert waiter.outcome is None
@@ -333,7 +333,7 @@ def test_a_lost_job_fails_unless_it_ended_or_comes_back() -> None:
     waiter = Waiter(["j", "k"], Condition())
     waiter.take(snapshot(made("j"), made("k")))
     assert [verdict.reason for verdict in waiter.lose({"j"})] == [LOST]
-    again = made("j", "extract").model_copy(update={"revision": 3})
+    again = made("j", "extract").replace(revision=3)
     waiter.take(Delta("e", 2, 3, (again,)))
     assert [verdict.kind for verdict in waiter.verdicts] == ["waiting", "waiting"]
     waiter.lose({"j", "k", "unknown"})
@@ -392,7 +392,7 @@ def test_a_job_that_is_absent_is_doubted_until_somebody_has_looked() -> None:
         waiter = Waiter(["a1", "b1"], Condition.parse(goal), doubtful=True)
 
         def put(job: Job, truth: JobSet = truth) -> None:
-            truth.put(job.model_copy(update={"revision": truth.revision + 1}))
+            truth.put(job.replace(revision=truth.revision + 1))
 
         for id in ("a1", "b1"):
             put(jobs.create("etl", now=to_text(0), id=id))

@@ -201,7 +201,7 @@ for _ in range(100):
 def test_containers_and_host_write_one_at_a_time(host: Host) -> None:
     """The lock holds across them: no addition is lost."""
     store = open_store(host.jobs, create=True)
-    store.create(new("sum").model_copy(update={"message": "0"}))
+    store.create(new("sum").replace(message="0"))
     host.tools.joinpath("tally.py").write_text(PRELUDE + TALLY)
     tally = container("env", "PYTHONPATH=/src", docker_run.PYTHON, "/tools/tally.py", "/jobs")
     (host.place / "tally.py").write_text(PRELUDE + TALLY)

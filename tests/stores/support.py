@@ -58,7 +58,7 @@ def head(store: Store) -> Cursor:
 
 def file_of(job: Job, **changes: object) -> bytes:
     """The bytes of a foreign writer's file."""
-    return encode(job.model_copy(update=changes))
+    return encode(job.replace(**changes))
 
 
 def until(condition: Callable[[], object], *, deadline_s: float = 5.0, what: str = "") -> None:

@@ -91,7 +91,7 @@ def test_job_cannot_become_another(store: Store) -> None:
     """A change may not alter the id."""
     store.create(new("a"))
     with pytest.raises(Conflict, match="cannot become"):
-        store.update("a", lambda job: job.model_copy(update={"id": "b"}))
+        store.update("a", lambda job: job.replace(id="b"))
     assert store.ids() == ["a"]
 
 
@@ -100,9 +100,9 @@ def test_value_that_would_not_survive_is_refused(store: Store) -> None:
     store.create(new("a"))
     before = head(store)
     with pytest.raises(InvalidJob):
-        store.update("a", lambda job: job.model_copy(update={"message": "\ud800"}))
+        store.update("a", lambda job: job.replace(message="\ud800"))
     with pytest.raises(InvalidJob):
-        store.create(new("b").model_copy(update={"result": float("nan")}))
+        store.create(new("b").replace(result=float("nan")))
     assert not store.since(before)
     assert store.ids() == ["a"]
 
@@ -125,7 +125,7 @@ def test_missing_job_is_named(store: Store, call: Callable[[Store], object]) -> 
 @pytest.mark.parametrize("id", ["../x", "a/b", "x\0", "-rf", ".hidden", "a" * 65, "é", ""])
 def test_ids_are_checked_before_anything_is_touched(store: Store, id: str) -> None:
     """FAULTS row 55: an id is letters, digits, '.', '_' and '-', or it is no id."""
-    job = new("a").model_copy(update={"id": id})
+    job = new("a").replace(id=id)
     for call in (
         lambda: store.get(id),
         lambda: store.create(job),

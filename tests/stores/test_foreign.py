@@ -169,9 +169,9 @@ def test_taking_turns_with_node_loses_nothing(
             assert node.stdout.readline() == f"{turn}\n"
             hub.refresh({"a"})
             follower.step()
-            assert follower.replica.get("a").model_extra["theirs"] == turn
+            assert follower.replica.get("a").extra["theirs"] == turn
             job = hub.update("a", lambda job: say(str(int(job.message or 0) + 1))(job))
-            assert (job.model_extra["theirs"], job.message) == (turn, str(turn))
+            assert (job.extra["theirs"], job.message) == (turn, str(turn))
             follower.step()
             assert follower.replica.get("a") == job
         node.stdin.close()

@@ -93,7 +93,7 @@ def test_a_job_put_back_unseen_leaves_the_filter_that_it_had_entered(tmp_path: P
 
 
 def _again(job: Job) -> Job:
-    return job.model_copy(update={"title": "again"})
+    return job.replace(title="again")
 
 
 def test_the_lock_that_is_busy_is_asked_for_again(tmp_path: Path) -> None:

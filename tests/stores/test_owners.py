@@ -115,7 +115,7 @@ def test_killed_owner_is_dead_at_once(opened: Open, jobs_dir: Path) -> None:
         process.wait()
         assert store.owners.dead() == {name}
         assert str(store.owners.who(name)).startswith(f"process {process.pid} on ")
-        job = create("etl", now=T0).model_copy(update={"owner": name})
+        job = create("etl", now=T0).replace(owner=name)
         assert job.lost(store.owners.dead())
         store.owners.forget([name])
         assert (store.owners.dead(), files(jobs_dir)) == (frozenset(), [])

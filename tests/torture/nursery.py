@@ -41,7 +41,7 @@ def work(path: str, acks: int, seed: int) -> None:
                 job = store.update(id, lambda job: jobs.report(job, now=T0, message=tag))  # noqa: B023
             except JobNotFound:
                 made = jobs.create("job", now=T0, id=id)
-                job = store.create(made.model_copy(update={"message": tag}))
+                job = store.create(made.replace(message=tag))
         except (Conflict, JobNotFound):
             continue  # another writer was faster
         except (DamagedFile, StoreLocked):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from jobctl import job as jobs
-from jobctl.codec import parse
+from jobctl.codec import encode, parse
 from jobctl.cursor import ZERO
 from jobctl.errors import StoreError
 from jobctl.jobset import JobSet
@@ -164,8 +164,7 @@ def test_no_scan_is_short(place: Path, request: pytest.FixtureRequest) -> None:
     path = place / "foreign"
     path.mkdir()
     for id in RENAMED:
-        job = jobs.create("job", now=T0, id="f000").model_dump_json(by_alias=True)
-        (path / f"{id}.json").write_text(job.replace("f000", id))
+        (path / f"{id}.json").write_bytes(encode(jobs.create("job", now=T0, id=id)))
     reads = 0
     with renamer(path, 1, RENAMED):
         end = time.monotonic() + seconds / 2

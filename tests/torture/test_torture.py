@@ -130,7 +130,7 @@ def meddle(path: Path, chance: random.Random, turn: int) -> None:
     """What a program that knows nothing of us does: overwrite in place, replace, delete."""
     id = f"j{chance.randrange(JOBS)}"
     file = path / f"{id}.json"
-    data = encode(jobs.create("job", now=T0, id=id).model_copy(update={"message": f"f{turn}"}))
+    data = encode(jobs.create("job", now=T0, id=id).replace(message=f"f{turn}"))
     kind = chance.randrange(4)
     if kind == 0:
         file.unlink(missing_ok=True)
