@@ -5,12 +5,12 @@ Names are imported when they are first used, so that ``import jobctl`` costs nex
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from jobctl._version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from jobctl.cursor import ZERO, Cursor
     from jobctl.errors import JobctlError
     from jobctl.filters import Filter
@@ -75,6 +75,8 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'jobctl' has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"jobctl.{_HOME[name]}"), name)
     globals()[name] = value
     return value

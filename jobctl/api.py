@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from jobctl import job as jobs
 from jobctl.clock import now
@@ -22,7 +20,10 @@ from jobctl.job import Job
 from jobctl.jobset import Delta
 from jobctl.stores import Store, read_all, resolve
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from jobctl.doctor import doctor
     from jobctl.dummy import run_dummy
     from jobctl.net.follow import follow as watch
@@ -80,6 +81,8 @@ _ELSEWHERE = {
 def __getattr__(name: str) -> Any:
     if name not in _ELSEWHERE:
         raise AttributeError(f"module 'jobctl.api' has no attribute {name!r}")
+    from importlib import import_module
+
     module, attribute = _ELSEWHERE[name]
     return getattr(import_module(module), attribute)
 

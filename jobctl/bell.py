@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import select
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from jobctl.errors import StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Protocol
+else:
+    from jobctl.lean import Protocol
 
 __all__ = ["Bell", "DirectoryBell", "Listener", "MemoryBell"]
 
@@ -112,6 +116,8 @@ class MemoryBell:
                     self.lost += 1  # it has rings enough to wake it, or is closing
 
     def listen(self) -> Listener:
+        import socket
+
         ringer, heard = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         ringer.setblocking(False)
         with self._guard:
@@ -156,6 +162,8 @@ class DirectoryBell:
         with self._guard:
             try:
                 names = self._listeners()
+                if names and self._socket is None:
+                    self._socket = self._ringer()
             except OSError:
                 self.lost += 1  # nobody can listen here
                 return
@@ -163,7 +171,9 @@ class DirectoryBell:
                 self._ring_one(name)
 
     def listen(self) -> Listener:
-        name = f"{os.getpid()}-{secrets.token_hex(6)}"
+        import socket
+
+        name = f"{os.getpid()}-{os.urandom(6).hex()}"
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             dir_fd = self._open_dir()
@@ -206,15 +216,7 @@ class DirectoryBell:
         stat = os.fstat(self._fd) if self._fd is not None else None
         if stat is None or not stat.st_nlink:  # the directory was removed, and perhaps made anew
             self._let_go()
-            # Both or neither: when descriptors run out in between, the next ring starts over.
-            ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            try:
-                self._fd = self._open_dir()
-            except BaseException:
-                ringer.close()
-                raise
-            ringer.setblocking(False)
-            self._socket = ringer
+            self._fd = self._open_dir()
             self._listed_ns = -1
             stat = os.fstat(self._fd)
         if stat.st_mtime_ns != self._listed_ns:
@@ -223,6 +225,14 @@ class DirectoryBell:
             fresh = time.time_ns() - stat.st_mtime_ns < _FRESH_NS
             self._listed_ns = -1 if fresh else stat.st_mtime_ns
         return self._names
+
+    @staticmethod
+    def _ringer() -> socket.socket:
+        import socket  # whom nobody listens to needs none
+
+        ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ringer.setblocking(False)
+        return ringer
 
     def _ring_one(self, name: str) -> None:
         assert self._socket is not None

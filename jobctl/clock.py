@@ -6,7 +6,6 @@ writes them. Layers that may not know a clock (job, jobset, hub) get such text a
 
 from __future__ import annotations
 
-import calendar
 import re
 import time
 from functools import lru_cache
@@ -57,9 +56,11 @@ def to_ms(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 time with a zone")
     year, month, day, hour, minute, second = (int(group) for group in match.groups()[:6])
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+    if not (
+        year and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60
+    ):
         raise ValueError(f"{text!r} is not an ISO 8601 time with a zone")
-    seconds = calendar.timegm((year, month, day, hour, minute, second, 0, 1, 0))
+    seconds = ((_day_of(year, month) + day) * 24 + hour) * 3600 + minute * 60 + second
     fraction, sign, offset_h, offset_m = match.groups()[6:]
     if sign:
         offset = int(offset_h) * 3600 + int(offset_m) * 60
@@ -79,6 +80,16 @@ def known_ms(text: str | None) -> int | None:
     except ValueError:
         return None
     return ms if ms is not None and _FIRST_MS <= ms < _LAST_MS else None
+
+
+def _day_of(year: int, month: int) -> int:
+    """Days from 1970-01-01 to the day before a month, in the Gregorian calendar."""
+    # Counted from March, so that the leap day is a year's last one (calendar.timegm needs datetime,
+    # which takes longer to import than all else here).
+    if month < 3:
+        year, month = year - 1, month + 12
+    leap_days = year // 4 - year // 100 + year // 400
+    return 365 * year + leap_days + (153 * month - 457) // 5 - 719_469
 
 
 def parse_duration(text: str) -> float:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from jobctl.errors import InvalidCursor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = ["MAX_REVISION", "ZERO", "Cursor", "epoch_for", "store_cursor", "store_epoch"]
 

@@ -7,7 +7,7 @@ jobs there are. The digest of all jobs is always kept. That of the jobs under a 
 
 from __future__ import annotations
 
-import hashlib
+from jobctl.lean import sha256
 from collections.abc import Iterable, Iterator
 
 from jobctl.filters import EVERYTHING, Filter
@@ -18,7 +18,7 @@ __all__ = ["Digests", "mark_of"]
 
 def mark_of(id: str, revision: int) -> int:
     """64 bits that stand for one version of one job: the first of SHA-256 of "id revision"."""
-    return int.from_bytes(hashlib.sha256(f"{id} {revision}".encode()).digest()[:8], "big")
+    return int.from_bytes(sha256(f"{id} {revision}".encode()).digest()[:8], "big")
 
 
 class _Kept:

@@ -9,12 +9,13 @@ this.
 from __future__ import annotations
 
 import re
-from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = [
     "BY_ATTRIBUTE",
@@ -60,74 +61,46 @@ class Unfit(ValueError):
 
 # -- values ---------------------------------------------------------------------------------
 
-if TYPE_CHECKING:
 
-    class _Steps(NamedTuple):
-        done: float
-        total: float
-        extra: dict[str, Any] | None = None
-
-    class _Entered(NamedTuple):
-        stage: str
-        at: str
-        extra: dict[str, Any] | None = None
-
-    class _Command(NamedTuple):
-        argv: tuple[str, ...]
-        cwd: str
-        env: dict[str, str] | None = None
-        exact: bool | None = None
-        exit_code: int | None = None
-        signal: str | None = None
-        duration_ms: int | None = None
-        stderr: tuple[str, ...] | None = None
-
-    class _CommandEnd(NamedTuple):
-        exit_code: int | None = None
-        signal: str | None = None
-        duration_ms: int | None = None
-
-else:  # `typing` costs as much as all other modules that a value needs
-    _Steps = namedtuple("_Steps", ("done", "total", "extra"), defaults=(None,))
-    _Entered = namedtuple("_Entered", ("stage", "at", "extra"), defaults=(None,))
-    _Command = namedtuple(
-        "_Command",
-        ("argv", "cwd", "env", "exact", "exit_code", "signal", "duration_ms", "stderr"),
-        defaults=(None,) * 6,
-    )
-    _CommandEnd = namedtuple(
-        "_CommandEnd", ("exit_code", "signal", "duration_ms"), defaults=(None,) * 3
-    )
-
-
-class Steps(_Steps):
+class Steps(NamedTuple):
     """Progress in steps: ``done`` of ``total``. ``extra`` has the keys that others added."""
 
-    __slots__ = ()
+    done: float
+    total: float
+    extra: dict[str, Any] | None = None
 
     def to_value(self) -> dict[str, Any]:
         """As JSON has it."""
         return {"done": self.done, "total": self.total, **(self.extra or {})}
 
 
-class Entered(_Entered):
+class Entered(NamedTuple):
     """One line of a job's history: the stage, when it was entered, and the keys of others."""
 
-    __slots__ = ()
+    stage: str
+    at: str
+    extra: dict[str, Any] | None = None
 
     def to_value(self) -> dict[str, Any]:
         """As JSON has it."""
         return {"stage": self.stage, "at": self.at, **(self.extra or {})}
 
 
-class Command(_Command):
+class Command(NamedTuple):
     """What ``jobctl run`` ran: the words, where, with which chosen variables; and how it ended.
 
     ``duration_ms`` is by a clock that does not jump; ``stderr`` are the last lines, when it failed.
     ``exact`` is false where the words are for reading only: they could not be kept to the letter.
     """
 
-    __slots__ = ()
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str] | None = None
+    exact: bool | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    duration_ms: int | None = None
+    stderr: tuple[str, ...] | None = None
 
     def replace(self, **changes: Any) -> Command:
         """The command with these attributes changed."""
@@ -148,10 +121,12 @@ class Command(_Command):
         return {key: item for key, item in value.items() if item is not None}
 
 
-class CommandEnd(_CommandEnd):
+class CommandEnd(NamedTuple):
     """How a command ended: all that a reader gets who may not see the command itself."""
 
-    __slots__ = ()
+    exit_code: int | None = None
+    signal: str | None = None
+    duration_ms: int | None = None
 
 
 def command_of(value: object) -> Command | None:
@@ -339,29 +314,22 @@ def anything(value: object) -> Any:
 
 # -- the table ------------------------------------------------------------------------------
 
-if TYPE_CHECKING:
 
-    class Field(NamedTuple):
-        """A key of job files.
+class Field(NamedTuple):
+    """A key of job files.
 
-        ``convert`` is not asked about null, which stands for ``default``, except for a key that is
-        ``required`` or that has a default other than null. ``always`` tells that the key is written
-        also when it has its default, as the original program does.
-        """
+    ``convert`` is not asked about null, which stands for ``default``, except for a key that is
+    ``required`` or that has a default other than null. ``always`` tells that the key is written
+    also when it has its default, as the original program does.
+    """
 
-        key: str
-        attribute: str
-        convert: Callable[[object], Any]
-        required: bool = False
-        default: Any = None
-        always: bool = False
+    key: str
+    attribute: str
+    convert: Callable[[object], Any]
+    required: bool = False
+    default: Any = None
+    always: bool = False
 
-else:
-    Field = namedtuple(
-        "Field",
-        ("key", "attribute", "convert", "required", "default", "always"),
-        defaults=(False, None, False),
-    )
 
 FIELDS: tuple[Field, ...] = (
     Field("id", "id", text, required=True, always=True),

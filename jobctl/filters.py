@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
 
 from jobctl.errors import UsageError
 from jobctl.job import Job, check_id
+from jobctl.lean import blake2b
 from jobctl.pipeline import TERMINAL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = ["EVERYTHING", "MAX_VALUES", "Filter"]
 
@@ -19,8 +23,7 @@ MAX_VALUES = 1000
 _FIELDS = {"id": "ids", "type": "types", "stage": "stages", "session": "sessions"}
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """A choice of jobs by id, type, stage, session, and whether they are active.
 
     An empty set means "any". Only an id never changes in a job's life, so a filter on anything
@@ -57,7 +60,7 @@ class Filter:
         """Six hex digits that tell this filter from others in a cursor; ``""`` for no filter."""
         if self == EVERYTHING:
             return ""
-        return hashlib.blake2b(repr(self.to_wire()).encode(), digest_size=3).hexdigest()
+        return blake2b(repr(self.to_wire()).encode(), digest_size=3).hexdigest()
 
     def to_wire(self) -> dict[str, Any]:
         """As `from_wire` takes it, in one canonical order."""

@@ -14,7 +14,6 @@ here, and no method waits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from jobctl.cursor import ZERO, Cursor, epoch_for, store_cursor
@@ -424,7 +423,7 @@ class Hub:
             return (), position._replace(looked=delta.through, began=began)
         proof = self.replica.digest(filter) if digest and not delta.more else None
         wires = (self.replica.wire(job.id, details=details) for job in delta.jobs)
-        told = delta if details else replace(delta, epoch=epoch_for(delta.epoch, details=False))
+        told = delta if details else delta._replace(epoch=epoch_for(delta.epoch, details=False))
         message = delta_message(told, since, wires, filter.tag, proof)
         moved = Position(delta.epoch, delta.through, delta.through, began, fresh=False)
         return (message,), moved

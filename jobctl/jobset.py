@@ -25,14 +25,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from jobctl.codec import to_wire
 from jobctl.cursor import ZERO, Cursor
 from jobctl.digests import Digests, mark_of
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "joined", "mark_of"]
 
@@ -47,8 +51,7 @@ class Gone(NamedTuple):
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """The answer to a read: all that changed in ``(since, through]``, compacted.
 
     ``since`` 0 says "clear first". ``more`` says that this is not all: ask again with the cursor
@@ -93,7 +96,7 @@ class Delta:
                 if filter.may_hold(job.id) and not filter.matches(job)
             ]
         jobs = tuple(job for job in self.jobs if filter.matches(job))
-        return replace(self, jobs=jobs, gone=tuple(sorted(gone, key=lambda item: item.revision)))
+        return self._replace(jobs=jobs, gone=tuple(sorted(gone, key=lambda item: item.revision)))
 
 
 def joined(pages: Sequence[Delta]) -> Delta:
@@ -113,8 +116,7 @@ def joined(pages: Sequence[Delta]) -> Delta:
         for change in sorted(news, key=lambda change: change.revision):
             changes[change.id] = change
     ordered = sorted(changes.values(), key=lambda change: change.revision)
-    return replace(
-        last,
+    return last._replace(
         since=first.since,
         jobs=tuple(change for change in ordered if isinstance(change, Job)),
         gone=tuple(change for change in ordered if isinstance(change, Gone)),

@@ -8,11 +8,15 @@ rejected.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 from jobctl.clock import parse_duration
 from jobctl.errors import UsageError, did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = [
     "BUILT_IN",
@@ -40,8 +44,7 @@ STALLED_AFTER_MS = 60_000
 """A job of a built-in type that stays longer than this in one stage is *stalled*."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """One stage: its ``name`` on disk, its ``label`` on screen, the ``percent`` done on entry."""
 
     name: str
@@ -49,8 +52,7 @@ class Stage:
     percent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(NamedTuple):
     """What a type goes through: ``stages`` run in order from ``pending`` to ``completed``.
 
     ``eta_ms`` is the usual (shortest, longest) duration, ``None`` when unknown;
@@ -67,7 +69,7 @@ class Pipeline:
         """All stages of the way to success, first to last."""
         return tuple(stage.name for stage in self.stages)
 
-    def index(self, stage: str) -> int | None:
+    def index(self, stage: str) -> int | None:  # type: ignore[override]
         """The place of a stage in the order; ``None`` for ``failed`` and unknown stages."""
         for index, known in enumerate(self.stages):
             if known.name == stage:
@@ -190,8 +192,7 @@ def _parse_type(name: str, table: Any, path: str) -> Pipeline:
     if "stages" in table:
         stages = _parse_stages(table["stages"], f"{where}.stages")
     eta, stalled = table.get("eta"), table.get("stalled-after")
-    return replace(
-        base,
+    return base._replace(
         label=_text(table.get("label", base.label), f"{where}.label"),
         stages=stages,
         eta_ms=_parse_band(eta, f"{where}.eta") if eta is not None else base.eta_ms,

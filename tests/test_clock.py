@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 
 import pytest
 from hypothesis import given
@@ -23,6 +25,16 @@ def test_times_are_written_as_javascript_writes_them() -> None:
 def test_what_is_written_is_read_back(ms: int) -> None:
     """Through the year 9999, to the millisecond."""
     assert clock.to_ms(clock.to_text(ms)) == ms
+
+
+@given(st.dates(), st.times())
+def test_days_are_counted_as_the_standard_library_counts_them(day: date, at: time_of_day) -> None:
+    """From the year 1 on, leap years and all."""
+    moment = datetime.combine(day, at, UTC)
+    text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert clock.to_ms(text) == (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(
+        milliseconds=1
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,6 +83,7 @@ def test_any_other_time_is_known(text: str) -> None:
         "yesterday",
         "2026-01-01",
         "2026-01-01T00:00:00",
+        "0000-01-01T00:00:00Z",
         "2026-13-01T00:00:00Z",
         "2026-00-01T00:00:00Z",
         "2026-01-32T00:00:00Z",

@@ -35,6 +35,22 @@ T0 = "2026-01-01T00:00:00.000Z"
 MINIMAL = {"id": "a1", "type": "etl", "stage": "pending", "createdAt": T0, "updatedAt": T0}
 
 
+@pytest.fixture(autouse=True)
+def _compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast way is open from the first file on."""
+    monkeypatch.setattr(codec, "_files_first", 0)
+
+
+def test_the_first_files_are_read_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the same value: most commands read one file, and compile nothing for it."""
+    data = encode(jobs.create("etl", now=T0, id="a1", title="t"))
+    monkeypatch.setattr(codec, "_files_first", 2)
+    monkeypatch.setattr(codec, "_compiled", None)
+    read = [(parse(data, id="a1"), codec._compiled is not None) for _ in range(4)]
+    assert [compiled for _, compiled in read] == [False, False, True, True]
+    assert len({job for job, _ in read}) == 1
+
+
 def file_with(key: str, value: str) -> bytes:
     """A job file with one more key, its value as written."""
     return json.dumps(MINIMAL).encode()[:-1] + f', "{key}": {value}}}'.encode()

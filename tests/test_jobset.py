@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -373,7 +372,7 @@ def test_joined_pages_say_what_one_delta_would() -> None:
     assert (ids(whole), gone(whole)) == (["b", "c"], ["a"])
     assert whole.merged == frozenset("abcd")
     assert joined([first]) is first
-    assert joined([replace(first, merged=None), second]).merged is None
+    assert joined([first._replace(merged=None), second]).merged is None
 
 
 def test_deletions_fill_pages_too() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobctl import codec
 from jobctl.codec import as_wire, encode, parse, to_wire
 from jobctl.job import Command, Job, values_of
 from jobctl.redaction import default_title, redact
@@ -141,9 +142,10 @@ def test_projection_hides_and_changes_nothing_else(job: Job, run: Any, details: 
 @pytest.mark.parametrize("details", [True, False])
 @pytest.mark.parametrize("layout", ["usual", "compact", "changed", "wire"])
 def test_bytes_of_a_job_with_a_command_are_never_sent_as_they_are(
-    layout: str, details: bool
+    layout: str, details: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever the job comes from: its source holds what its readers must not see."""
+    monkeypatch.setattr(codec, "_files_first", 0)
     job = job_with(RUN, title=default_title(ARGV))
     data = encode(job)
     if layout == "compact":
@@ -160,10 +162,15 @@ def test_bytes_of_a_job_with_a_command_are_never_sent_as_they_are(
 
 
 @pytest.mark.parametrize("details", [True, False])
-def test_bytes_of_a_job_without_a_command_are_sent_as_they_are(details: bool) -> None:
+def test_bytes_of_a_job_without_a_command_are_sent_as_they_are(
+    details: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A usual file, or a wire form: nobody parses the rest of it."""
+    monkeypatch.setattr(codec, "_files_first", 0)
     read = parse(encode(job_with(None, title="sh -c x")), id="a1", revision=3)
+    assert type(read.source) is bytes
     slim = as_wire(read)
     wire = to_wire(read, details=details)
     assert json.loads(wire) == values_of(read)
     assert to_wire(slim, details=details) is slim.source
+    assert to_wire(read.replace(revision=4), details=details) == wire.replace(b":3}", b":4}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,13 +41,13 @@ def in_pages(real: Since, *, size: int = 2, waits: int = 0) -> Since:
         delta = real(cursor)
         if delta.since and left:
             left -= 1
-            return replace(delta, through=delta.since, jobs=(), gone=(), more=True)
+            return delta._replace(through=delta.since, jobs=(), gone=(), more=True)
         if len(delta.jobs) <= size:
             return delta
         left = waits
         through = delta.jobs[size - 1].revision
         gone = tuple(item for item in delta.gone if item.revision <= through)
-        return replace(delta, through=through, jobs=delta.jobs[:size], gone=gone, more=True)
+        return delta._replace(through=through, jobs=delta.jobs[:size], gone=gone, more=True)
 
     return since
 
@@ -168,7 +167,7 @@ async def test_follow_ends_a_read_that_brought_nothing_more(store: Store) -> Non
 
     def since(cursor: Cursor) -> Delta:
         delta = real(cursor)
-        return delta if finished or delta.more else replace(delta, more=True)
+        return delta if finished or delta.more else delta._replace(more=True)
 
     store.since = since  # type: ignore[method-assign]
     async with Reader.of_store(store) as reader:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import replace
 
 from jobctl.bell import Listener
 from jobctl.cursor import ZERO, Cursor
@@ -133,7 +132,7 @@ async def _from_store(
                     if news or first or (unfinished and not more):
                         first = False
                         # What was read in silence before is part of it: it follows from `said`.
-                        yield replace(delta, since=min(delta.since, said))
+                        yield delta._replace(since=min(delta.since, said))
                         said, unfinished = delta.through, more
                 if dead != told and not more:  # else they may have written more than we have read
                     told = dead
@@ -184,5 +183,5 @@ def _read(store: Store, cursor: Cursor, filter: Filter) -> Delta:
     delta = store.since(Cursor(cursor.epoch, cursor.revision))
     if delta.since == 0:
         # A reset brings tombstones for replicas; a reader of its own needs the jobs only.
-        delta = replace(delta, gone=())
+        delta = delta._replace(gone=())
     return delta.filtered(filter)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 
 from jobctl.cursor import ZERO, Cursor
@@ -78,7 +77,7 @@ async def read(
     if pages and not pages[-1].more:
         delta = joined(pages)
         # Who is told to clear first has nothing to drop.
-        return delta if delta.since else replace(delta, gone=())
+        return delta if delta.since else delta._replace(gone=())
     raise HubError(f"{url}: the hub closed the connection", url=url)
 
 

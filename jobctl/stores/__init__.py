@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from jobctl.errors import UsageError
 from jobctl.stores.store import BadFile, Change, Check, Store, read_all, resolve
@@ -42,4 +41,4 @@ def open_store(
         )
     from jobctl.stores.directory import DirectoryStore
 
-    return DirectoryStore(Path(text), create=create, adopt=adopt, durable=durable)
+    return DirectoryStore(text, create=create, adopt=adopt, durable=durable)

@@ -10,11 +10,17 @@ there superseded records are missing. ``kept`` is how many records it left.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 from zlib import crc32
+
+from jobctl.lean import blake2b
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = ["DEL", "LINE", "PUT", "SEEN", "Damaged", "Log", "Record", "digest_of", "write_all"]
 
@@ -43,7 +49,7 @@ class Record(NamedTuple):
 
 def digest_of(data: bytes) -> str:
     """32 hex digits that stand for the bytes of a job file."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -19,11 +19,9 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from jobctl.bell import DirectoryBell, Listener
 from jobctl.codec import encode, parse
-from jobctl.config import safe_hint
 from jobctl.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.errors import (
     Conflict,
@@ -47,6 +45,10 @@ from jobctl.stores.reader import Reading, Settled
 from jobctl.stores.scan import Scan
 from jobctl.stores.store import BadFile, Change, Check
 from jobctl.stores.watcher import Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["DirectoryStore"]
 
@@ -73,15 +75,14 @@ class DirectoryStore:
 
     def __init__(
         self,
-        path: Path,
+        path: str | os.PathLike[str],
         *,
         create: bool = False,
         adopt: bool = False,
         durable: bool | None = None,
     ) -> None:
-        self.path: Path | None = path.absolute()
-        self.where = str(path)
-        self._place = Place(path.absolute())
+        self.where = _tidy(os.fspath(path))
+        self._place = Place(os.path.join(os.getcwd(), self.where))
         self._adopt = adopt
         self._durable = durable
         self._guard = threading.RLock()
@@ -106,6 +107,12 @@ class DirectoryStore:
         if adopt:
             self._place.writable()
             self._adopted()
+
+    @property
+    def path(self) -> Path | None:
+        from pathlib import Path  # with urllib.parse, which it needs, 3 ms
+
+        return Path(self._place.path)
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -156,7 +163,7 @@ class DirectoryStore:
         with self._translated("reading", check_id(id)):
             for _ in range(_MAX_RACES):
                 site = self._place.look()
-                self._check_obeyed(site.dir_fd, site, str(self.path), id)
+                self._check_obeyed(site.dir_fd, site, self._place.path, id)
                 found, job = self._get(id)
                 if self._place.look().dir is not site.dir:
                     continue  # another directory is there by now: what was read is of either
@@ -166,7 +173,7 @@ class DirectoryStore:
                     continue
                 try:
                     if sign(os.fstat(fd)) == found.signature:  # the very state that was read
-                        self._check_obeyed(fd, site, f"{self.path}/{id}.json", id)
+                        self._check_obeyed(fd, site, f"{self._place.path}/{id}.json", id)
                         return job
                 finally:
                     os.close(fd)
@@ -174,6 +181,8 @@ class DirectoryStore:
 
     def _check_obeyed(self, fd: int, site: Site, path: str, id: str) -> None:
         if why := self._place.why_not_obeyed(fd, site):
+            from jobctl.config import safe_hint
+
             so = f"the command of job {id} is not run"
             raise NotObeyed(path, why, so=so, hint=safe_hint(self._place.path))
 
@@ -715,6 +724,12 @@ def _no_collecting() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _tidy(path: str) -> str:
+    """The path as `pathlib` shows it: without ``.`` and doubled slashes, ``..`` left alone."""
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    return ("/" if path.startswith("/") else "") + "/".join(names) or "."
 
 
 def _is_directory(name: str, dir_fd: int) -> bool:

@@ -8,11 +8,16 @@ import stat as stats
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from jobctl.codec import MAX_JOB_BYTES
 from jobctl.errors import StoreError, StoreFull
 from jobctl.stores.changelog import write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = [
     "Found",

@@ -16,7 +16,6 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from jobctl.errors import StoreError, StoreLocked
 
@@ -164,7 +163,8 @@ def holder_of(key: tuple[int, int]) -> int | None:
     """The process that holds a lock on the inode ``(device, number)``, where Linux tells."""
     inode = f"{os.major(key[0]):02x}:{os.minor(key[0]):02x}:{key[1]}"
     try:
-        table = Path("/proc/locks").read_text()
+        with open("/proc/locks") as file:
+            table = file.read()
     except OSError:
         return None
     match = re.search(rf"^\d+: FLOCK +\S+ +WRITE (\d+) {re.escape(inode)} ", table, re.MULTILINE)

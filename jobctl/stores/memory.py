@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from jobctl.bell import Listener, MemoryBell
 from jobctl.codec import encode
@@ -16,6 +15,10 @@ from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.stores.owners import MemoryOwners, Owners
 from jobctl.stores.store import BadFile, Change, Check
 from jobctl.stores.watcher import Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["MemoryStore"]
 
@@ -29,7 +32,7 @@ class MemoryStore:
     def __init__(self, *, max_tombstones: int = MAX_TOMBSTONES) -> None:
         self._writing = threading.RLock()  # held while a change runs: readers need not wait for it
         self._guard = threading.Lock()
-        self._set = JobSet(secrets.token_hex(6), max_tombstones=max_tombstones)
+        self._set = JobSet(os.urandom(6).hex(), max_tombstones=max_tombstones)
         self.owners: Owners = MemoryOwners()
         self._bell = MemoryBell()
         self._watcher = Watcher(self.head, self.since, self.listen)

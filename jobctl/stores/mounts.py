@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 
 __all__ = ["is_remote", "kind_of"]
 
@@ -28,7 +27,8 @@ def kind_of(device: int, path: str) -> str | None:
     its mount says; there the deepest mount above the path counts.
     """
     try:
-        table = Path(TABLE).read_text("utf-8", "surrogateescape")
+        with open(TABLE, encoding="utf-8", errors="surrogateescape") as file:
+            table = file.read()
     except OSError:
         return None
     number = f"{os.major(device)}:{os.minor(device)}"

@@ -17,21 +17,23 @@ import fcntl
 import json
 import os
 import re
-import secrets
-import socket
 import stat as stats
 import threading
 import weakref
 from collections.abc import Collection, Iterable
 from contextlib import ExitStack, suppress
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 from jobctl.clock import now
 from jobctl.errors import StoreError
 from jobctl.stores.mounts import is_remote, kind_of
-from jobctl.stores.place import Place, boot_id
+from jobctl.stores.place import Place, boot_id, first_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple, Protocol
+else:
+    from jobctl.lean import NamedTuple, Protocol
 
 __all__ = ["DirectoryOwners", "MemoryOwners", "Owners", "Who"]
 
@@ -226,7 +228,7 @@ class _Own:
     def __init__(self, path: str) -> None:
         with suppress(FileExistsError):
             os.mkdir(path, 0o700)
-        self.name = f"{os.getpid()}-{secrets.token_hex(6)}"
+        self.name = f"{os.getpid()}-{os.urandom(6).hex()}"
         self._path = os.path.join(path, self.name)
         self._since = now()
         self._fd, self._read, self._key = self._make()
@@ -241,7 +243,7 @@ class _Own:
             stat = os.fstat(fd)
             head = {
                 "pid": os.getpid(),
-                "host": socket.gethostname(),
+                "host": os.uname().nodename,
                 "machine": _machine(),
                 "boot": boot_id(),
                 "since": self._since,
@@ -302,7 +304,7 @@ class MemoryOwners:
     def __init__(self) -> None:
         self._called: set[str] = set()
         self._guard = threading.Lock()
-        self._name = f"{os.getpid()}-{secrets.token_hex(6)}"
+        self._name = f"{os.getpid()}-{os.urandom(6).hex()}"
 
     def hold(self) -> str | None:
         return self._name
@@ -326,7 +328,7 @@ class MemoryOwners:
         return frozenset()
 
     def who(self, name: str) -> Who | None:
-        return Who(os.getpid(), socket.gethostname(), now()) if name == self._name else None
+        return Who(os.getpid(), os.uname().nodename, now()) if name == self._name else None
 
     def forget(self, names: Iterable[str]) -> None: ...
 
@@ -356,7 +358,7 @@ def _is_dead(path: str) -> bool:
     # Another kernel's locks need not reach us; but this machine's kernel of before is gone.
     # Cloned machines may share all names, but not a file system that is local.
     kind = kind_of(stat.st_dev, os.path.realpath(path))
-    here = (head["machine"], head["host"]) == (_machine(), socket.gethostname())
+    here = (head["machine"], head["host"]) == (_machine(), os.uname().nodename)
     return here and _machine() != "" and kind is not None and not is_remote(kind)
 
 
@@ -386,7 +388,7 @@ def _machine() -> str:
     """What tells this machine, or this container, from others; empty where nothing does."""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         with suppress(OSError):
-            if text := Path(path).read_text().strip():
+            if text := first_line(path):
                 return text
     return ""
 

@@ -7,31 +7,40 @@ looked up relative to descriptors, and these stay open as long as anybody works 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat as stats
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
-from typing import NamedTuple
 
-from jobctl.config import safe_directories
 from jobctl.errors import StoreError, StoreMissing
+from jobctl.lean import blake2b
 from jobctl.ownership import is_safe, judge, my_uids
 from jobctl.stores.changelog import Damaged, Log, Record, write_all
 from jobctl.stores.files import raise_if_out_of_files, swept, translate
 
-__all__ = ["Place", "Site", "boot_id"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl.lean import NamedTuple
+
+__all__ = ["Place", "Site", "boot_id", "first_line"]
 
 _LOG = os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def first_line(path: str) -> str:
+    """The first line of a small text file, without the blanks around it; OSError."""
+    with open(path) as file:
+        return file.readline().strip()
 
 
 @cache
 def boot_id() -> str:
     """What changes at each boot, so that revisions a power cut took back are never met again."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return first_line("/proc/sys/kernel/random/boot_id")
     except OSError:
         import subprocess
 
@@ -91,8 +100,8 @@ class Site(NamedTuple):
 class Place:
     """One directory at ``path``, as it is now; it may not exist yet. Safe for threads."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
         self.meta_path = os.path.join(path, ".jobctl")
         self.created = False
         self._site: Site | None = None
@@ -133,13 +142,13 @@ class Place:
         except FileExistsError:
             return
         except OSError as error:
-            raise translate(error, "making the directory", str(self.path)) from error
+            raise translate(error, "making the directory", self.path) from error
         self.created = True
 
     def writable(self) -> Site:
         """As `look`, with ``.jobctl`` made if need be; `StoreError` where writing is unsafe."""
         site = self.look()
-        path = str(self.path)
+        path = self.path
         if site.stat.st_uid != os.geteuid() and not self.is_safe(site):
             raise StoreError(
                 f"{path} belongs to another user (uid {site.stat.st_uid}): "
@@ -200,6 +209,8 @@ class Place:
         """Whether the user's settings, as they were at the first question, say that it is safe."""
         key = site.dir.key
         if key not in self._safe:
+            from jobctl.config import safe_directories  # which few directories need
+
             self._safe[key] = is_safe(self.path, site.stat, safe_directories(os.environ))
         return self._safe[key]
 
@@ -216,21 +227,21 @@ class Place:
         try:
             stat = os.stat(self.path)
         except FileNotFoundError:
-            raise StoreMissing(str(self.path)) from None
+            raise StoreMissing(self.path) from None
         except OSError as error:
-            raise translate(error, "looking", str(self.path)) from error
+            raise translate(error, "looking", self.path) from error
         if old is not None and old.dir.key == (stat.st_dev, stat.st_ino):
             return old.dir, stat
         if not stats.S_ISDIR(stat.st_mode):
             raise StoreError(
                 f"{self.path} is not a directory",
-                path=str(self.path),
+                path=self.path,
                 hint="name the directory that holds the job files",
             )
         try:
             fd = os.open(self.path, _OPEN_DIR)
         except OSError as error:
-            raise translate(error, "reading", str(self.path)) from error
+            raise translate(error, "reading", self.path) from error
         stat = os.fstat(fd)
         return _Dir(fd, stat), stat
 
@@ -298,7 +309,7 @@ class Place:
             raise_if_out_of_files(error)
             return None
         root = f"{identity} {'durable' if durable else boot_id()}"
-        return _Mark(identity, durable, hashlib.blake2b(root.encode(), digest_size=6).hexdigest())
+        return _Mark(identity, durable, blake2b(root.encode(), digest_size=6).hexdigest())
 
     # -- under the writer's lock ------------------------------------------------------------
 
@@ -316,7 +327,7 @@ class Place:
             os.rename(name, "mark", src_dir_fd=site.meta_fd, dst_dir_fd=site.meta_fd)
         mark = self._look_at_mark(site.meta, None) if site.meta else None
         if mark is None:
-            raise StoreError(f"{self.meta_path} was removed meanwhile", path=str(self.path))
+            raise StoreError(f"{self.meta_path} was removed meanwhile", path=self.path)
         return self.replace_log(site, epoch=mark.epoch, floor=0, base=0, records=records)
 
     def replace_log(

@@ -25,7 +25,6 @@ What holds for every delta:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
-from typing import NamedTuple
 
 from jobctl.codec import parse_own
 from jobctl.errors import InvalidJob
@@ -34,6 +33,12 @@ from jobctl.jobset import Delta, Gone
 from jobctl.stores.changelog import DEL, PUT, SEEN, Log, Record
 from jobctl.stores.files import read_file
 from jobctl.stores.index import Index, Look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = ["Reading", "Settled"]
 

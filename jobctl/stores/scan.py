@@ -7,7 +7,6 @@ new a revision. So its cursors are good for this process only; any other gets a 
 from __future__ import annotations
 
 import os
-import secrets
 import time
 
 from jobctl.codec import parse
@@ -26,7 +25,7 @@ class Scan:
     """The jobs of one directory as of the last look, in a `JobSet` of their own."""
 
     def __init__(self) -> None:
-        self._set = JobSet(secrets.token_hex(6))
+        self._set = JobSet(os.urandom(6).hex())
         self._signatures: dict[str, Signature] = {}
         self._bad: dict[str, str] = {}
 

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import NamedTuple, Protocol
 
-from jobctl.bell import Listener
-from jobctl.cursor import ZERO, Cursor
+from jobctl.cursor import ZERO
 from jobctl.errors import JobctlError, JobNotFound, StoreError
 from jobctl.job import Job, check_id
-from jobctl.jobset import Delta, joined
-from jobctl.stores.owners import Owners
+from jobctl.jobset import joined
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import NamedTuple, Protocol
+
+    from jobctl.bell import Listener
+    from jobctl.cursor import Cursor
+    from jobctl.jobset import Delta
+    from jobctl.stores.owners import Owners
+else:
+    from jobctl.lean import NamedTuple, Protocol
 
 __all__ = ["BadFile", "Change", "Check", "Store", "read_all", "resolve"]
 
@@ -55,8 +63,9 @@ class Store(Protocol):
     where: str
     """The store, for a person: a path or a URL."""
 
-    path: Path | None
-    """The directory, where the store is one: there foreign writers work, and hubs are found."""
+    @property
+    def path(self) -> Path | None:
+        """The directory, where the store is one: there foreign writers work, and hubs are found."""
 
     owners: Owners
     """Who works on the jobs, and who of them has died."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import select
-import socket
 import threading
 from collections.abc import Callable
 
-from jobctl.bell import Listener
-from jobctl.cursor import Cursor
 from jobctl.errors import JobctlError
 from jobctl.jobset import Delta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    import socket
+
+    from jobctl.bell import Listener
+    from jobctl.cursor import Cursor
 
 __all__ = ["AGAIN_S", "POLL_S", "Watcher"]
 
@@ -19,8 +23,6 @@ POLL_S = 1.0
 """Whoever waits for the bell reads the store this often without it."""
 AGAIN_S = 0.05
 """A read that says ``more`` and does not move on waits for a writer: it is repeated after this."""
-
-_log = logging.getLogger("jobctl.store")
 
 Callback = Callable[[Delta], None]
 
@@ -83,6 +85,8 @@ class Watcher:
         self._thread = self._stop = None
 
     def _start(self) -> None:
+        import socket
+
         cursor, listener = self._head(), self._listen()
         self._stop, stopped = socket.socketpair()
         self._thread = threading.Thread(
@@ -121,10 +125,10 @@ class Watcher:
             try:
                 delta = self._since(cursor)
             except JobctlError as error:
-                _log.warning("cannot read the store: %s", error)
+                _log().warning("cannot read the store: %s", error)
                 return cursor, True
             except Exception:
-                _log.exception("cannot read the store")  # a defect, but no end to subscriptions
+                _log().exception("cannot read the store")  # a defect, but no end to subscriptions
                 return cursor, True
             moved = delta.cursor() != cursor
             if delta.jobs or delta.gone or moved:
@@ -132,7 +136,13 @@ class Watcher:
                     try:
                         callback(delta)
                     except Exception:
-                        _log.exception("a subscriber raised; the others go on")
+                        _log().exception("a subscriber raised; the others go on")
             cursor = delta.cursor()
             if not (delta.more and moved):
                 return cursor, not delta.more
+
+
+def _log() -> logging.Logger:
+    import logging  # most processes have no subscribers, and these seldom have trouble
+
+    return logging.getLogger("jobctl.store")

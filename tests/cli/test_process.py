@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import jobctl
 from tests.cli.conftest import DATA, command, environment, run_process
 
 pytestmark = pytest.mark.slow
@@ -32,6 +33,31 @@ def test_version_imports_neither_typer_nor_pydantic() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("jobctl ")
+
+
+HEAVY = {
+    "aiohttp", "asyncio", "calendar", "dataclasses", "datetime", "hashlib", "inspect", "logging",
+    "msgspec", "pathlib", "pydantic", "pydantic_core", "rich", "secrets", "socket", "subprocess",
+    "typer", "typing", "urllib.parse", "uuid", "watchfiles", "websockets",
+}  # fmt: skip
+
+
+def test_change_of_a_job_imports_little(tmp_path: Path) -> None:
+    """What the quick commands do costs no more than the work itself."""
+    code = (
+        "import sys; from jobctl import api; from jobctl.stores import open_store\n"
+        "store = open_store(sys.argv[1], create=True)\n"
+        "job = api.create(store, 'etl', id='b', stages=['x'])\n"
+        "api.progress(store, 'b', 1, 2, 'm'); api.advance(store, 'b'); api.complete(store, 'b')\n"
+        "other = api.fail(store, api.create(store).id, 'no'); api.retry(store, other.id)\n"
+        "api.rm(store, 'b'); assert api.ls(store).jobs == (api.show(store, other.id),)\n"
+        f"heavy = {HEAVY} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    args = [sys.executable, "-S", "-c", code, str(tmp_path / "jobs")]
+    env = environment(PYTHONPATH=str(Path(jobctl.__file__).parents[1]))
+    done = subprocess.run(args, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_ls_imports_no_network() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from jobctl.codec import parse_wire
@@ -117,7 +116,7 @@ class World:
 
     def feed(self) -> None:
         delta = self.store.since(self.hub.cursor, tombstones=True)
-        assert self.hub.feed(replace(delta, merged=frozenset()))
+        assert self.hub.feed(delta._replace(merged=frozenset()))
 
     def begin_epoch(self, epoch: str) -> None:
         """The directory is restored from a copy: the same jobs under another counter."""

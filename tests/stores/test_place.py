@@ -43,10 +43,10 @@ def test_boot_without_an_id_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "sysctl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    def hidden(path: Path) -> str:
+    def hidden(path: str) -> str:
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr(place_module.Path, "read_text", hidden)
+    monkeypatch.setattr(place_module, "first_line", hidden)
     assert place_module.boot_id.__wrapped__() == "unknown"
 
 
