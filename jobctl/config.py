@@ -22,11 +22,17 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
 
 from jobctl.errors import NotObeyed, UsageError, did_you_mean
+from jobctl.lean import tidy
 from jobctl.ownership import ROOT, is_safe, judge, my_uids, safe_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, NamedTuple
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = [
     "FILE_NAME",
@@ -43,7 +49,7 @@ __all__ = [
 ]
 
 FILE_NAME = "jobctl.toml"
-_SYSTEM_FILE = Path("/etc/jobctl") / FILE_NAME
+_SYSTEM_FILE = f"/etc/jobctl/{FILE_NAME}"
 
 _ENVIRONMENT = {
     "dir": "JOBCTL_DIR",
@@ -65,11 +71,18 @@ _TIME_FORMATS = ("relative", "iso", "local")
 
 
 class Where(NamedTuple):
-    """A directory, ``why`` it is this one, and whether somebody named it."""
+    """A directory by its name, ``why`` it is this one, and whether somebody named it."""
 
-    path: Path
+    name: str
     why: str
     explicit: bool
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        from pathlib import Path  # whose import takes 3 ms
+
+        return Path(self.name)
 
 
 class Setting(NamedTuple):
@@ -84,7 +97,7 @@ class Setting(NamedTuple):
 
 
 class _File(NamedTuple):
-    path: Path
+    path: str
     values: dict[str, Any]
     level: int
     key: tuple[int, int]  # device and inode
@@ -105,11 +118,11 @@ class Settings:
     file that is none, or for a value of the wrong kind.
     """
 
-    def __init__(self, env: Mapping[str, str], cwd: Path) -> None:
-        self._env, self._cwd = env, cwd
+    def __init__(self, env: Mapping[str, str], cwd: str | os.PathLike[str]) -> None:
+        self._env, self._cwd = env, os.fspath(cwd)
         uids = my_uids(env)
         found, self.safe = _own_files(uids)
-        project = _nearest(cwd, uids, self.safe)
+        project = _nearest(self._cwd, uids, self.safe)
         if project is not None and not any(_is_same(project, other) for other in found):
             found = [project, *found]
         self.files = [file for file in found if isinstance(file, _File)]
@@ -120,7 +133,7 @@ class Settings:
             table = file.values.get(_TYPES, {})
             if not isinstance(table, dict):
                 raise UsageError(f"{file.path}: types is no table", hint="write [types.NAME]")
-            self.types |= {name: (value, str(file.path)) for name, value in table.items()}
+            self.types |= {name: (value, file.path) for name, value in table.items()}
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -141,8 +154,8 @@ class Settings:
             return None
         if name == _SAFE:  # the only one that adds up
             paths = [path for file in files for path in _of_file(name, file)]
-            return Setting(paths, ", ".join(str(file.path) for file in files), files[0].level)
-        return Setting(_of_file(name, files[0]), str(files[0].path), files[0].level)
+            return Setting(paths, ", ".join(file.path for file in files), files[0].level)
+        return Setting(_of_file(name, files[0]), files[0].path, files[0].level)
 
     def check_obeyed(self) -> None:
         """Raise the first `NotObeyed`: for whoever asks the files where the jobs are."""
@@ -162,7 +175,7 @@ class Settings:
         if name == "time-format" and text not in _TIME_FORMATS:
             raise UsageError(f"{variable} is none of {', '.join(_TIME_FORMATS)}")
         if name == "dir":
-            return self._cwd / _home(text, variable)
+            return tidy(os.path.join(self._cwd, _home(text, variable)))
         return text
 
 
@@ -187,7 +200,10 @@ def hub_in(known: Settings, *, in_job: bool = False) -> str | None:
 
 
 def resolve_dir(
-    flag: str | None, env: Mapping[str, str], cwd: Path, settings: Settings | None = None
+    flag: str | None,
+    env: Mapping[str, str],
+    cwd: str | os.PathLike[str],
+    settings: Settings | None = None,
 ) -> Where:
     """The directory of jobs for a command; `UsageError` for a ``jobctl.toml`` that is none.
 
@@ -196,39 +212,58 @@ def resolve_dir(
     if flag == "":
         raise UsageError("--dir is empty", hint="name a directory, or leave it out")
     if flag is not None:
-        return Where(cwd / _home(flag, "--dir"), "--dir", explicit=True)
+        return Where(tidy(os.path.join(cwd, _home(flag, "--dir"))), "--dir", explicit=True)
     if env.get("JOBCTL_DIR"):  # a file that is none does not keep anybody from it
-        path = cwd / _home(env["JOBCTL_DIR"], "$JOBCTL_DIR")
-        return Where(path, "$JOBCTL_DIR", explicit=True)
+        name = tidy(os.path.join(cwd, _home(env["JOBCTL_DIR"], "$JOBCTL_DIR")))
+        return Where(name, "$JOBCTL_DIR", explicit=True)
     known = settings or Settings(env, cwd)
     known.check_obeyed()
     found = known.get("dir")
     if found is not None:
         return Where(found.value, found.origin, explicit=True)
-    from platformdirs import user_state_path  # only the default needs it
-
-    return Where(user_state_path("jobctl") / "jobs", "default", explicit=False)
+    return Where(os.path.join(_state_dir(), "jobs"), "default", explicit=False)
 
 
-def is_durable(env: Mapping[str, str], cwd: Path, settings: Settings | None = None) -> bool | None:
+def _state_dir() -> str:
+    """Where jobctl keeps its state: as platformdirs says, on Linux without importing it."""
+    if sys.platform == "linux":
+        base = os.environ.get("XDG_STATE_HOME", "").strip()
+        return tidy(os.path.join(base or os.path.expanduser("~/.local/state"), "jobctl"))
+    from platformdirs import user_state_path
+
+    return str(user_state_path("jobctl"))
+
+
+def is_durable(
+    env: Mapping[str, str], cwd: str | os.PathLike[str], settings: Settings | None = None
+) -> bool | None:
     """Whether each write shall survive a power cut; ``None`` where nobody says."""
     found = (settings or Settings(env, cwd)).get("durable")
     return found.value if found is not None else None
 
 
 def user_file() -> Path:
-    """Where the user's own settings are: as platformdirs says, on Linux without importing it."""
+    """Where the user's own settings are."""
+    from pathlib import Path
+
+    return Path(_user_file())
+
+
+def _user_file() -> str:
+    """As platformdirs says, on Linux without importing it."""
     if sys.platform == "linux":
         base = os.environ.get("XDG_CONFIG_HOME", "").strip()
-        return Path(base or os.path.expanduser("~/.config"), "jobctl", FILE_NAME)
+        return tidy(os.path.join(base or os.path.expanduser("~/.config"), "jobctl", FILE_NAME))
     from platformdirs import user_config_path
 
-    return user_config_path("jobctl") / FILE_NAME
+    return str(user_config_path("jobctl") / FILE_NAME)
 
 
 def system_file() -> Path:
     """Where root's settings for every user of the machine are: the lowest layer."""
-    return _SYSTEM_FILE
+    from pathlib import Path
+
+    return Path(_SYSTEM_FILE)
 
 
 def safe_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -241,7 +276,7 @@ def safe_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def safe_hint(directory: str | os.PathLike[str]) -> str:
     """What to do about a directory that is not obeyed, and is none the worse for it."""
-    return f"if you trust it, add {safe_line(directory)} to {user_file()}"
+    return f"if you trust it, add {safe_line(directory)} to {_user_file()}"
 
 
 def _doubts(file: _File) -> list[str]:
@@ -250,7 +285,7 @@ def _doubts(file: _File) -> list[str]:
         if key in _NOT_PROJECTS and file.level > _USER_LEVEL:
             doubts.append(
                 f"{file.path}: {key} does not count in a project's file; write it into "
-                f"{user_file()}"
+                f"{_user_file()}"
             )
         elif key not in _NAMES and key != _TYPES:
             meant = did_you_mean(key, (*_NAMES, _TYPES))
@@ -273,14 +308,18 @@ def _of_file(name: str, file: _File) -> Any:
     if name == "time-format" and value not in _TIME_FORMATS:
         raise UsageError(f"{path}: time-format is none of {', '.join(_TIME_FORMATS)}")
     if name == "url" and value.startswith("unix:") and not value.startswith("unix:/"):
-        return f"unix:{path.parent / _home(value.removeprefix('unix:'), f'{path}: {name}')}"
+        return f"unix:{_beside(path, value.removeprefix('unix:'), name)}"
     if name in ("dir", "token-file", "ca"):
-        full = path.parent / _home(value, f"{path}: {name}")
-        return full if name == "dir" else str(full)
+        return _beside(path, value, name)
     return value
 
 
-def _paths_in(value: Any, path: Path) -> list[str]:
+def _beside(file: str, value: str, name: str) -> str:
+    """The path that a setting names: relative ones start at the directory of the file."""
+    return tidy(os.path.join(os.path.dirname(file), _home(value, f"{file}: {name}")))
+
+
+def _paths_in(value: Any, path: str) -> list[str]:
     """The safe directories, as they are written but for ``~``; `UsageError` for anything else."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise UsageError(
@@ -289,25 +328,23 @@ def _paths_in(value: Any, path: Path) -> list[str]:
     found = []
     for each in value:
         full = _home(each, f"{path}: {_SAFE}")
-        if not full.is_absolute():
+        if not os.path.isabs(full):
             raise UsageError(
                 f"{path}: {_SAFE} holds {ascii(each)}, which is not an absolute path",
                 hint=f'write {_SAFE} = ["/srv/jobs"]',
             )
-        found.append(str(full))
+        found.append(tidy(full))
     return found
 
 
-def _home(text: str, where: str) -> Path:
+def _home(text: str, where: str) -> str:
     """The path, ``~`` and ``~user`` resolved; `UsageError` for what can be no path."""
     if "\0" in text:
         raise UsageError(f"{where} holds a NUL", hint="no path does")
-    if not text.startswith("~"):
-        return Path(text)
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # no such user, or nobody knows where their home is
-        raise UsageError(f"{where} {text} is in no home that is known") from None
+    full = os.path.expanduser(text)
+    if full.startswith("~"):  # no such user, or nobody knows where their home is
+        raise UsageError(f"{where} {text} is in no home that is known")
+    return full
 
 
 _Read = _File | NotObeyed | None
@@ -319,10 +356,10 @@ def _own_files(uids: frozenset[int]) -> tuple[list[_File | NotObeyed], tuple[str
 
     Each of the two may name the directory of the other one.
     """
-    system = _read(system_file(), _SYSTEM_LEVEL, ROOT, ())
-    user = _read(user_file(), _USER_LEVEL, uids, _safe_in(system))
+    system = _read(_SYSTEM_FILE, _SYSTEM_LEVEL, ROOT, ())
+    user = _read(_user_file(), _USER_LEVEL, uids, _safe_in(system))
     if isinstance(system, NotObeyed):
-        system = _read(system_file(), _SYSTEM_LEVEL, ROOT, _safe_in(user))
+        system = _read(_SYSTEM_FILE, _SYSTEM_LEVEL, ROOT, _safe_in(user))
     found = [file for file in (user, system) if file is not None]
     return found, (*_safe_in(user), *_safe_in(system))
 
@@ -337,36 +374,39 @@ def _is_same(file: _File | NotObeyed, other: _File | NotObeyed) -> bool:
     """Whether both are the same file, so that a user may stand in the directory of their own."""
     if isinstance(file, _File) and isinstance(other, _File):
         return file.key == other.key
-    return str(file.path) == str(other.path)
+    return file.path == other.path
 
 
-def _nearest(cwd: Path, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
+def _nearest(cwd: str, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
     """The nearest ``jobctl.toml``, from here upwards; also one that is not obeyed."""
-    for folder in (cwd, *cwd.parents):
-        file = _read(folder / FILE_NAME, _PROJECT_LEVEL, uids, safe)
-        if file is not None:
+    folder = tidy(cwd)
+    while True:
+        file = _read(os.path.join(folder, FILE_NAME), _PROJECT_LEVEL, uids, safe)
+        above = os.path.dirname(folder)
+        if file is not None or above == folder:
             return file
-    return None
+        folder = above
 
 
-def _read(path: Path, level: int, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
+def _read(path: str, level: int, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
     """What the file says, if it is obeyed by these users or its directory is safe.
 
     ``None`` where there is none, or none for us. It never waits.
     """
     fd = None
+    parent, name = os.path.split(path)
     try:
-        folder = os.open(path.parent, _O_FOLDER)
+        folder = os.open(parent, _O_FOLDER)
         try:
-            fd, about = _open(path.name, folder)
+            fd, about = _open(name, folder)
             if about is None:
                 return None
             why = _why_not_obeyed(path, folder, fd, about, uids)
-            if why is not None and not is_safe(path.parent, os.fstat(folder), safe):
-                hint = f"name a directory by --dir; {safe_hint(path.parent)}"
+            if why is not None and not is_safe(parent, os.fstat(folder), safe):
+                hint = f"name a directory by --dir; {safe_hint(parent)}"
                 if level == _USER_LEVEL:
                     hint = "make it your own, for nobody else to write; --dir does without it"
-                return NotObeyed(str(path), why, hint=hint)
+                return NotObeyed(path, why, hint=hint)
         finally:
             os.close(folder)
         if fd is None:
@@ -410,21 +450,21 @@ def _open(name: str, folder: int) -> tuple[int | None, os.stat_result | None]:
 
 
 def _why_not_obeyed(
-    path: Path, folder: int, fd: int | None, about: os.stat_result, uids: frozenset[int]
+    path: str, folder: int, fd: int | None, about: os.stat_result, uids: frozenset[int]
 ) -> str | None:
     """Why the settings file is not obeyed; ``None`` if it is. See ownership.py.
 
     Without a descriptor, since we may not read the file, only its owner counts.
     """
     if fd is None:
-        return None if about.st_uid in uids else f"it {judge(about, str(path), uids)}"
+        return None if about.st_uid in uids else f"it {judge(about, path, uids)}"
     if why := judge(about, fd, uids):
         return f"it {why}"
     around = os.fstat(folder)
-    if why := judge(around, str(path.parent), uids, sticky=True):
+    if why := judge(around, os.path.dirname(path), uids, sticky=True):
         return f"its directory {why}"
     if around.st_mode & stat.S_ISVTX:  # where others can make a link, but not replace one of ours
-        name = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        name = os.stat(os.path.basename(path), dir_fd=folder, follow_symlinks=False)
         if name.st_uid not in uids:
-            return f"the link to it {judge(name, str(path), uids)}"
+            return f"the link to it {judge(name, path, uids)}"
     return None

@@ -7,11 +7,11 @@ jobs there are. The digest of all jobs is always kept. That of the jobs under a 
 
 from __future__ import annotations
 
-from jobctl.lean import sha256
 from collections.abc import Iterable, Iterator
 
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.job import Job
+from jobctl.lean import sha256
 
 __all__ = ["Digests", "mark_of"]
 

@@ -39,14 +39,18 @@ import json
 from collections.abc import Iterable
 from enum import Enum
 from math import isfinite
-from typing import Any, NamedTuple, TypeGuard
-from urllib.parse import parse_qs, urlencode
 
 from jobctl.codec import parse_wire
 from jobctl.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.jobset import Delta, Gone
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple, TypeGuard
+else:
+    from jobctl.lean import NamedTuple
 
 __all__ = [
     "CLOSE_BAD_MESSAGE",
@@ -279,6 +283,8 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
 
 def parse_query(query: str) -> Subscribe:
     """The first cursor and filter out of a request's query; `UsageError` for a bad filter."""
+    from urllib.parse import parse_qs  # whoever writes or reads files alone needs no queries
+
     fields = parse_qs(query, keep_blank_values=True, max_num_fields=1000)
     since = fields.pop("since", [None])[-1]
     active = fields.pop("active", ["0"])[-1] not in ("0", "", "false")
@@ -292,6 +298,8 @@ def parse_query(query: str) -> Subscribe:
 
 def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
     """The inverse of `parse_query`."""
+    from urllib.parse import urlencode
+
     fields: list[tuple[str, str]] = []
     if cursor != ZERO:
         fields.append(("since", str(cursor)))

@@ -71,7 +71,7 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     """Neither the user's nor the system's settings count, nor the types that a test defined."""
     nowhere = tmp_path_factory.getbasetemp() / "no-settings"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(nowhere))
-    monkeypatch.setattr(config, "_SYSTEM_FILE", nowhere / "system.toml")
+    monkeypatch.setattr(config, "_SYSTEM_FILE", str(nowhere / "system.toml"))
     monkeypatch.setattr(pipeline, "_defined", {})
     monkeypatch.setattr(pipeline, "_settled", False)
 

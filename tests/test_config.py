@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from platformdirs import user_config_path
+from platformdirs import user_config_path, user_state_path
 
 from jobctl import config
 from jobctl.config import (
@@ -31,10 +31,10 @@ def test_the_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     (tmp_path / "jobctl.toml").write_text('dir = "data/jobs"\n')
     env = {"JOBCTL_DIR": "from-env"}
-    assert resolve_dir("flag", env, deep) == (deep / "flag", "--dir", True)
-    assert resolve_dir(None, env, deep) == (deep / "from-env", "$JOBCTL_DIR", True)
+    assert resolve_dir("flag", env, deep) == (str(deep / "flag"), "--dir", True)
+    assert resolve_dir(None, env, deep) == (str(deep / "from-env"), "$JOBCTL_DIR", True)
     found = resolve_dir(None, {}, deep)
-    assert found == (tmp_path / "data" / "jobs", str(tmp_path / "jobctl.toml"), True)
+    assert found == (str(tmp_path / "data" / "jobs"), str(tmp_path / "jobctl.toml"), True)
 
 
 def test_the_nearest_file_counts(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_without_all_of_them_it_is_the_users_own(
     """The state directory of the platform."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     found = resolve_dir(None, {}, tmp_path)
-    assert found == (tmp_path / "jobctl" / "jobs", "default", False)
+    assert found == (str(tmp_path / "jobctl" / "jobs"), "default", False)
 
 
 @pytest.mark.parametrize("text", ["dir = ", "dir = 3", "dir = ''", "\xff"])
@@ -102,6 +102,17 @@ def test_the_users_own_file_is_where_the_platform_has_them(
     if base is not None:
         monkeypatch.setenv("XDG_CONFIG_HOME", base)
     assert user_file() == user_config_path("jobctl") / "jobctl.toml"
+
+
+@pytest.mark.parametrize("base", [None, "", " ", "/var/lib/x"])
+def test_the_default_directory_is_where_the_platform_has_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base: str | None
+) -> None:
+    """As the library says, without asking it."""
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    if base is not None:
+        monkeypatch.setenv("XDG_STATE_HOME", base)
+    assert resolve_dir(None, {}, tmp_path).path == user_state_path("jobctl") / "jobs"
 
 
 def test_the_project_beats_the_users_own(tmp_path: Path, own_file: Path) -> None:
@@ -221,7 +232,7 @@ def root_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "etc" / "jobctl" / "jobctl.toml"
     path.parent.mkdir(parents=True)
     path.touch()
-    monkeypatch.setattr(config, "_SYSTEM_FILE", path)
+    monkeypatch.setattr(config, "_SYSTEM_FILE", str(path))
     monkeypatch.setattr(config, "ROOT", frozenset({os.geteuid()}))
     return path
 
@@ -254,7 +265,11 @@ def test_the_systems_file_is_the_lowest_layer(
     known = Settings({}, project)
     assert hub_in(known) is None
     assert resolve_dir(None, {}, project).path == project / "jobs"
-    assert [file.path for file in known.files] == [project / "jobctl.toml", own_file, root_file]
+    assert [Path(file.path) for file in known.files] == [
+        project / "jobctl.toml",
+        own_file,
+        root_file,
+    ]
     assert Settings({"JOBCTL_URL": "ws://env"}, project).get("url") == (
         "ws://env",
         "$JOBCTL_URL",

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import pickle
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,3 +93,12 @@ def test_hashes_are_those_of_hashlib() -> None:
     assert (
         lean.blake2b(b"x", digest_size=3).digest() == hashlib.blake2b(b"x", digest_size=3).digest()
     )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", ".", "./", "a", "./a/", "a//b/./c", "../a/..", "/", "/.", "/a/../b//", "./.", "~/a b"],
+)
+def test_paths_are_shown_as_pathlib_shows_them(path: str) -> None:
+    """Names of directories stand in messages and in other programs' settings."""
+    assert lean.tidy(path) == str(Path(path))

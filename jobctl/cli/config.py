@@ -41,7 +41,7 @@ def config(
     known = settings()
     found = _settings(known, directory, url)
     types = parse_types(known.types)
-    files = [str(file.path) for file in known.files]
+    files = [file.path for file in known.files]
     if output is Output.json:
         value = {
             "settings": {name: {"value": said, "from": why} for name, said, why in found},

@@ -29,7 +29,7 @@ def settings(case: Case) -> Iterator[Finding]:
         said.append("durable" if found["durable"].value else "not durable")
     if types:
         said.append(f"types: {', '.join(types)}")
-    where = ", ".join(str(file.path) for file in known.files)
+    where = ", ".join(file.path for file in known.files)
     files = {0: "no file", 1: "a file"}.get(len(known.files), "two files")
     yield Finding("ok", "; ".join([f"settings: {files}", *said]), where)
     for error in known.not_obeyed:

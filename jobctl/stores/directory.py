@@ -34,6 +34,7 @@ from jobctl.errors import (
 )
 from jobctl.job import Job, check_id
 from jobctl.jobset import MAX_TOMBSTONES, Delta
+from jobctl.lean import tidy
 from jobctl.stores.changelog import DEL, PUT, SEEN, Damaged, Log, Record, digest_of
 from jobctl.stores.files import Found, names_in, publish, read_file, sign, translate
 from jobctl.stores.foreign import is_foreign
@@ -81,7 +82,7 @@ class DirectoryStore:
         adopt: bool = False,
         durable: bool | None = None,
     ) -> None:
-        self.where = _tidy(os.fspath(path))
+        self.where = tidy(os.fspath(path))
         self._place = Place(os.path.join(os.getcwd(), self.where))
         self._adopt = adopt
         self._durable = durable
@@ -724,12 +725,6 @@ def _no_collecting() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _tidy(path: str) -> str:
-    """The path as `pathlib` shows it: without ``.`` and doubled slashes, ``..`` left alone."""
-    names = [name for name in path.split("/") if name not in ("", ".")]
-    return ("/" if path.startswith("/") else "") + "/".join(names) or "."
 
 
 def _is_directory(name: str, dir_fd: int) -> bool:

@@ -322,7 +322,7 @@ def test_settings_of_the_system_are_shown_and_used(
     file = project / "etc" / "jobctl.toml"
     file.parent.mkdir()
     file.write_text('url = "ws://127.0.0.1:9"\nsafe-directories = ["/mnt", "/srv"]\n')
-    monkeypatch.setattr(config, "_SYSTEM_FILE", file)
+    monkeypatch.setattr(config, "_SYSTEM_FILE", str(file))
     monkeypatch.setattr(config, "ROOT", frozenset({os.geteuid()}))
     rows = {line.split()[0]: line.split() for line in run("config").out.splitlines()}
     assert rows["url"][1:] == ["ws://127.0.0.1:9", str(file)]

@@ -45,7 +45,9 @@ HEAVY = {
 def test_change_of_a_job_imports_little(tmp_path: Path) -> None:
     """What the quick commands do costs no more than the work itself."""
     code = (
-        "import sys; from jobctl import api; from jobctl.stores import open_store\n"
+        "import os, sys; from jobctl import api; from jobctl.stores import open_store\n"
+        "from jobctl.config import Settings, resolve_dir; Settings(os.environ, os.getcwd())\n"
+        "resolve_dir('x', os.environ, os.getcwd()); resolve_dir(None, {}, os.getcwd())\n"
         "store = open_store(sys.argv[1], create=True)\n"
         "job = api.create(store, 'etl', id='b', stages=['x'])\n"
         "api.progress(store, 'b', 1, 2, 'm'); api.advance(store, 'b'); api.complete(store, 'b')\n"

@@ -150,7 +150,7 @@ async def test_hub_in_another_network_is_not_taken_for_ours(directory, writer):
             async with Reader.of_store(writer) as reader:
                 await until(lambda: reader.contents)
                 assert (reader.source, list(reader.contents)) == ("directory", ["a1"])
-            where = Where(directory, "--dir", explicit=True)
+            where = Where(str(directory), "--dir", explicit=True)
             (found,) = hubs(Case(where, {}, directory, time.monotonic() + 5))
             assert (found.level, found.where) == ("info", hub.url)
             assert "network of its own" in found.what
