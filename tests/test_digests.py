@@ -54,7 +54,7 @@ def test_kept_digest_equals_the_recomputed_one(schedule, kept):
         if kind == "put":
             id, shape = values
             made = jobs.create("etl", now=T0, id=id)
-            source.put(made.model_copy(update={"revision": revision, **shape}))
+            source.put(made.replace(revision=revision, **shape))
         elif kind == "delete":
             source.delete(values[0], revision)
         elif kind == "keep":
@@ -65,7 +65,7 @@ def test_kept_digest_equals_the_recomputed_one(schedule, kept):
             asked.add(values[0])
         else:
             other = JobSet("e1")
-            other.put(jobs.create("etl", now=T0, id="a1").model_copy(update={"revision": 1}))
+            other.put(jobs.create("etl", now=T0, id="a1").replace(revision=1))
             assert source.apply(other.since(ZERO))
         for filter in asked:
             assert source.digest(filter) == recomputed(source, filter)

@@ -23,7 +23,7 @@ def test_it_is_as_if_sorted_anew(schedule, id, at):
         revision = source.revision + 1
         if isinstance(step, tuple):
             made = jobs.create("etl", now=step[1], id=step[0])
-            source.put(made.model_copy(update={"revision": revision, "stage": step[2]}))
+            source.put(made.replace(revision=revision, stage=step[2]))
         elif isinstance(step, str):
             source.delete(step, revision)
         else:
@@ -46,7 +46,7 @@ def test_jobs_that_are_gone_take_no_room_for_ever():
     source, index = JobSet("e1", max_tombstones=10), NewestFirst()
     for number in range(10_000):
         made = jobs.create("etl", now=TIMES[0], id=f"a{number}")
-        source.put(made.model_copy(update={"revision": source.revision + 1}))
+        source.put(made.replace(revision=source.revision + 1))
         index.follow(source)
         source.delete(f"a{number}", source.revision + 1)
     assert len(index._keys) < 100

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from jobctl.codec import encode, parse
 from jobctl.cursor import ZERO
-from jobctl.errors import Conflict, InvalidJob, JobNotFound, StoreError
+from jobctl.errors import Conflict, DamagedFile, InvalidJob, JobNotFound, StoreError
 from jobctl.job import Job
 from jobctl.stores.directory import DirectoryStore
 from jobctl.stores.lock import WriteLock
@@ -148,9 +148,12 @@ class Disk:
         except JobNotFound:
             assert id not in self.jobs
             assert id not in self.bad
-        else:
-            self.jobs.pop(id, None)
-            self.bad.discard(id)
+            return
+        except DamagedFile:
+            assert id in self.bad
+            self.writer.remove(id, damaged=True)
+        self.jobs.pop(id, None)
+        self.bad.discard(id)
 
     def _acked(self, job: Job) -> None:
         assert parse(encode(job), id=job.id, revision=job.revision) == job, "I8"

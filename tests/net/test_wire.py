@@ -55,7 +55,8 @@ async def test_one_frame_is_compressed_for_all(served, writer, monkeypatch):
         for number in range(5):
             writer.create(new_job(f"a{number}", title="x" * 1000))
             await until(lambda count=number + 1: len(one.contents) == len(two.contents) == count)
-        assert len(made) == 5
+        changes = [message for message in made if b'"since":0,' not in message]
+        assert len(changes) == 5  # a first delta may be sent to each client
         held: dict[str, Any] = {}
         while len(held) < 5:
             held |= {job["id"]: job for job in (await said(refuses))["jobs"]}
