@@ -322,9 +322,11 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
     The values are canonical, whatever the job's file has. See `redact`: without the right
     ``details`` the command is left out, and for every reader its environment.
     """
+    source = job.source
+    if details and type(source) is bytes and source[1] != NEW_LINE:
+        return source  # it was made by `as_wire`, for a reader with details
     if job.run is not None:
         return _compact(values_of(redact(job, details=details))).encode()
-    source = job.source
     if type(source) is bytes:  # where there is no command, all readers get the same
         if source[1] != NEW_LINE:
             return source

@@ -124,7 +124,7 @@ class Hub:
     """A replica of a store, and the sessions that read it."""
 
     def __init__(self, *, max_page: int = MAX_PAGE) -> None:
-        self.replica = JobSet()
+        self.replica = JobSet(opaque=True)
         self.sessions: dict[int, Session] = {}
         self.loaded = False
         self.dead: frozenset[str] = frozenset()

@@ -299,7 +299,7 @@ class Feed:
         """
         began_s = time.perf_counter()
         delta = self._store.since(cursor)
-        loaded = JobSet()
+        loaded = JobSet(opaque=True)
         if delta.since == 0:
             loaded.apply(read_all(self._store) if delta.more else delta)
         self.reads.add(time.perf_counter() - began_s)

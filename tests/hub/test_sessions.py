@@ -1,11 +1,14 @@
 """A session is a cursor: first snapshot, live update, resume and catching up are one read."""
 
+import json
+
 from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
 from jobctl.hub import Hub
+from jobctl.job import values_of
 from jobctl.jobset import Delta
 from jobctl.protocol import Dialect, subscribe_message
-from tests.hub.kit import World
+from tests.hub.kit import World, make_job
 
 
 def test_says_nothing_before_the_store_was_read():
@@ -207,3 +210,15 @@ def test_burned_revisions_move_the_replica_and_say_nothing():
     world.put("a2")
     world.pump()
     assert (client.deltas[-1].since, client.deltas[-1].through) == (1, 6)
+
+
+def test_replica_holds_the_wire_form_of_a_job_once():
+    """A hub writes no job, so it keeps nothing of a file but what it sends."""
+    hub = Hub()
+    job = make_job("a1", 1, title="Nightly load")
+    hub.feed(Delta("e1", 0, 1, (job,)))
+    held = hub.replica.get("a1")
+    assert held is not None
+    assert held.source is hub.replica.wire("a1", details=True) is hub.replica.wire("a1")
+    assert json.loads(held.source) == {**values_of(job), "revision": 1}
+    assert (held.title, held.stage, held.active) == (job.title, job.stage, True)
