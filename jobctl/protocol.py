@@ -283,6 +283,8 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
 
 def parse_query(query: str) -> Subscribe:
     """The first cursor and filter out of a request's query; `UsageError` for a bad filter."""
+    if not query:
+        return Subscribe(ZERO, EVERYTHING)
     from urllib.parse import parse_qs  # whoever writes or reads files alone needs no queries
 
     fields = parse_qs(query, keep_blank_values=True, max_num_fields=1000)

@@ -12,6 +12,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 __all__ = [
@@ -76,6 +77,14 @@ class Lobby(Generic[T]):
         """It has shown itself, or gone."""
         self._since_s.pop(one, None)
 
+    def entered_by(self, then_s: float) -> list[T]:
+        """Those that have been there since this time or before, the oldest first."""
+        return [one for one, _ in takewhile(lambda item: item[1] <= then_s, self._since_s.items())]
+
+    def oldest_s(self) -> float | None:
+        """Since when the oldest has been there; ``None`` when nobody is."""
+        return next(iter(self._since_s.values()), None)
+
 
 class Gate:
     """Lets ``max_connections`` of all kinds in; the rest gets 503, and ``on_refusal`` is called.
@@ -99,6 +108,7 @@ class Gate:
         self.refused = 0
         self._others, self._on_refusal = others, on_refusal
         self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def closed(self) -> bool:
@@ -116,13 +126,28 @@ class Gate:
             self.refused += 1
             self._on_refusal()
             return False
-        for oldest in self.fronts.enter(front, asyncio.get_running_loop().time()):
+        loop = asyncio.get_running_loop()
+        for oldest in self.fronts.enter(front, loop.time()):
             oldest.give_up("others come in; come back")
+        if self._timer is None:
+            self._timer = loop.call_later(HEAD_TIMEOUT_S, self._expire)
         return True
+
+    def _expire(self) -> None:
+        """Answer those whose time is up; one timer serves all, and is set for the oldest."""
+        loop = asyncio.get_running_loop()
+        for front in self.fronts.entered_by(loop.time() - HEAD_TIMEOUT_S):
+            front.give_up("no request came", 408)
+        oldest_s = self.fronts.oldest_s()
+        self._timer = None
+        if oldest_s is not None:
+            self._timer = loop.call_at(oldest_s + HEAD_TIMEOUT_S, self._expire)
 
     def close(self) -> None:
         """Cut all that are still in front, and whoever was accepted just now and is yet to come."""
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         for front in list(self.fronts):
             front.abort()
 
@@ -135,17 +160,12 @@ class Front(asyncio.Protocol):
     """
 
     def __init__(
-        self,
-        choose: Callable[[bytes, asyncio.Transport], asyncio.Protocol],
-        gate: Gate,
-        protocol: object,
+        self, choose: Callable[[bytes, asyncio.Transport], asyncio.Protocol], gate: Gate
     ) -> None:
-        self.protocol = protocol  # where websockets looks for it, having made us for a connection
         self._choose, self._gate = choose, gate
         self._head = bytearray()
         self._read_bytes = 0
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._is_plain = True  # what we read and write is HTTP
         self._securing: asyncio.Task[None] | None = None
 
@@ -160,10 +180,9 @@ class Front(asyncio.Protocol):
         if not self._gate.enter(self):
             self._end(503, "too many connections; come back later")
             return
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(HEAD_TIMEOUT_S, self.give_up, "no request came", 408)
         if tls is not None:
             transport.pause_reading()
+            loop = asyncio.get_running_loop()
             self._securing = loop.create_task(self._secure(transport, tls))
 
     async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
@@ -225,9 +244,6 @@ class Front(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._gate.fronts.leave(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _end(self, status: int, text: str) -> None:
         """Answer, and close; whoever does not take the answer is cut, or has agreed on no TLS."""

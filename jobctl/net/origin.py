@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9.:/\[\]-]{1,200}\Z")
 _WILDCARDS = {"", "0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 
 
+@lru_cache(maxsize=64)  # the same few for every connection
 def host_of(authority: str) -> str | None:
     """The host of ``host``, ``host:port`` or ``[v6]:port``, lower case; ``None`` for nonsense."""
     try:
@@ -32,6 +34,7 @@ def host_of(authority: str) -> str | None:
     return parts.hostname.rstrip(".")
 
 
+@lru_cache(maxsize=64)
 def is_here(host: str) -> bool:
     """Whether the name or address is this machine's own, for itself alone."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -14,30 +14,26 @@ import logging
 import random
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection
-from websockets.asyncio.server import serve as websockets_serve
-from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
-from websockets.protocol import State
-from websockets.typing import Subprotocol
 
 from jobctl.clock import now
-from jobctl.cursor import ZERO, Cursor, store_cursor
+from jobctl.cursor import ZERO, Cursor
 from jobctl.errors import AddressInUse, HubError, ProtocolError, StoreError, UsageError
 from jobctl.filters import Filter
 from jobctl.hub import Hub
 from jobctl.net.address import DEFAULT_PATH, hub_url
-from jobctl.net.connection import HubConnection, deflated_frame, text_frame
+from jobctl.net.connection import GOODBYE_S, HubConnection, deflated_frame, text_frame
 from jobctl.net.discovery import announced
-from jobctl.net.door import Door, Knock, Refused, Rights, no_token
+from jobctl.net.door import Door, Knock, Refused, no_token
+from jobctl.net.eager import now_or_later
 from jobctl.net.feed import Feed
-from jobctl.net.front import Front, Gate, Lobby, is_unix, is_upgrade
+from jobctl.net.front import Front, Gate, Lobby, is_upgrade
 from jobctl.net.housekeeping import Chore, Housekeeping
 from jobctl.net.http import Pages
 from jobctl.net.metrics import Counts, Exporter
@@ -52,8 +48,6 @@ from jobctl.protocol import (
     CLOSE_SESSION_FAILED,
     CLOSE_TOO_FAST,
     FIRST,
-    MAX_FROM_CLIENT,
-    SUBPROTOCOL,
     Auth,
     Dialect,
     parse_from_client,
@@ -71,7 +65,6 @@ _SWEEP_S = 2.0
 _LATE_S = 1.0  # a loop that is later is no longer well
 _READ_S = 5.0  # nor is a store that is still being read after so long
 _QUIET_S = 6.0
-_GOODBYE_S = 1.0  # for peers to answer our close frame
 _HANDSHAKE_S = 8.0
 MAX_CONNECTIONS = 10_000
 """Connections of all kinds, unless said otherwise."""
@@ -153,7 +146,6 @@ class HubServer:
         self._door = door
         self._path = base + path
         self._tls = tls
-        self._compression = compression
         self._loop = asyncio.get_running_loop()
         self._gate = Gate(max_connections, self._connected, tls=tls, on_refusal=self._note_too_many)
         self.counts = Counts()
@@ -168,6 +160,13 @@ class HubServer:
         self._sessions: dict[int, HubConnection] = {}
         self._connections: set[HubConnection] = set()
         self._strangers: Lobby[HubConnection] = Lobby(self._gate.max_opening)  # without a token
+        self._extensions = [_DEFLATE] if compression else []
+        self._protocol_log = _quiet_logger()
+        self._all_lost: asyncio.Future[None] | None = None
+        self._waiting: list[HubConnection] = []  # sessions that open after the next look
+        self._held: list[HubConnection] = []  # sessions whose cursor is ahead of the replica
+        self._opening: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()  # those of single connections: there are few
         self._ids = itertools.count(1)
         self._pump_handle: asyncio.Handle | None = None
 
@@ -186,7 +185,7 @@ class HubServer:
         self._peer_uid = self._peer_uid or peers
         await self._pages.start()
         self._loop.set_exception_handler(self._complain)
-        servers: list[Server] = []
+        servers: list[asyncio.Server] = []
         try:
             with ExitStack() as files:
                 try:
@@ -194,7 +193,7 @@ class HubServer:
                         servers.append(await self._listen_on_port(host, port))
                     if unix is not None:
                         sock = files.enter_context(listening(unix))
-                        servers.append(await self._listen(unix=True, sock=sock))
+                        servers.append(await self._loop.create_unix_server(self._front, sock=sock))
                 except BaseException:
                     for server in servers:
                         server.close()
@@ -207,7 +206,7 @@ class HubServer:
 
     async def _serve(
         self,
-        servers: list[Server],
+        servers: list[asyncio.Server],
         urls: tuple[str, str],
         files: ExitStack,
         stop: asyncio.Event,
@@ -246,8 +245,12 @@ class HubServer:
             sweep.cancel()
             await self._stop_accepting(sockets)
             for server in servers:
-                server.close(close_connections=False)
+                server.close()
             self._gate.close()
+            tasks = [*self._tasks, *([self._opening] if self._opening is not None else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(
                 self._say_goodbye(),
                 self._pages.stop(),
@@ -259,7 +262,9 @@ class HubServer:
             self._loop.set_exception_handler(None)
             _log.info("stopped", extra={"sessions": len(self._sessions)})
 
-    def _urls(self, host: str | None, unix: str | None, servers: list[Server]) -> tuple[str, str]:
+    def _urls(
+        self, host: str | None, unix: str | None, servers: list[asyncio.Server]
+    ) -> tuple[str, str]:
         """The hub's URL, and the one that leads to it from this machine."""
         if host is None:
             url = hub_url(f"unix:{unix}:{self._path}")
@@ -267,10 +272,9 @@ class HubServer:
         port = next(iter(servers[0].sockets)).getsockname()[1]
         return self._url(host, port), self._url(_ON_THIS_MACHINE.get(host, host), port)
 
-    async def _listen_on_port(self, host: str, port: int) -> Server:
+    async def _listen_on_port(self, host: str, port: int) -> asyncio.Server:
         try:
-            # With TLS asyncio takes a limit as passed when it is reached, and 0 always is.
-            return await self._listen(host, port, write_low=1 if self._tls is not None else 0)
+            return await self._loop.create_server(self._front, host, port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise AddressInUse(host, port) from error
@@ -279,30 +283,6 @@ class HubServer:
                 url=f"{host}:{port}",
                 hint="choose another address with --host and --port",
             ) from error
-
-    async def _listen(
-        self, host: str | None = None, port: int | None = None, *, write_low: int = 0, **more: Any
-    ) -> Server:
-        return await websockets_serve(
-            self._handle,
-            host,
-            port,
-            create_connection=cast("type[ServerConnection]", self._front),
-            process_request=self._process_request,
-            process_response=_say_what_comes_first,
-            select_subprotocol=_select_subprotocol,
-            compression=None,
-            extensions=[_DEFLATE] if self._compression else None,
-            ping_interval=None,
-            close_timeout=_GOODBYE_S,
-            open_timeout=_HANDSHAKE_S,
-            max_size=MAX_FROM_CLIENT,
-            max_queue=4,
-            write_limit=(write_low, 0),
-            server_header=None,
-            logger=_quiet_logger(),
-            **more,
-        )
 
     def _url(self, host: str, port: int) -> str:
         scheme = "wss" if self._tls is not None else "ws"
@@ -328,29 +308,30 @@ class HubServer:
             connection.say_goodbye(
                 CLOSE_GOING_AWAY, f"the hub goes away; come back in {back_s:.1f} s"
             )
-        lost = [connection.connection_lost_waiter for connection in self._connections]
-        if lost:
-            await asyncio.wait(lost, timeout=_GOODBYE_S)
+        await self._until_all_are_lost(GOODBYE_S)
         for connection in list(self._connections):
-            connection.transport.abort()
-        if lost:
-            await asyncio.wait(lost)
+            connection.abort()
+        await self._until_all_are_lost(None)
+
+    async def _until_all_are_lost(self, timeout_s: float | None) -> None:
+        if self._connections:
+            self._all_lost = self._loop.create_future()
+            await asyncio.wait([self._all_lost], timeout=timeout_s)
 
     # -- connections ------------------------------------------------------------------------
 
     def _connected(self) -> int:
         return len(self._connections) + self._pages.open()
 
-    def _front(self, *args: Any, **options: Any) -> Front:
-        def choose(head: bytes, transport: asyncio.Transport) -> asyncio.Protocol:
-            uid = self._uid_of(transport)
-            if not is_upgrade(head):
-                return self._pages.make(uid)
-            connection = self._connection(*args, **options)
-            connection.peer_uid = uid
-            return connection
+    def _front(self) -> Front:
+        return Front(self._choose, self._gate)
 
-        return Front(choose, self._gate, args[0])
+    def _choose(self, head: bytes, transport: asyncio.Transport) -> asyncio.Protocol:
+        """The protocol that takes over from the front."""
+        uid = self._uid_of(transport)
+        if not is_upgrade(head):
+            return self._pages.make(uid)
+        return HubConnection(self, self._extensions, self._protocol_log, uid)
 
     def _uid_of(self, transport: asyncio.Transport) -> int | None:
         """The user id of the peer; looked up once a connection, and only if the policy needs it."""
@@ -366,20 +347,83 @@ class HubServer:
         elif self._complaints.passes("files", self._loop.time()) is not None:
             _log.error("cannot accept connections: %s; see 'ulimit -n'", error.strerror)
 
-    def _connection(self, *args: Any, **options: Any) -> HubConnection:
-        connection = HubConnection(*args, **options)
-        connection.on_made = self._connections.add  # not before: it has no transport yet
-        connection.connection_lost_waiter.add_done_callback(
-            lambda _: self._connections.discard(connection)
-        )
-        return connection
+    def connected(self, connection: HubConnection) -> None:
+        self._connections.add(connection)
+
+    def requested(self, connection: HubConnection, request: Request) -> None:
+        task = now_or_later(self._answer(connection, request))
+        if isinstance(task, asyncio.Task):
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def received(self, connection: HubConnection, message: str | bytes) -> None:
+        id = connection.session_id
+        try:
+            if connection.talks_too_fast(_MAX_MESSAGES):
+                self.counts.refused["messages"] += 1
+                self._dismiss(connection, CLOSE_TOO_FAST, "too many messages")
+                return
+            self._receive(id, connection, message)
+        except ProtocolError as error:
+            self._dismiss(connection, CLOSE_BAD_MESSAGE, str(error)[:100])
+        except Exception as error:
+            self._break((id,), error)
+        if id in self.hub.sessions and self.hub.sessions[id].held:
+            connection.hold()
+            self._held.append(connection)
+            self._open_soon()
+
+    def stalled(self, connection: HubConnection) -> None:
+        self.hub.stall(connection.session_id)
+
+    def recovered(self, connection: HubConnection) -> None:
+        self.hub.recover(connection.session_id)
+        self._pump_soon()
+
+    def lost(self, connection: HubConnection) -> None:
+        self._connections.discard(connection)
+        if self._all_lost is not None and not self._connections and not self._all_lost.done():
+            self._all_lost.set_result(None)
+        id = connection.session_id
+        if self._sessions.pop(id, None) is None:
+            return
+        self.hub.close(id)
+        if _log.isEnabledFor(logging.INFO):
+            code, reason = connection.protocol.close_code, connection.protocol.close_reason
+            extra = self._about(id, peer=connection.peer, code=code, reason=reason)
+            _log.info("close", extra=extra)
+        if not self._sessions and self.feed.active:
+            self.feed.stop()
+            _log.info("unsubscribed", extra={"store": self._store.where, "sessions": 0})
+
+    async def _answer(self, connection: HubConnection, request: Request) -> None:
+        """Answer the opening handshake, and begin the session of a client that may read.
+
+        It waits only for a token, which is why `requested` runs it without a task of its own.
+        """
+        try:
+            response = await self._process_request(connection, request)
+            if response is None:
+                response = connection.accept(request)
+            if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                if self._gate.closed:
+                    unavailable = http.HTTPStatus.SERVICE_UNAVAILABLE
+                    response = connection.respond(unavailable, "the hub goes away; come back\n")
+                elif connection.rights is None:
+                    response.headers[FIRST] = "jobs:auth"  # a client need not wait to be told so
+            connection.answer(request, response)
+            if connection.is_open and (
+                connection.rights is not None or await self._is_shown_token(connection)
+            ):
+                self._begin(connection)
+        except Exception as error:
+            self._fail(connection, error)
 
     async def _process_request(
-        self, connection: ServerConnection, request: Request
+        self, connection: HubConnection, request: Request
     ) -> Response | None:
         """Refuse what must not pass, before anything is answered."""
-        assert isinstance(connection, HubConnection), "we create them"
-        peer = _peer(connection)
+        peer = connection.peer
         headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
         url = urlsplit(request.path)
         secure = connection.transport.get_extra_info("sslcontext") is not None
@@ -402,75 +446,70 @@ class HubServer:
             return connection.respond(http.HTTPStatus.BAD_REQUEST, f"{error}\n")
         return None
 
-    async def _handle(self, connection: ServerConnection) -> None:
-        assert isinstance(connection, HubConnection), "we create them"
-        subscribe = connection.subscribe
-        id = next(self._ids)
-        dialect = Dialect.V1 if connection.subprotocol == SUBPROTOCOL else Dialect.PLAIN
-        connection.forget_handshake()
-        if connection.rights is None and not await self._is_shown_token(connection):
-            return
-        details = connection.rights is not None and Rights.DETAILS in connection.rights
-        cursor = store_cursor(subscribe.cursor, details=details)
+    def _begin(self, connection: HubConnection) -> None:
+        """Begin the session of a client that may read; it opens after a look at the store."""
+        connection.session_id = id = next(self._ids)
         self._sessions[id] = connection
         connection.opened_at = now()
-        self.counts.opened[dialect.value] += 1
-        _log.info("open", extra=self._about(id, dialect=dialect.value))
-        try:
-            if len(self._sessions) == 1:
-                self.feed.start()
-                _log.info("subscribed", extra={"store": self._store.where, "sessions": 1})
-            await self.feed.first_look()
-            if self.hub.is_ahead(cursor):
-                await self.feed.look()
-            connection.session_id = id
-            connection.on_stall = self.hub.stall
-            connection.on_recover = self._recover
-            self._count_start(subscribe.cursor, cursor, subscribe.filter)
-            self.hub.open(
-                id,
-                dialect,
-                subscribe.cursor,
-                subscribe.filter,
-                digest=subscribe.digest,
-                details=details,
-            )
-            self._pump_soon()
-            async for message in connection:
-                if connection.talks_too_fast(_MAX_MESSAGES):
-                    self.counts.refused["messages"] += 1
-                    connection.say_goodbye(CLOSE_TOO_FAST, "too many messages")
-                    break
-                self._receive(id, connection, message)
-                if id in self.hub.sessions and self.hub.sessions[id].held:
+        self.counts.opened[connection.dialect.value] += 1
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("open", extra=self._about(id, dialect=connection.dialect.value))
+        if len(self._sessions) == 1:
+            self.feed.start()
+            _log.info("subscribed", extra={"store": self._store.where, "sessions": 1})
+        self._waiting.append(connection)
+        self._open_soon()
+
+    def _open_soon(self) -> None:
+        if self._opening is None or self._opening.done():
+            self._opening = self._loop.create_task(self._open_sessions())
+
+    async def _open_sessions(self) -> None:
+        """Open the sessions that wait, with one look at the store for all of one loop turn."""
+        while self._waiting or self._held:
+            waiting, self._waiting = self._waiting, []
+            held, self._held = self._held, []
+            try:
+                await self.feed.first_look()
+                if any(self.hub.is_ahead(one.cursor) for one in waiting):
                     await self.feed.look()
-                    self.hub.release(id)
-                    self._pump_soon()
-        except ConnectionClosed:
-            pass
-        except ProtocolError as error:
-            connection.say_goodbye(CLOSE_BAD_MESSAGE, str(error)[:100])
-        except Exception:
-            _log.exception("session failed", extra=self._about(id))
-            connection.say_goodbye(CLOSE_SESSION_FAILED, "the session failed; come back")
-        finally:
-            self.hub.close(id)
-            self._sessions.pop(id, None)
-            code, reason = connection.close_code, connection.close_reason
-            _log.info("close", extra=self._about(id, code=code, reason=reason))
-            if not self._sessions and self.feed.active:
-                self.feed.stop()
-                _log.info("unsubscribed", extra={"store": self._store.where, "sessions": 0})
+            except Exception as error:
+                self._break([one.session_id for one in (*waiting, *held)], error)
+                continue
+            for connection in held:
+                self.hub.release(connection.session_id)
+                connection.release()
+            for connection in waiting:
+                if connection.session_id in self._sessions:
+                    self._open(connection)
+            self._pump_or_fail()
+
+    def _open(self, connection: HubConnection) -> None:
+        subscribe = connection.subscribe
+        self._count_start(subscribe.cursor, connection.cursor, subscribe.filter)
+        self.hub.open(
+            connection.session_id,
+            connection.dialect,
+            subscribe.cursor,
+            subscribe.filter,
+            digest=subscribe.digest,
+            details=connection.details,
+        )
+        if connection.paused:
+            self.hub.stall(connection.session_id)
+        connection.release()
 
     async def _is_shown_token(self, connection: HubConnection) -> bool:
         """Whether the first message has the token, in time; if not, the connection is closed."""
-        peer = _peer(connection)
+        peer = connection.peer
         for oldest in self._strangers.enter(connection, self._loop.time()):
             oldest.say_goodbye(CLOSE_BUSY, "others come in; come back")
-            self._loop.call_later(_GOODBYE_S, oldest.transport.abort)
         try:
-            async with asyncio.timeout(_HANDSHAKE_S):
-                said = parse_from_client(await connection.recv())
+            first = connection.first_message()
+            await asyncio.wait([first], timeout=_HANDSHAKE_S)
+            if not first.done():
+                raise TimeoutError
+            said = parse_from_client(first.result())
             if not isinstance(said, Auth):
                 raise no_token("a token is needed first")
             given = said.token.encode("utf-8", "replace")
@@ -481,7 +520,7 @@ class HubServer:
             code = CLOSE_NO_TOKEN if refused.status == 401 else CLOSE_BUSY
             connection.say_goodbye(code, str(refused)[:100])
             return False
-        except ConnectionClosed:
+        except ConnectionError:
             return False
         finally:
             self._strangers.leave(connection)
@@ -525,7 +564,7 @@ class HubServer:
     def _about(self, id: int, **more: object) -> dict[str, object]:
         """What every log event of a session says."""
         connection = self._sessions.get(id)
-        peer = _peer(connection) if connection is not None else ""
+        peer = connection.peer if connection is not None else ""
         return {"session": id, "peer": peer, "sessions": len(self._sessions), **more}
 
     # -- writing ----------------------------------------------------------------------------
@@ -572,19 +611,24 @@ class HubServer:
         except Exception as error:
             self.feed.fail(error)
 
-    def _recover(self, id: int) -> None:
-        self.hub.recover(id)
-        self._pump_soon()
-
     def _break(self, ids: Iterable[int], error: Exception) -> None:
         """Give up these sessions; the others go on. Their clients come back with their cursors."""
         for id in ids:
-            self.counts.failures += 1
-            _log.error("session failed", exc_info=error, extra=self._about(id))
-            self.hub.close(id)
             connection = self._sessions.get(id)
             if connection is not None:
-                connection.say_goodbye(CLOSE_SESSION_FAILED, "the session failed; come back")
+                self._fail(connection, error)
+
+    def _fail(self, connection: HubConnection, error: Exception) -> None:
+        """Close a connection that met a defect of the hub, and log the defect."""
+        self.counts.failures += 1
+        extra = self._about(connection.session_id, peer=connection.peer)
+        _log.error("session failed", exc_info=error, extra=extra)
+        self._dismiss(connection, CLOSE_SESSION_FAILED, "the session failed; come back")
+
+    def _dismiss(self, connection: HubConnection, code: int, reason: str) -> None:
+        """Close the session now, and its connection with this code."""
+        self.hub.close(connection.session_id)
+        connection.say_goodbye(code, reason)
 
     async def _sweep(self) -> None:
         """Ping the quiet, cut the silent. A sweep that comes late accuses nobody: it was we."""
@@ -605,8 +649,8 @@ class HubServer:
                     connection.heard_s = now_s
                 elif connection.silent_s() >= SILENCE_S:
                     _log.info("silent", extra=self._about(connection.session_id))
-                    connection.transport.abort()
-                elif connection.protocol.state is State.OPEN:
+                    connection.abort()
+                else:
                     connection.ping_if_quiet(_QUIET_S)
 
     # -- what the pages show ----------------------------------------------------------------
@@ -642,7 +686,7 @@ class HubServer:
             rows.append(
                 {
                     "id": id,
-                    "peer": _peer(connection),
+                    "peer": connection.peer,
                     "dialect": session.dialect.value,
                     "filter": session.filter.to_wire(),
                     "openedAt": connection.opened_at,
@@ -693,32 +737,6 @@ class HubServer:
     def revision(self) -> int:
         """The newest revision that the hub knows."""
         return self.hub.replica.revision
-
-
-def _say_what_comes_first(
-    connection: ServerConnection, request: Request, response: Response
-) -> None:
-    """A client that has no token need not wait to be told so."""
-    assert isinstance(connection, HubConnection), "we create them"
-    if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS and connection.rights is None:
-        response.headers[FIRST] = "jobs:auth"
-
-
-def _select_subprotocol(
-    connection: ServerConnection, offered: Sequence[Subprotocol]
-) -> Subprotocol | None:
-    """Ours for who asks for it, none for everybody else."""
-    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
-
-
-def _peer(connection: ServerConnection) -> str:
-    """``host:port``, or ``unix``."""
-    with suppress(Exception):
-        if is_unix(connection.transport):
-            return "unix"
-        host, port = connection.remote_address[:2]
-        return f"{host}:{port}"
-    return "?"
 
 
 def _host_of(peer: str) -> str:

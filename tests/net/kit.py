@@ -257,9 +257,14 @@ async def said(connection: ClientConnection, within_s: float = 5.0) -> dict[str,
 
 
 def raw_upgrade(
-    port: int, *, path: str = "/ws/jobs", receive_buffer: int = 0, headers: str = ""
+    port: int,
+    *,
+    path: str = "/ws/jobs",
+    receive_buffer: int = 0,
+    headers: str = "",
+    extra: bytes = b"",
 ) -> socket.socket:
-    """A connection upgraded by hand, of which nothing is read."""
+    """A connection upgraded by hand, of which nothing is read; ``extra`` follows the request."""
     sock = socket.socket()
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -270,5 +275,6 @@ def raw_upgrade(
         "Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"
         f"{headers}\r\n".encode()
+        + extra
     )
     return sock

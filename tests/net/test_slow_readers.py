@@ -10,6 +10,7 @@ import pytest
 from jobctl.filters import Filter
 from jobctl.job import Job
 from jobctl.net import server as server_module
+from jobctl.net.connection import HubConnection
 from tests.net.kit import (
     Reader,
     new_job,
@@ -147,10 +148,14 @@ async def test_connection_that_cannot_be_written_to_breaks_alone(served, writer,
         await said(broken)
         await until(lambda: reader.deltas)
 
-        def fail(frames: bytes) -> None:
-            raise RuntimeError("defect")
+        real = HubConnection.write_frames
 
-        monkeypatch.setattr(hub.server._sessions[min(hub.server._sessions)], "write_frames", fail)
+        def write_frames(connection: HubConnection, frames: bytes) -> None:
+            if connection.session_id == min(hub.server._sessions):
+                raise RuntimeError("defect")
+            real(connection, frames)
+
+        monkeypatch.setattr(HubConnection, "write_frames", write_frames)
         writer.update("a1", retitle("two"))
         await until(lambda: reader.contents == stored(writer))
         await broken.wait_closed()
