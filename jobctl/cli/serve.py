@@ -118,6 +118,7 @@ def serve(
     from jobctl.net.address import check_unix_path
     from jobctl.net.door import Door
     from jobctl.net.housekeeping import pruning, reaping
+    from jobctl.net.listen import listen
     from jobctl.net.origin import is_here
     from jobctl.net.secrets import read_token, server_tls
     from jobctl.net.server import serve as run_hub
@@ -152,7 +153,13 @@ def serve(
         note(f"{possible} connections at the most: 'ulimit -n' allows no more files")
     prune_after_s = seconds(prune_older_than, "--prune-older-than")
     set_up_logging(log_format.value, verbose=verbose)
-    here = place(directory, create=True, adopt=True)
+    # First, since a hub that cannot listen must not make a directory.
+    sockets = listen(host if on_port else None, port, socket)
+    try:
+        here = place(directory, create=True, adopt=True)
+    except BaseException:
+        sockets.close()
+        raise
     side = open_store(here.where.path)  # for what is done beside serving
     chores = [pruning(side, prune_after_s)] if prune_after_s is not None else []
     if reap:
@@ -186,6 +193,7 @@ def serve(
             chores=chores,
             stop=stop,
             ready=ready,
+            sockets=sockets,
         )
 
     try:

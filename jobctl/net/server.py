@@ -12,6 +12,7 @@ import http
 import itertools
 import logging
 import random
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,7 +25,7 @@ from websockets.http11 import Request, Response
 
 from jobctl.clock import now
 from jobctl.cursor import ZERO, Cursor
-from jobctl.errors import AddressInUse, HubError, ProtocolError, StoreError, UsageError
+from jobctl.errors import ProtocolError, StoreError, UsageError
 from jobctl.filters import Filter
 from jobctl.hub import Hub
 from jobctl.net.address import DEFAULT_PATH, hub_url
@@ -36,10 +37,10 @@ from jobctl.net.feed import Feed
 from jobctl.net.front import Front, Gate, Lobby, is_upgrade
 from jobctl.net.housekeeping import Chore, Housekeeping
 from jobctl.net.http import Pages
+from jobctl.net.listen import BACKLOG, Sockets, listen
 from jobctl.net.metrics import Counts, Exporter
 from jobctl.net.peers import PeerUid, PeerUids
 from jobctl.net.seldom import Seldom
-from jobctl.net.unix import listening
 from jobctl.protocol import (
     CLOSE_BAD_MESSAGE,
     CLOSE_BUSY,
@@ -71,7 +72,6 @@ MAX_CONNECTIONS = 10_000
 
 _MAX_MESSAGES = 100  # that a client may send in a second, on the average over ten
 _ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
-_BACKLOG = 2048  # that wait for us to accept them; past that a client tries again after a second
 _HERD = 250  # clients a second that a hub takes back with ease
 
 # Neither side keeps a window from one message to the next: that is what it costs in memory.
@@ -98,14 +98,19 @@ async def serve(
     chores: Iterable[Chore] = (),
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
+    sockets: Sockets | None = None,
 ) -> None:
     """Serve the store until ``stop`` is set, and then be gone within 3 s.
 
     ``port`` 0 takes a free one. ``unix`` is the path of a Unix socket to listen on as well, or
     alone with ``host`` ``None``. ``ready`` is called with the hub's URL once it listens: that of
-    the port, if there is one. ``chores`` are done meanwhile (see housekeeping.py). Raises
-    `AddressInUse` and `HubError` for an address that cannot be bound. ``base`` is the path under
-    which a proxy shows the hub, and ``door`` the access policy; by default for this user alone.
+    the port, if there is one. ``chores`` are done meanwhile (see housekeeping.py). ``base`` is the
+    path under which a proxy shows the hub, and ``door`` the access policy; by default for this
+    user alone.
+
+    Raises `AddressInUse` or `HubError` for an address that cannot be bound, and leaves nothing
+    behind then. Opening a store may make its directory: to bind first, call `listen` with the same
+    address, then open the store, and pass the ``sockets``. They are closed in the end.
     """
     server = HubServer(
         store,
@@ -118,7 +123,7 @@ async def serve(
         watch_files=watch_files,
         chores=chores,
     )
-    await server.run(host, port, stop, ready, unix=unix)
+    await server.run(host, port, stop, ready, unix=unix, sockets=sockets)
 
 
 class HubServer:
@@ -178,51 +183,51 @@ class HubServer:
         ready: Callable[[str], None] | None = None,
         *,
         unix: str | None = None,
+        sockets: Sockets | None = None,
     ) -> None:
-        """Listen until ``stop`` is set or a task of ours fails, which is raised."""
+        """Listen until ``stop`` is set or a task of ours fails, which is raised.
+
+        ``sockets`` listen already; without them the address is bound first of all.
+        """
         assert host is not None or unix is not None, "it listens somewhere"
+        try:
+            sockets = listen(host, port, unix) if sockets is None else sockets
+        except BaseException:
+            await self.feed.close()
+            raise
         peers = None if self._peer_uid is not None else PeerUids()
         self._peer_uid = self._peer_uid or peers
-        await self._pages.start()
-        self._loop.set_exception_handler(self._complain)
-        servers: list[asyncio.Server] = []
+        complained_to = self._loop.get_exception_handler()
         try:
-            with ExitStack() as files:
-                try:
-                    if host is not None:
-                        servers.append(await self._listen_on_port(host, port))
-                    if unix is not None:
-                        sock = files.enter_context(listening(unix))
-                        servers.append(await self._loop.create_unix_server(self._front, sock=sock))
-                except BaseException:
-                    for server in servers:
-                        server.close()
-                    await self.feed.close()
-                    raise
-                await self._serve(servers, self._urls(host, unix, servers), files, stop, ready)
+            await self._pages.start()
+            self._loop.set_exception_handler(self._complain)
+            await self._serve(sockets, self._urls(host, unix, sockets), stop, ready)
         finally:
+            self._loop.set_exception_handler(complained_to)
+            sockets.close()
             if peers is not None:
                 peers.close()
 
     async def _serve(
         self,
-        servers: list[asyncio.Server],
+        sockets: Sockets,
         urls: tuple[str, str],
-        files: ExitStack,
         stop: asyncio.Event,
         ready: Callable[[str], None] | None,
     ) -> None:
-        """Serve until the end; ``files`` are removed while we still listen, so they are ours."""
-        sockets = [sock for server in servers for sock in server.sockets]
+        """Serve until the end."""
+        servers = [await self._loop.create_server(self._front, sock=sock) for sock in sockets.tcp]
+        if sockets.unix is not None:
+            servers.append(await self._loop.create_unix_server(self._front, sock=sockets.unix))
         for sock in sockets:
-            with sock.dup() as same:
-                same.listen(_BACKLOG)  # asyncio's own would also be how many it accepts at a time
+            sock.listen(BACKLOG)  # what asyncio takes is also how many it accepts at a time
         self._swept_s = self._loop.time()
         sweep = self._loop.create_task(self._sweep())
         stopped = self._loop.create_task(stop.wait())
         url, here = urls
         try:
-            with files:
+            with ExitStack() as files:
+                files.callback(sockets.remove_file)  # while we still listen, so that it is ours
                 if self._store.path is not None:
                     files.enter_context(
                         announced(
@@ -259,36 +264,21 @@ class HubServer:
             )
             for server in servers:
                 await server.wait_closed()
-            self._loop.set_exception_handler(None)
             _log.info("stopped", extra={"sessions": len(self._sessions)})
 
-    def _urls(
-        self, host: str | None, unix: str | None, servers: list[asyncio.Server]
-    ) -> tuple[str, str]:
+    def _urls(self, host: str | None, unix: str | None, sockets: Sockets) -> tuple[str, str]:
         """The hub's URL, and the one that leads to it from this machine."""
         if host is None:
             url = hub_url(f"unix:{unix}:{self._path}")
             return url, url
-        port = next(iter(servers[0].sockets)).getsockname()[1]
+        port = sockets.tcp[0].getsockname()[1]
         return self._url(host, port), self._url(_ON_THIS_MACHINE.get(host, host), port)
-
-    async def _listen_on_port(self, host: str, port: int) -> asyncio.Server:
-        try:
-            return await self._loop.create_server(self._front, host, port)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise AddressInUse(host, port) from error
-            raise HubError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}",
-                url=f"{host}:{port}",
-                hint="choose another address with --host and --port",
-            ) from error
 
     def _url(self, host: str, port: int) -> str:
         scheme = "wss" if self._tls is not None else "ws"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
 
-    async def _stop_accepting(self, sockets: Iterable[Any]) -> None:
+    async def _stop_accepting(self, sockets: Iterable[socket.socket]) -> None:
         """Let whoever was accepted just now come in first, to be sent away.
 
         Before Python 3.12 asyncio loses them: a connection gets its transport one turn of the loop

@@ -32,6 +32,16 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     assert (result.code, result.err.count("\n")) == (5, 1)
     assert f"127.0.0.1:{port} is already in use" in result.err
     assert "--port" in result.err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_taken_port_makes_no_directory(tmp_path: Path) -> None:
+    """It said "created", and made ``.jobctl``, before it tried to listen."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = run_process("serve", "--port", port, "--dir", str(tmp_path / "new" / "jobs"))
+    assert (result.code, result.err.count("\n")) == (5, 1)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import os
 import shutil
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from jobctl.errors import AddressInUse, HubError
+from jobctl.errors import AddressInUse, HubError, StoreError
 from jobctl.job import fail
 from jobctl.net import server as server_module
 from jobctl.net.door import Door
+from jobctl.net.listen import listen
 from jobctl.stores import open_store
 from tests.net.kit import (
     HubProcess,
@@ -170,6 +175,69 @@ async def test_address_that_cannot_be_bound_is_said_clearly(served):
         await server_module.serve(
             served, host="192.0.2.1", door=Door("192.0.2.1", insecure=True), port=0, stop=stop
         )
+
+
+def open_files() -> int:
+    """How many descriptors this process has."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+@pytest.mark.parametrize("why", ["taken", "foreign", "unnamed", "unannounced"])
+async def test_hub_that_cannot_start_leaves_nothing_behind(directory, why):
+    """No task, no descriptor, no handler of the loop's, no file among the hubs', no open port."""
+    store = open_store(directory, create=True, adopt=True)
+    store.head()
+    loop = asyncio.get_running_loop()
+    handler = lambda loop, context: None  # noqa: E731
+    loop.set_exception_handler(handler)
+    hubs = directory / ".jobctl" / "hubs"
+    with ExitStack() as stack:
+        host, port = (
+            {"foreign": "192.0.2.1", "unnamed": "no.such.host.invalid"}.get(why, "127.0.0.1"),
+            0,
+        )
+        if why == "taken":
+            taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = taken.getsockname()[1]
+        elif why == "unannounced":
+            hubs.write_text("")
+        tasks, files = asyncio.all_tasks(), open_files()
+        for _ in range(2):
+            door = Door(host, insecure=True)
+            with pytest.raises((HubError, StoreError)) as failed:
+                await server_module.serve(
+                    store, host=host, door=door, port=port, stop=asyncio.Event()
+                )
+        assert asyncio.all_tasks() == tasks
+        assert failed.value.exit_code == 5
+        del failed
+        gc.collect()
+        assert open_files() == files
+        assert loop.get_exception_handler() is handler
+        assert not hubs.is_dir() or list(hubs.iterdir()) == []
+    loop.set_exception_handler(None)
+    store.close()
+
+
+async def test_sockets_that_listen_already_are_served_and_closed(served):
+    """Whoever connects before the store is open waits, and is served then."""
+    served.create(new_job("a1"))
+    sockets = listen("localhost", 0)
+    address = sockets.tcp[0].getsockname()
+    with socket.create_connection(address[:2]) as early:
+        early.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        stop, urls = asyncio.Event(), asyncio.Queue[str]()
+        serving = asyncio.create_task(
+            server_module.serve(
+                served, host="localhost", stop=stop, ready=urls.put_nowait, sockets=sockets
+            )
+        )
+        assert f":{address[1]}/" in await urls.get()
+        assert (await asyncio.to_thread(early.recv, 100)).startswith(b"HTTP/1.1 200 ")
+        stop.set()
+        await serving
+    assert {sock.fileno() for sock in sockets} == {-1}
 
 
 async def test_two_hubs_on_one_directory_both_converge(directory, writer):
