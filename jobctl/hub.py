@@ -38,6 +38,8 @@ from jobctl.protocol import (
 
 __all__ = ["Hub", "Sending", "Session"]
 
+_KEPT_PAGES = 4  # as many full pages are kept for those to come
+
 
 class Position(NamedTuple):
     """Where a session stands.
@@ -100,6 +102,10 @@ class Session:
         return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
 
 
+_Kind = tuple[Position, Dialect, Filter, bool, bool]
+"""Sessions that are alike in this are sent the same: place, dialect, filter, digest, details."""
+
+
 class Standing(NamedTuple):
     """Where a session stands: revisions sent and acknowledged, and its lag behind the newest."""
 
@@ -112,12 +118,23 @@ class Standing(NamedTuple):
 class Sending(NamedTuple):
     """These messages, in this order, to each of these sessions.
 
-    ``error`` stands instead of messages when computing them failed: these sessions are broken.
+    ``made`` is for the shell: it keeps there what it makes of the messages, and finds it again when
+    others are sent the same messages later. ``error`` stands instead of messages when computing
+    them failed: these sessions are broken.
     """
 
     messages: tuple[bytes, ...]
     sessions: tuple[int, ...]
+    made: dict[str, bytes]
     error: Exception | None = None
+
+
+class _Page(NamedTuple):
+    """What a session is sent, where it stands afterwards, and what the shell made of it."""
+
+    messages: tuple[bytes, ...]
+    position: Position
+    made: dict[str, bytes]
 
 
 class Hub:
@@ -135,6 +152,9 @@ class Hub:
         self._due: dict[int, None] = {}
         self._wide: set[int] = set()
         self._by_id: dict[str, set[int]] = {}
+        self._pages: dict[_Kind, _Page] = {}
+        self._pages_at = ZERO
+        self._pages_size = 0
         self._plain_sessions = 0
         self._newest = NewestFirst()  # for plain sessions; follows the replica when one starts
 
@@ -169,6 +189,7 @@ class Hub:
     def _begin_anew(self) -> None:
         """The replica may hold anything now."""
         self._newest = NewestFirst()
+        self._forget_pages()
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -333,7 +354,7 @@ class Hub:
         if not self.loaded:
             return
         epoch, head = self.replica.epoch, self.replica.revision
-        alike: dict[tuple[Position, Dialect, Filter, bool, bool], list[Session]] = {}
+        alike: dict[_Kind, list[Session]] = {}
         due, self._due = self._due, {}
         for id in due:
             session = self.sessions[id]
@@ -351,24 +372,50 @@ class Hub:
                 continue
             kind = (position, session.dialect, session.filter, session.digest, session.details)
             alike.setdefault(kind, []).append(session)
-        for (position, dialect, filter, digest, details), sessions in alike.items():
+        for kind, sessions in alike.items():
             ids = tuple(session.id for session in sessions)
             try:
-                if dialect is Dialect.V1:
-                    messages, position = self._v1(position, filter, digest=digest, details=details)
-                else:
-                    messages, position = self._plain(position, filter, details=details)
+                page = self._page(kind)
             except Exception as error:
-                yield Sending((), ids, error)
+                yield Sending((), ids, {}, error)
                 continue
+            position = page.position
             for session in sessions:
                 session.position = position
                 if position.looked != head or position.unfinished:
                     self._due[session.id] = None  # there is more to come
-            if messages:
-                yield Sending(messages, ids)
+            if page.messages:
+                yield Sending(page.messages, ids, page.made)
         if self._deaths:
             yield from self._tell_deaths(due)
+
+    def _page(self, kind: _Kind) -> _Page:
+        """The page for sessions of this kind. It is kept for those that come later.
+
+        Until the replica moves: clients that connect one after the other, and those that were
+        stalled in the same page and recover one after the other, are sent the same.
+        """
+        if self._pages_at != self.replica.cursor:
+            self._forget_pages()
+            self._pages_at = self.replica.cursor
+        page = self._pages.get(kind)
+        if page is None:
+            position, dialect, filter, digest, details = kind
+            if dialect is Dialect.V1:
+                messages, position = self._v1(position, filter, digest=digest, details=details)
+            else:
+                messages, position = self._plain(position, filter, details=details)
+            page = _Page(messages, position, {})
+            self._pages[kind] = page
+            self._pages_size += sum(map(len, messages))
+            while self._pages_size > _KEPT_PAGES * self._max_page and len(self._pages) > 1:
+                oldest = self._pages.pop(next(iter(self._pages)))
+                self._pages_size -= sum(map(len, oldest.messages))
+        return page
+
+    def _forget_pages(self) -> None:
+        self._pages.clear()
+        self._pages_size = 0
 
     def _tell_deaths(self, due: Iterable[int]) -> Iterator[Sending]:
         """Send the list of dead owners to the sessions that lack it and hold every change.
@@ -391,7 +438,7 @@ class Hub:
         for session in late:
             session.told = self._deaths
         if late:
-            yield Sending((owners_message(self.dead),), tuple(session.id for session in late))
+            yield Sending((owners_message(self.dead),), tuple(session.id for session in late), {})
 
     def standing(self, id: int) -> Standing:
         """How far the session has been served, and how far it said that it has come."""

@@ -572,20 +572,22 @@ class HubServer:
             wrote = True
             count = len(sending.sessions)
             self.counts.deltas += len(sending.messages) * count
-            plain = b"".join([text_frame(message) for message in sending.messages])
-            deflated = b""
+            made = sending.made
+            if "plain" not in made:
+                made["plain"] = b"".join(map(text_frame, sending.messages))
+            plain = made["plain"]
             self.counts.plain_bytes += len(plain) * count
             for id in sending.sessions:
                 try:
                     connection = self._sessions[id]
+                    frames = plain
                     if connection.deflates:
                         # Once for all of them; what they share is what they have not seen yet.
-                        deflated = deflated or b"".join(map(deflated_frame, sending.messages))
-                        connection.write_frames(deflated)
-                        self.counts.bytes += len(deflated)
-                    else:
-                        connection.write_frames(plain)
-                        self.counts.bytes += len(plain)
+                        if "deflated" not in made:
+                            made["deflated"] = b"".join(map(deflated_frame, sending.messages))
+                        frames = made["deflated"]
+                    connection.write_frames(frames)
+                    self.counts.bytes += len(frames)
                 except Exception as error:
                     self._break((id,), error)
         if wrote:

@@ -70,6 +70,16 @@ def test_sessions_share_messages_only_with_equal_rights() -> None:
         assert groups == {(1, 3, 5), (2, 4, 6), (11, 13, 15), (12, 14, 16)}
 
 
+@pytest.mark.parametrize("dialect", Dialect)
+def test_page_that_is_kept_is_for_equal_rights_only(dialect: Dialect) -> None:
+    """Sessions that come one after the other share pages, see `Hub._page`."""
+    world = with_command()
+    for id, details in enumerate((True, False, True, False)):
+        client = world.connect(id, dialect=dialect, details=details)
+        world.pump()
+        assert ("argv" in jobs_of(client)["a2"]["run"]) == details
+
+
 def test_rest_of_a_plain_snapshot_is_redacted_too() -> None:
     """What does not fit into ``jobs:init`` follows by the same rule."""
     world = World(max_page=300)

@@ -1,6 +1,9 @@
 """A session is a cursor: first snapshot, live update, resume and catching up are one read."""
 
+import builtins
 import json
+
+import pytest
 
 from jobctl.cursor import ZERO, Cursor
 from jobctl.filters import EVERYTHING, Filter
@@ -8,7 +11,7 @@ from jobctl.hub import Hub
 from jobctl.job import values_of
 from jobctl.jobset import Delta
 from jobctl.protocol import Dialect, subscribe_message
-from tests.hub.kit import World, make_job
+from tests.hub.kit import PLAIN, World, make_job
 
 
 def test_says_nothing_before_the_store_was_read():
@@ -222,3 +225,56 @@ def test_replica_holds_the_wire_form_of_a_job_once():
     assert held.source is hub.replica.wire("a1", details=True) is hub.replica.wire("a1")
     assert json.loads(held.source) == {**values_of(job), "revision": 1}
     assert (held.title, held.stage, held.active) == (job.title, job.stage, True)
+
+
+@pytest.mark.parametrize("dialect", [Dialect.V1, PLAIN])
+def test_sessions_that_come_one_after_the_other_share_a_page(dialect: Dialect) -> None:
+    """Each turn of the loop encoded the first pages anew, and compressed them anew."""
+    world = World(max_page=1500)
+    for number in range(6):
+        world.put(f"a{number}", title="x" * 400)
+    made: list[dict[str, bytes]] = []
+    for id in range(1, 4):
+        world.connect(id, dialect=dialect)
+        made += [sending.made for sending in world.pump()]
+        assert world.clients[id].stages == world.expected()
+    assert len(made) == 9
+    assert len({builtins.id(each) for each in made}) == 3
+
+
+def test_page_that_is_kept_is_forgotten_when_a_job_changes() -> None:
+    """Or a client would be sent what no longer is."""
+    world = World()
+    world.put("a1")
+    world.connect(1)
+    [first] = world.pump()
+    world.connect(2)
+    [again] = world.pump()
+    assert again.messages is first.messages
+    assert again.made is first.made
+    world.put("a1", stage="extract")
+    late = world.connect(3)
+    world.pump()
+    assert late.stages == {"a1": "extract"}
+    hidden = world.connect(5, details=False)
+    world.pump()
+    assert hidden.messages != late.messages
+    world.begin_epoch("e2")
+    other = world.connect(4)
+    world.pump()
+    assert other.set.epoch == "e2"
+
+
+def test_pages_that_are_kept_take_a_bounded_room() -> None:
+    """Whatever a thousand clients ask for."""
+    world = World(max_page=4000)
+    for number in range(100):
+        world.put(f"a{number}", title="x" * 400)
+    for number in range(100):
+        ids = frozenset({f"a{number}", f"a{number // 2}"})
+        world.hub.open(number, filter=Filter(ids=ids))
+        world.hub.open(1000 + number, cursor=Cursor("e1", number))
+    while list(world.hub.pump()):
+        pass
+    kept = [len(message) for page in world.hub._pages.values() for message in page.messages]
+    assert 0 < sum(kept) <= 5 * 4000
