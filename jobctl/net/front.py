@@ -188,6 +188,8 @@ class Front(asyncio.Protocol):
     async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
         """Speak TLS from here on. What comes before this goes on is kept."""
         loop = asyncio.get_running_loop()
+        # Or up to 64 KiB of ciphertext wait there, beside what waits in the connection.
+        transport.set_write_buffer_limits(0)
         try:
             secure = await loop.start_tls(
                 transport, self, tls, server_side=True, ssl_handshake_timeout=HEAD_TIMEOUT_S

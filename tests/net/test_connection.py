@@ -6,6 +6,7 @@ import asyncio
 import gc
 import secrets
 import socket
+import ssl
 from asyncio import AbstractEventLoop, Server
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from websockets.http11 import Request
 
 from jobctl.net import connection as connection_module
 from jobctl.net.connection import HubConnection, text_frame
+from jobctl.net.secrets import server_tls
 from jobctl.net.server import HubServer
 from tests.net.kit import new_job, raw_upgrade, running_hub, said, until, v1
 
@@ -267,4 +269,33 @@ async def test_message_that_comes_with_the_handshake_waits_for_the_session(serve
         while b'"at":7' not in data or b'"b2"' not in data:
             data += await asyncio.to_thread(sock.recv, 65536)
         assert b'"a1"' not in data
+        sock.close()
+
+
+async def test_stalled_client_of_tls_costs_two_records(served, certificate):
+    """Ciphertext cannot be shared; so only as much as goes at once is enciphered."""
+    for number in range(400):
+        served.create(new_job(f"a{number}", title="x" * 500))
+    context = ssl.create_default_context(cafile=certificate[0])
+    async with running_hub(served, tls=server_tls(*certificate)) as hub:
+
+        def upgraded() -> ssl.SSLSocket:
+            plain = socket.create_connection(("127.0.0.1", hub.port))
+            sock = context.wrap_socket(plain, server_hostname="localhost")
+            sock.sendall(REQUEST.replace(b"GET /", b"GET /ws/jobs").replace(b"x\r", b"localhost\r"))
+            return sock
+
+        sock = await asyncio.to_thread(upgraded)
+        await until(lambda: hub.sessions == 1)
+        connection = next(iter(hub.server._connections))
+        await until(lambda: connection.paused)
+        secured = connection.transport._ssl_protocol
+        waiting = secured._transport.get_write_buffer_size()
+        assert waiting + connection.transport.get_write_buffer_size() < 2 * 17_000
+        sock.setblocking(False)
+        got = 0
+        while got < 200_000:
+            with suppress(ssl.SSLWantReadError):
+                got += len(sock.recv(1 << 16))
+            await asyncio.sleep(0)
         sock.close()
