@@ -52,7 +52,7 @@ def accept(kind: str, dialect: str, connections: int, at_a_time: int) -> tuple[f
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--connections", type=int, default=3000)
+    parser.add_argument("--connections", type=int, default=4000)
     parser.add_argument("--at-a-time", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()

@@ -8,6 +8,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -129,3 +130,30 @@ async def _latencies(writer: Store, reader: Reader) -> float:
         taken.append(time.perf_counter() - began_s)
     reader.on_delta = None
     return statistics.quantiles(taken, n=4)[0]
+
+
+@pytest.mark.slow
+async def test_crowd_that_does_not_read_shares_what_waits(directory, writer):
+    """A page of 256 KiB for each of 200 clients that read nothing is one page in the hub."""
+    for number in range(300):
+        writer.create(new_job(f"a{number}", title=BULK))
+    with HubProcess(directory) as hub, ExitStack() as stack:
+        async with Reader.of_hub(hub.url) as reader:
+            await until(lambda: len(reader.set) == 300, 20)
+            before_kib = hub.rss_kib()
+            socks = [
+                stack.enter_context(
+                    await asyncio.to_thread(raw_upgrade, hub.port, receive_buffer=4096)
+                )
+                for _ in range(200)
+            ]
+            for number in range(300):
+                writer.update(f"a{number}", retitle(f"again {BULK}"))
+            head = writer.since(ZERO).through
+            await until(lambda: reader.set.revision == head, 20)
+            grown_kib = hub.rss_kib() - before_kib
+            data = await drained(
+                socks[0], lambda data: f'"through":{head},'.encode() in data[-100_000:]
+            )
+    print(f"{grown_kib} KiB more for 200 clients; one was sent {len(data) >> 10} KiB")
+    assert grown_kib < 200 * 64
