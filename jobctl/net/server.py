@@ -471,7 +471,10 @@ class HubServer:
                 connection.release()
             for connection in waiting:
                 if connection.session_id in self._sessions:
-                    self._open(connection)
+                    try:
+                        self._open(connection)
+                    except Exception as error:
+                        self._fail(connection, error)
             self._pump_or_fail()
 
     def _open(self, connection: HubConnection) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from jobctl.filters import Filter
+from jobctl.hub import Hub
 from jobctl.job import Job
 from jobctl.net import server as server_module
 from jobctl.net.connection import HubConnection
@@ -161,6 +163,30 @@ async def test_connection_that_cannot_be_written_to_breaks_alone(served, writer,
         await broken.wait_closed()
         assert broken.close_code == 4000
         assert hub.sessions == 1
+
+
+async def test_session_that_cannot_be_opened_breaks_alone(served, monkeypatch, caplog):
+    """Those that open in the same turn of the loop are served."""
+    served.create(new_job("a1"))
+    real = Hub.open
+
+    def open(hub: Hub, id: int, *args: Any, **options: Any) -> Any:
+        if id == 1:
+            raise RuntimeError("defect")
+        return real(hub, id, *args, **options)
+
+    monkeypatch.setattr(Hub, "open", open)
+    async with running_hub(served) as hub:
+        socks = [raw_upgrade(hub.port) for _ in range(3)]
+        await until(lambda: hub.sessions == 2)
+        for sock in socks:
+            data = b""
+            while b'"a1"' not in data and b"the session failed" not in data:
+                data += await asyncio.to_thread(sock.recv, 65536)
+            assert (b'"a1"' in data) == (sock is not socks[0])
+            sock.close()
+    failed = [record for record in caplog.records if record.getMessage() == "session failed"]
+    assert [record.session for record in failed] == [1]
 
 
 async def test_last_words_of_a_broken_session_are_not_heard(served, caplog):
