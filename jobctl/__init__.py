@@ -5,22 +5,25 @@ Names are imported when they are first used, so that ``import jobctl`` costs nex
 
 from __future__ import annotations
 
+from jobctl._moved import install as _install_moved
 from jobctl._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from jobctl.cursor import ZERO, Cursor
+    from jobctl._clock import now
+    from jobctl.core.cursor import ZERO, Cursor
+    from jobctl.core.filters import Filter
+    from jobctl.core.job import Job, advance, cancel, complete, create, fail, report, retry
+    from jobctl.core.jobset import Delta, JobSet
     from jobctl.errors import JobctlError
-    from jobctl.filters import Filter
-    from jobctl.job import Job, advance, cancel, complete, create, fail, report, retry
-    from jobctl.jobset import Delta, JobSet
-    from jobctl.net.client import Client
-    from jobctl.net.follow import follow
-    from jobctl.net.wait import wait, wait_async
+    from jobctl.reader.client import Client
+    from jobctl.reader.follow import follow
+    from jobctl.reader.once import read
+    from jobctl.reader.wait import wait, wait_async
     from jobctl.stores import Store, open_store
-    from jobctl.tracker import track
+    from jobctl.work.track import track
 
 __all__ = [
     "ZERO",
@@ -39,7 +42,9 @@ __all__ = [
     "create",
     "fail",
     "follow",
+    "now",
     "open_store",
+    "read",
     "report",
     "retry",
     "track",
@@ -48,28 +53,32 @@ __all__ = [
 ]
 
 _HOME = {
-    "ZERO": "cursor",
-    "Client": "net.client",
-    "Cursor": "cursor",
-    "Delta": "jobset",
-    "Filter": "filters",
-    "Job": "job",
-    "JobSet": "jobset",
+    "ZERO": "core.cursor",
+    "Client": "reader.client",
+    "Cursor": "core.cursor",
+    "Delta": "core.jobset",
+    "Filter": "core.filters",
+    "Job": "core.job",
+    "JobSet": "core.jobset",
     "JobctlError": "errors",
     "Store": "stores",
-    "advance": "job",
-    "cancel": "job",
-    "complete": "job",
-    "create": "job",
-    "fail": "job",
-    "follow": "net.follow",
+    "advance": "core.job",
+    "cancel": "core.job",
+    "complete": "core.job",
+    "create": "core.job",
+    "fail": "core.job",
+    "follow": "reader.follow",
+    "now": "_clock",
     "open_store": "stores",
-    "report": "job",
-    "retry": "job",
-    "track": "tracker",
-    "wait": "net.wait",
-    "wait_async": "net.wait",
+    "read": "reader.once",
+    "report": "core.job",
+    "retry": "core.job",
+    "track": "work.track",
+    "wait": "reader.wait",
+    "wait_async": "reader.wait",
 }
+
+_install_moved()
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ def main() -> None:
         return
     if sys.argv[1:2] == ["__complete"]:
         try:
-            from jobctl.cli.candidates import answer
+            from jobctl.cli.dynamic_completion import answer
 
             answer(sys.argv[2:])
         except KeyboardInterrupt:

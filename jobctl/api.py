@@ -2,7 +2,7 @@
 
 They stamp the time and take any unique start of an id. What they raise is in errors.py. ``watch``,
 ``wait``, ``serve``, ``run``, ``run_dummy``, ``prune``, ``reap`` and ``doctor`` live elsewhere, and
-are imported when they are asked for. What ``--url`` reads comes from `jobctl.net.remote`.
+are imported when they are asked for. What ``--url`` reads comes from `jobctl.reader.once`.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from jobctl import job as jobs
-from jobctl.clock import now
-from jobctl.cursor import ZERO, Cursor
+from jobctl._clock import now
+from jobctl.core import job as jobs
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.eta import Usual
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.job import Job
+from jobctl.core.jobset import Delta
 from jobctl.errors import Conflict, TimedOut
-from jobctl.eta import Usual
-from jobctl.filters import EVERYTHING, Filter
-from jobctl.job import Job
-from jobctl.jobset import Delta
 from jobctl.stores import Store, read_all, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from jobctl.doctor import doctor
-    from jobctl.dummy import run_dummy
-    from jobctl.net.follow import follow as watch
-    from jobctl.net.server import serve
-    from jobctl.net.wait import wait, wait_async
-    from jobctl.net.web import clients
-    from jobctl.prune import prune
-    from jobctl.reap import reap
-    from jobctl.runner import run
+    from jobctl.hub.server import serve
+    from jobctl.reader.follow import follow as watch
+    from jobctl.reader.http_api import clients
+    from jobctl.reader.wait import wait, wait_async
+    from jobctl.upkeep.doctor import doctor
+    from jobctl.upkeep.prune import prune
+    from jobctl.upkeep.reap import reap
+    from jobctl.work.dummy import run_dummy
+    from jobctl.work.run import run
 
 __all__ = [
     "advance",
@@ -65,16 +65,16 @@ CANCEL_S = 15.0
 """How long `cancel` waits for the owner: longer than ``jobctl run`` waits before it kills."""
 
 _ELSEWHERE = {
-    "doctor": ("jobctl.doctor", "doctor"),
-    "prune": ("jobctl.prune", "prune"),
-    "clients": ("jobctl.net.web", "clients"),
-    "reap": ("jobctl.reap", "reap"),
-    "run": ("jobctl.runner", "run"),
-    "run_dummy": ("jobctl.dummy", "run_dummy"),
-    "serve": ("jobctl.net.server", "serve"),
-    "wait": ("jobctl.net.wait", "wait"),
-    "wait_async": ("jobctl.net.wait", "wait_async"),
-    "watch": ("jobctl.net.follow", "follow"),
+    "doctor": ("jobctl.upkeep.doctor", "doctor"),
+    "prune": ("jobctl.upkeep.prune", "prune"),
+    "clients": ("jobctl.reader.http_api", "clients"),
+    "reap": ("jobctl.upkeep.reap", "reap"),
+    "run": ("jobctl.work.run", "run"),
+    "run_dummy": ("jobctl.work.dummy", "run_dummy"),
+    "serve": ("jobctl.hub.server", "serve"),
+    "wait": ("jobctl.reader.wait", "wait"),
+    "wait_async": ("jobctl.reader.wait", "wait_async"),
+    "watch": ("jobctl.reader.follow", "follow"),
 }
 
 

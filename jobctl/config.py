@@ -6,7 +6,7 @@ which beats the user's (``~/.config/jobctl/jobctl.toml`` on Linux), which beats 
 counts in the user's file and in the system's only: a project's file may come with a clone of
 somebody else's repository.
 
-A file counts only if it is obeyed, by the rule of ownership.py; for the system's file that means
+A file counts only if it is obeyed, by the rule of _trust.py; for the system's file that means
 that root alone can write it. One that is not obeyed is an error for whoever needs to know where the
 jobs are: without it jobctl would quietly work in another directory. Whoever has said that, by a
 flag or by the environment, goes without the file.
@@ -23,16 +23,16 @@ import stat
 import sys
 from collections.abc import Mapping
 
+from jobctl._stdlib import tidy
+from jobctl._trust import ROOT, is_safe, judge, my_uids, safe_line
 from jobctl.errors import NotObeyed, UsageError, did_you_mean
-from jobctl.lean import tidy
-from jobctl.ownership import ROOT, is_safe, judge, my_uids, safe_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, NamedTuple
 else:
-    from jobctl.lean import NamedTuple
+    from jobctl._stdlib import NamedTuple
 
 __all__ = [
     "FILE_NAME",
@@ -452,7 +452,7 @@ def _open(name: str, folder: int) -> tuple[int | None, os.stat_result | None]:
 def _why_not_obeyed(
     path: str, folder: int, fd: int | None, about: os.stat_result, uids: frozenset[int]
 ) -> str | None:
-    """Why the settings file is not obeyed; ``None`` if it is. See ownership.py.
+    """Why the settings file is not obeyed; ``None`` if it is. See _trust.py.
 
     Without a descriptor, since we may not read the file, only its owner counts.
     """

@@ -120,7 +120,7 @@ class InvalidJob(UsageError):
 class NotObeyed(UsageError):
     """A settings file, job directory or job's file that another user owns or can write to.
 
-    ``path`` names it, and ``why`` says who can (see ownership.py). ``so`` says what is not done.
+    ``path`` names it, and ``why`` says who can (see _trust.py). ``so`` says what is not done.
     """
 
     def __init__(self, path: str, why: str, *, so: str = "", hint: str | None = None) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from jobctl import codec
-from jobctl.clock import now_ms, to_text
+from jobctl._clock import now_ms
+from jobctl.core import codec
+from jobctl.core.times import to_text
 from jobctl.errors import InvalidJob
 
 __all__ = ["OLD", "full", "take_bare_files"]

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from jobctl import clock as wall_clock
-from jobctl import config, pipeline
+from jobctl import config
+from jobctl.core import pipeline
+from jobctl.core import times as wall_clock
 
 # The plain run draws the same examples each time; the deep one looks for new ones.
 settings.register_profile("default", derandomize=True, deadline=None, database=None)
@@ -44,11 +45,11 @@ class Clock:
         self._start_ms = ms
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970, as `jobctl.clock.now_ms`."""
+        """Milliseconds since 1970, as `jobctl._clock.now_ms`."""
         return self._ms
 
     def now(self) -> str:
-        """The time as job files write it, as `jobctl.clock.now`."""
+        """The time as job files write it, as `jobctl._clock.now`."""
         return wall_clock.to_text(self._ms)
 
     def monotonic(self) -> float:
@@ -83,7 +84,7 @@ def no_recorder_is_left() -> Iterator[None]:
     Their thread would write beside later tests, which then fail in one order and pass in another.
     """
     yield
-    recorder = sys.modules.get("jobctl.recorder")
+    recorder = sys.modules.get("jobctl.work.recorder")
     deadline_s = time.monotonic() + 2
     while recorder is not None and recorder._registry:
         if time.monotonic() > deadline_s:

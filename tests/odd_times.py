@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobctl.clock import to_text
+from jobctl.core.times import to_text
 
 __all__ = ["GO_ZERO", "SECOND", "Case", "cases", "write"]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jobctl import clock
-from jobctl import job as jobs
-from jobctl.codec import parse_wire
-from jobctl.filters import Filter
-from jobctl.job import Job
-from jobctl.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
+from jobctl.core import job as jobs
+from jobctl.core import times
+from jobctl.core.codec import parse_wire
+from jobctl.core.filters import Filter
+from jobctl.core.job import Job
+from jobctl.core.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
 
 Move = Callable[[Job], Job]
 
@@ -46,7 +46,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=8,
 )
-times = st.integers(0, 4_102_444_800_000).map(clock.to_text) | st.sampled_from(
+times = st.integers(0, 4_102_444_800_000).map(times.to_text) | st.sampled_from(
     ["2026-01-01T00:00:00Z", "2026-01-01T01:30:00.5+01:30", "2026-12-31T23:59:59.123456789-05:00"]
 )
 

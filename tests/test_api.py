@@ -9,8 +9,8 @@ import pytest
 
 from jobctl import api
 from jobctl.cli.commands import COMMANDS
+from jobctl.core.filters import Filter
 from jobctl.errors import InvalidId, JobNotFound
-from jobctl.filters import Filter
 from jobctl.stores import open_store
 
 OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help"}

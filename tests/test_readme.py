@@ -17,7 +17,7 @@ import pytest
 
 from jobctl.cli.commands import COMMANDS
 from jobctl.config import Settings
-from jobctl.pipeline import parse_types
+from jobctl.core.pipeline import parse_types
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text()

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from jobctl.cli.commands import COMMANDS, LIGHT
 from jobctl.cli.exits import Exit
 from jobctl.cli.light.parser import parse
-from jobctl.cli.say import complain, note, speak, wants_json
+from jobctl.cli.messages import complain, note, speak, wants_json
 from jobctl.errors import JobctlError, UsageError
 
 __all__ = ["run"]
@@ -84,15 +84,15 @@ def _call(args: list[str], asked: str | None) -> int:
         if values is not None:
             command(**values)
             return 0
-    from jobctl.cli import typed
+    from jobctl.cli import typer_app
 
-    return typed.run(args, asked if asked in COMMANDS else None)
+    return typer_app.run(args, asked if asked in COMMANDS else None)
 
 
 def _settle(command: str) -> None:
     """Let the process know what the settings say beside the directory."""
     from jobctl.cli.common import settings
-    from jobctl.pipeline import define, parse_types
+    from jobctl.core.pipeline import define, parse_types
 
     known = settings()
     for doubt in known.doubts:

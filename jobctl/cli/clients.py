@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jobctl._clock import now_ms
 from jobctl.cli.common import (
     compact,
     hub_to_read,
@@ -14,6 +15,7 @@ from jobctl.cli.common import (
     run_async,
     time_format,
 )
+from jobctl.cli.formats import ago, moment
 from jobctl.cli.options import (
     CaOption,
     DirOption,
@@ -26,10 +28,8 @@ from jobctl.cli.options import (
     TokenFileOption,
     UrlOption,
 )
-from jobctl.cli.shapes import ago, moment
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.cli.text import visible
-from jobctl.clock import now_ms
 from jobctl.errors import HubError
 
 __all__ = ["EXAMPLE", "clients"]
@@ -50,14 +50,14 @@ def clients(
     directory: DirOption = None,
 ) -> None:
     """List who reads from a hub, and how far each has come."""
-    from jobctl.net import web
+    from jobctl.reader import http_api
 
     form = time_format(times)
     url = hub_to_read(directory, url)
     token = None
     if url is None:
         url, token = _hub_on(place(directory).where.path)
-    found = run_async(web.clients(url, token=token))
+    found = run_async(http_api.clients(url, token=token))
     if output is Output.json:
         out(compact({"clients": found}))
         return
@@ -81,7 +81,7 @@ def clients(
 
 def _hub_on(path: Path) -> tuple[str, bytes | None]:
     """The URL and token of our own hub on the directory; hubs of other users are not asked."""
-    from jobctl.net.discovery import running_hubs
+    from jobctl.hub.discovery import running_hubs
 
     hubs = running_hubs(path)
     for hub in hubs:

@@ -10,16 +10,17 @@ from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from jobctl._clock import now_ms
 from jobctl.cli.exits import Exit
+from jobctl.cli.messages import complain, note
 from jobctl.cli.options import TimeFormat, Written
-from jobctl.cli.say import complain, note
-from jobctl.clock import now_ms, parse_duration, parse_moment
 from jobctl.config import Settings, Where, hub_in, is_durable, resolve_dir
+from jobctl.core.eta import Usual
+from jobctl.core.filters import Filter
+from jobctl.core.job import Job, values_of
+from jobctl.core.redaction import redact
+from jobctl.core.times import parse_duration, parse_moment
 from jobctl.errors import JobctlError, StoreError, UsageError
-from jobctl.eta import Usual
-from jobctl.filters import Filter
-from jobctl.job import Job, values_of
-from jobctl.redaction import redact
 from jobctl.stores import Store, open_store
 
 __all__ = [

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from jobctl import api
 from jobctl.cli.common import on_store, own_id
 from jobctl.cli.options import DirOption, MaybeIdArgument, Option, WrittenOption
+from jobctl.core.job import MAX_RESULT_BYTES
 from jobctl.errors import UsageError
-from jobctl.job import MAX_RESULT_BYTES
 
 __all__ = ["EXAMPLE", "complete"]
 

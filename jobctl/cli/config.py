@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from jobctl.cli.common import compact, here, hub_to_read, out, settings
+from jobctl.cli.formats import band
 from jobctl.cli.options import DirOption, NoHeadersOption, Option, UrlOption
-from jobctl.cli.shapes import band
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.config import Settings, resolve_dir, system_file, user_file
-from jobctl.pipeline import Pipeline, parse_types
+from jobctl.core.pipeline import Pipeline, parse_types
 
 __all__ = ["EXAMPLE", "config"]
 

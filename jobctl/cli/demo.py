@@ -17,7 +17,7 @@ _NEXT = (
 
 def demo() -> None:
     """Show a hub, jobs and a live view; leaves nothing behind."""
-    from jobctl.cli.demonstration import show_all  # all there is, which takes its time to import
+    from jobctl.cli.live_demo import show_all  # all there is, which takes its time to import
 
     show_all()
     out("")

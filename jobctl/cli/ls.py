@@ -9,7 +9,8 @@ from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 from jobctl import api
-from jobctl.cli import shapes
+from jobctl._clock import now_ms
+from jobctl.cli import formats
 from jobctl.cli.common import (
     compact,
     hub_to_read,
@@ -42,16 +43,16 @@ from jobctl.cli.options import (
 )
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.cli.text import fit, visible
-from jobctl.clock import known_ms, now_ms
-from jobctl.cursor import ZERO, Cursor
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.eta import Usual
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.job import Job
+from jobctl.core.jobset import Delta
+from jobctl.core.pipeline import FAILED
+from jobctl.core.pipeline import known as pipelines
+from jobctl.core.protocol import Owners
+from jobctl.core.times import known_ms
 from jobctl.errors import did_you_mean
-from jobctl.eta import Usual
-from jobctl.filters import EVERYTHING, Filter
-from jobctl.job import Job
-from jobctl.jobset import Delta
-from jobctl.pipeline import FAILED
-from jobctl.pipeline import known as pipelines
-from jobctl.protocol import Owners
 from jobctl.stores import BadFile
 
 __all__ = ["EXAMPLE", "ls"]
@@ -193,15 +194,15 @@ def _in_directory(
 def _on_hub(
     url: str, starts: list[str], options: Callable[[list[str]], Filter], since: Cursor
 ) -> _Found:
-    from jobctl.net import remote  # the network is for those who ask for it
+    from jobctl.reader import once  # the network is for those who ask for it
 
-    chosen = options([job.id for job in run_async(remote.find(url, starts))])
+    chosen = options([job.id for job in run_async(once.find(url, starts))])
     said: list[Owners] = []
-    delta = run_async(remote.read(url, chosen, since, on_owners=said.append))
+    delta = run_async(once.read(url, chosen, since, on_owners=said.append))
 
     def ids() -> list[str]:
         whole = chosen == EVERYTHING and delta.since == 0
-        return [job.id for job in (delta if whole else run_async(remote.read(url))).jobs]
+        return [job.id for job in (delta if whole else run_async(once.read(url))).jobs]
 
     dead = said[-1].dead if said else ()
     return _Found(delta, chosen, url, "", None, dead, Usual(delta.jobs), ids, lambda: None)
@@ -233,7 +234,7 @@ def _print_table(
     limit = columns_of_terminal()
     shorts = {job.id: job.id for job in jobs}
     if limit is not None and not wide:
-        shorts = shapes.short_ids(shorts, found.ids())
+        shorts = formats.short_ids(shorts, found.ids())
     narrow = limit is not None and limit < _NARROW and not wide
     head = ["ID", "TYPE", "STAGE", "DONE", "ELAPSED"]
     if wide:
@@ -256,16 +257,16 @@ def _row(
 ) -> list[str]:
     percent = job.percent
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
-    cells = [id, job.type, job.stage, done, shapes.duration(job.elapsed_ms(now))]
+    cells = [id, job.type, job.stage, done, formats.duration(job.elapsed_ms(now))]
     if not wide and columns_of_terminal() is not None:  # what is foreign shall not push it all out
         cells[1:3] = [fit(visible(cell), _MAX_CELL) for cell in cells[1:3]]
     if wide:
-        cells += [shapes.eta(job, found.usual) or "-", job.session_id or "-", str(job.retry_count)]
-        cells += [shapes.moment(at, form, now) for at in (job.created_at, job.updated_at)]
+        cells += [formats.eta(job, found.usual) or "-", job.session_id or "-", str(job.retry_count)]
+        cells += [formats.moment(at, form, now) for at in (job.created_at, job.updated_at)]
     elif form in (None, TimeFormat.relative):
-        cells.append(shapes.ago(job.created_at, now))
+        cells.append(formats.ago(job.created_at, now))
     else:
-        cells.append(shapes.moment(job.created_at, form, now))
+        cells.append(formats.moment(job.created_at, form, now))
     return [*cells, detail(job, now, found.dead)]
 
 
@@ -273,14 +274,14 @@ def detail(job: Job, now: int, dead: Container[str] = ()) -> str:
     """The most telling words about a job: its error, its trouble, its message, its title."""
     if job.error:
         return job.error
-    parts = [shapes.mark(job, now, dead), job.title or "", job.message or ""]
+    parts = [formats.mark(job, now, dead), job.title or "", job.message or ""]
     return ": ".join(part for part in parts if part)
 
 
 def _style(job: Job, now: int, dead: Container[str]) -> str:
     if job.stage in ("failed", "completed"):
         return job.stage
-    return shapes.mark(job, now, dead)
+    return formats.mark(job, now, dead)
 
 
 def _explain(

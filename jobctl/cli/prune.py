@@ -8,8 +8,8 @@ from typing import Annotated
 from jobctl import api
 from jobctl.cli.common import out, place, print_removed, seconds
 from jobctl.cli.exits import Exit
+from jobctl.cli.messages import complain, note
 from jobctl.cli.options import DirOption, Option, QuietOption, TypeOption, Written, WrittenOption
-from jobctl.cli.say import complain, note
 from jobctl.cli.text import visible
 
 __all__ = ["EXAMPLE", "prune"]

@@ -7,8 +7,8 @@ from typing import Annotated
 from jobctl import api
 from jobctl.cli.common import place, print_written
 from jobctl.cli.exits import Exit
+from jobctl.cli.messages import complain, note
 from jobctl.cli.options import DirOption, Option, QuietOption, Written, WrittenOption
-from jobctl.cli.say import complain, note
 
 __all__ = ["EXAMPLE", "reap"]
 

@@ -30,7 +30,7 @@ def retry(
     if len(ids) > 1:
         raise UsageError("--rerun runs one command", hint="give one ID")
     from jobctl.cli.run import leave
-    from jobctl.runner import rerun as rerun_command
+    from jobctl.work.run import rerun as rerun_command
 
     store = place(directory).store
     leave(rerun_command(api.resolve(store, ids[0]), store))

@@ -60,8 +60,8 @@ def run(
     The command may report with jobctl advance and progress, or by lines such as stage=load in the
     file $JOBCTL_EVENTS.
     """
-    from jobctl.runner import RunOptions  # with an event loop, which takes its time to import
-    from jobctl.runner import run as run_command
+    from jobctl.work.run import RunOptions  # with an event loop, which takes its time to import
+    from jobctl.work.run import run as run_command
 
     grace_s = seconds(grace, "--grace")
     assert grace_s is not None, "it has a default"
@@ -84,7 +84,7 @@ def leave(status: int) -> NoReturn:
 
     A shell stops a loop only when Ctrl-C is seen to have ended the command in it.
     """
-    from jobctl.recorder import drain
+    from jobctl.work.recorder import drain
 
     if status >= 0:
         raise Exit(status)

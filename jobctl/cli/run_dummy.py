@@ -33,8 +33,8 @@ def run_dummy(
     directory: DirOption = None,
 ) -> None:
     """Run dummy jobs through their stages; Ctrl-C fails them."""
-    from jobctl.cli.dummies import delays, run_all
-    from jobctl.dummy import DummyOptions  # with an event loop, which takes its time to import
+    from jobctl.cli.live_dummy import delays, run_all
+    from jobctl.work.dummy import DummyOptions  # with an event loop, which takes its time to import
 
     options = DummyOptions(
         count=count,

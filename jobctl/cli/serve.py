@@ -18,7 +18,7 @@ from typing import Annotated
 from jobctl.cli.common import note, place, seconds
 from jobctl.cli.options import DirOption, Option
 from jobctl.cli.text import visible
-from jobctl.clock import to_text
+from jobctl.core.times import to_text
 
 __all__ = ["EXAMPLE", "serve"]
 
@@ -115,14 +115,14 @@ def serve(
     import asyncio
 
     from jobctl.errors import UsageError
-    from jobctl.net.address import check_unix_path
-    from jobctl.net.door import Door
-    from jobctl.net.housekeeping import pruning, reaping
-    from jobctl.net.listen import listen
-    from jobctl.net.origin import is_here
-    from jobctl.net.secrets import read_token, server_tls
-    from jobctl.net.server import serve as run_hub
+    from jobctl.hub.access import Door
+    from jobctl.hub.address import check_unix_path
+    from jobctl.hub.credentials import read_token, server_tls
+    from jobctl.hub.listen import listen
+    from jobctl.hub.origin import is_here
+    from jobctl.hub.server import serve as run_hub
     from jobctl.stores import open_store
+    from jobctl.upkeep.tasks import pruning, reaping
 
     for option, given in (("--path", path), ("--base-path", base_path)):
         if (given or option == "--path") and not PATH.match(given):
@@ -210,7 +210,7 @@ def _page(url: str, path: str, own_token: bytes | None) -> str:
     token is in the fragment, which browsers do not send, and is printed on a terminal only, so it
     does not get into a log.
     """
-    from jobctl.net.peers import PeerUids
+    from jobctl.hub.peers import PeerUids
 
     page = url.replace("ws", "http", 1).removesuffix(path) + "/"
     peers = PeerUids()

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Container
 
 from jobctl import api
-from jobctl.cli import shapes
+from jobctl._clock import now_ms
+from jobctl.cli import formats
 from jobctl.cli.common import compact, hub_to_read, machine, out, place, run_async, time_format
+from jobctl.cli.messages import note
 from jobctl.cli.options import (
     CaOption,
     DirOption,
@@ -22,14 +24,13 @@ from jobctl.cli.options import (
     TokenFileOption,
     UrlOption,
 )
-from jobctl.cli.say import note
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
-from jobctl.clock import known_ms, now_ms
-from jobctl.eta import Usual
-from jobctl.job import Job, Steps
-from jobctl.pipeline import FAILED
-from jobctl.protocol import Owners
+from jobctl.core.eta import Usual
+from jobctl.core.job import Job, Steps
+from jobctl.core.pipeline import FAILED
+from jobctl.core.protocol import Owners
+from jobctl.core.times import known_ms
 
 __all__ = ["EXAMPLE", "show"]
 
@@ -64,7 +65,7 @@ def show(
         finally:
             store.close()
     else:
-        from jobctl.net.remote import find  # the network is for those who ask for it
+        from jobctl.reader.once import find  # the network is for those who ask for it
 
         said: list[Owners] = []
         job = run_async(find(url, [id], on_owners=said.append))[0]
@@ -103,22 +104,22 @@ def describe(
     def at(text: str | None) -> str | None:
         if text is None or known_ms(text) is None:
             return None
-        return shapes.moment(text, form, now)
+        return formats.moment(text, form, now)
 
     pipeline = job.pipeline
     percent = f", {job.percent}% done" if job.percent is not None and job.active else ""
-    mark = shapes.mark(job, now, dead)
+    mark = formats.mark(job, now, dead)
     elapsed_ms = job.elapsed_ms(now)
     fields = [
         ("id", job.id),
         ("type", f"{job.type} ({pipeline.label})" if pipeline.label != job.type else job.type),
         ("title", job.title),
-        ("stage", f"{job.stage}  {shapes.strip(job)}{percent}{mark and f', {mark}'}"),
+        ("stage", f"{job.stage}  {formats.strip(job)}{percent}{mark and f', {mark}'}"),
         ("progress", _progress(job)),
         ("message", job.message),
         ("error", job.error),
-        ("elapsed", shapes.duration(elapsed_ms) if elapsed_ms is not None else None),
-        ("usually", shapes.eta(job, usual or Usual()) or None),
+        ("elapsed", formats.duration(elapsed_ms) if elapsed_ms is not None else None),
+        ("usually", formats.eta(job, usual or Usual()) or None),
         ("session", job.session_id),
         ("result session", job.result_session_id),
         ("retries", str(job.retry_count) if job.retry_count else None),
@@ -161,7 +162,7 @@ def _command(job: Job) -> list[tuple[str, str | None]]:
         ]
     if end is not None:
         code = str(end.exit_code) if end.exit_code is not None else None
-        took = shapes.duration(end.duration_ms) if end.duration_ms is not None else None
+        took = formats.duration(end.duration_ms) if end.duration_ms is not None else None
         rows += [("exit code", end.signal or code), ("duration", took)]
     lines = ran.stderr or () if ran is not None else ()
     return rows + [("" if place else "stderr", line) for place, line in enumerate(lines)]
@@ -186,10 +187,10 @@ def _timeline(job: Job, now: int, form: TimeFormat | None) -> list[str]:
         left_ms = known_ms(timeline[place_ + 1].at) if later else now if job.active else None
         text = ""
         if entered_ms is not None and left_ms is not None:
-            text = shapes.duration(max(0, left_ms - entered_ms))
+            text = formats.duration(max(0, left_ms - entered_ms))
         label = job.pipeline.label_of(entry.stage)
         lines.append(
-            f"  {shapes.moment(entry.at, form, now):<{_TIME}}  {visible(entry.stage):<12} "
+            f"  {formats.moment(entry.at, form, now):<{_TIME}}  {visible(entry.stage):<12} "
             f"{visible(label) if label != entry.stage else '':<12} {text}".rstrip()
         )
     return lines

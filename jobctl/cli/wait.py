@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jobctl import api
+from jobctl._clock import now_ms
 from jobctl.cli.common import (
     compact,
     hub_to_read,
@@ -19,6 +20,7 @@ from jobctl.cli.common import (
     seconds,
 )
 from jobctl.cli.exits import Exit
+from jobctl.cli.messages import complain
 from jobctl.cli.options import (
     ActiveOption,
     CaOption,
@@ -34,14 +36,12 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
-from jobctl.cli.say import complain
 from jobctl.cli.text import visible
-from jobctl.clock import now_ms
+from jobctl.core.filters import EVERYTHING
 from jobctl.errors import UsageError
-from jobctl.filters import EVERYTHING
 
 if TYPE_CHECKING:
-    from jobctl.net.waiting import Outcome, Verdict
+    from jobctl.core.conditions import Outcome, Verdict
 
 __all__ = ["EXAMPLE", "wait"]
 
@@ -76,9 +76,9 @@ def wait(
 
     Filters choose among the jobs that are there at the start.
     """
-    from jobctl.cli.board import note_trouble
-    from jobctl.net.client import hub_url  # the network takes its time to import
-    from jobctl.net.waiting import Condition
+    from jobctl.cli.live_view import note_trouble
+    from jobctl.core.conditions import Condition
+    from jobctl.reader.client import hub_url  # the network takes its time to import
 
     url = hub_to_read(directory, url)
     output = Output.name if quiet else output
@@ -132,7 +132,7 @@ def _print_text(verdict: Verdict) -> None:
 
 
 def _print_wide(verdict: Verdict) -> None:
-    from jobctl.cli.board import words
+    from jobctl.cli.live_view import words
 
     type = visible(verdict.job.type) if verdict.job is not None else "-"
     said = words(verdict.job, now_ms()) if verdict.job is not None else ""

@@ -20,6 +20,7 @@ from jobctl.cli.common import (
     time_format,
 )
 from jobctl.cli.exits import Exit
+from jobctl.cli.messages import complain
 from jobctl.cli.options import (
     ActiveOption,
     CaOption,
@@ -36,8 +37,7 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
-from jobctl.cli.say import complain
-from jobctl.cursor import ZERO, Cursor
+from jobctl.core.cursor import ZERO, Cursor
 from jobctl.errors import UsageError
 from jobctl.stores import Store
 
@@ -87,10 +87,10 @@ def watch(
     Ends when the jobs that were named have ended; else with Ctrl-C, or with --exit-status when all
     that was shown has ended. In -o json each change is a line, as in jsonl.
     """
-    from jobctl.cli.board import Board, note_trouble
-    from jobctl.cli.reader import Reader  # with the network, which takes its time to import
-    from jobctl.net.client import hub_url
-    from jobctl.net.remote import find
+    from jobctl.cli.live_view import Board, note_trouble
+    from jobctl.cli.live_watch import Reader  # with the network, which takes its time to import
+    from jobctl.reader.client import hub_url
+    from jobctl.reader.once import find
 
     url = hub_to_read(directory, url)
     if ids and (type or stage or session or active):

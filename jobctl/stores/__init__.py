@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from jobctl.errors import UsageError
-from jobctl.stores.store import BadFile, Change, Check, Store, read_all, resolve
+from jobctl.stores.contract import BadFile, Change, Check, Store, read_all, resolve
 
 __all__ = ["BadFile", "Change", "Check", "Store", "open_store", "read_all", "resolve"]
 
@@ -39,6 +39,6 @@ def open_store(
         raise UsageError(
             f"{ascii(text)[1:-1]} is not a store", hint="give a directory, or 'memory:'"
         )
-    from jobctl.stores.directory import DirectoryStore
+    from jobctl.stores.directory.store import DirectoryStore
 
     return DirectoryStore(text, create=create, adopt=adopt, durable=durable)

@@ -6,15 +6,15 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 
-from jobctl.bell import Listener, MemoryBell
-from jobctl.codec import encode
-from jobctl.cursor import Cursor
+from jobctl.core.codec import encode
+from jobctl.core.cursor import Cursor
+from jobctl.core.job import Job, check_id
+from jobctl.core.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.errors import Conflict, JobNotFound
-from jobctl.job import Job, check_id
-from jobctl.jobset import MAX_TOMBSTONES, Delta, JobSet
+from jobctl.stores.bell import Listener, MemoryBell
+from jobctl.stores.contract import BadFile, Change, Check
 from jobctl.stores.owners import MemoryOwners, Owners
-from jobctl.stores.store import BadFile, Change, Check
-from jobctl.stores.watcher import Watcher
+from jobctl.stores.subscriptions import Watcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 
 from jobctl import complete, create, open_store
-from jobctl.codec import encode
-from jobctl.job import Job
+from jobctl.core.codec import encode
+from jobctl.core.job import Job
 from tests.benchmarks.bench_startup import JOBCTL, run_ms
 from tests.benchmarks.measure import scratch, table
 

@@ -14,12 +14,12 @@ import argparse
 import time
 from statistics import median
 
-from jobctl.clock import now
-from jobctl.cursor import ZERO
-from jobctl.filters import Filter
-from jobctl.hub import Hub
-from jobctl.job import create
-from jobctl.jobset import Delta, JobSet
+from jobctl._clock import now
+from jobctl.core.cursor import ZERO
+from jobctl.core.filters import Filter
+from jobctl.core.job import create
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.hub.sessions import Hub
 from tests.benchmarks.measure import HUB_CPU, ratio, table
 
 _JOBS = 10_000

@@ -23,10 +23,10 @@ import time
 from pathlib import Path
 from statistics import median
 
-from jobctl.clock import now
-from jobctl.cursor import ZERO, Cursor
-from jobctl.job import create, report
-from jobctl.jobset import JobSet
+from jobctl._clock import now
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.job import create, report
+from jobctl.core.jobset import JobSet
 from jobctl.stores import open_store
 from tests.benchmarks.load import connect, poll_of, read_ready
 from tests.benchmarks.measure import HUB_CPU, LOAD_CPU, child, line_of, scratch, table

@@ -24,9 +24,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from jobctl.clock import now
-from jobctl.codec import encode
-from jobctl.job import Job, create, report
+from jobctl._clock import now
+from jobctl.core.codec import encode
+from jobctl.core.job import Job, create, report
 from jobctl.stores import open_store
 from tests.benchmarks.measure import CPUS, child, file_system, line_of, scratch, table, tell
 

@@ -21,10 +21,10 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.asyncio.server import serve as websockets_serve
 from websockets.frames import Frame, Opcode
 
-from jobctl.codec import to_wire
-from jobctl.cursor import Cursor
-from jobctl.net.server import serve
-from jobctl.protocol import update_message
+from jobctl.core.codec import to_wire
+from jobctl.core.cursor import Cursor
+from jobctl.core.protocol import update_message
+from jobctl.hub.server import serve
 from jobctl.stores import open_store
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 import time
 
-from jobctl.clock import now
-from jobctl.job import Job, create
+from jobctl._clock import now
+from jobctl.core.job import Job, create
 from jobctl.stores import open_store
 
 

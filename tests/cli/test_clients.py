@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.clock import now
-from jobctl.job import create
-from jobctl.net.discovery import announced
+from jobctl._clock import now
+from jobctl.core.job import create
+from jobctl.hub.discovery import announced
 from jobctl.stores import open_store
 from tests.cli.conftest import Run, command, environment, hub_on, run_process
 from tests.stores.support import until

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cli.candidates import KINDS, STAGES, TYPES
 from jobctl.cli.commands import COMMANDS
 from jobctl.cli.completions import FILES, check
 from jobctl.cli.completions.tree import read
-from jobctl.net.discovery import announced
+from jobctl.cli.dynamic_completion import KINDS, STAGES, TYPES
+from jobctl.hub.discovery import announced
 from tests.cli.conftest import ROOT, Run
 from tests.cli.shells import Place, Shell, opened, put_job
 
@@ -59,7 +59,7 @@ def test_the_shell_takes_the_script(name: str) -> None:
 
 
 def test_what_a_script_asks_for_is_known() -> None:
-    """A kind is a list of words, something of the shell's, or something of candidates.py."""
+    """A kind is a list of words, something of the shell's, or of dynamic_completion.py."""
     of_shells = {"", "words", "files", "directories", "result", "environment", "command"}
     kinds = {
         value.kind

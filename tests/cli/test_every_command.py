@@ -19,8 +19,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from jobctl._clock import now
 from jobctl.cli.commands import COMMANDS
-from jobctl.clock import now
 from tests.cli.conftest import ROOT, Ran, Run, command, environment, hub_on, run_process
 from tests.cli.test_text import HOSTILE, MARKUP, harmless
 

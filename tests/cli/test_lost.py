@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.clock import now
-from jobctl.cursor import ZERO
-from jobctl.job import advance, complete, create
+from jobctl._clock import now
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import advance, complete, create
 from jobctl.stores import Store, open_store
 from tests.cli.conftest import Ran, Run, command, environment, hub_on, run_process
 from tests.stores.support import age, plant_owner, until

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from jobctl import config
-from jobctl import job as jobs
-from jobctl.cli.candidates import candidates
-from jobctl.clock import now
-from jobctl.codec import encode
+from jobctl._clock import now
+from jobctl.cli.dynamic_completion import candidates
 from jobctl.config import user_file
+from jobctl.core import job as jobs
+from jobctl.core.codec import encode
 from tests.cli.conftest import ROOT, Ran, Run, environment, run_process
 
 NOBODY = 65534

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from jobctl import api
-from jobctl.cli.board import Board
-from jobctl.clock import now_ms, to_text
-from jobctl.cursor import ZERO
+from jobctl._clock import now_ms
+from jobctl.cli.live_view import Board
+from jobctl.core.cursor import ZERO
+from jobctl.core.times import to_text
 from jobctl.stores import open_store
 from tests.cli.conftest import Run
 from tests.odd_times import GO_ZERO, cases, write

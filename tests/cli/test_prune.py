@@ -12,8 +12,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from jobctl import job as jobs
-from jobctl.clock import now_ms, to_text
+from jobctl._clock import now_ms
+from jobctl.core import job as jobs
+from jobctl.core.times import to_text
 from jobctl.stores import open_store
 from tests import odd_times
 from tests.bare_files import full, take_bare_files
@@ -175,7 +176,7 @@ def test_a_failure_is_told_and_keeps_no_other_job(
 ) -> None:
     """Its exit code; the ids that went are printed all the same."""
     from jobctl.errors import StoreError
-    from jobctl.stores.directory import DirectoryStore
+    from jobctl.stores.directory.store import DirectoryStore
 
     remove = DirectoryStore.remove
 

@@ -21,13 +21,14 @@ from typing import Any
 import pexpect
 import pytest
 
-from jobctl import job as jobs
+from jobctl._clock import now
 from jobctl.cli import run as run_module
-from jobctl.clock import now, parse_duration
-from jobctl.cursor import ZERO
-from jobctl.job import CANCELLED, Job
-from jobctl.runner import GRACE_S
+from jobctl.core import job as jobs
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import CANCELLED, Job
+from jobctl.core.times import parse_duration
 from jobctl.stores import Store, open_store
+from jobctl.work.run import GRACE_S
 from tests.cli.conftest import command, environment, run_process
 from tests.stores.support import plant_owner, until
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from jobctl.cli import dummies
-from jobctl.clock import now
-from jobctl.job import create, fail
-from jobctl.net.waiting import code_of
+from jobctl._clock import now
+from jobctl.cli import live_dummy
+from jobctl.core.conditions import code_of
+from jobctl.core.job import create, fail
 from jobctl.stores import open_store
 from tests.cli.conftest import Run
 
@@ -66,7 +66,7 @@ def test_wait_sees_what_others_did_to_its_jobs(jobs_dir: Path) -> None:
     """One that was removed is exit code 4, one that somebody failed is 3."""
     store = open_store(jobs_dir, create=True)
     store.create(fail(create("etl", now=now(), id="j"), "by hand", now=now()))
-    verdicts = [dummies._verdict(store, id) for id in ("j", "removed")]
+    verdicts = [live_dummy._verdict(store, id) for id in ("j", "removed")]
     assert [code_of([verdict]) for verdict in verdicts] == [3, 4]
     assert code_of(verdicts) == 3
     store.close()

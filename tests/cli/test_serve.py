@@ -167,7 +167,7 @@ def test_local_users_are_told_of_at_the_start(tmp_path: Path) -> None:
 
 UNKNOWN = """
 from jobctl.__main__ import main
-from jobctl.net.peers import PeerUids
+from jobctl.hub.peers import PeerUids
 PeerUids._find_way = lambda self: ""
 main()
 """

@@ -11,7 +11,7 @@ import pytest
 
 from jobctl.cli import show as show_module
 from jobctl.cli.show import describe
-from jobctl.job import Job
+from jobctl.core.job import Job
 from tests.cli.conftest import DATA, DERIVED, Run, hub_on
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.cli.board import Board
+from jobctl._clock import now
+from jobctl.cli.live_view import Board
 from jobctl.cli.text import fit, visible, width
-from jobctl.clock import now
-from jobctl.codec import parse_wire
-from jobctl.cursor import ZERO
-from jobctl.jobset import JobSet
-from jobctl.net.status import Status
+from jobctl.core.codec import parse_wire
+from jobctl.core.cursor import ZERO
+from jobctl.core.jobset import JobSet
+from jobctl.reader.status import Status
 from tests.cli.conftest import Run
 
 HOSTILE = {

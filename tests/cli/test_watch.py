@@ -11,13 +11,13 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from jobctl.cli.board import Board
+from jobctl._clock import now
+from jobctl.cli.live_view import Board
 from jobctl.cli.text import width
-from jobctl.clock import now
-from jobctl.cursor import ZERO, Cursor
-from jobctl.job import Job, complete, create, fail
-from jobctl.jobset import Delta, JobSet
-from jobctl.net.status import Status
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.job import Job, complete, create, fail
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.reader.status import Status
 from jobctl.stores import open_store
 from tests.cli.conftest import DATA, Run, command, environment, hub_on
 

@@ -1,252 +1,279 @@
-"""Sessions with and without the right to details: FAULTS row 65."""
+"""Who sees the details of a command on the wire: FAULTS row 65, on real sockets."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from aiohttp import ClientSession
 
-from jobctl.codec import to_wire
-from jobctl.cursor import ZERO, Cursor
-from jobctl.filters import EVERYTHING, Filter
-from jobctl.job import Job
-from jobctl.protocol import Dialect, subscribe_message
-from jobctl.redaction import redact
-from tests.hub.kit import V1Client, World
+from jobctl.core.codec import parse
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.hub.access import Door, Knock, Rights
+from jobctl.reader.once import read
+from jobctl.stores import Store
+from tests.cli.conftest import command, environment, run_process
+from tests.hub.network import Reader, Running, new_job, plain, running_hub, said, until, v1
 
-ARGV = ["sh", "-c", "curl hunter2"]
-TITLE = "sh -c 'curl hunter2'"
-RUN = {"argv": ARGV, "cwd": "/hunter2", "env": {"KEY": "hunter3"}, "stderr": ["hunter2"]}
+pytestmark = pytest.mark.slow
 
-
-def with_command(**options: int) -> World:
-    """A world of one job without a command and one with it."""
-    world = World(**options)
-    world.put("a1", title="Nightly load")
-    world.put("a2", title=TITLE, run=RUN)
-    return world
-
-
-def jobs_of(client: Any) -> dict[str, Any]:
-    """The jobs in the client's last message, by id."""
-    message = json.loads(client.messages[-1])
-    jobs = message["jobs"] if "jobs" in message else [message["job"]]
-    return {job["id"]: job for job in jobs}
+SECRET = "hunter2-value"
+ARGUMENT = "--password=hunter2-argument"
+NOISE = "Authorization: Bearer hunter2-stderr"
+LAST = "no route to host"
+SCRIPT = f"echo '{NOISE}' >&2; echo '{LAST}' >&2; exit 2"
+DIRECTORY = "hunter2-directory"
+TOKEN = "0123456789abcdef-token"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+WITH_JOBS = ("v1", "subscribe", "plain init", "plain update", "/api/jobs", "/api/jobs/backup")
 
 
-@pytest.mark.parametrize("dialect", Dialect)
-def test_snapshot_and_update_show_what_the_session_may_see(dialect: Dialect) -> None:
-    """In both dialects; the environment goes to nobody."""
-    world = with_command()
-    full = world.connect(1, dialect=dialect)
-    limited = world.connect(2, dialect=dialect, details=False)
-    for change in (None, "extract"):
-        if change is not None:
-            world.put("a2", title=TITLE, run={**RUN, "exitCode": 2}, stage=change)
-        world.pump()
-        end = {} if change is None else {"exitCode": 2}
-        shown = {key: RUN[key] for key in ("argv", "cwd", "stderr")}
-        assert jobs_of(full)["a2"]["run"] == {**shown, **end}
-        assert jobs_of(full)["a2"]["title"] == TITLE
-        assert jobs_of(limited)["a2"]["run"] == end
-        assert jobs_of(limited)["a2"]["title"] == "sh"
-    assert not any(b"hunter3" in message for message in full.messages)
-    assert not any(b"hunter" in message for message in limited.messages)
-    assert jobs_of(full).keys() == jobs_of(limited).keys()
+@pytest.fixture(scope="module")
+def file_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a failed ``jobctl run`` that kept a secret variable."""
+    work = tmp_path_factory.mktemp(DIRECTORY)
+    ran = subprocess.run(
+        command("run", "--dir", str(work), "--id", "backup", "--keep-env", "SECRET", "--",
+                "sh", "-c", SCRIPT, ARGUMENT),
+        env=environment(SECRET=SECRET), cwd=work, capture_output=True, timeout=50,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    return (work / "backup.json").read_bytes()
 
 
-def test_sessions_share_messages_only_with_equal_rights() -> None:
-    """Equal (since, filter, dialect, details) is computed and encoded once."""
-    world = with_command()
-    for id in range(1, 7):
-        world.connect(id, details=id % 2 == 0)
-        world.connect(id + 10, dialect=Dialect.PLAIN, details=id % 2 == 0)
-    turns = [world.pump_once(), (world.put("a2", run=RUN), world.pump_once())[1]]
-    for turn in turns:
-        groups = {sending.sessions for sending in turn}
-        assert groups == {(1, 3, 5), (2, 4, 6), (11, 13, 15), (12, 14, 16)}
+@pytest.fixture
+def failed_run(served: Store, file_of_a_run: bytes) -> Store:
+    """The served store, with that job."""
+    served.create(parse(file_of_a_run, id="backup"))
+    run = served.get("backup").run
+    assert len(leaks({"disk": json.dumps(run)}, SECRET, ARGUMENT, NOISE, DIRECTORY)) == 4
+    return served
 
 
-@pytest.mark.parametrize("dialect", Dialect)
-def test_page_that_is_kept_is_for_equal_rights_only(dialect: Dialect) -> None:
-    """Sessions that come one after the other share pages, see `Hub._page`."""
-    world = with_command()
-    for id, details in enumerate((True, False, True, False)):
-        client = world.connect(id, dialect=dialect, details=details)
-        world.pump()
-        assert ("argv" in jobs_of(client)["a2"]["run"]) == details
+@asynccontextmanager
+async def limited_hub(store: Store, **options: Any) -> AsyncIterator[Running]:
+    """A hub on the store that lets everybody view, and nobody see details."""
+    async with running_hub(store, **options) as hub:
+
+        async def admit(knock: Knock) -> Rights:
+            return Rights.VIEW
+
+        hub.server._door.admit = admit
+        yield hub
 
 
-def test_rest_of_a_plain_snapshot_is_redacted_too() -> None:
-    """What does not fit into ``jobs:init`` follows by the same rule."""
-    world = World(max_page=300)
-    for number in range(6):
-        world.put(f"a{number}", title=TITLE, run=RUN)
-    client = world.connect(1, dialect=Dialect.PLAIN, details=False)
-    world.pump()
-    world.delete("a3")
-    world.put("a4", title=TITLE, run=RUN, stage="completed")
-    world.pump()
-    assert len(client.jobs) == 5
-    assert len(client.messages) > 3
-    assert not any(b"hunter" in message for message in client.messages)
+async def get(hub: Running, path: str, **headers: str) -> tuple[int, Any, str]:
+    """Status, headers and body of a GET."""
+    async with (
+        ClientSession() as session,
+        session.get(f"http://127.0.0.1:{hub.port}{path}", headers=headers) as answer,
+    ):
+        return answer.status, answer.headers, await answer.text()
 
 
-def test_subscription_keeps_the_rights_of_its_session() -> None:
-    """Another filter or cursor shows no more than before."""
-    world = with_command()
-    client = world.connect(1, details=False)
-    world.pump()
-    filter = Filter.make(ids=["a2"])
-    client.filter = filter
-    world.hub.receive(1, subscribe_message(Cursor("e1", 0, filter.tag), filter))
-    world.pump()
-    assert client.stages == {"a2": "pending"}
-    assert not any(b"hunter" in message for message in client.messages)
+async def everything_sent(hub: Running, store: Store, **headers: str) -> dict[str, str]:
+    """What each way out of the hub says of the job, as text."""
+    found = {}
+    store.update("backup", lambda job: job.replace(stage="run"))
+    async with v1(f"{hub.url}?active=1&digest=1", additional_headers=headers) as connection:
+        found["v1"] = json.dumps(await said(connection))
+        await connection.send('{"type":"jobs:subscribe","since":"0","filter":{"id":"backup"}}')
+        found["subscribe"] = json.dumps(await said(connection))
+    async with plain(hub.url, additional_headers=headers) as connection:
+        found["plain init"] = json.dumps(await said(connection))
+        store.update("backup", lambda job: job.replace(stage="failed"))
+        found["plain update"] = json.dumps(await said(connection))
+    for path in ("/api/jobs", "/api/jobs?id=backup&limit=1", "/api/jobs/backup"):
+        found[path] = (await get(hub, path, **headers))[2]
+    for where, text in found.items():
+        assert '"backup"' in text, where
+    for path in ("/", "/metrics", "/api/clients", "/healthz"):
+        found[path] = (await get(hub, path, **headers))[2]
+    return found
 
 
-def test_digest_is_the_same_for_both_views() -> None:
-    """It is over ids and revisions, so each client can prove what it holds."""
-    world = with_command()
-    clients = [world.connect(1), world.connect(2, details=False)]
-    world.pump()
-    assert {client.deltas[-1].digest for client in clients} == {world.store.digest()}
+def leaks(found: dict[str, str], *texts: str) -> list[tuple[str, str]]:
+    """Which of the texts is to be seen where."""
+    return [(where, text) for where, said in found.items() for text in texts if text in said]
 
 
-@pytest.mark.parametrize("details", [True, False])
-def test_reader_with_the_same_rights_resumes(details: bool) -> None:
-    """It gets exactly the difference."""
-    world = with_command()
-    client = world.connect(1, details=details)
-    world.pump()
-    world.put("a1", title="later")
-    world.resume(1, details=details)
-    world.pump()
-    assert [delta.since for delta in client.deltas] == [0, 2]
-    assert list(jobs_of(client)) == ["a1"]
+async def test_kept_variables_leave_the_directory_for_nobody(failed_run: Store) -> None:
+    """FAULTS row 65: ``run.env`` is on no wire, not even for the hub's own user."""
+    async with running_hub(failed_run) as hub:
+        found = await everything_sent(hub, failed_run)
+    assert leaks(found, SECRET, '"SECRET"', '"env"') == []
+    for where in WITH_JOBS:
+        assert all(text in found[where] for text in (ARGUMENT, NOISE, DIRECTORY)), where
 
 
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("subscribes", [True, False])
-def test_reader_with_other_rights_than_before_starts_over(before: bool, subscribes: bool) -> None:
-    """What it holds is not what it may see now; its cursor is of another epoch."""
-    world = with_command()
-    client = world.connect(1, details=before)
-    world.pump()
-    cursor = client.cursor
-    if subscribes:
-        world.hub.close(1)
-        other = world.connect(2, client=client, details=not before)
-        world.hub.receive(2, subscribe_message(cursor, EVERYTHING))
-    else:
-        world.resume(1, details=not before)
-        other = client
-    world.pump()
-    assert other.deltas[-1].since == 0
-    assert b"hunter3" not in other.messages[-1]
-    assert (b"hunter2" in other.messages[-1]) is not before
+async def test_viewer_sees_no_command(failed_run: Store) -> None:
+    """FAULTS row 65: only that the job failed, and with which error."""
+    async with limited_hub(failed_run) as hub:
+        found = await everything_sent(hub, failed_run)
+    assert leaks(found, "hunter2", "SECRET", SCRIPT[:9], '"argv"', '"cwd"', '"stderr"') == []
+    for where in WITH_JOBS:
+        assert f"Exit code 2: {LAST}" in found[where], where
+    job = json.loads(found["/api/jobs/backup"])
+    assert job["title"] == "sh"
+    assert job["run"].keys() == {"exitCode", "durationMs"}
 
 
-@pytest.mark.parametrize("details", [True, False])
-def test_cursor_of_the_future_is_held_until_the_store_was_looked_at(details: bool) -> None:
-    """Also one of a reader without details: the hub may be behind the directory."""
-    world = with_command()
-    client = world.connect(1, details=details)
-    world.pump()
-    ahead = Cursor(client.set.epoch, 3)
-    world.hub.receive(1, subscribe_message(ahead, EVERYTHING))
-    assert world.hub.sessions[1].held
-    client.set.revision = 3
-    world.hub.release(1)
-    world.put("a1", title="now")
-    world.pump()
-    assert (client.deltas[-1].since, client.deltas[-1].through) == (3, 3)
+async def test_hub_that_lets_others_in_without_a_token_lets_them_view() -> None:
+    """FAULTS row 65: ``--insecure`` gives no right to details, a token gives it."""
+    someone = Knock((), "192.0.2.1", secure=False)
+    assert await Door("127.0.0.1", insecure=True).admit(someone) == Rights.VIEW
+    door = Door("127.0.0.1", token=TOKEN.encode(), insecure=True)
+    assert await door.admit(someone) is None
+    bearer = someone._replace(headers=(("authorization", f"Bearer {TOKEN}"),))
+    assert await door.admit(bearer) == Rights.VIEW | Rights.DETAILS
 
 
-@pytest.mark.parametrize("details", [True, False])
-def test_jobs_without_a_command_are_encoded_once_for_all(
-    details: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A view that nobody uses costs nothing, and one that is used no copy of such jobs."""
-    encoded: list[tuple[str, bool]] = []
-
-    def counted(job: Job, *, details: bool = False) -> bytes:
-        encoded.append((job.id, details))
-        return to_wire(job, details=details)
-
-    monkeypatch.setattr("jobctl.jobset.to_wire", counted)
-    world = with_command()
-    world.connect(1, details=details)
-    world.pump()
-    assert sorted(encoded) == [("a1", True), ("a2", details)]
-    world.connect(2, details=not details)
-    world.pump()
-    assert sorted(encoded) == [("a1", True), ("a2", False), ("a2", True)]
-    world.put("a2", run=RUN)
-    world.put("a2", run=RUN)
-    world.pump()
-    assert encoded.count(("a2", False)) == encoded.count(("a2", True)) == 2
-
-
-def test_size_of_a_page_tells_nothing_of_what_is_hidden() -> None:
-    """Where a page ends depends on what its reader sees, and on nothing else."""
-    pages = []
-    for secret in ("x", "x" * 5000):
-        world = World(max_page=900)
-        for number in range(12):
-            world.put(f"a{number}", run={"argv": ["sh", secret], "cwd": secret})
-        client = world.connect(1, details=False)
-        world.pump()
-        pages.append([(delta.since, delta.through, delta.more) for delta in client.deltas])
-    assert pages[0] == pages[1]
-    assert len(pages[0]) > 2
-
-
-_commands = st.sampled_from([None, {"argv": ARGV, "cwd": "/"}, {"argv": ["x", "y"], "cwd": "/"}])
-_steps = st.lists(
-    st.tuples(
-        st.sampled_from(["put", "put", "delete", "come back", "pump", "pump", "stall", "restart"]),
-        st.sampled_from(["a1", "a2", "a3"]),
-        _commands,
-        st.booleans(),
-    ),
-    min_size=4,
-    max_size=25,
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=300)
-@given(_steps)
-def test_any_change_of_rights_converges(steps: list[tuple[str, str, Any, bool]]) -> None:
-    """Whatever happens in between, a client ends with what it may see, and never has seen more."""
-    world = World(max_page=600)
-    world.feed()
-    client: V1Client = world.connect(1, details=False)
-    now = False
-    for step, id, run, details in steps:
-        if step == "put":
-            world.put(id, run=run, title=TITLE)
-        elif step == "delete" and world.store.get(id) is not None:
-            world.delete(id)
-        elif step == "come back":
-            world.resume(1, details=details)
-            now = details
-        elif step == "stall" and details:
-            world.hub.stall(1)
-        elif step == "stall":
-            world.hub.recover(1)
-        elif step == "restart":
-            world.hub = type(world.hub)(max_page=600)
-            world.feed()
-            world.connect(1, client.cursor, client=client, details=now)
+@pytest.mark.parametrize("way", ["header", "cookie", "message"])
+async def test_token_brings_the_details(failed_run: Store, way: str) -> None:
+    """By each of the ways to show it; never the kept variables."""
+    async with running_hub(failed_run, token=TOKEN.encode()) as hub:
+        name, value = hub.server._door.cookie()
+        headers = {"header": BEARER, "cookie": {"Cookie": f"{name}={value}"}, "message": {}}[way]
+        if way != "message":
+            found = await everything_sent(hub, failed_run, **headers)
         else:
-            world.pump_once()
-    world.hub.recover(1)
-    world.pump()
-    seen = {job.id: redact(job, details=now) for job in world.store}
-    assert {job.id: job for job in client.set} == seen
-    assert client.cursor != ZERO
+            async with v1(hub.url) as connection:
+                await connection.send(json.dumps({"type": "jobs:auth", "token": TOKEN}))
+                found = {"v1": json.dumps(await said(connection))}
+    assert leaks(found, SECRET) == []
+    for where in set(WITH_JOBS) & found.keys():
+        assert ARGUMENT in found[where], where
+
+
+async def test_cache_never_mixes_the_views(failed_run: Store) -> None:
+    """FAULTS row 65: their ETags differ, and the answers name the headers they depend on."""
+    tags: dict[str, list[str]] = {"/api/jobs": [], "/api/jobs/backup": []}
+    hubs = (running_hub, limited_hub, partial(running_hub, token=TOKEN.encode()))
+    for start in hubs:
+        async with start(failed_run) as hub:
+            for path, seen in tags.items():
+                for other in seen[-1:]:
+                    fresh = await get(hub, path, **BEARER, **{"If-None-Match": other})
+                    assert fresh[0] == 200, "the other view's body does not do"
+                status, headers, _ = await get(hub, path, **BEARER)
+                assert (status, headers["Vary"]) == (200, "Authorization, Cookie")
+                assert headers["Cache-Control"] == "private, no-cache"
+                again = await get(hub, path, **BEARER, **{"If-None-Match": headers["ETag"]})
+                assert (again[0], again[1]["Vary"]) == (304, "Authorization, Cookie")
+                seen.append(headers["ETag"])
+    for seen in tags.values():
+        assert seen[0] == seen[2] != seen[1]
+
+
+async def test_reader_that_gains_or_loses_details_starts_over(failed_run: Store) -> None:
+    """A client that comes back with its cursor to a hub with other rules holds what it may see."""
+    async with limited_hub(failed_run) as hub:
+        port = hub.port
+        reader = Reader.of_hub(hub.url)
+        await until(lambda: reader.contents)
+    async with reader:
+        for limited, title, resets in ((True, "sh", 1), (False, "sh -c", 2), (True, "sh", 3)):
+            before = len(reader.deltas)
+            async with (limited_hub if limited else running_hub)(failed_run, port=port):
+                await until(partial(reader_has_moved, reader, before))
+                assert (reader.contents["backup"][1] or "").startswith(title)
+                assert ("argv" in reader.set.get("backup").run) is not limited
+                assert reader.resets == resets
+
+
+def reader_has_moved(reader: Reader, before: int) -> bool:
+    """Whether a delta has come since there were so many."""
+    return len(reader.deltas) > before
+
+
+async def test_api_cursor_of_one_view_is_reset_in_the_other(failed_run: Store) -> None:
+    """And resumes in its own."""
+    async with running_hub(failed_run) as hub:
+        full = json.loads((await get(hub, "/api/jobs"))[2])
+    async with limited_hub(failed_run) as hub:
+        limited = json.loads((await get(hub, "/api/jobs"))[2])
+        assert limited["epoch"] != full["epoch"]
+        for cursor, since in ((full["cursor"], 0), (limited["cursor"], limited["through"])):
+            again = json.loads((await get(hub, f"/api/jobs?since={cursor}"))[2])
+            assert (again["since"], again["cursor"]) == (since, limited["cursor"])
+
+
+async def test_pages_of_the_api_follow_on_without_details(served: Store) -> None:
+    """Each page is gone on from where it ended, and they hold every job once."""
+    for number in range(1, 8):
+        run = {"argv": ["sh", str(number)], "cwd": "/"}
+        served.create(new_job(f"a{number}", title=f"sh {number}", run=run))
+    async with limited_hub(served) as hub:
+        jobs, cursor, more = [], "0", True
+        while more:
+            page = json.loads((await get(hub, f"/api/jobs?limit=3&since={cursor}"))[2])
+            jobs += page["jobs"]
+            cursor, more = page["cursor"], page["more"]
+    assert [job["id"] for job in jobs] == [f"a{number}" for number in range(1, 8)]
+    assert {(job["title"], str(job["run"])) for job in jobs} == {("sh", "{}")}
+
+
+async def test_commands_show_what_they_get(failed_run: Store, directory: Path) -> None:
+    """``show`` and ``ls`` over the network, and ``retry --rerun``, which reads the directory."""
+    async with limited_hub(failed_run) as hub:
+        url = hub.url
+        show = await asyncio.to_thread(run_process, "show", "backup", "--url", url)
+        listed = await asyncio.to_thread(run_process, "ls", "--url", url, "-o", "json")
+        assert (show.code, listed.code) == (0, 0)
+        (job,) = json.loads(listed.out)["jobs"]
+        assert (job["title"], job["run"]["exitCode"]) == ("sh", 2)
+        lines = {line[:15].strip(): line[16:] for line in show.out.splitlines()}
+        assert (lines["title"], lines["error"]) == ("sh", f"Exit code 2: {LAST}")
+        assert lines["exit code"] == "2"
+        assert "command" not in lines
+        assert leaks({"show": show.out, "ls": listed.out}, "hunter2", "SECRET") == []
+        again = await asyncio.to_thread(
+            run_process, "retry", "backup", "--rerun", "--dir", str(directory)
+        )
+        assert (again.code, again.out) == (2, "")
+        assert failed_run.get("backup").retry_count == 1
+        assert failed_run.get("backup").command.env == {"SECRET": SECRET}
+
+
+async def test_hub_shows_the_same_as_the_directory_to_its_own_user(
+    failed_run: Store, directory: Path
+) -> None:
+    """Machine output is the same, whoever reads the files; kept variables stay in them."""
+    async with running_hub(failed_run) as hub:
+        here, there = [
+            await asyncio.to_thread(run_process, "show", "backup", *where, "-o", "json")
+            for where in (("--dir", str(directory)), ("--url", hub.url))
+        ]
+    values = [json.loads(ran.out) for ran in (here, there)]
+    for value in values:
+        value.pop("derived")
+    assert values[0] == values[1]
+    assert ARGUMENT in values[0]["run"]["argv"]
+    assert leaks({"here": here.out, "there": there.out}, SECRET) == []
+
+
+async def test_doctor_knows_the_epoch_of_a_reader_without_details(
+    failed_run: Store, directory: Path
+) -> None:
+    """It is the directory's, whatever the hub lets us see."""
+    async with limited_hub(failed_run):
+        ran = await asyncio.to_thread(run_process, "doctor", "--dir", str(directory))
+    assert "a hub is up to date" in ran.out
+    assert "another epoch" not in ran.out
+
+
+async def test_reader_crosses_to_a_hub_that_shows_less(failed_run: Store) -> None:
+    """By a reset, so that what it holds is what the hub shows."""
+    whole = await asyncio.to_thread(failed_run.since, ZERO)
+    async with limited_hub(failed_run) as hub:
+        delta = await read(hub.url, cursor=Cursor(whole.epoch, whole.through))
+        assert delta.since == 0
+        assert [job.title for job in delta.jobs] == ["sh"]
+        assert (await read(hub.url, cursor=delta.cursor())).jobs == ()

@@ -1,7 +1,7 @@
 """Sessions under a filter: the gone rule, and quiet."""
 
-from jobctl.filters import Filter
-from tests.hub.kit import World
+from jobctl.core.filters import Filter
+from tests.hub.world import World
 
 ACTIVE = Filter(active=True)
 EXTRACT = Filter(stages=frozenset({"extract"}))

@@ -2,9 +2,9 @@
 
 import pytest
 
+from jobctl.core.filters import Filter
 from jobctl.errors import ProtocolError
-from jobctl.filters import Filter
-from tests.hub.kit import World
+from tests.hub.world import World
 
 
 class Broken(Filter):

@@ -1,7 +1,7 @@
 """Pages: a snapshot larger than one message, and the floor while it is being paged."""
 
-from jobctl.cursor import Cursor
-from tests.hub.kit import World
+from jobctl.core.cursor import Cursor
+from tests.hub.world import World
 
 TEXT = "x" * 400
 

@@ -5,12 +5,12 @@ import tracemalloc
 
 import pytest
 
-from jobctl.cursor import Cursor
+from jobctl.core.cursor import Cursor
+from jobctl.core.filters import Filter
+from jobctl.core.job import Job
+from jobctl.core.protocol import subscribe_message
 from jobctl.errors import ProtocolError
-from jobctl.filters import Filter
-from jobctl.job import Job
-from jobctl.protocol import subscribe_message
-from tests.hub.kit import PLAIN, World
+from tests.hub.world import PLAIN, World
 
 TEXT = "x" * 400
 

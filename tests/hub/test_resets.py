@@ -2,10 +2,10 @@
 
 import pytest
 
-from jobctl.cursor import MAX_REVISION, ZERO, Cursor
-from jobctl.filters import EVERYTHING, Filter
-from jobctl.protocol import Dialect, parse_query, subscribe_message
-from tests.hub.kit import World
+from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.protocol import Dialect, parse_query, subscribe_message
+from tests.hub.world import World
 
 OTHER = Filter(types=frozenset({"other"}))
 
@@ -145,7 +145,7 @@ def test_reload_of_the_same_epoch_keeps_the_sessions():
 
 def _loaded(world: World):
     """What a feed makes in a thread out of a full load."""
-    from jobctl.jobset import JobSet
+    from jobctl.core.jobset import JobSet
 
     replica = JobSet()
     assert replica.apply(world.store.since(ZERO, tombstones=True))

@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from jobctl.cursor import ZERO, Cursor
-from jobctl.filters import EVERYTHING, Filter
-from jobctl.hub import Hub
-from jobctl.job import values_of
-from jobctl.jobset import Delta
-from jobctl.protocol import Dialect, subscribe_message
-from tests.hub.kit import PLAIN, World, make_job
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.job import values_of
+from jobctl.core.jobset import Delta
+from jobctl.core.protocol import Dialect, subscribe_message
+from jobctl.hub.sessions import Hub
+from tests.hub.world import PLAIN, World, make_job
 
 
 def test_says_nothing_before_the_store_was_read():

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from jobctl.codec import encode, parse
-from jobctl.cursor import ZERO
+from jobctl.core.codec import encode, parse
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import Job
 from jobctl.errors import Conflict, DamagedFile, InvalidJob, JobNotFound, StoreError
-from jobctl.job import Job
-from jobctl.stores.directory import DirectoryStore
-from jobctl.stores.lock import WriteLock
+from jobctl.stores.directory.lock import WriteLock
+from jobctl.stores.directory.store import DirectoryStore
 from jobctl.stores.memory import MemoryStore
-from tests.hub.kit import make_job
+from tests.hub.world import make_job
 
 CALLS = ("write", "rename", "unlink", "ftruncate", "fsync", "mkdir")
 LONG_AGO_S = 60

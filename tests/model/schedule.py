@@ -11,12 +11,12 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from jobctl.cursor import ZERO, Cursor
-from jobctl.filters import EVERYTHING, Filter
-from jobctl.hub import Hub
-from jobctl.jobset import Delta, JobSet
-from jobctl.protocol import Dialect
-from tests.hub.kit import PlainClient, V1Client
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.protocol import Dialect
+from jobctl.hub.sessions import Hub
+from tests.hub.world import PlainClient, V1Client
 from tests.model.kit import Disk, Essences, essence
 
 ids = st.sampled_from(["a1", "a2", "a3", "b1", "b2"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import ZERO
+from jobctl.core.cursor import ZERO
 from jobctl.stores import open_store
 from tests.cli.conftest import environment
 from tests.recipes.guide import block, blocks

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import ZERO
-from jobctl.job import Job
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import Job
 from jobctl.stores import open_store
 from tests.cli.conftest import command, environment
 from tests.recipes import docker_run
@@ -192,7 +192,7 @@ def test_cancel_reaches_into_a_container(host: Host) -> None:
 
 
 TALLY = """
-from jobctl import job as jobs
+from jobctl.core import job as jobs
 for _ in range(100):
     store.update("sum", lambda job: jobs.report(job, now=T0, message=str(int(job.message) + 1)))
 """

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import ZERO
-from jobctl.job import Job
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import Job
 from jobctl.stores import open_store
 from tests.cli.conftest import DATA, ROOT, environment
-from tests.net.kit import HubProcess, Reader, until
+from tests.hub.network import HubProcess, Reader, until
 from tests.recipes.guide import block, programs
 
 NODE = shutil.which("node")

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jobctl.cursor import ZERO
-from jobctl.job import Job
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import Job
 from jobctl.stores import open_store
 from tests.recipes.guide import block, program, programs
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import ZERO
+from jobctl.core.cursor import ZERO
 from jobctl.stores import open_store
 from tests.recipes.guide import block, program, programs
 from tests.stores.support import until

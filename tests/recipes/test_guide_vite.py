@@ -23,13 +23,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from jobctl import job as jobs
+from jobctl._clock import now
 from jobctl.cli.serve import serve
-from jobctl.clock import now
+from jobctl.core import job as jobs
 from jobctl.stores import Store, open_store
 from tests.cli.conftest import ROOT
-from tests.net.browser import CHROMIUM, browser
-from tests.net.kit import HubProcess, new_job, running_hub, said, until
+from tests.hub.browser import CHROMIUM, browser
+from tests.hub.network import HubProcess, new_job, running_hub, said, until
 from tests.recipes.guide import block
 
 pytestmark = pytest.mark.slow

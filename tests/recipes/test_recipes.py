@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import ZERO
-from jobctl.job import Job
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import Job
 from jobctl.stores import Store, open_store
 from tests.cli.conftest import environment
 

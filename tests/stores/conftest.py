@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobctl.stores import Store, open_store
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory.store import DirectoryStore
 
 KINDS = ["memory", "directory", "adopting", "durable"]
 

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobctl import job as jobs
-from jobctl.bell import Bell, Listener
-from jobctl.codec import encode
-from jobctl.cursor import ZERO, Cursor
-from jobctl.job import Job
-from jobctl.jobset import Delta, JobSet
-from jobctl.stores import Store, owners
-from jobctl.stores.place import boot_id
+from jobctl.core import job as jobs
+from jobctl.core.codec import encode
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.job import Job
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.stores import Store
+from jobctl.stores.bell import Bell, Listener
+from jobctl.stores.directory import owners
+from jobctl.stores.directory.place import boot_id
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -133,8 +134,8 @@ class Unruly:
 
 PRELUDE = """\
 import os, sys, time
-from jobctl import job as jobs
-from jobctl.cursor import ZERO
+from jobctl.core import job as jobs
+from jobctl.core.cursor import ZERO
 from jobctl.stores import open_store
 T0 = "2026-01-01T00:00:00.000Z"
 def say(text): return lambda job: jobs.report(job, now=T0, message=text)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import ZERO, Cursor
-from jobctl.jobset import MAX_TOMBSTONES
-from jobctl.stores.changelog import DEL, LINE, PUT, Damaged, Log, Record, digest_of
-from jobctl.stores.directory import DirectoryStore
-from jobctl.stores.place import Place
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.jobset import MAX_TOMBSTONES
+from jobctl.stores.directory.changelog import DEL, LINE, PUT, Damaged, Log, Record, digest_of
+from jobctl.stores.directory.place import Place
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import Follower, head, new, say, state
 
 Open = Callable[..., DirectoryStore]
@@ -150,7 +150,7 @@ def test_newest_finds_what_lies_chunks_back(
     make: Callable[..., Log], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search goes on in earlier chunks."""
-    monkeypatch.setattr("jobctl.stores.changelog._CHUNK", 4)
+    monkeypatch.setattr("jobctl.stores.directory.changelog._CHUNK", 4)
     log = make(*(record(revision, f"j{revision}") for revision in range(1, 12)))
     assert log.newest("j1") == record(1, "j1")
     assert len(log.read(0)) == 11
@@ -188,7 +188,7 @@ def test_compaction_keeps_state_cursors_and_revisions(opened: Open) -> None:
 
 def test_compaction_happens_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the log is mostly superseded records a write compacts it."""
-    monkeypatch.setattr("jobctl.stores.directory._COMPACT_FROM", 30)
+    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", 30)
     store, other = opened(), opened()
     store.create(new("a"))
     lines = []
@@ -203,7 +203,7 @@ def test_write_inside_a_change_never_compacts_the_log_away(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The outer write's record must not go into a log that the inner one has replaced."""
-    monkeypatch.setattr("jobctl.stores.directory._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", 0)
     store = opened()
     for id in "ab":
         store.create(new(id))
@@ -221,7 +221,7 @@ def test_write_inside_a_change_never_compacts_the_log_away(
 
 def test_dropped_tombstones_raise_the_floor(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cursor from before a forgotten deletion gets a reset; a later one is resumed."""
-    monkeypatch.setattr("jobctl.stores.directory.MAX_TOMBSTONES", 2)
+    monkeypatch.setattr("jobctl.stores.directory.store.MAX_TOMBSTONES", 2)
     assert MAX_TOMBSTONES > 2
     store = opened()
     for id in "abcd":
@@ -242,7 +242,7 @@ def test_full_disk_at_compaction_fails_no_write(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FAULTS row 3: the write has landed, so what goes wrong afterwards is not its error."""
-    monkeypatch.setattr("jobctl.stores.directory._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", 0)
     store = opened()
     store.create(new("a"))
 
@@ -286,7 +286,7 @@ def test_compacting_is_done_once(opened: Open, monkeypatch: pytest.MonkeyPatch) 
     before = store.since(ZERO).epoch
     replaced: list[object] = []
     replace = Place.replace_log
-    monkeypatch.setattr("jobctl.stores.directory._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", 0)
     monkeypatch.setattr(
         Place, "replace_log", lambda *args, **more: replaced.append(1) or replace(*args, **more)
     )

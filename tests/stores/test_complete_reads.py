@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from jobctl.cursor import ZERO, Cursor
-from jobctl.jobset import Delta, JobSet
-from jobctl.stores import Store, directory, files, index, read_all, reader
-from jobctl.stores.directory import DirectoryStore
-from jobctl.stores.files import Found
-from jobctl.stores.lock import WriteLock
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.stores import Store, read_all
+from jobctl.stores.directory import files, index
+from jobctl.stores.directory import read as read_module
+from jobctl.stores.directory import store as store_module
+from jobctl.stores.directory.files import Found
+from jobctl.stores.directory.lock import WriteLock
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import Follower, file_of, head, new, say, state
 
 Open = Callable[..., DirectoryStore]
@@ -41,8 +44,8 @@ class Looks:
         self.before: Act = lambda id: None
         self.after: Act = lambda id: None
         self._acting = False
-        for module in (reader, index):
-            counted = self._counted(module.read_file, acts=module is reader)
+        for module in (read_module, index):
+            counted = self._counted(module.read_file, acts=module is read_module)
             monkeypatch.setattr(module, "read_file", counted)
 
     def _counted(
@@ -203,17 +206,17 @@ def test_cursor_does_not_pass_over_a_file_that_has_no_record_yet(
     store: DirectoryStore, opened: Open, jobs_dir: Path, busy: Any
 ) -> None:
     """FAULTS row 63: a job made after the cursor, and rewritten while the lock is busy."""
-    reader = opened()
-    cursor = head(reader)
+    read_module = opened()
+    cursor = head(read_module)
     store.create(new("b1"))
     rewrite(jobs_dir, "b1")
     store.create(new("b2"))
     busy(True)
-    delta = reader.since(cursor)
+    delta = read_module.since(cursor)
     assert (ids(delta.jobs), delta.more, delta.through) == (set(), True, cursor.revision)
     assert ids(read_all(opened(), cursor).jobs) == {*RENAMED, "live", "busy", "b1", "b2"}
     busy(False)
-    replica, read = pages(reader, cursor)
+    replica, read = pages(read_module, cursor)
     assert ids(replica) == {"b1", "b2"}
     assert read[0].since == cursor.revision
 
@@ -222,19 +225,19 @@ def test_cursor_of_a_reader_that_may_not_write_is_served_the_file_as_it_is(
     store: DirectoryStore, opened: Open, jobs_dir: Path
 ) -> None:
     """FAULTS row 63: it can never give it a record, so it does not wait for one."""
-    reader = opened()
-    reader._may_write = False
-    cursor = head(reader)
+    read_module = opened()
+    read_module._may_write = False
+    cursor = head(read_module)
     store.create(new("b1"))
     rewrite(jobs_dir, "b1")
     store.create(new("b2"))
-    delta = reader.since(cursor)
+    delta = read_module.since(cursor)
     assert (ids(delta.jobs), delta.more) == ({"b1", "b2"}, False)
     assert all(cursor.revision < job.revision <= delta.through for job in delta.jobs)
-    assert not reader.since(delta.cursor())
-    reader._may_write = True
-    reader.refresh()
-    again = reader.since(delta.cursor())
+    assert not read_module.since(delta.cursor())
+    read_module._may_write = True
+    read_module.refresh()
+    again = read_module.since(delta.cursor())
     assert [(job.id, job.title) for job in again.jobs] == [("b1", "theirs")]
 
 
@@ -245,9 +248,9 @@ def test_cursor_at_the_start_of_an_epoch_is_a_full_load(opened: Open, jobs_dir: 
     assert start.revision == 0
     hub.create(new("a"))
     (jobs_dir / "b.json").write_bytes(file_of(new("b")))
-    reader = opened()
-    reader._may_write = False
-    assert ids(reader.since(start).jobs) == {"a", "b"}
+    read_module = opened()
+    read_module._may_write = False
+    assert ids(read_module.since(start).jobs) == {"a", "b"}
 
 
 def test_cursor_below_the_floor_gets_every_file(
@@ -257,7 +260,7 @@ def test_cursor_below_the_floor_gets_every_file(
     cursor = head(store)
     store.create(new("gone"))
     store.remove("gone")
-    monkeypatch.setattr(directory, "MAX_TOMBSTONES", 0)
+    monkeypatch.setattr(store_module, "MAX_TOMBSTONES", 0)
     store.compact()
     rewrite(jobs_dir, "a1")
     (jobs_dir / "b1.json").write_bytes(file_of(new("b1")))
@@ -448,7 +451,7 @@ def test_writers_have_their_turn_while_files_get_records(
 ) -> None:
     """FAULTS row 64, the other way round: the lock is let go of again and again."""
     many(store, jobs_dir, 20)
-    monkeypatch.setattr(directory, "_HOLD_S", 0.0)
+    monkeypatch.setattr(store_module, "_HOLD_S", 0.0)
     holds: list[bool] = []
     real = WriteLock.tried
 
@@ -459,11 +462,11 @@ def test_writers_have_their_turn_while_files_get_records(
             yield got
 
     monkeypatch.setattr(WriteLock, "tried", tried)
-    reader = opened()
-    delta = reader.since(ZERO)
+    read_module = opened()
+    delta = read_module.since(ZERO)
     assert len(holds) == 20
     assert len({job.revision for job in delta.jobs}) == len(delta.jobs) == 25
-    assert not reader.refresh()
+    assert not read_module.refresh()
 
 
 def test_racy_file_is_looked_at_again(
@@ -490,7 +493,7 @@ def test_log_of_a_directory_that_only_others_write_in_is_compacted(
     store: DirectoryStore, opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub gives each rewrite a record; what that supersedes does not stay for ever."""
-    monkeypatch.setattr(directory, "_COMPACT_FROM", 10)
+    monkeypatch.setattr(store_module, "_COMPACT_FROM", 10)
     hub = opened(adopt=True)
     follower = Follower(hub)
     for number in range(100):

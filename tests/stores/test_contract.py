@@ -10,10 +10,10 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 import pytest
 
-from jobctl import job as jobs
-from jobctl.cursor import ZERO, Cursor
+from jobctl.core import job as jobs
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.job import Job
 from jobctl.errors import Conflict, InvalidId, InvalidJob, JobNotFound
-from jobctl.job import Job
 from jobctl.stores import Store
 from tests.stores.support import T0, Follower, head, messages, new, say, state, tally, until
 

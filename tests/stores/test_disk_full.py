@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from jobctl.cursor import ZERO
+from jobctl.core.cursor import ZERO
 from jobctl.errors import StoreFull
-from jobctl.stores.changelog import LINE, Log, Record, digest_of
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory.changelog import LINE, Log, Record, digest_of
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import Follower, command, environment, new, say, state
 
 Open = Callable[..., DirectoryStore]
 
 # Fill the store up, then prove that it is whole, says why, and goes on when there is room.
 FILL = """
-from jobctl.codec import parse
+from jobctl.core.codec import parse
 from jobctl.errors import StoreFull
-from jobctl.stores.changelog import Log
+from jobctl.stores.directory.changelog import Log
 from pathlib import Path
 path = Path(sys.argv[1])
 known, errors = {}, set()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import new, run, state
 
 Open = Callable[..., DirectoryStore]

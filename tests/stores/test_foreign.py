@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from jobctl import job as jobs
-from jobctl.codec import encode
-from jobctl.cursor import ZERO
+from jobctl.core import job as jobs
+from jobctl.core.codec import encode
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import Job
 from jobctl.errors import StoreError
-from jobctl.job import Job
-from jobctl.stores import directory
-from jobctl.stores.changelog import DEL, PUT, SEEN, Record, digest_of
-from jobctl.stores.directory import DirectoryStore
-from jobctl.stores.foreign import is_foreign
+from jobctl.stores.directory import store as store_module
+from jobctl.stores.directory.changelog import DEL, PUT, SEEN, Record, digest_of
+from jobctl.stores.directory.foreign import is_foreign
+from jobctl.stores.directory.store import DirectoryStore
 from tests import odd_times
 from tests.bare_files import full, take_bare_files
 from tests.stores.support import DATA, T0, Follower, age, environment, head, new, say, until
@@ -307,5 +307,5 @@ def test_what_is_ours_costs_no_second_reading(
     for number in range(5):
         store.create(new(f"a{number}"))
     found = store.since(ZERO).jobs
-    monkeypatch.setattr(directory, "read_file", None)
+    monkeypatch.setattr(store_module, "read_file", None)
     assert store.foreign(found) == set()

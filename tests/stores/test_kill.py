@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.codec import parse
+from jobctl.core.codec import parse
 from jobctl.errors import JobNotFound
-from jobctl.stores import changelog, directory
-from jobctl.stores.changelog import Log
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory import changelog
+from jobctl.stores.directory import store as store_module
+from jobctl.stores.directory.changelog import Log
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import Follower, new, run, say, state
 
 Open = Callable[..., DirectoryStore]
@@ -226,7 +227,7 @@ def test_remove_of_what_crashed_half_way_can_be_repeated(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(directory.os, "unlink", refuse)
+        patch.setattr(store_module.os, "unlink", refuse)
         with pytest.raises(Exception, match="writing a"):
             store.remove("a")
     assert state(store) == {"a": None}

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from jobctl.errors import StoreLocked
-from jobctl.stores.directory import DirectoryStore
-from jobctl.stores.lock import WriteLock, holder_of
+from jobctl.stores.directory.lock import WriteLock, holder_of
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import new, running, say, state, tally, until
 
 Open = Callable[..., DirectoryStore]

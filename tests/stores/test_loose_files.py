@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobctl.cursor import ZERO
-from jobctl.filters import Filter
-from jobctl.job import Job, advance
-from jobctl.jobset import JobSet
-from jobctl.stores.directory import DirectoryStore
-from jobctl.stores.lock import WriteLock
+from jobctl.core.cursor import ZERO
+from jobctl.core.filters import Filter
+from jobctl.core.job import Job, advance
+from jobctl.core.jobset import JobSet
+from jobctl.stores.directory.lock import WriteLock
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import file_of, new
 
 T0 = "2026-01-01T00:00:00.000Z"

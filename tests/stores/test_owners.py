@@ -19,9 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.job import create
-from jobctl.stores import Store, owners
-from jobctl.stores.directory import DirectoryStore
+from jobctl.core.job import create
+from jobctl.stores import Store
+from jobctl.stores.directory import owners
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import T0, environment, plant_owner, until
 
 Open = Callable[..., DirectoryStore]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import ZERO
+from jobctl.core.cursor import ZERO
 from jobctl.errors import StoreError, StoreMissing
-from jobctl.stores import place as place_module
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory import place as place_module
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import Follower, head, new, say, state
 
 Open = Callable[..., DirectoryStore]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.cursor import ZERO
+from jobctl.core.cursor import ZERO
 from jobctl.errors import Conflict, DamagedFile, JobctlError, JobNotFound, StoreError
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import DATA, Follower, age, file_of, new, say
 
 Open = Callable[..., DirectoryStore]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobctl.cursor import ZERO, Cursor
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import StoreError
-from jobctl.jobset import Delta, JobSet
 from jobctl.stores import read_all
 from jobctl.stores.memory import MemoryStore
 from tests.stores.support import messages, new, say

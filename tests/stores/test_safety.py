@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from jobctl import job as jobs
 from jobctl.config import user_file
-from jobctl.cursor import ZERO
+from jobctl.core import job as jobs
+from jobctl.core.cursor import ZERO
 from jobctl.errors import JobNotFound, NotObeyed, StoreError
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import T0, file_of, head, new, plant_owner, run, say, state
 
 Open = Callable[..., DirectoryStore]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.bell import DirectoryBell
-from jobctl.cursor import ZERO
-from jobctl.stores.directory import DirectoryStore
+from jobctl.core.cursor import ZERO
+from jobctl.stores.directory.bell import DirectoryBell
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import new, say
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from jobctl import job as jobs
-from jobctl.codec import encode, parse
-from jobctl.cursor import ZERO
+from jobctl.core import job as jobs
+from jobctl.core.codec import encode, parse
+from jobctl.core.cursor import ZERO
+from jobctl.core.jobset import JobSet
 from jobctl.errors import StoreError
-from jobctl.jobset import JobSet
 from jobctl.stores import read_all
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import T0, environment, running, until
 
 RENAMER = Path(__file__).with_name("renamer.py")

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from jobctl.filters import Filter
+from jobctl.core.filters import Filter
 from jobctl.stores import open_store
-from tests.net.kit import HubProcess, Reader, until
+from tests.hub.network import HubProcess, Reader, until
 from tests.stores.support import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.torture]

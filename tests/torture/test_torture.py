@@ -20,16 +20,16 @@ from typing import Any
 
 import pytest
 
-from jobctl import job as jobs
-from jobctl.codec import encode, parse
-from jobctl.cursor import ZERO
+from jobctl.core import job as jobs
+from jobctl.core.codec import encode, parse
+from jobctl.core.cursor import ZERO
+from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import InvalidJob, StoreError
-from jobctl.jobset import Delta, JobSet
-from jobctl.stores.changelog import Log
-from jobctl.stores.directory import DirectoryStore
+from jobctl.stores.directory.changelog import Log
+from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import T0, environment, until
-from tests.torture.nursery import JOBS
 from tests.torture.validate import complaints
+from tests.torture.writers import JOBS
 
 WRITERS = 8
 
@@ -84,7 +84,7 @@ class Writers:
     """The eight writers, by way of their nursery."""
 
     def __init__(self, path: Path, acks: Path) -> None:
-        nursery = Path(__file__).with_name("nursery.py")
+        nursery = Path(__file__).with_name("writers.py")
         self._nursery = subprocess.Popen(
             [sys.executable, nursery, path, acks],
             stdin=subprocess.PIPE,

@@ -2,7 +2,7 @@
 
 ``python -m jobctl.cli.completions --write`` writes ``completions/``; ``--check`` fails when what
 stands there is not what would be written. Commands, options and choices are in the scripts; what
-depends on the jobs, they ask ``jobctl __complete`` (candidates.py).
+depends on the jobs, they ask ``jobctl __complete`` (dynamic_completion.py).
 
 What a job file says is foreign text, and a shell is an interpreter: candidates are compared and
 quoted, and never given to anything that expands words.

@@ -11,7 +11,7 @@ from typer.core import TyperArgument
 
 from jobctl.cli.commands import COMMANDS
 from jobctl.cli.help import TOPICS
-from jobctl.cli.typed import build
+from jobctl.cli.typer_app import build
 
 __all__ = ["HEAD", "Argument", "Command", "Option", "Value", "read"]
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.core import TyperArgument, TyperOption
 
-from jobctl.cli import typed
+from jobctl.cli import typer_app
 from jobctl.cli.commands import COMMANDS, LIGHT
 from jobctl.cli.light.parser import Parameter, parameters_of, parse
 from jobctl.cli.options import Option
@@ -26,7 +26,7 @@ def command_of(name: str) -> Callable[..., Any]:
 
 def typers(name: str) -> Any:
     """The command as typer sees it."""
-    group: Any = typer.main.get_command(typed.build([name]))
+    group: Any = typer.main.get_command(typer_app.build([name]))
     return group.commands[name]
 
 
@@ -99,7 +99,7 @@ def test_both_give_the_same_values(line: tuple[str, list[str]]) -> None:
     if values is None:
         return
     given_by_typer: dict[str, Any] = {}
-    wrapped = typed._typed(command)
+    wrapped = typer_app._typed(command)
     assert wrapped.__closure__ is not None
     (cell,) = wrapped.__closure__
     cell.cell_contents = lambda **got: given_by_typer.update(got)

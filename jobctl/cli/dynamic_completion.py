@@ -1,0 +1,416 @@
+"""``jobctl __complete``: what may stand where the cursor is, for the completion scripts.
+
+    jobctl __complete KIND [--dir DIRECTORY] [--url URL] -- PREFIX [ARGUMENT…]
+
+One candidate a line, the likeliest first, a tab and a few words for people behind it where there
+are some. ``KIND`` is one of `KINDS`; every candidate begins with ``PREFIX``; ``ARGUMENT`` are the
+other arguments on the line. The answer to all trouble is no candidate: never an error, a message
+or a wait, for somebody is typing.
+
+A shell starts this for each press of the Tab key, so it imports little (no typer, pydantic or
+jobctl.hub), looks at the disk for `_BUDGET_S` and never asks the network. Job files are foreign:
+what is no job, or could not be shown as it stands, is passed over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+from jobctl.cli.text import visible
+from jobctl.config import Settings, hub_in, resolve_dir
+
+__all__ = ["KINDS", "STAGES", "TYPES", "answer", "candidates"]
+
+TYPES = {
+    "add_more_questions": "Adding questions",
+    "create_next_round": "Creating next round",
+    "create_session": "Creating session",
+    "submit_answers": "Generating result",
+}
+STAGES = {
+    "pending": "Queued",
+    "extract": "Extracting",
+    "analyze": "Analyzing",
+    "generate": "Generating",
+    "finalize": "Finalizing",
+    "completed": "Completed",
+    "failed": "Failed",
+}
+"""The names and labels in core/pipeline.py, which takes 10 ms to import; a test compares them."""
+
+_ENDED = ("completed", "failed")
+
+_BUDGET_S = 0.02
+"""Looking at the disk; with the imports, 60 ms more than a bare interpreter at 10,000 jobs."""
+
+_MIN_READ = 100
+"""Job files are read however long it takes, so that a busy machine answers as an idle one does…"""
+_MIN_BYTES = 4 * 1024 * 1024
+"""… unless they are large."""
+
+_MAX_DESCRIBED = 200
+_MAX_SHOWN = 1000
+_MAX_STATS = 1000
+_MAX_ARGUMENTS = 20
+_MAX_JOB_BYTES = 256 * 1024
+_MAX_LOG_BYTES = 2048 * 128
+_MAX_WORDS = 100  # characters of a description
+
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.json\Z")
+_URL = re.compile(r"([a-z]+://|unix:/)[!-~]+\Z")
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class _Type(NamedTuple):
+    """A type of the settings; ``stages`` with their labels, none where it has those of its name."""
+
+    label: str
+    stages: dict[str, str]
+
+
+class _Asked(NamedTuple):
+    directory: str | None  # `None`: no directory is meant, or none can be told
+    prefix: str
+    arguments: list[str]
+    deadline_s: float
+    types: dict[str, _Type]
+
+
+class _Seen(NamedTuple):
+    """What is shown of a job."""
+
+    type: str
+    stage: str
+    session: str
+    title: str
+    stages: list[str] | None
+
+
+_Rows = Iterable[tuple[str, str]]
+
+
+def answer(args: list[str]) -> None:
+    """Write the candidates to standard output."""
+    data = "".join(
+        f"{value}\t{words}\n" if words else f"{value}\n" for value, words in candidates(args)
+    )
+    left = memoryview(data.encode())
+    with suppress(OSError):
+        while left:
+            left = left[os.write(1, left) :]
+
+
+def candidates(args: list[str]) -> list[tuple[str, str]]:
+    """Each candidate with the words for people, or ``""``. Raises nothing."""
+    try:
+        kind, asked = _parsed(args)
+        rows = KINDS[kind](asked)
+        found = {value: words for value, words in rows if value.startswith(asked.prefix)}
+    except Exception:  # whatever it is, the person who types has no use for it
+        return []
+    shown = ((value, _cut(visible(words))) for value, words in found.items())
+    return [(value, words) for value, words in shown if value and visible(value) == value]
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _MAX_WORDS else words[:_MAX_WORDS] + "…"
+
+
+def _parsed(args: list[str]) -> tuple[str, _Asked]:
+    deadline_s = perf_counter() + _BUDGET_S
+    end = args.index("--")
+    options = dict(zip(args[1:end:2], args[2:end:2], strict=True))
+    directory, types = None, {}
+    with suppress(Exception):
+        known = Settings(os.environ, Path.cwd())
+        types = _defined(known)
+        if "--url" not in options:
+            directory = _directory(options.get("--dir"), known, args[0])
+    return args[0], _Asked(directory, args[end + 1], args[end + 2 :], deadline_s, types)
+
+
+def _directory(flag: str | None, known: Settings, kind: str) -> str | None:
+    if flag is not None and "$" in flag and not os.path.isdir(flag):
+        flag = os.path.expandvars(flag)  # the shell has not done so yet
+    if flag is None and kind != "hubs":
+        in_job = bool(os.environ.get("JOBCTL_JOB"))
+        if hub_in(known, in_job=in_job) is not None:
+            return None  # the jobs are a hub's
+    return str(resolve_dir(flag, os.environ, Path.cwd(), known).path)
+
+
+def _defined(known: Settings) -> dict[str, _Type]:
+    """The types of the settings, as far as they make sense: core/pipeline.py says what does not."""
+    found: dict[str, _Type] = {}
+    for name, (table, _) in known.types.items():
+        value = table if isinstance(table, dict) else {}
+        label, given = value.get("label"), value.get("stages")
+        stages: dict[str, str] = {}
+        for item in given if isinstance(given, list) else []:
+            stage = {"name": item} if isinstance(item, str) else item
+            if isinstance(stage, dict) and isinstance(stage.get("name"), str):
+                words = stage.get("label", "")
+                stages[stage["name"]] = words if isinstance(words, str) else ""
+        built_in = TYPES.get(name, "")
+        found[name] = _Type(label if isinstance(label, str) else built_in, stages)
+    return found
+
+
+def _all(asked: _Asked) -> _Rows:
+    ids = _wanted(asked)
+    read = 0
+    for id, job in _jobs(asked, ids[:_MAX_DESCRIBED]):
+        read += 1
+        if job is not None:
+            yield id, _about(job)
+    yield from ((id, "") for id in _sample(ids[read:]))
+
+
+def _sample(ids: list[str]) -> list[str]:
+    """So many ids as anyone may look through, and what all of them have in common at the start.
+
+    A shell inserts that without asking, so the first and the last in alphabetical order are kept.
+    """
+    if len(ids) <= _MAX_SHOWN:
+        return ids
+    return [*ids[:_MAX_SHOWN], min(ids), max(ids)]
+
+
+def _active(asked: _Asked) -> _Rows:
+    return _in_stage(asked, lambda stage: stage not in _ENDED)
+
+
+def _failed(asked: _Asked) -> _Rows:
+    return _in_stage(asked, lambda stage: stage == "failed")
+
+
+def _in_stage(asked: _Asked, fits: Callable[[str], bool]) -> _Rows:
+    for id, job in _jobs(asked, _wanted(asked)):
+        if job is not None and fits(job.stage):
+            yield id, _about(job)
+
+
+def _about(job: _Seen) -> str:
+    return f"{job.stage}  {job.title or job.type}"
+
+
+def _types(asked: _Asked) -> _Rows:
+    defined = {name: type.label for name, type in asked.types.items()}
+    return sorted({**{job.type: "" for job in _any(asked)}, **TYPES, **defined}.items())
+
+
+def _stages(asked: _Asked) -> _Rows:
+    known = dict(STAGES)
+    for type in asked.types.values():
+        known = {**type.stages, **known}
+    found = {job.stage for job in _any(asked)}
+    order = [*STAGES, *sorted({*known, *found} - STAGES.keys())]
+    return [(stage, known.get(stage, "")) for stage in order]
+
+
+def _sessions(asked: _Asked) -> _Rows:
+    for job in _any(asked):
+        yield job.session, ""
+
+
+def _conditions(asked: _Asked) -> _Rows:
+    yield "terminal", "Completed or failed"
+    yield "completed", "Completed"
+    yield "gone", "Removed"
+    for stage, label in _stages(asked):
+        yield f"stage={stage}", label
+
+
+def _endings(asked: _Asked) -> _Rows:
+    """``completed,failed`` in any order, as ``prune --stage`` takes them."""
+    before = asked.prefix.rpartition(",")[0]
+    given = before.split(",") if before else []
+    for stage in _ENDED:
+        if stage not in given:
+            yield ",".join([*given, stage]), STAGES[stage]
+
+
+def _next(asked: _Asked) -> _Rows:
+    """Where the job that the first argument names may go, by its own pipeline."""
+    job = _named(asked, asked.arguments[0])
+    own = job.stages if job is not None else None
+    if job is None or (own is None and job.type not in TYPES):
+        return [row for row in _stages(asked) if row[0] != "failed"]
+    if job.stage in _ENDED:
+        return []
+    middle = own if own is not None else [stage for stage in STAGES if stage not in _ENDED]
+    names = ["pending", *(name for name in middle if name not in ("pending", *_ENDED)), "completed"]
+    ahead = names[names.index(job.stage) + 1 :] if job.stage in names else names[1:]
+    if not any(name.startswith(asked.prefix) for name in ahead):
+        ahead = names  # backward, with --force
+    return [(name, STAGES.get(name, "") if own is None else "") for name in ahead]
+
+
+def _hubs(asked: _Asked) -> _Rows:
+    """The URLs of our own hubs that run on the directory: as jobctl.hub.discovery, but light."""
+    folder = os.path.join(asked.directory or os.devnull, ".jobctl", "hubs")
+    network = None
+    with suppress(OSError):
+        network = os.stat("/proc/self/ns/net").st_ino
+    for name in _newest_first(folder, os.listdir(folder)[:_MAX_STATS], ""):
+        with suppress(OSError, ValueError, RecursionError):
+            fd = os.open(os.path.join(folder, name), _OPEN)
+            try:
+                if os.fstat(fd).st_uid != os.geteuid() or not _is_held(fd):
+                    continue
+                about = json.loads(os.read(fd, 4096))
+                url = about["url"]
+                if about.get("network", network) != network:
+                    continue  # a container's, whose URL leads elsewhere from here
+            except (KeyError, TypeError, AttributeError):
+                continue
+            finally:
+                os.close(fd)
+            if isinstance(url, str) and _URL.match(url):
+                yield url, "Running hub"
+
+
+def _is_held(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+KINDS: dict[str, Callable[[_Asked], _Rows]] = {
+    "ids": _all,
+    "active": _active,
+    "failed": _failed,
+    "next": _next,
+    "types": _types,
+    "stages": _stages,
+    "sessions": _sessions,
+    "conditions": _conditions,
+    "endings": _endings,
+    "hubs": _hubs,
+}
+"""What can be asked for."""
+
+
+def _wanted(asked: _Asked) -> list[str]:
+    """The ids that begin as they shall and are not on the line yet, newest first."""
+    ids = _listed(asked)
+    given = {_resolved(text, ids) for text in asked.arguments[:_MAX_ARGUMENTS]}
+    wanted = [id for id in ids if id.startswith(asked.prefix) and id not in given]
+    return _ordered(asked, wanted)
+
+
+def _resolved(text: str, ids: list[str]) -> str:
+    """The one id that begins so, or the text."""
+    if not text or text in ids:
+        return text
+    starting = [id for id in ids if id.startswith(text)]
+    return starting[0] if len(starting) == 1 else text
+
+
+def _named(asked: _Asked, text: str) -> _Seen | None:
+    return _job(asked.directory or "", _resolved(text, _listed(asked)))[0]
+
+
+def _any(asked: _Asked) -> Iterator[_Seen]:
+    """Jobs, newest first, for as long as there is time."""
+    for _, job in _jobs(asked, _ordered(asked, _listed(asked))):
+        if job is not None:
+            yield job
+
+
+def _listed(asked: _Asked) -> list[str]:
+    """The names that a job may have."""
+    if asked.directory is None:
+        return []
+    try:
+        names = os.listdir(asked.directory)
+    except OSError:
+        return []
+    return [name[:-5] for name in names if _FILE.match(name)]
+
+
+def _ordered(asked: _Asked, ids: list[str]) -> list[str]:
+    """Newest first; of many, only those that the end of the change log has in order.
+
+    To ask 10,000 files for their times takes 30 ms.
+    """
+    directory = asked.directory or ""
+    if len(ids) <= _MAX_STATS:
+        return _newest_first(directory, ids, ".json")
+    there = set(ids)
+    recent = dict.fromkeys(id for id in _logged(directory) if id in there)
+    rest = [id for id in ids if id not in recent]
+    return [*recent, *_newest_first(directory, rest[:_MAX_STATS], ".json"), *rest[_MAX_STATS:]]
+
+
+def _newest_first(directory: str, names: list[str], suffix: str) -> list[str]:
+    found: list[tuple[int, str]] = []
+    for name in names:
+        with suppress(OSError):
+            found.append((-os.lstat(f"{directory}/{name}{suffix}").st_mtime_ns, name))
+    return [name for _, name in sorted(found)]
+
+
+def _logged(directory: str) -> list[str]:
+    """The ids in the end of the change log (jobctl.stores.directory.changelog), newest first."""
+    data = _bytes(f"{directory}/.jobctl/changes", _MAX_LOG_BYTES)
+    lines = (line.split() for line in reversed((data or b"").split(b"\n")))
+    return [words[1].decode("ascii", "replace") for words in lines if len(words) > 1]
+
+
+def _jobs(asked: _Asked, ids: list[str]) -> Iterator[tuple[str, _Seen | None]]:
+    """Each with its job, ``None`` for a file that is none; until the time is spent."""
+    size = 0
+    for place, id in enumerate(ids):
+        enough = place >= _MIN_READ or size > _MIN_BYTES
+        if enough and perf_counter() > asked.deadline_s:
+            return
+        job, read = _job(asked.directory or "", id)
+        size += read
+        yield id, job
+
+
+def _job(directory: str, id: str) -> tuple[_Seen | None, int]:
+    """What the job's file says, and its size."""
+    data = _bytes(f"{directory}/{id}.json", _MAX_JOB_BYTES + 1)
+    if data is None or len(data) > _MAX_JOB_BYTES:
+        return None, len(data or b"")
+    try:
+        value = json.loads(data.decode())
+    except (ValueError, RecursionError):
+        return None, len(data)
+    if not isinstance(value, dict) or value.get("id") != id:
+        return None, len(data)
+    texts = [value.get(key) for key in ("type", "stage", "sessionId", "title")]
+    type, stage, session, title = (text if isinstance(text, str) else "" for text in texts)
+    own = value.get("stages")
+    stages = [name for name in own if isinstance(name, str)] if isinstance(own, list) else None
+    return (_Seen(type, stage, session, title, stages) if type and stage else None), len(data)
+
+
+def _bytes(path: str, limit: int) -> bytes | None:
+    """The last bytes of a regular file, so many at the most; ``None`` for all else."""
+    try:
+        fd = os.open(path, _OPEN)
+    except OSError:
+        return None
+    try:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode):
+            return None
+        return os.pread(fd, limit, max(about.st_size - limit, 0))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)

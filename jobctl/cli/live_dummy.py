@@ -1,0 +1,129 @@
+"""What ``jobctl run-dummy`` does, and shows of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable
+
+from jobctl._clock import now_ms
+from jobctl.cli.common import note, out, place, run_async
+from jobctl.cli.exits import Exit
+from jobctl.cli.live_view import Board, Look, change_line
+from jobctl.core.conditions import Condition, Verdict, code_of, judge
+from jobctl.core.job import Job
+from jobctl.errors import JobNotFound, UsageError
+from jobctl.stores import Store
+from jobctl.work.dummy import STAGE_DELAYS_S, DummyOptions, DummySummary
+from jobctl.work.dummy import run_dummy as run
+
+__all__ = ["delays", "run_all"]
+
+
+def delays(texts: Iterable[str]) -> dict[str, float]:
+    """How long each stage takes: the usual times, and those that ``NAME=SECONDS`` say."""
+    return STAGE_DELAYS_S | dict(_delay(text) for text in texts)
+
+
+def run_all(
+    options: DummyOptions, directory: str | None, *, wait: bool, rm: bool, quiet: bool
+) -> None:
+    """Run them in the store of the directory; `Exit` with 3 for a failure, if ``wait``."""
+    here = place(directory, create=True)
+    made: set[str] = set()
+    code = 0
+    try:
+        summary = run_async(_show(here.store, options, str(here.where.path), made, quiet=quiet))
+        if wait and summary.completed < summary.jobs:
+            code = code_of(_verdict(here.store, id) for id in summary.ids)
+    finally:
+        if rm:
+            _remove(here.store, made)
+        here.store.close()
+    if quiet:
+        for id in summary.ids:
+            out(id)
+    else:
+        said = f"{summary.jobs} jobs: {summary.completed} completed, {summary.failed} failed"
+        rate = f"{summary.updates} updates in {summary.seconds:.1f} s"
+        out(f"{said}; {rate} ({summary.updates_per_s:.0f} updates/s)")
+    if code:
+        raise Exit(code)
+
+
+def _verdict(store: Store, id: str) -> Verdict:
+    """How the job stands in the store, whoever ended it."""
+    try:
+        return judge(store.get(id), Condition())
+    except JobNotFound:
+        return Verdict(id, "vanished", "gone")
+
+
+def _delay(text: str) -> tuple[str, float]:
+    name, equals, seconds = text.partition("=")
+    try:
+        delay_s = float(seconds)
+    except ValueError:
+        delay_s = -1.0
+    if not equals or not name or not 0 <= delay_s < 1e6:
+        raise UsageError(f"--stage-delay {text} is not NAME=SECONDS")
+    return name, delay_s
+
+
+async def _show(
+    store: Store, options: DummyOptions, where: str, made: set[str], *, quiet: bool
+) -> DummySummary:
+    live = sys.stdout.isatty() and not quiet
+    if not live:
+        lines = _Lines(made, quiet=quiet)
+        running = asyncio.ensure_future(run(store, options, on_job=lines.take))
+        lines.stop = running.cancel
+        try:
+            return await running
+        except asyncio.CancelledError:
+            if lines.error is not None:  # nobody reads our output any more
+                raise lines.error from None
+            raise
+    from jobctl.cli.screen import Screen
+
+    board = Board(where, everything=True)
+    board.synced = True
+    async with Screen(board) as screen:
+
+        def take(job: Job) -> None:
+            made.add(job.id)
+            known = board.jobs.get(job.id)
+            if known is None or known.revision < job.revision:
+                board.jobs.put(job)
+                screen.changed()
+
+        return await run(store, options, on_job=take)
+
+
+class _Lines:
+    """Off a terminal: a line for each stage that a job enters."""
+
+    def __init__(self, made: set[str], *, quiet: bool) -> None:
+        self._made, self._quiet = made, quiet
+        self._stages: dict[str, str] = {}
+        self.stop: Callable[[], object] = lambda: None
+        self.error: OSError | None = None
+
+    def take(self, job: Job) -> None:
+        self._made.add(job.id)
+        if not self._quiet and self._stages.get(job.id) != job.stage:
+            self._stages[job.id] = job.stage
+            try:
+                out(change_line(job, Look(now_ms())))
+            except OSError as error:
+                if self.error is None:
+                    self.error = error
+                    self.stop()
+
+
+def _remove(store: Store, ids: set[str]) -> None:
+    for id in ids:
+        try:
+            store.remove(id, damaged=True)  # whatever became of it, it was ours
+        except JobNotFound:
+            note(f"job {id} was removed by somebody else")

@@ -1,0 +1,308 @@
+"""What `watch`, `run-dummy` and `demo` show: the jobs worth showing, as lines for a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+
+from jobctl.cli import formats
+from jobctl.cli.messages import note
+from jobctl.cli.text import fit, fits_encoding, visible, width
+from jobctl.core.conditions import Condition, Outcome, Verdict, code_of, judge
+from jobctl.core.cursor import Cursor
+from jobctl.core.eta import Usual
+from jobctl.core.job import Job
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.pipeline import COMPLETED, FAILED
+from jobctl.reader.status import Status
+
+__all__ = ["Board", "Line", "Look", "change_line", "note_trouble"]
+
+_TINY = 40  # columns
+
+Line = tuple[str, str]
+"""A line, and its style: ``""``, ``failed``, ``completed``, ``stalled``, ``lost``, ``dim``…"""
+
+
+class Board:
+    """A reader's set of jobs, and which of them to show.
+
+    Shown are the active ones, then those that ended since the board was synced for the first time;
+    with ``everything`` all, with ``since_ms`` also those that ended since then. ``only`` limits
+    it to some ids, and then shows these whatever they are. ``others`` are ids beside those of the
+    board, from which short ids have to differ. With ``ends`` all have ended when nothing is active
+    of what is shown, also where none is named.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        *,
+        everything: bool = False,
+        only: Iterable[str] | None = None,
+        others: Iterable[str] = (),
+        ends: bool = False,
+        since_ms: int | None = None,
+        usual: Usual | None = None,
+        wide: bool = False,
+    ) -> None:
+        self.where = where
+        self.usual = usual if usual is not None else Usual()
+        self._since_ms, self._wide = since_ms, wide
+        self.jobs = JobSet(max_tombstones=0)
+        self.synced = False
+        self.dead: frozenset[str] = frozenset()
+        self._mourned: set[str] = set()
+        self._goes_on = False
+        self._named: dict[str, Job] = {}
+        self._left: dict[str, Verdict] = {}
+        self._status: Status | None = None
+        self._status_at_ms = 0
+        self._everything = everything
+        self._only = frozenset(only) if only is not None else None
+        self._others = tuple(others)
+        self._ends = ends
+        self._ended: set[str] = set()
+        self._before_reset: dict[str, Job] = {}
+        self._resetting = False
+
+    def go_on(self, cursor: Cursor, named: Iterable[Job] = ()) -> None:
+        """Pretend to have been at the cursor, so that the first delta goes on from there.
+
+        The board holds none of the jobs of before, and cannot know them when they are gone. The
+        ``named`` ones stand as they do here until something comes of them.
+        """
+        self.jobs.epoch, self.jobs.revision = cursor.epoch, cursor.revision
+        self._goes_on, self._named = True, {job.id: job for job in named}
+
+    def take(self, delta: Delta) -> list[str]:
+        """Move on by the delta; returns the ids that are gone, after a reset once it is whole."""
+        if delta.since == 0:
+            self._goes_on, self._resetting = False, True
+            self._before_reset |= self._named | {job.id: job for job in self.jobs}
+            self._named.clear()
+        known = [item.id for item in delta.gone if self.jobs.get(item.id) is not None]
+        gone = [item.id for item in delta.gone] if self._goes_on else known
+        before = {id: self.jobs.get(id) or self._named.pop(id, None) for id in gone}
+        moved = self.jobs.apply(delta)
+        self.usual.take(delta.jobs)
+        assert moved, "a client refuses a delta that does not follow"
+        self._mark_ended(delta)
+        if not delta.more:
+            lost = sorted(id for id in self._before_reset if self.jobs.get(id) is None)
+            before |= {id: self._before_reset[id] for id in lost}
+            gone += lost
+            self._before_reset.clear()
+            self._resetting = False
+            self.synced = True
+        self._mark_left(before)
+        return gone
+
+    def bury(self, dead: frozenset[str]) -> list[Job]:
+        """Take which owners are dead from now on; returns the jobs that are newly lost."""
+        self.dead, new = dead, dead - self._mourned
+        self._mourned |= new  # who is not told of any more has not come to life
+        return [job for job in self.jobs if job.lost(new)] if new else []
+
+    def _mark_ended(self, delta: Delta) -> None:
+        """What ended in sight; a reset brings what ended long ago as well."""
+        if not self.synced:
+            return
+        for job in delta.jobs:
+            before = self._before_reset.get(job.id)
+            in_sight = not self._resetting or (before is not None and before.active)
+            if in_sight and not job.active:
+                self._ended.add(job.id)
+
+    def _mark_left(self, gone: dict[str, Job | None]) -> None:
+        """How the jobs stood that are gone, of those that were shown."""
+        for id, job in gone.items():
+            if job is not None and self.shows(job) and not job.active:
+                self._left[id] = judge(job, Condition())
+
+    def take_status(self, status: Status, now_ms: int) -> None:
+        """Where the reader stands with its source from now on."""
+        self._status, self._status_at_ms = status, now_ms
+
+    def shown(self) -> list[Job]:
+        """The jobs to show: active first, newest first."""
+        jobs = [job for job in self.jobs if self.shows(job)]
+        jobs.sort(key=lambda job: (job.active, job.created_at, job.id), reverse=True)
+        return jobs
+
+    def shows(self, job: Job) -> bool:
+        """Whether this job is worth showing."""
+        if self._only is not None:
+            return job.id in self._only
+        if self._everything or job.active or job.id in self._ended:
+            return True
+        ended_ms = job.ended_ms() if self._since_ms is not None else None
+        return ended_ms is not None and ended_ms >= (self._since_ms or 0)
+
+    def all_ended(self) -> bool:
+        """Whether every one of the named jobs has ended or is gone."""
+        if not self.synced or self._resetting or (self._only is None and not self._ends):
+            return False
+        if self._only is None:
+            shown = [job for job in self.jobs if self.shows(job)]
+            return bool(shown) and not any(self._may_go_on(job) for job in shown)
+        return not any(self._may_go_on(job) for id in self._only if (job := self._job(id)))
+
+    def _may_go_on(self, job: Job) -> bool:
+        """A lost job goes nowhere, but whoever looks may want to see it reaped."""
+        return job.active and not (self._ends and job.lost(self.dead))
+
+    def outcome(self) -> Outcome:
+        """As that of ``jobctl wait``: 3 when one failed, 4 when a named one vanished, or 0."""
+        watched = self._only if self._only is not None else {job.id for job in self.shown()}
+        verdicts = tuple(self._verdict(id) for id in sorted({*watched, *self._left}))
+        return Outcome(code_of(verdicts), verdicts)
+
+    def exit_code(self) -> int:
+        """That of the outcome."""
+        return self.outcome().code
+
+    def _verdict(self, id: str) -> Verdict:
+        job = self._job(id)
+        if job is not None:
+            return judge(job, Condition(), lost=job.lost(self.dead))
+        return self._left.get(id) or Verdict(id, "vanished", "gone")
+
+    def _job(self, id: str) -> Job | None:
+        return self.jobs.get(id) or self._named.get(id)
+
+    # -- lines ------------------------------------------------------------------------------
+
+    def screen(self, columns: int, rows: int, now_ms: int) -> list[Line]:
+        """The whole screen: jobs, how many more there are, and the status line."""
+        jobs = self.shown()
+        room = max(rows - 2, 1)
+        cut = jobs if len(jobs) <= room else jobs[: room - 1]
+        look = Look(now_ms, self.dead, self.usual, wide=self._wide)
+        lines = table(cut, columns, look, self._ids())
+        if len(cut) < len(jobs):
+            dots = "…" if fits_encoding("…") else "..."
+            lines.append((fit(f"{dots} {len(jobs) - len(cut)} more", columns), "dim"))
+        if not jobs and self.synced:
+            lines.append((fit(f"No active jobs in {visible(self.where)}; waiting", columns), "dim"))
+        return [*lines, (fit(self._status_line(jobs, now_ms), columns), "dim")]
+
+    def _ids(self) -> Iterable[str]:
+        yield from self._others
+        for job in self.jobs:
+            yield job.id
+
+    def _status_line(self, jobs: list[Job], now_ms: int) -> str:
+        """Live or not, through what, and the counts."""
+        counts = {
+            "active": sum(job.active for job in jobs),
+            "completed": sum(job.stage == COMPLETED for job in jobs),
+            "failed": sum(job.stage == FAILED for job in jobs),
+        }
+        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        state = self.where
+        if self._status is not None:
+            state = describe(self._status, max(0, now_ms - self._status_at_ms) / 1000)
+        return visible(state) + (f" | {said}" if said else "")
+
+
+def describe(status: Status, ago_s: float = 0.0) -> str:
+    """A status that came ``ago_s`` seconds ago, in one line."""
+    where = visible(status.where)
+    if status.state == "open":
+        hub = "" if status.source == "hub" else " (no hub)"
+        return f"live: {where}{hub}"
+    if status.state == "connecting":
+        return f"connecting to {where}"
+    left_s = max(0.0, status.retry_s - ago_s) if status.retry_s is not None else None
+    retry = f", next try in {max(left_s, 0.1):.1f} s" if left_s is not None else ""
+    return f"{status.state}: {where}: {visible(status.detail)}{retry}"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a job's line depends on beside the job: the time, the dead, and how it is told."""
+
+    now_ms: int
+    dead: Container[str] = ()
+    usual: Usual = field(default_factory=Usual)
+    form: str | None = None
+    wide: bool = False
+
+
+def note_trouble(status: Status) -> None:
+    """What holds a reader up, which goes on by itself."""
+    if status.state in ("closed", "error"):
+        note(describe(status))
+
+
+def table(jobs: list[Job], columns: int, look: Look, among: Iterable[str] = ()) -> list[Line]:
+    """One line a job, as much of it as the screen is wide; ids are unique ``among`` these, too."""
+    if not jobs:
+        return []
+    shorts = formats.short_ids((job.id for job in jobs), among)
+    heads = _aligned([_head(job, shorts[job.id], columns, look) for job in jobs])
+    running = _aligned(
+        [_progress(job, columns, look) if job.stage != FAILED else [] for job in jobs]
+    )
+    lines: list[Line] = []
+    for job, head, progress in zip(jobs, heads, running, strict=True):
+        # A failed job has no progress, so its error stands there.
+        said = visible(words(job, look.now_ms, look.dead))
+        text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
+        style = job.stage if not job.active else formats.mark(job, look.now_ms, look.dead)
+        if columns < _TINY:
+            text = head
+        lines.append((fit(text.rstrip(), columns), style))
+    return lines
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Each row as one text, its cells as wide as the widest of their column."""
+    count = max(len(row) for row in rows)
+    full = [row or [""] * count for row in rows]
+    widths = [max(width(row[place]) for row in full) for place in range(count)]
+    return [
+        "  ".join(cell + " " * (widths[place] - width(cell)) for place, cell in enumerate(row))
+        for row in full
+    ]
+
+
+def _head(job: Job, id: str, columns: int, look: Look) -> list[str]:
+    elapsed = formats.duration(job.elapsed_ms(look.now_ms))
+    if columns < _TINY:  # what it is and where it stands, before anything is cut
+        return [id, fit(visible(job.stage), max(columns - len(id) - 2, 1))]
+    cells = [formats.strip(job), id]
+    if columns >= 70:
+        cells.append(fit(visible(job.type), 18))
+    if look.wide:
+        cells.append(fit(visible(job.session_id or "-"), 18))
+    return [*cells, fit(visible(job.stage), 12), elapsed]
+
+
+def _progress(job: Job, columns: int, look: Look) -> list[str]:
+    cells: list[str] = []
+    if columns < _TINY:
+        return cells
+    if columns >= 60:
+        cells.append(formats.bar(job.percent, 8 if columns < 100 else 24))
+    cells.append(f"{job.percent}%" if job.percent is not None else "")
+    if columns >= 100 or look.wide:
+        cells.append(formats.eta(job, look.usual))
+    return cells
+
+
+def words(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
+    """What there is to say about a job: its trouble, its error, its title, its message."""
+    said = [formats.mark(job, now_ms, dead), job.error or "", job.title or "", job.message or ""]
+    return ": ".join(part for part in said if part)
+
+
+def change_line(job: Job, look: Look) -> str:
+    """One change as a line, for a pipe."""
+    at = formats.moment(job.updated_at, look.form or "iso", look.now_ms)
+    percent = f"{job.percent}%" if job.percent is not None and job.stage != FAILED else "-"
+    session = [visible(job.session_id or "-")] if look.wide else []
+    said = visible(words(job, look.now_ms, look.dead))
+    parts = [at, job.id, visible(job.type), *session, visible(job.stage), percent, said]
+    return "  ".join(part for part in parts if part)

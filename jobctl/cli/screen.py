@@ -1,0 +1,96 @@
+"""A board on a terminal, repainted in place; its last frame stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from contextlib import suppress
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from jobctl._clock import now_ms
+from jobctl.cli.live_view import Board
+from jobctl.cli.table import coloured
+
+__all__ = ["Screen"]
+
+_FRAMES_PER_S = 10
+_STYLES = {
+    "failed": "red",
+    "completed": "green",
+    "stalled": "yellow",
+    "lost": "red",
+    "dim": "dim",
+    "bold": "bold",
+}
+
+
+class Screen:
+    """Paints a board while the block runs: at most ten times a second, and once a second anyhow."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        plain = not coloured()
+        self._console = Console(
+            no_color=plain, highlight=False, emoji=False, markup=False, soft_wrap=False
+        )
+        self._plain = plain
+        # An old or dumb terminal cannot repaint: it gets the last frame only.
+        self._repaints = self._console.is_terminal and os.environ.get("TERM") != "dumb"
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=False,
+            vertical_overflow="crop",
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._changed = asyncio.Event()
+        self._painter: asyncio.Task[None] | None = None
+
+    def changed(self) -> None:
+        """Something on the board is new."""
+        self._changed.set()
+
+    async def __aenter__(self) -> Screen:
+        if self._repaints:
+            self._live.start()
+            self._painter = asyncio.create_task(self._paint())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._painter is not None:
+            self._painter.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._painter
+            self._live.update(self._frame(), refresh=True)
+            self._live.stop()
+        else:
+            self._console.print(self._frame())
+
+    async def _paint(self) -> None:
+        while True:
+            self._live.update(self._frame(), refresh=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):  # wait_for() may lose a cancellation
+                    await self._changed.wait()
+            self._changed.clear()
+            await asyncio.sleep(1 / _FRAMES_PER_S)
+
+    def _frame(self) -> Group:
+        size = shutil.get_terminal_size()
+        lines = self._board.screen(max(size.columns - 1, 19), max(size.lines - 1, 4), now_ms())
+        texts = [
+            Text(line, style="" if self._plain else _STYLES.get(style, ""), no_wrap=True)
+            for line, style in lines
+        ]
+        return Group(*texts)

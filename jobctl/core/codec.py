@@ -1,0 +1,613 @@
+"""Jobs as bytes: the strict reader, and the writers for the file and for the wire.
+
+A file is read by the letter of RFC 8259 and then some: UTF-8 without a byte order mark, one value
+for a key, numbers that exist, no lone surrogates, bounded depth and size. Python's own parser lets
+several of these pass. Most files cannot have any of these faults, which a few counts tell; only the
+others are read a second time by a parser that looks at each key and number (`_strict`).
+
+What an act does not set keeps its raw text in the file, known keys and foreign ones alike: a number
+of forty digits, an escape, another form of a time. So a rewrite takes the file apart into its keys
+and replaces only those that have changed. Values that we set, and all that goes over the wire, are
+written in one canonical form.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import chain
+from json.decoder import WHITESPACE_STR, scanstring  # type: ignore[attr-defined]
+from json.encoder import encode_basestring
+from sys import intern
+
+from jobctl.core.fields import BY_ATTRIBUTE, BY_KEY, FIELDS, Steps, Unfit, anything
+from jobctl.core.job import NEW_LINE, Draft, check_id, draft_of, values_of
+from jobctl.core.redaction import redact
+from jobctl.errors import InvalidId, InvalidJob
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
+
+    from jobctl.core.fields import Entered, Field
+    from jobctl.core.job import Job, Scan
+
+__all__ = ["MAX_DEPTH", "MAX_JOB_BYTES", "encode", "parse", "parse_own", "parse_wire", "to_wire"]
+
+MAX_JOB_BYTES = 256 * 1024
+MAX_DEPTH = 100
+
+MAX_DIGITS = 4300
+"""Of a whole number: CPython's own bound."""
+
+# Possessive, and an open string reaches to the end: every character is looked at once. (Beginning
+# anew at each quote of an open string made 240 KB of `\\"` cost three minutes.)
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class _Refused(ValueError):
+    """What a hook of the strict parser says."""
+
+
+# -- from bytes -----------------------------------------------------------------------------
+
+
+def parse(data: bytes, *, id: str, revision: int = 0) -> Job:
+    """The job in the bytes of the file ``<id>.json``; `InvalidJob` with a short reason."""
+    if len(data) > MAX_JOB_BYTES:
+        raise InvalidJob(f"over {MAX_JOB_BYTES} bytes", id=id)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidJob(_why_no_text(data, error), id=id) from error
+    job = _usual_job(data, text)
+    if job is None:
+        values = _quick(text)
+        job = draft_of(values if values is not None else _strict(text, id))
+        job.source = (data, _NOTHING)
+    if job.id != id:
+        raise InvalidJob(f"the id inside, {ascii(job.id[:80])}, is not the file's", id=id)
+    job.revision = revision
+    return job.finish()
+
+
+def parse_own(data: bytes, *, id: str, revision: int = 0) -> Job:
+    """As `parse`, for bytes that jobctl wrote and that a digest vouches for: no second look."""
+    job = _own_job(data)
+    if job is None or job.id != id:
+        return parse(data, id=id, revision=revision)  # which says what is wrong
+    job.revision = revision
+    return job.finish()
+
+
+def _own_job(data: bytes) -> Draft | None:
+    """A draft of the job in bytes that `encode` made; ``None`` if it cannot have made them."""
+    if len(data) > MAX_JOB_BYTES or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        return None
+    try:
+        text = data.decode()
+        match = _usual(text)
+        if match is not None and match[_REST] is None:
+            return _draft_of(data, match)
+        values, _ = _scan(text, 0)
+        if type(values) is not dict or _SURROGATE.search(text):
+            return None
+        job = draft_of(values)
+    except (ValueError, StopIteration, InvalidJob):
+        return None
+    job.source = (data, _NOTHING)
+    return job
+
+
+def _why_no_text(data: bytes, error: UnicodeDecodeError) -> str:
+    if data.startswith(b"\xef\xbb\xbf"):
+        return "starts with a byte order mark"
+    return f"not UTF-8 at byte {error.start}"
+
+
+# -- the usual file -------------------------------------------------------------------------
+
+_AT = (
+    r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+)
+_PLAIN = r'"([^"\\\x00-\x1f]+)"'
+_TEXT = (
+    r'"[^"\\\x00-\x1f]*+'
+    r'(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+)
+_LINE = rf'{{\n      "stage": {_TEXT},\n      "at": "{_AT}"\n    }}'
+
+_USUAL = (
+    r"{\n"
+    rf'  "id": {_PLAIN},\n'
+    rf'  "type": {_PLAIN},\n'
+    rf'  "sessionId": (?:null|{_PLAIN}),\n'
+    rf'  "stage": {_PLAIN},\n'
+    rf'  "createdAt": "({_AT})",\n'
+    rf'  "updatedAt": "({_AT})",\n'
+    rf'  "completedAt": (?:null|"({_AT})"),\n'
+    rf'  "stageStartedAt": (?:null|"({_AT})"),\n'
+    rf'  "error": (?:null|{_TEXT}),\n'
+    r'  "retryCount": (0|[1-9][0-9]{0,14}),\n'
+    rf'  "resultSessionId": (?:null|{_TEXT})'
+    rf'(?:,\n  "title": {_TEXT})?'
+    rf'(?:,\n  "message": {_TEXT})?'
+    r'(?:,\n  "progress": (?:100|[1-9]?[0-9]|'
+    r'{\n    "done": (?:0|[1-9][0-9]{0,14}),\n    "total": [1-9][0-9]{0,14}\n  }))?'
+    rf'(?:,\n  "stages": \[\n    {_TEXT}(?:,\n    {_TEXT})*+\n  \])?'
+    rf'(?:,\n  "history": \[\n    {_LINE}(?:,\n    {_LINE})*+\n  \])?'
+    r'(?:,\n  "owner": "([0-9]{1,10}-[0-9a-f]{12})")?'
+    r'(?:,(\n  ".*))?\n}\n?\Z'
+)
+"""A file as jobctl and ``JSON.stringify(job, null, 2)`` lay it out. What matches has none of the
+faults that `_strict` looks for, but perhaps in its last group: the keys after the history."""
+_REST = 11  # its last group
+_IN_ORDER = {*BY_KEY} - {"result", "owner", "run"}
+_NOTHING: frozenset[str] = frozenset()
+
+
+_files_first = 30
+"""So many files are read the long way, before the expression is compiled: that takes 2 ms, and most
+commands read one file."""
+_compiled: Callable[[str], re.Match[str] | None] | None = None
+
+
+def _usual(text: str) -> re.Match[str] | None:
+    """The match of a usual file; ``None`` for any other."""
+    global _compiled, _files_first
+    if _compiled is None:
+        _files_first -= 1
+        if _files_first >= 0:
+            return None
+        _compiled = re.compile(_USUAL, re.DOTALL).match
+    return _compiled(text)
+
+
+def _usual_job(data: bytes, text: str) -> Draft | None:
+    """A draft of the job in a usual file, most of it left in the bytes; ``None`` for any other."""
+    match = _usual(text)
+    if match is None:
+        return None
+    rest = match[_REST]
+    if rest is None:
+        return _draft_of(data, match)
+    values = _quick(f"{{{rest}}}")
+    if values is None or not _IN_ORDER.isdisjoint(values):
+        return None
+    values, _ = _scan(text, 0)
+    job = draft_of(values)
+    job.source = (data, _NOTHING)
+    return job
+
+
+def _draft_of(data: bytes, match: re.Match[str]) -> Draft:
+    """A draft of a usual file without other keys: it has neither a result nor a command."""
+    job = Draft()
+    (
+        job.id, kind, job.session_id, stage, job.created_at, job.updated_at,
+        job.completed_at, job.stage_started_at, retries, job.owner, _,
+    ) = match.groups()  # fmt: skip
+    job.type, job.stage = intern(kind), intern(stage)
+    job.retry_count = 0 if retries == "0" else int(retries)
+    job.source, job.run = data, None
+    return job
+
+
+def _quick(text: str) -> dict[str, Any] | None:
+    """The object in the text, if it cannot have any fault; ``None`` if that is not sure."""
+    if text.count("[") + text.count("{") > MAX_DEPTH or len(text) > MAX_DIGITS:
+        return None
+    try:
+        values, end = _scan(text, 0)
+    except (ValueError, StopIteration, RecursionError):
+        return None
+    if type(values) is not dict or text[end:].strip(WHITESPACE_STR):
+        return None
+    quotes = text.count('"')
+    if "\\" in text:
+        if "\\\\" in text or _SURROGATE.search(text):
+            return None
+        quotes -= text.count('\\"')
+    # A key that stands twice leaves more quotes in the text than strings in the value.
+    return values if quotes == 2 * _strings_in(values) else None
+
+
+def _strings_in(values: dict[str, Any]) -> int:
+    """How many strings there are in an object, keys included, at any depth."""
+    count = len(values)
+    level = [*values.values()]
+    while level:
+        kinds = [*map(type, level)]
+        count += kinds.count(str)
+        if dict not in kinds and list not in kinds:
+            break
+        dicts = [item for item in level if type(item) is dict]
+        count += sum(map(len, dicts))
+        lists = [item for item in level if type(item) is list]
+        level = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+    return count
+
+
+def _strict(text: str, id: str) -> dict[str, Any]:
+    """The object in the text, each key and number looked at; `InvalidJob` says what is wrong."""
+    if not text.strip(" \t\r\n\0"):
+        raise InvalidJob("empty", id=id)
+    if text.startswith("\ufeff"):
+        raise InvalidJob("starts with a byte order mark", id=id)
+    try:
+        _check_depth(text)
+        values = _STRICT.decode(text)
+        if not isinstance(values, dict):
+            raise _Refused("not a JSON object")
+        if "\\u" in text:
+            _check_text(values)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise InvalidJob(f"not JSON: {error.msg.removesuffix(' at')} at {where}", id=id) from error
+    except _Refused as error:
+        raise InvalidJob(str(error), id=id) from error
+    return values
+
+
+def _check_depth(text: str, depth: int = 0) -> None:
+    """Whatever is nested too deep is refused before a recursive parser sees it."""
+    for char in re.sub(r"[^\[\]{}]", "", _STRING.sub("", text)):
+        depth += 1 if char in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise _Refused(f"nested over {MAX_DEPTH} deep")
+
+
+def _check_text(values: object) -> None:
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise _Refused("a lone surrogate is not text") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _Refused(f"the key {ascii(twice[:80])} stands twice")
+    return value
+
+
+def _constant(name: str) -> NoReturn:
+    raise _Refused(f"{name} is not JSON")
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise _Refused(f"the number {digits[:20]} is too large")
+    return value
+
+
+def _int(digits: str) -> int:
+    length = len(digits.lstrip("-"))
+    if length > MAX_DIGITS:
+        raise _Refused(f"a number of {length} digits")
+    return int(digits)
+
+
+_scan: Scan = json.JSONDecoder(  # type: ignore[attr-defined]
+    parse_float=_float, parse_constant=_constant
+).scan_once
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant
+)
+
+
+def parse_wire(value: object) -> Job:
+    """The job in a decoded wire message; `InvalidJob` when it is none."""
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str):
+        raise InvalidJob("not a job")
+    try:
+        check_id(value["id"])
+    except InvalidId as error:
+        raise InvalidJob(str(error), id=value["id"]) from error
+    return draft_of(value).finish()
+
+
+# -- to bytes -------------------------------------------------------------------------------
+
+
+def to_wire(job: Job, *, details: bool = False) -> bytes:
+    """The job as compact JSON with its ``revision``, as far as its reader may see it.
+
+    The values are canonical, whatever the job's file has. See `redact`: without the right
+    ``details`` the command is left out, and for every reader its environment.
+    """
+    source = job.source
+    if details and type(source) is bytes and source[1] != NEW_LINE:
+        return source  # it was made by `as_wire`, for a reader with details
+    if job.run is not None:
+        return _compact(values_of(redact(job, details=details))).encode()
+    if type(source) is bytes:  # where there is no command, all readers get the same
+        if source[1] != NEW_LINE:
+            return source
+        if b"\\" not in source:
+            # All values are canonical: what is left to do is to take out the layout. No string has
+            # a line end or a quote in it.
+            for layout in _LAYOUT:
+                source = source.replace(layout, b"")
+            return b'%s,"revision":%d}' % (source[:-1].replace(b'": ', b'":'), job.revision)
+    return _compact(values_of(job)).encode()
+
+
+def as_wire(job: Job) -> Job:
+    """The same job, for replicas that send it and never write it: it holds its wire form alone.
+
+    That is the form for readers with details, so the command's environment is not there. What
+    filters and orders do not look at is read from it when it is first asked for.
+    """
+    slim = Draft()
+    slim.id, slim.type, slim.stage, slim.session_id = job.id, job.type, job.stage, job.session_id
+    slim.created_at, slim.retry_count, slim.owner = job.created_at, job.retry_count, job.owner
+    slim.revision = job.revision
+    slim.source = to_wire(job, details=True)
+    if job.run is None:
+        slim.run = None  # so that to send the job takes no look into the source
+    return slim.finish()
+
+
+_LAYOUT = (b"\n      ", b"\n    ", b"\n  ", b"\n")
+
+
+def encode(job: Job) -> bytes:
+    """The bytes of the job's file: what has not changed in the raw text that it had there.
+
+    The keys keep their order; new ones come in at their place in `FIELDS`. What has changed is
+    written in canonical form, read back, and found equal before anyone is shown it. `InvalidJob`
+    for a value that would not survive: too large, too deep, not a number, lone surrogates (FAULTS:
+    what can be written is not always readable).
+    """
+    try:
+        check_id(job.id)
+        members = _members_of(job)
+        data = ('{\n  "' + ',\n  "'.join(members.values()) + "\n}\n").encode()
+    except InvalidJob:
+        raise
+    except (InvalidId, TypeError, ValueError, RecursionError) as error:
+        why = str(error).partition("\n")[0]
+        raise InvalidJob(f"cannot be written: {why}", id=job.id) from error
+    if len(data) > MAX_JOB_BYTES:  # indentation makes a deep result ten times as large
+        data = b"{%s}\n" % _BLANKS.sub(r"\1", '"' + ',"'.join(members.values())).encode()
+        if len(data) > MAX_JOB_BYTES:
+            raise InvalidJob(f"over {MAX_JOB_BYTES} bytes", id=job.id)
+    if type(job.source) is not bytes:
+        _set_source(job, (data, _NOTHING))  # the next act's change starts from it
+    return data
+
+
+_BLANKS = re.compile(r'("(?:[^"\\]++|\\.)*+")|[ \t\n\r]+', re.DOTALL)
+_set_source = vars(Draft)["source"].__set__
+
+
+def _members_of(job: Job) -> dict[str, str]:
+    """The lines of the job's file in their order: for each key what is after its opening quote."""
+    source = job.source
+    file, changed = source if type(source) is tuple else (_file_in(source), _NOTHING)
+    if file is None:
+        members: dict[str, str] = {}
+        for field in FIELDS:
+            value = getattr(job, field.attribute)
+            if field.always or value is not None:
+                members[field.key] = f'{field.key}": {_text_of(field, value, None)}'
+        _set_foreign(members, job.extra)
+        return members
+    members = _members_in(file.decode())
+    for attribute in sorted(changed, key=_place_of):
+        if attribute == "extra":
+            for key in [key for key in members if key not in BY_KEY and key != "revision"]:
+                del members[key]
+            _set_foreign(members, job.extra)
+            continue
+        field, value = BY_ATTRIBUTE[attribute], getattr(job, attribute)
+        line = members.get(field.key)
+        if value is None and not field.always:
+            members.pop(field.key, None)
+            continue
+        if value == field.default and line is None:
+            continue  # as it was, and nobody wrote that either
+        text = f'{field.key}": {_text_of(field, value, line)}'
+        before = next((key for key in _BEFORE[field.key] if key in members), None)
+        if line is not None or before == next(reversed(members)):
+            members[field.key] = text
+        else:
+            members = _with_new(members, field.key, text, before)
+    return members
+
+
+def _file_in(source: bytes | None) -> bytes | None:
+    """The source, unless it is the wire form, which has no raw text of anybody's."""
+    return source if source is not None and source[1] == NEW_LINE else None
+
+
+def _set_foreign(members: dict[str, str], extra: Mapping[str, Any]) -> None:
+    for key, value in extra.items():
+        if key in BY_KEY or key == "revision":
+            raise InvalidJob(f"{ascii(key)[:80]} cannot be a foreign key")
+        members[key] = f"{encode_basestring(key)[1:]}: {_checked(value)}"
+
+
+def _with_new(members: dict[str, str], new: str, text: str, before: str | None) -> dict[str, str]:
+    """The lines with one more, behind that of the key ``before``."""
+    found = {new: text} if before is None else {}
+    for key, line in members.items():
+        found[key] = line
+        if key == before:
+            found[new] = text
+    return found
+
+
+_BEFORE = {
+    field.key: [other.key for other in reversed(FIELDS[:place])]
+    for place, field in enumerate(FIELDS)
+}
+_ALWAYS = [field.key for field in FIELDS if field.always]
+_place_of = [*BY_ATTRIBUTE, "extra"].index
+
+
+def _members_in(text: str) -> dict[str, str]:
+    """The lines of a file that `parse` has found to be a job's."""
+    members: dict[str, str] = {}
+    match = _usual(text)
+    if match is None:
+        _split(text, members)
+        return members
+    rest = match[_REST]
+    head = text[5 : match.start(_REST) - 1 if rest is not None else text.rindex("\n}")]
+    lines = head.split(',\n  "')
+    members = dict(zip(_ALWAYS, lines, strict=False))
+    for line in lines[len(_ALWAYS) :]:
+        members[line[: line.index('"')]] = line
+    if rest is not None:
+        _split(f"{{{rest}}}", members)
+    return members
+
+
+def _split(text: str, members: dict[str, str]) -> None:
+    """Add the lines of an object; it is known to be one."""
+    place = _after_space(text, 0) + 1
+    while text[place := _after_space(text, place)] != "}":
+        key, end = scanstring(text, place + 1, True)
+        raw, place = text[place + 1 : end], _after_space(text, end) + 1
+        place = _after_space(text, place)
+        _, end = _scan(text, place)
+        line = f"{raw}: {text[place:end]}"
+        # What stands twice stays together: whoever sets the key replaces both.
+        members[key] = f'{members[key]},\n  "{line}' if key in members else line
+        place = _after_space(text, end)
+        if text[place] == ",":
+            place += 1
+
+
+def _after_space(text: str, place: int) -> int:
+    while text[place] in WHITESPACE_STR:
+        place += 1
+    return place
+
+
+def _text_of(field: Field, value: Any, line: str | None) -> str:
+    """The value in canonical form; what cannot be read back as it was is a ValueError."""
+    if value is None and not field.required and field.default is None:
+        return "null"
+    if type(value) is str and field.convert is not anything:
+        _fits(field, value)
+        return encode_basestring(value)
+    if field.attribute == "history":
+        return _history_text(field, value, line)
+    if isinstance(value, Steps):
+        if value.extra is None and type(value.done) is type(value.total) is int:
+            _fits(field, value.to_value())
+            return f'{{\n    "done": {value.done},\n    "total": {value.total}\n  }}'
+        text = _checked(value.to_value())
+    else:
+        text = _checked([*value] if type(value) is tuple and field.attribute == "stages" else value)
+    if _fits(field, json.loads(text)) != value:
+        raise ValueError("it would be read back as another value")
+    return text
+
+
+def _fits(field: Field, value: Any) -> Any:
+    try:
+        return field.convert(value)
+    except Unfit as error:
+        at = error.within(field.key)
+        raise ValueError(f"{at.where}: {at.reason}") from error
+
+
+def _history_text(field: Field, history: tuple[Entered, ...], line: str | None) -> str:
+    """The history; entries that were in the ``line`` of the file before stay as they are there."""
+    if not history:
+        return "[]"
+    kept: list[tuple[Entered, str]] = []
+    if line is not None and ("\\" in line or any(entry.extra for entry in history)):
+        kept = _entries_in(line)
+    texts = []
+    at = 0
+    for entry in history:
+        same = next((i for i in range(at, len(kept)) if kept[i][0] == entry), None)
+        if same is not None:
+            texts.append(kept[same][1])
+            at = same + 1
+            continue
+        _fits(field, [entry.to_value()])
+        if entry.extra is None:
+            stage, moment = encode_basestring(entry.stage), encode_basestring(entry.at)
+            texts.append(f'{{\n      "stage": {stage},\n      "at": {moment}\n    }}')
+        else:
+            texts.append(_checked(entry.to_value(), levels=2))
+    return "[\n    " + ",\n    ".join(texts) + "\n  ]"
+
+
+def _entries_in(line: str) -> list[tuple[Entered, str]]:
+    """The entries in a file's line of the history, each with its raw text."""
+    found: list[tuple[Entered, str]] = []
+    place = _after_space(line, scanstring(line, 0, True)[1] + 1)
+    if line[place] != "[":
+        return found  # it was null
+    place += 1
+    while line[place := _after_space(line, place)] != "]":
+        value, end = _scan(line, place)
+        found += [(entry, line[place:end]) for entry in BY_KEY["history"].convert([value])]
+        place = _after_space(line, end)
+        if line[place] == ",":
+            place += 1
+    return found
+
+
+def _checked(value: Any, levels: int = 1) -> str:
+    """The JSON of a value, indented, read back and found equal; ValueError otherwise."""
+    if isinstance(value, (dict, list)) and value:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        text = text.replace("\n", "\n" + "  " * levels)  # within strings there is none
+    else:
+        text = "".join(_parts(value, 0))
+    text = _short_exponents(text)
+    if text.count("[") + text.count("{") > MAX_DEPTH - levels:
+        _check_depth(text, levels)
+    if _STRICT.decode(text) != value:
+        raise ValueError("it would be read back as another value")
+    return text
+
+
+def _compact(values: dict[str, Any]) -> str:
+    return _short_exponents("".join(_parts(values, 0)))
+
+
+def _short_exponents(text: str) -> str:
+    """``1e-7`` and ``0.00001``, as JavaScript writes them, for Python's ``1e-07`` and ``1e-05``."""
+    return _EXPONENT.sub(_shortened, text) if "e-0" in text else text
+
+
+def _shortened(match: re.Match[str]) -> str:
+    whole, digits, power = match.group(2, 3, 4)
+    if power is None:
+        return match[0]
+    if power == "5":
+        return f"0.0000{whole}{digits or ''}"
+    return f"{whole}{'.' + digits if digits else ''}e-{power}"
+
+
+_EXPONENT = re.compile(r'("(?:[^"\\]++|\\.)*+")|(?<![0-9.])([0-9])(?:\.([0-9]+))?e-0([5-9])')
+
+
+def _no_json(value: Any) -> NoReturn:
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+if json.encoder.c_make_encoder is not None:  # type: ignore[attr-defined]
+    # One for all: `json.dumps` makes another one for each call, at half of what the call costs.
+    _parts = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+        None, _no_json, encode_basestring, None, ":", ",", False, False, False
+    )
+else:
+
+    def _parts(value: Any, _: int) -> list[str]:
+        return [json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))]

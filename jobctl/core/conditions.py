@@ -1,0 +1,323 @@
+"""Waiting for jobs, without I/O: deltas in, verdicts out, and at last an outcome.
+
+There is no task and no clock here; the shell around it is `jobctl.reader.wait`. What a job is
+judged by is what the reader knows of it now: a failed job that is retried before the decision is
+pending.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from jobctl.core.job import Job
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.pipeline import COMPLETED, FAILED
+from jobctl.errors import TimedOut, UsageError
+
+__all__ = ["LOST", "Condition", "Outcome", "Verdict", "Waiter", "code_of", "judge"]
+
+Kind = Literal["waiting", "met", "failed", "missed", "vanished"]
+
+LOST = "lost: its worker is gone"
+"""The reason that stands in for the error of a job whose worker died."""
+
+_NAMED = 4  # ids in one line; the rest is counted
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is waited for: ``terminal``, ``completed``, ``gone``, or ``stage`` with its name."""
+
+    kind: Literal["terminal", "completed", "stage", "gone"] = "terminal"
+    stage: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """``terminal``, ``completed``, ``gone`` or ``stage=NAME``; `UsageError` otherwise."""
+        for kind in ("terminal", "completed", "gone"):
+            if text == kind:
+                return cls(kind)
+        name, _, stage = text.partition("=")
+        if name == "stage" and stage:
+            return cls("stage", stage)
+        raise UsageError(
+            f"{ascii(text)} is nothing to wait for",
+            hint="wait for terminal, completed, gone or stage=NAME",
+        )
+
+    def unmet(self) -> str:
+        """What is said of jobs that do not meet it yet."""
+        if self.kind == "stage":
+            return f"not in stage {ascii(self.stage)}"
+        return {"terminal": "not ended", "completed": "not completed", "gone": "still there"}[
+            self.kind
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one job stands to the condition, and why; ``job`` as it was last seen, if it was.
+
+    ``met``; ``failed``: it failed, or its worker is gone; ``missed``: it completed without; and
+    ``vanished``: there is no such job (any more). While ``waiting`` it may still become any.
+    """
+
+    id: str
+    kind: Kind
+    reason: str
+    job: Job | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the waiting came to: one verdict a job, and the exit code of ``jobctl wait``.
+
+    0 met; 3 a job failed; 4 a job vanished, or there was none of which any could meet it; 1 a job
+    completed without what was waited for.
+    """
+
+    code: int
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether the condition was met."""
+        return self.code == 0
+
+    def __str__(self) -> str:
+        """One line: what happened, to which jobs, and what next."""
+        if self.met:
+            return "the condition is met"
+        kind = next((kind for kind, code in _CODES.items() if code == self.code), None)
+        guilty = [verdict for verdict in self.verdicts if verdict.kind == kind]
+        if not guilty:
+            return "no job that could meet the condition"
+        if len(guilty) == 1:
+            lost = "is " if guilty[0].reason == LOST else ""
+            said = f"job {guilty[0].id} {lost}{guilty[0].reason}"
+        else:
+            said = f"{len(guilty)} of {len(self.verdicts)} jobs {_DONE[guilty[0].kind]}: "
+            said += _listed([verdict.id for verdict in guilty])
+        return said if kind == "vanished" else f"{said}; see 'jobctl show {guilty[0].id}'"
+
+
+_CODES: dict[Kind, int] = {"failed": 3, "vanished": 4, "missed": 1}
+"""In the order in which they count when several hold."""
+_DONE: dict[Kind, str] = {
+    "failed": "failed",
+    "vanished": "are gone",
+    "missed": "completed without what was waited for",
+}
+
+
+def code_of(verdicts: Iterable[Verdict]) -> int:
+    """The exit code that the worst of these verdicts makes; those that wait count as met."""
+    kinds = {verdict.kind for verdict in verdicts}
+    return next((code for kind, code in _CODES.items() if kind in kinds), 0)
+
+
+def judge(job: Job, condition: Condition, *, lost: bool = False) -> Verdict:
+    """How a job that is there stands to the condition."""
+    if condition.kind == "gone":
+        return Verdict(job.id, "waiting", job.stage, job)
+    if condition.kind == "stage" and _has_reached(job, condition.stage):
+        return Verdict(job.id, "met", f"reached {condition.stage}", job)
+    if job.stage == FAILED:
+        return Verdict(job.id, "failed", f"failed: {job.error}" if job.error else "failed", job)
+    if job.stage == COMPLETED:
+        if condition.kind == "stage":
+            without = f"completed without stage {ascii(condition.stage)}"
+            return Verdict(job.id, "missed", without, job)
+        return Verdict(job.id, "met", COMPLETED, job)
+    return Verdict(job.id, "failed", LOST, job) if lost else Verdict(job.id, "waiting", "", job)
+
+
+def _has_reached(job: Job, stage: str) -> bool:
+    """Whether the job has been in the stage, or past it where its pipeline knows the stage."""
+    wanted = job.pipeline.index(stage)
+    for entry in job.timeline():
+        here = job.pipeline.index(entry.stage)
+        if entry.stage == stage or (wanted is not None and here is not None and here >= wanted):
+            return True
+    return False
+
+
+class Waiter:
+    """Waits for all of the jobs to meet the condition, or for ``any`` one of them.
+
+    Feed it the deltas of one reader, from zero, which may hold other jobs as well; ``outcome`` is
+    set once it is decided, and then stays. To wait for all is decided when all are, and as soon as
+    one of them vanishes, or cannot meet ``completed`` or ``stage`` any more; ``terminal`` sees the
+    others to their end. To wait for any is decided by the first that meets it: of several that come
+    at once, the one with the lowest revision.
+
+    A job that ended, and was removed after that was seen, counts as it ended. Versions may merge:
+    one that was removed and made anew between two reads is one job here.
+
+    A reader has no more of a job whose file was damaged than of one that is gone. With ``doubtful``
+    such a job is only ``absent``, and waited for, until somebody has looked and calls `vanish`.
+    """
+
+    def __init__(
+        self, ids: Iterable[str], condition: Condition, *, any: bool = False, doubtful: bool = False
+    ) -> None:
+        self.condition = condition
+        self.synced = False
+        self.absent: set[str] = set()
+        self._doubtful = doubtful
+        self._gone: set[str] = set()  # beyond doubt, until they come again
+        self._jobs = JobSet(max_tombstones=0)
+        self._any = any
+        self._lost: dict[str, Job] = {}  # as they were when their workers died
+        self._owners: frozenset[str] = frozenset()
+        self._dead: set[str] = set()  # said while nobody knew how the jobs were
+        self._verdicts = {id: Verdict(id, "waiting", "") for id in ids}
+        self._counts = Counter[Kind]({"waiting": len(self._verdicts)})
+        self.outcome: Outcome | None = None
+        if not self._verdicts:
+            self.outcome = Outcome(4 if any else 0, ())
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One a job, as of now."""
+        return tuple(self._verdicts.values())
+
+    def take(self, delta: Delta) -> list[Verdict]:
+        """Move on by the delta; returns the verdicts that are no longer ``waiting`` by it."""
+        if self.outcome is not None:
+            return []
+        moved = self._jobs.apply(delta)
+        assert moved, "a reader passes on only deltas that follow"
+        changed = [job.id for job in delta.jobs] + [item.id for item in delta.gone]
+        if delta.since == 0:
+            self.synced = False
+        if not self.synced:
+            # What a page does not hold may stand on the next one.
+            if delta.more:
+                return []
+            self.synced = True
+            self._bury(self._dead)
+            self._dead = set()
+            changed = list(self._verdicts)
+        self._bury(set(self._owned(changed)))
+        return self._judge(changed)
+
+    def bury(self, owners: frozenset[str]) -> list[Verdict]:
+        """These owners are dead, and what they wrote has been taken: `lose` their jobs."""
+        self._owners = owners
+        return self.lose(self._owned(self._verdicts)) if self.synced else []
+
+    def _owned(self, ids: Iterable[str]) -> list[str]:
+        jobs = [job for id in ids if (job := self._jobs.get(id)) is not None]
+        return [job.id for job in jobs if job.lost(self._owners)]
+
+    def lose(self, ids: Iterable[str]) -> list[Verdict]:
+        """The workers of these jobs are dead; returns the verdicts, as `take` does.
+
+        Whoever saw a worker dead reads once more before saying so here: its last words may have
+        ended the job. A version of a job that comes later is somebody's work, and counts again.
+        """
+        if self.outcome is not None:
+            return []
+        ids = set(ids)
+        if not self.synced:
+            self._dead |= ids
+            return []
+        self._bury(ids)
+        return self._judge(ids)
+
+    def _bury(self, ids: set[str]) -> None:
+        self._lost |= {id: job for id in ids if (job := self._jobs.get(id)) is not None}
+
+    def vanish(self, ids: Iterable[str]) -> list[Verdict]:
+        """These ``absent`` ones are gone beyond doubt; returns the verdicts, as `take` does."""
+        if self.outcome is not None:
+            return []
+        ids = set(ids)
+        self._gone |= ids
+        return self._judge(ids)
+
+    @property
+    def hopes(self) -> bool:
+        """Whether one that is not ``absent`` may still decide it for ``any``."""
+        return self._any and self._counts["waiting"] > len(self.absent)
+
+    def timed_out(self, after: str, where: str) -> TimedOut:
+        """The error that says what was not met after so long."""
+        if not self.synced:
+            return TimedOut(f"{where} could not be read within {after}")
+        unmet = [verdict for verdict in self.verdicts if verdict.kind == "waiting"]
+        shown = [f"{verdict.id} ({verdict.job.stage})" for verdict in unmet if verdict.job]
+        return TimedOut(
+            f"{len(unmet)} of {len(self._verdicts)} jobs {self.condition.unmet()} after {after}: "
+            f"{_listed(shown)}",
+            hint=f"see 'jobctl show {unmet[0].id}'",
+        )
+
+    def _judge(self, ids: Iterable[str]) -> list[Verdict]:
+        news = []
+        for id in ids:
+            old = self._verdicts.get(id)
+            if old is None:
+                continue
+            new = self._verdict(old)
+            self._verdicts[id] = new
+            self._counts[old.kind] -= 1
+            self._counts[new.kind] += 1
+            if new.kind not in ("waiting", old.kind):
+                news.append(new)
+            if new.kind == "waiting" and self._jobs.get(id) is None:
+                self.absent.add(id)
+            else:
+                self.absent.discard(id)
+        if self.synced and (code := self._decide(news)) is not None:
+            self.outcome = Outcome(code, self.verdicts)
+        return news
+
+    def _verdict(self, old: Verdict) -> Verdict:
+        job = self._jobs.get(old.id)
+        if job is None:
+            if self._doubtful and old.id not in self._gone:
+                return old
+            if self.condition.kind == "gone":
+                return Verdict(old.id, "met", "gone", old.job)
+            if old.kind != "waiting":
+                return old
+            seen = old.job is not None
+            reason = "was removed while it was waited for" if seen else "is not there"
+            return Verdict(old.id, "vanished", reason, old.job)
+        self._gone.discard(old.id)
+        if self.condition.kind == "stage" and old.kind == "met":
+            return Verdict(old.id, "met", old.reason, job)  # it has been there, whatever came then
+        lost = self._lost.get(old.id)
+        if lost is not None and lost.replace(revision=job.revision) != job:
+            del self._lost[old.id]
+            lost = None
+        return judge(job, self.condition, lost=lost is not None)
+
+    def _decide(self, news: list[Verdict]) -> int | None:
+        """The exit code, once nothing can change it, or all is known."""
+        worst = next((code for kind, code in _CODES.items() if self._counts[kind]), 0)
+        if self._any:
+            ended = [verdict for verdict in news if verdict.kind in ("met", "failed")]
+            if self.condition.kind == "terminal" and ended:
+                return _CODES.get(min(ended, key=_when).kind, 0)
+            if self._counts["met"]:
+                return 0
+            return worst if not self._counts["waiting"] else None
+        patient = self.condition.kind == "terminal" and not self._counts["vanished"]
+        if self._counts["waiting"] and (patient or not worst):
+            return None
+        return worst
+
+
+def _when(verdict: Verdict) -> tuple[bool, int]:
+    """A lost job wrote its last revision before it was lost."""
+    return verdict.reason == LOST, verdict.job.revision if verdict.job is not None else 0
+
+
+def _listed(ids: list[str]) -> str:
+    return ", ".join(ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")

@@ -1,0 +1,438 @@
+"""The one read and the one apply: a compacted, revision-ordered set of jobs.
+
+Every reader is a cursor over such a set, and there is one question: *what changed since my
+cursor?* `JobSet.since` answers it with a `Delta`; `JobSet.apply` moves another set by one. A first
+snapshot, a live update, a resume after a cut and a slow reader's catching up are all this one call.
+
+The rules, which hold between any two sets:
+
+1.  Contiguity belongs to intervals. A set takes a delta whose ``since`` is its own revision, or 0
+    ("clear first"), and then stands at ``through``, also when the delta is empty.
+2.  Only an id never changes. A changed job that the filter does not let pass goes into ``gone`` if
+    one of the fields that filters look at changed after the cursor; a deletion goes to all but
+    filters on other ids. Where versions were merged on the way here, nobody can say what a field
+    was in between, so it counts as changed.
+3.  Deltas are pages in ascending revision, ``more`` until synced, each of them to be resumed from.
+    Under a filter that a job may leave, each page says first all that is gone, to the very head.
+
+A cursor of another epoch or filter, from the future, or older than the *floor* (the newest dropped
+tombstone) gets ``since = 0``: a reset in the open, never silence. Precedents: CouchDB's
+``_changes?since=``, NATS key-value buckets with history 1, Kubernetes' list and watch, Centrifugo's
+epoch and offset.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from jobctl.core.codec import as_wire, to_wire
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.digests import Digests, mark_of
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.job import Job
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl._stdlib import NamedTuple
+
+__all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "joined", "mark_of"]
+
+MAX_TOMBSTONES = 4096
+"""Deletions that a set remembers for readers that lag; older ones raise the floor."""
+
+
+class Gone(NamedTuple):
+    """A job that the reader must drop: deleted, or no longer let pass by its filter."""
+
+    id: str
+    revision: int
+
+
+class Delta(NamedTuple):
+    """The answer to a read: all that changed in ``(since, through]``, compacted.
+
+    ``since`` 0 says "clear first". ``more`` says that this is not all: ask again with the cursor
+    that it gives. ``jobs`` stand in ascending revision. ``floor`` and ``merged`` are for replicas
+    that serve others: the oldest cursor that can be resumed, and the ids of which intermediate
+    versions were skipped (``None``: any may have been). ``began``, with ``more``, goes into the
+    call for the next page. ``digest`` is that of the set that made the delta, under the reader's
+    filter, if asked for.
+    """
+
+    epoch: str
+    since: int
+    through: int
+    jobs: tuple[Job, ...] = ()
+    gone: tuple[Gone, ...] = ()
+    more: bool = False
+    floor: int = 0
+    merged: frozenset[str] | None = None
+    began: int = 0
+    digest: str | None = None
+
+    def __bool__(self) -> bool:
+        """Whether the delta says anything but "you may move to ``through``"."""
+        return bool(self.jobs or self.gone) or self.since == 0
+
+    def cursor(self, filter: Filter = EVERYTHING) -> Cursor:
+        """Where a reader under this filter stands once it has taken the delta."""
+        return Cursor(self.epoch, self.through, filter.tag)
+
+    def filtered(self, filter: Filter) -> Delta:
+        """The delta for a reader under a filter, when only the delta is at hand, not the set.
+
+        Every job that does not match counts as gone, since nobody knows what it was before.
+        """
+        if filter == EVERYTHING:
+            return self
+        gone = [item for item in self.gone if filter.may_hold(item.id)]
+        if self.since:
+            gone += [
+                Gone(job.id, job.revision)
+                for job in self.jobs
+                if filter.may_hold(job.id) and not filter.matches(job)
+            ]
+        jobs = tuple(job for job in self.jobs if filter.matches(job))
+        return self._replace(jobs=jobs, gone=tuple(sorted(gone, key=lambda item: item.revision)))
+
+
+def joined(pages: Sequence[Delta]) -> Delta:
+    """Deltas that follow one another as one: the newest word on each id. At least one."""
+    first, last = pages[0], pages[-1]
+    if first is last:
+        return first
+    changes: dict[str, Job | Gone] = {}
+    merged: frozenset[str] | None = frozenset()
+    for page in pages:
+        news: list[Job | Gone] = [*page.jobs, *page.gone]
+        again = {change.id for change in news} & changes.keys()
+        if merged is not None and page.merged is not None:
+            merged |= page.merged | again
+        else:
+            merged = None
+        for change in sorted(news, key=lambda change: change.revision):
+            changes[change.id] = change
+    ordered = sorted(changes.values(), key=lambda change: change.revision)
+    return last._replace(
+        since=first.since,
+        jobs=tuple(change for change in ordered if isinstance(change, Job)),
+        gone=tuple(change for change in ordered if isinstance(change, Gone)),
+        merged=merged,
+    )
+
+
+class _Entry:
+    """What the set knows of one id: the job, or ``None`` for a tombstone, and when it changed.
+
+    ``type_at``, ``session_at`` and ``stage_at`` are the revisions at which each field that
+    filters look at last changed, as far as is known.
+    """
+
+    __slots__ = ("job", "revision", "session_at", "stage_at", "type_at", "wire")
+
+    def __init__(self, job: Job | None, revision: int) -> None:
+        self.job = job
+        self.revision = revision
+        self.type_at = self.session_at = self.stage_at = revision
+        self.wire: bytes | None = None
+
+    def left_at(self, filter: Filter) -> int:
+        """When the last of the fields that the filter looks at changed."""
+        return max(
+            self.type_at if filter.types else 0,
+            self.session_at if filter.sessions else 0,
+            self.stage_at if filter.stages or filter.active else 0,
+        )
+
+
+class JobSet:
+    """A set of jobs at one revision of one epoch: the state of every replica, at both ends.
+
+    Not safe for threads by itself. No I/O, no clock. ``since`` costs what changed, never the size
+    of the set; memory is one entry for a job or a remembered deletion. An ``opaque`` set holds each
+    job's wire form and the fields that filters and order need, in about a third of the memory; it
+    is for replicas that send jobs and never write them.
+    """
+
+    def __init__(
+        self, epoch: str = "-", *, max_tombstones: int = MAX_TOMBSTONES, opaque: bool = False
+    ) -> None:
+        self._max_tombstones = max_tombstones
+        self._opaque = opaque
+        self._digests = Digests()
+        self._clear(epoch, 0)
+
+    def _clear(self, epoch: str, floor: int) -> None:
+        self.epoch = epoch
+        self.revision = 0
+        self.floor = floor
+        self._entries: dict[str, _Entry] = {}
+        self._digests.clear()
+        self._tombstones = 0
+        # The change order, ascending; a line is superseded when its entry has moved on.
+        self._order: list[int] = []
+        self._order_ids: list[str] = []
+        # What readers without details get of jobs with a command; empty while there are none.
+        self._redacted: dict[str, bytes] = {}
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where this set stands: the cursor to ask for what it lacks."""
+        return Cursor(self.epoch, self.revision)
+
+    def __len__(self) -> int:
+        return len(self._entries) - self._tombstones
+
+    def __iter__(self) -> Iterator[Job]:
+        """The jobs, in no particular order."""
+        return (entry.job for entry in self._entries.values() if entry.job is not None)
+
+    def get(self, id: str) -> Job | None:
+        """The job of this id, or ``None``."""
+        entry = self._entries.get(id)
+        return entry.job if entry else None
+
+    def wire(self, id: str, *, details: bool = False) -> bytes:
+        """The job as it goes over the wire, encoded once for all who get it. KeyError.
+
+        Readers with and without ``details`` share the encoding of a job without a command.
+        """
+        entry = self._entries[id]
+        job = entry.job
+        if job is None:
+            raise KeyError(id)
+        if details or job.run is None:
+            if entry.wire is None:
+                entry.wire = to_wire(job, details=True)
+            return entry.wire
+        wire = self._redacted.get(id)
+        if wire is None:
+            wire = self._redacted[id] = to_wire(job, details=False)
+        return wire
+
+    def digest(self, filter: Filter = EVERYTHING) -> str:
+        """What the set holds under the filter, as 16 hex digits: equal for who holds the same.
+
+        The exclusive or of `mark_of` each job. It is known without a filter and under one for which
+        `keep_digest` was called; under another it costs a look at every job.
+        """
+        return f"{self._digests.under(filter, self):016x}"
+
+    def keep_digest(self, filter: Filter) -> None:
+        """Keep the digest under the filter up to date with each change, for one user more."""
+        self._digests.keep(filter, empty=not len(self))
+
+    def release_digest(self, filter: Filter) -> None:
+        """Undo one `keep_digest`."""
+        self._digests.release(filter)
+
+    # -- the one read -----------------------------------------------------------------------
+
+    def since(
+        self,
+        cursor: Cursor,
+        filter: Filter = EVERYTHING,
+        *,
+        limit: int | None = None,
+        looks: int | None = None,
+        began: int = 0,
+        tombstones: bool = False,
+        details: bool = False,
+    ) -> Delta:
+        """What changed after ``cursor`` for a reader under ``filter``.
+
+        ``limit`` bounds a page in bytes on the wire (one job always fits in), as a reader with or
+        without ``details`` gets them, so that the page tells nothing of what is hidden. The jobs
+        themselves are whole: `wire` has what the reader gets. ``looks`` bounds the work
+        for it, in jobs looked at: such a page may be empty with ``more`` to come, and a reader that
+        lags further behind under a filter that jobs may leave is reset. Jobs that share a revision
+        (files that a store had no revision for, see stores/reader.py) always go into one page.
+        ``began`` is that of the page before, for a reader whom we served it: what was gone by then
+        is nothing to it, so the floor is checked against that. ``tombstones`` adds the remembered
+        deletions to a reset, for a replica without a filter that serves others in its turn.
+        """
+        since = cursor.revision
+        if not self.resumes(cursor, filter, began=began):
+            since = began = 0
+        known = max(since, began)
+        jobs: list[Job] = []
+        checks = filter.may_lose and known
+        if checks and looks is not None and not filter.ids and self.changed_since(known) > looks:
+            return self.since(ZERO, filter, limit=limit, looks=looks, details=details)
+        gone = self._lost(known, filter, limit) if checks else []
+        size = sum(len(item.id) + 3 for item in gone)
+        if limit is not None and size > limit and len(gone) > 1:  # a reset is shorter
+            return self.since(ZERO, filter, limit=limit, looks=looks, details=details)
+        through, more, empty = since, False, True
+        for looked, (id, entry) in enumerate(self._newest(since, filter.ids)):
+            # No cursor names a place between two jobs that share a revision.
+            may_end = entry.revision > through
+            if looks is not None and looked >= looks and may_end:
+                more = True
+                break
+            job = entry.job
+            if job is not None:
+                wanted = filter.matches(job)
+            else:
+                told = 0 < known < entry.revision or (since == 0 and tombstones)
+                wanted = told and not filter.may_lose and filter.may_hold(id)
+            if wanted:
+                if limit is not None:
+                    size += len(self.wire(id, details=details)) if job is not None else len(id) + 3
+                    if size > limit and may_end and not empty:
+                        more = True
+                        break
+                empty = False
+                if job is not None:
+                    jobs.append(job)
+                else:
+                    gone.append(Gone(id, entry.revision))
+            through = entry.revision
+        if not more:
+            return Delta(
+                self.epoch, since, max(through, self.revision), tuple(jobs), tuple(gone), False,
+                self.floor,
+            )  # fmt: skip
+        if filter.may_lose:
+            gone = [Gone(item.id, min(item.revision, through)) for item in gone]
+        if filter.may_lose or since == 0:
+            began = self.revision
+        return Delta(
+            self.epoch, since, through, tuple(jobs), tuple(gone), True, self.floor, None, began
+        )
+
+    def resumes(self, cursor: Cursor, filter: Filter = EVERYTHING, *, began: int = 0) -> bool:
+        """Whether the cursor gets exactly the difference; otherwise it gets a reset."""
+        return (
+            cursor.epoch == self.epoch
+            and cursor.tag == filter.tag
+            and cursor.revision <= self.revision
+            and max(cursor.revision, began) >= self.floor
+        )
+
+    def changed_since(self, revision: int) -> int:
+        """How many jobs and deletions a cursor at ``revision`` lags behind, at the most."""
+        return len(self._order) - bisect_right(self._order, revision)
+
+    def _lost(self, known: int, filter: Filter, limit: int | None) -> list[Gone]:
+        """What a reader who stood at ``known`` may hold and must not: deleted, or left its filter.
+
+        All of it, whichever page it is for: a job that left before the page's end, and changed
+        after it once more, has no line of its own within the page, and would be kept for ever.
+        Beyond the ``limit`` it is not looked for.
+        """
+        gone: list[Gone] = []
+        size = 0
+        for id, entry in self._newest(known, filter.ids):
+            if filter.may_hold(id) and (
+                entry.job is None
+                or (entry.left_at(filter) > known and not filter.matches(entry.job))
+            ):
+                gone.append(Gone(id, entry.revision))
+                size += len(id) + 3
+                if limit is not None and size > limit and len(gone) > 1:
+                    break
+        return gone
+
+    def _newest(
+        self, since: int, ids: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[str, _Entry]]:
+        """The entries that changed after ``since``, ascending; superseded lines are passed over.
+
+        With few ``ids``, only theirs, and nothing is paid for the others.
+        """
+        if ids and len(ids) < self.changed_since(since):
+            found = [(id, entry) for id in ids if (entry := self._entries.get(id)) is not None]
+            found.sort(key=lambda item: item[1].revision)
+            yield from (item for item in found if item[1].revision > since)
+            return
+        for index in range(bisect_right(self._order, since), len(self._order)):
+            id = self._order_ids[index]
+            entry = self._entries.get(id)
+            if entry is not None and entry.revision == self._order[index]:
+                yield id, entry
+
+    # -- the one apply ----------------------------------------------------------------------
+
+    def apply(self, delta: Delta) -> bool:
+        """Move to ``delta.through``; ``False``, and nothing done, when it does not continue us.
+
+        Applying a delta twice, out of order, or of another epoch is refused, so a replica that
+        asks again with its own `cursor` after a ``False`` always converges.
+        """
+        if delta.since == 0:
+            self._clear(delta.epoch, delta.floor)
+        elif delta.epoch != self.epoch or delta.since != self.revision:
+            return False
+        changes: list[Job | Gone] = [*delta.jobs, *delta.gone]
+        for change in sorted(changes, key=lambda change: change.revision):
+            if isinstance(change, Gone):
+                self.delete(change.id, change.revision)
+            else:
+                known = delta.merged is not None and change.id not in delta.merged
+                self.put(change, exact=known and delta.since != 0)
+        assert delta.through >= self.revision, "a delta reaches as far as what it holds"
+        self.revision = delta.through
+        self.floor = max(self.floor, delta.floor)
+        return True
+
+    def put(self, job: Job, *, exact: bool = True) -> None:
+        """Take the job as of ``job.revision``; ``exact`` when no version between was skipped."""
+        if self._opaque:
+            job = as_wire(job)
+        old = self._entries.get(job.id)
+        entry = _Entry(job, job.revision)
+        before = old.job if old is not None else None
+        if old is not None and before is None:
+            self._tombstones -= 1
+        if exact and before is None:
+            # Held by those at most who have not seen the deletion; a new job by nobody.
+            entry.type_at = entry.session_at = entry.stage_at = old.revision if old else 0
+        elif exact and old is not None and before is not None:
+            if before.type == job.type:
+                entry.type_at = old.type_at
+            if before.session_id == job.session_id:
+                entry.session_at = old.session_at
+            if before.stage == job.stage:
+                entry.stage_at = old.stage_at
+        self._record(job.id, entry)
+
+    def delete(self, id: str, revision: int) -> None:
+        """Remember that the job was deleted, also when it was never seen here."""
+        old = self._entries.get(id)
+        if old is None or old.job is not None:
+            self._tombstones += 1
+        self._record(id, _Entry(None, revision))
+        if self._tombstones > 2 * self._max_tombstones:
+            self._forget_tombstones()
+
+    def _record(self, id: str, entry: _Entry) -> None:
+        old = self._entries.get(id)
+        self._digests.change(id, old.job if old is not None else None, entry.job)
+        self._entries[id] = entry
+        if self._redacted:
+            self._redacted.pop(id, None)
+        self._order.append(entry.revision)
+        self._order_ids.append(id)
+        self.revision = max(self.revision, entry.revision)
+        if len(self._order) > 2 * len(self._entries) + 64:
+            self._compact_order()
+
+    def _compact_order(self) -> None:
+        """Drop the superseded lines of the change order."""
+        lines = sorted((entry.revision, id) for id, entry in self._entries.items())
+        self._order = [revision for revision, _ in lines]
+        self._order_ids = [id for _, id in lines]
+
+    def _forget_tombstones(self) -> None:
+        dead = sorted(
+            (entry.revision, id) for id, entry in self._entries.items() if entry.job is None
+        )
+        for revision, id in dead[: len(dead) - self._max_tombstones]:
+            del self._entries[id]
+            self.floor = max(self.floor, revision)
+            self._tombstones -= 1
+        self._compact_order()

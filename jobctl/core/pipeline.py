@@ -1,0 +1,291 @@
+"""Pipelines: the ordered stages of a job type, with labels, progress weights and an ETA band.
+
+Built in are the four types of the program that jobctl ports; settings may define others (`define`).
+A job may bring its own stages, and a type or stage that nobody knows is shown as it stands, never
+rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from jobctl.core.times import parse_duration
+from jobctl.errors import UsageError, did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from jobctl._stdlib import NamedTuple
+
+__all__ = [
+    "BUILT_IN",
+    "COMPLETED",
+    "FAILED",
+    "PENDING",
+    "STALLED_AFTER_MS",
+    "TERMINAL",
+    "Pipeline",
+    "Stage",
+    "define",
+    "defined_stages",
+    "is_settled",
+    "known",
+    "parse_types",
+    "pipeline_of",
+]
+
+PENDING = "pending"
+COMPLETED = "completed"
+FAILED = "failed"
+TERMINAL = frozenset({COMPLETED, FAILED})
+
+STALLED_AFTER_MS = 60_000
+"""A job of a built-in type that stays longer than this in one stage is *stalled*."""
+
+
+class Stage(NamedTuple):
+    """One stage: its ``name`` on disk, its ``label`` on screen, the ``percent`` done on entry."""
+
+    name: str
+    label: str
+    percent: int
+
+
+class Pipeline(NamedTuple):
+    """What a type goes through: ``stages`` run in order from ``pending`` to ``completed``.
+
+    ``eta_ms`` is the usual (shortest, longest) duration, ``None`` when unknown;
+    ``stalled_after_ms`` is ``None`` for types whose stages may take any time.
+    """
+
+    type: str
+    label: str
+    stages: tuple[Stage, ...]
+    eta_ms: tuple[int, int] | None = None
+    stalled_after_ms: int | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """All stages of the way to success, first to last."""
+        return tuple(stage.name for stage in self.stages)
+
+    def index(self, stage: str) -> int | None:  # type: ignore[override]
+        """The place of a stage in the order; ``None`` for ``failed`` and unknown stages."""
+        for index, known in enumerate(self.stages):
+            if known.name == stage:
+                return index
+        return None
+
+    def next(self, stage: str) -> str | None:
+        """The stage after this one; ``None`` at the end and for a stage not of this pipeline."""
+        index = self.index(stage)
+        if index is None or index + 1 >= len(self.stages):
+            return None
+        return self.stages[index + 1].name
+
+    def label_of(self, stage: str) -> str:
+        """What to show for a stage: its label, or the stage as it stands."""
+        index = self.index(stage)
+        if index is not None:
+            return self.stages[index].label
+        return "Failed" if stage == FAILED else stage
+
+    def percent(self, stage: str, fraction: float = 0.0) -> int | None:
+        """0 to 100 for a stage and the ``fraction`` of it done; ``None`` when unknown."""
+        index = self.index(stage)
+        if index is None:
+            return None
+        here = self.stages[index].percent
+        if index + 1 >= len(self.stages):
+            return here
+        return int(here + (self.stages[index + 1].percent - here) * min(max(fraction, 0.0), 1.0))
+
+
+def _stages(middle: Iterable[tuple[str, str, int]]) -> tuple[Stage, ...]:
+    return (
+        Stage(PENDING, "Queued", 0),
+        *(Stage(name, label, percent) for name, label, percent in middle),
+        Stage(COMPLETED, "Completed", 100),
+    )
+
+
+_USUAL = _stages(
+    [
+        ("extract", "Extracting", 15),
+        ("analyze", "Analyzing", 40),
+        ("generate", "Generating", 75),
+        ("finalize", "Finalizing", 95),
+    ]
+)
+
+
+def _built_in(type: str, label: str, low_s: int, high_s: int) -> Pipeline:
+    return Pipeline(type, label, _USUAL, (low_s * 1000, high_s * 1000), STALLED_AFTER_MS)
+
+
+BUILT_IN: dict[str, Pipeline] = {
+    pipeline.type: pipeline
+    for pipeline in (
+        _built_in("create_session", "Creating session", 30, 120),
+        _built_in("submit_answers", "Generating result", 20, 90),
+        _built_in("create_next_round", "Creating next round", 20, 90),
+        _built_in("add_more_questions", "Adding questions", 15, 60),
+    )
+}
+
+
+_defined: dict[str, Pipeline] = {}
+_settled = False
+
+
+def define(pipelines: Mapping[str, Pipeline]) -> None:
+    """Let the process know these types from now on, in the stead of those defined before.
+
+    As with logging, a program configures it once, at its start; one that does not gets what the
+    settings say as soon as it tracks a job.
+    """
+    global _settled
+    _settled = True
+    _defined.clear()
+    _defined.update(pipelines)
+
+
+def is_settled() -> bool:
+    """Whether `define` has been called."""
+    return _settled
+
+
+def defined_stages(type: str) -> tuple[str, ...] | None:
+    """The stages that settings define for a type; ``None`` where they say nothing new."""
+    pipeline, built_in = _defined.get(type), BUILT_IN.get(type)
+    if pipeline is None or (built_in is not None and built_in.names() == pipeline.names()):
+        return None
+    return pipeline.names()[1:-1] or None
+
+
+def known() -> dict[str, Pipeline]:
+    """The types that are built in or defined."""
+    return BUILT_IN | _defined
+
+
+def parse_types(tables: Mapping[str, tuple[Any, str]]) -> dict[str, Pipeline]:
+    """The pipelines that settings define: ``[types.NAME]`` tables, each with its file's path.
+
+    ``label`` is text; ``stages`` are names, or tables ``{name, label, weight}``, the weight being
+    a stage's share of the time; ``eta`` reads ``"30s-2m"``; ``stalled-after`` is a duration. What
+    is left out is the built-in type's, if there is one of that name. `UsageError` says where.
+    """
+    return {name: _parse_type(name, table, path) for name, (table, path) in tables.items()}
+
+
+_TYPE_KEYS = ("label", "stages", "eta", "stalled-after")
+_STAGE_KEYS = ("name", "label", "weight")
+
+
+def _parse_type(name: str, table: Any, path: str) -> Pipeline:
+    where = f"{path}: types.{ascii(name)[1:-1]}"
+    if not name or len(name) > 64 or not name.isprintable():
+        raise UsageError(f"{where} is not a type: 1 to 64 printable characters")
+    _check_table(table, _TYPE_KEYS, where)
+    base = BUILT_IN.get(name, Pipeline(name, name, _stages(())))
+    stages = base.stages
+    if "stages" in table:
+        stages = _parse_stages(table["stages"], f"{where}.stages")
+    eta, stalled = table.get("eta"), table.get("stalled-after")
+    return base._replace(
+        label=_text(table.get("label", base.label), f"{where}.label"),
+        stages=stages,
+        eta_ms=_parse_band(eta, f"{where}.eta") if eta is not None else base.eta_ms,
+        stalled_after_ms=(
+            _milliseconds(stalled, f"{where}.stalled-after")
+            if stalled is not None
+            else base.stalled_after_ms
+        ),
+    )
+
+
+def _parse_stages(value: Any, where: str) -> tuple[Stage, ...]:
+    if not isinstance(value, list):
+        raise UsageError(f"{where} is no list", hint='write stages = ["fetch", "load"]')
+    parsed: list[tuple[str, str, float | None]] = []
+    for item in value:
+        table = {"name": item} if isinstance(item, str) else item
+        _check_table(table, _STAGE_KEYS, where)
+        if "name" not in table:
+            raise UsageError(f"{where}: a stage has no name")
+        name = _text(table["name"], f"{where}: name")
+        if len(name) > 64 or name in (PENDING, *TERMINAL):
+            raise UsageError(f"{where}: {ascii(name)[:80]} cannot be a stage of one's own")
+        if name in [other for other, *_ in parsed]:
+            raise UsageError(f"{where}: {ascii(name)} stands there twice")
+        weight = table.get("weight")
+        if weight is not None and (
+            isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < 1e9
+        ):
+            raise UsageError(f"{where}: the weight of {name!r} is no number above 0")
+        parsed.append((name, _text(table.get("label", name), f"{where}: label"), weight))
+    if all(weight is None for *_, weight in parsed):
+        return _evenly([(name, label) for name, label, _ in parsed])
+    total = sum(weight or 1 for *_, weight in parsed)
+    done, stages = 0.0, []
+    for name, label, weight in parsed:
+        stages.append((name, label, int(100 * done / total)))
+        done += weight or 1
+    return _stages(stages)
+
+
+def _check_table(table: Any, keys: Sequence[str], where: str) -> None:
+    if not isinstance(table, dict):
+        raise UsageError(f"{where} is no table", hint=f"it may have {', '.join(keys)}")
+    for key in table:
+        if key not in keys:
+            hint = did_you_mean(key, keys) or f"it may have {', '.join(keys)}"
+            raise UsageError(f"{where} may have no {ascii(key)[1:-1]}", hint=hint)
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise UsageError(f"{where} is no text of printable characters")
+    return value
+
+
+def _parse_band(value: Any, where: str) -> tuple[int, int]:
+    low, dash, high = str(value).partition("-")
+    band = _milliseconds(low.strip(), where), _milliseconds((high if dash else low).strip(), where)
+    if band[0] > band[1]:
+        raise UsageError(f"{where}: {value} is longer at its beginning", hint='write "30s-2m"')
+    return band
+
+
+def _milliseconds(value: Any, where: str) -> int:
+    try:
+        return round(parse_duration(str(value)) * 1000)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _evenly(middle: Sequence[tuple[str, str]]) -> tuple[Stage, ...]:
+    """Stages that are taken for equally long, and waiting for one as long as that."""
+    steps = len(middle) + 1
+    return _stages(
+        (name, label, 100 * place // steps) for place, (name, label) in enumerate(middle, 1)
+    )
+
+
+def pipeline_of(type: str, stages: Sequence[str] | None = None) -> Pipeline:
+    """The pipeline of a type: the job's own ``stages`` if it brings some, else the known one.
+
+    Own stages are spread evenly between 0 and 100 and carry no labels. An unknown type without
+    stages of its own goes from pending straight to completed.
+    """
+    known = _defined.get(type) or BUILT_IN.get(type)
+    if stages is None or (known and tuple(stages) == known.names()[1:-1]):
+        return known or Pipeline(type, type, _stages(()))
+    middle = [(name, name) for name in stages if name != PENDING and name not in TERMINAL]
+    return Pipeline(
+        type,
+        known.label if known else type,
+        _evenly(middle),
+        known.eta_ms if known else None,
+        known.stalled_after_ms if known else None,
+    )

@@ -1,0 +1,343 @@
+"""The wire: two dialects of the same delta, and the close codes. No I/O.
+
+*plain* (no subprotocol asked for; the clients of the original program)::
+
+    hub → client   {"type": "jobs:init", "jobs": [active jobs, newest first]}
+                   {"type": "jobs:update", "job": {…}}
+    client → hub   {"type": "jobs:ping", "at": …}
+
+*jobctl.v1* (``Sec-WebSocket-Protocol: jobctl.v1``)::
+
+    hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
+                    "more": …, "jobs": [{…}], "gone": [id]}
+                   {"type": "jobs:pong", "at": …}
+                   {"type": "jobs:owners", "dead": [name]}
+    client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
+                   {"type": "jobs:subscribe", "since": cursor, "filter": {…}}
+                   {"type": "jobs:ack", "through": revision}
+                   {"type": "jobs:ping", "at": …}
+
+The first cursor and filter may also stand in the query: ``?since=…&type=…&stage=…&id=…&session=…``
+(each may be repeated) ``&active=1``. With ``digest=1``, or ``"digest": true`` in a subscription,
+each delta without ``more`` proves what the client holds now. Every job carries its ``revision``.
+The delta's meaning is that of jobset.py, and so is the digest's. What of a command is in a job
+depends on the client's rights: see redaction.py.
+
+Close codes: 4000–4399 say "come back", 4400–4499 "do not come back like this".
+
+    1001  the hub goes away: come back
+    4000  the session failed inside the hub: come back
+    4008  too many messages: come back, and say less
+    4029  too many wrong tokens came from there, or too many strangers: come back later
+    4400  a message was not understood
+    4401  no token came first, or a wrong one
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from enum import Enum
+from math import isfinite
+
+from jobctl.core.codec import parse_wire
+from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.jobset import Delta, Gone
+from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple, TypeGuard
+else:
+    from jobctl._stdlib import NamedTuple
+
+__all__ = [
+    "CLOSE_BAD_MESSAGE",
+    "CLOSE_BUSY",
+    "CLOSE_GOING_AWAY",
+    "CLOSE_NO_TOKEN",
+    "CLOSE_SESSION_FAILED",
+    "CLOSE_TOO_FAST",
+    "FIRST",
+    "MAX_FROM_CLIENT",
+    "MAX_FROM_HUB",
+    "MAX_PAGE",
+    "SUBPROTOCOL",
+    "Ack",
+    "Auth",
+    "Dialect",
+    "Owners",
+    "Ping",
+    "Pong",
+    "Subscribe",
+    "ack_message",
+    "delta_message",
+    "init_message",
+    "owners_message",
+    "parse_from_client",
+    "parse_from_hub",
+    "parse_query",
+    "pong_message",
+    "query_of",
+    "subscribe_message",
+    "update_message",
+]
+
+SUBPROTOCOL = "jobctl.v1"
+MAX_PAGE = 256 * 1024
+"""Bytes of jobs in one message; a single job always fits, whatever it has."""
+MAX_FROM_HUB = 2 * 1024 * 1024
+"""What a client should be ready to take: one page, or one job with its text escaped."""
+MAX_FROM_CLIENT = 64 * 1024
+
+FIRST = "Jobctl-First"
+"""The header of a handshake's answer that names the message which has to come first."""
+
+CLOSE_GOING_AWAY = 1001
+CLOSE_SESSION_FAILED = 4000
+CLOSE_TOO_FAST = 4008
+CLOSE_BUSY = 4029
+CLOSE_BAD_MESSAGE = 4400
+CLOSE_NO_TOKEN = 4401
+
+
+class Dialect(Enum):
+    """How a session is talked to."""
+
+    PLAIN = "plain"
+    V1 = SUBPROTOCOL
+
+
+class Subscribe(NamedTuple):
+    """The client wants to read on from ``cursor`` under ``filter``.
+
+    With ``digest`` each delta after which it holds all there is shall say what that is.
+    """
+
+    cursor: Cursor
+    filter: Filter
+    digest: bool = False
+
+
+class Auth(NamedTuple):
+    """The client shows its token."""
+
+    token: str
+
+
+class Ack(NamedTuple):
+    """The client has taken everything up to ``through``."""
+
+    through: int
+
+
+class Ping(NamedTuple):
+    """The client asks whether anybody is there; ``at`` comes back as it was."""
+
+    at: Any
+
+
+class Pong(NamedTuple):
+    """The hub's answer to a ping."""
+
+    at: Any
+
+
+class Owners(NamedTuple):
+    """Who of those that work on jobs has died: the whole list, by the names in `Job.owner`."""
+
+    dead: frozenset[str]
+
+
+# -- from the hub ---------------------------------------------------------------------------
+
+
+def delta_message(
+    delta: Delta, since: int, jobs: Iterable[bytes], tag: str = "", digest: str | None = None
+) -> bytes:
+    """A ``jobs:delta``, from the client's own revision ``since``; ``jobs`` are encoded already.
+
+    ``tag`` is that of the client's filter, ``digest`` the proof of what it holds now.
+    """
+    cursor = Cursor(delta.epoch, delta.through, tag)
+    proof = f',"digest":"{digest}"' if digest is not None else ""
+    head = (
+        f'{{"type":"jobs:delta","epoch":"{delta.epoch}","since":{since},'
+        f'"through":{delta.through},"cursor":"{cursor}",'
+        f'"more":{"true" if delta.more else "false"}{proof},"jobs":['
+    )
+    gone = ",".join(f'"{item.id}"' for item in delta.gone)
+    return b"".join((head.encode(), b",".join(jobs), b'],"gone":[', gone.encode(), b"]}"))
+
+
+def init_message(jobs: Iterable[bytes]) -> bytes:
+    """A ``jobs:init`` with jobs that are encoded already, newest first."""
+    return b'{"type":"jobs:init","jobs":[' + b",".join(jobs) + b"]}"
+
+
+def update_message(job: bytes) -> bytes:
+    """A ``jobs:update`` with a job that is encoded already."""
+    return b'{"type":"jobs:update","job":' + job + b"}"
+
+
+def owners_message(dead: Iterable[str]) -> bytes:
+    """A ``jobs:owners``: the names of all owners that have died, of whatever jobs."""
+    return json.dumps({"type": "jobs:owners", "dead": sorted(dead)}, separators=(",", ":")).encode()
+
+
+def pong_message(at: Any) -> bytes:
+    """The answer to a ``jobs:ping``."""
+    return json.dumps({"type": "jobs:pong", "at": at}, separators=(",", ":")).encode()
+
+
+def parse_from_hub(data: str | bytes) -> Delta | Pong | Owners:
+    """What a jobctl.v1 client is told; `ProtocolError` for anything else."""
+    value = _object(data)
+    match value.get("type"):
+        case "jobs:delta":
+            return _delta(value)
+        case "jobs:pong":
+            return Pong(value.get("at"))
+        case "jobs:owners":
+            dead = value.get("dead")
+            if not isinstance(dead, list) or not all(isinstance(name, str) for name in dead):
+                raise ProtocolError("the hub sent owners that are none")
+            return Owners(frozenset(dead))
+        case other:
+            raise ProtocolError(f"the hub sent {ascii(str(other)[:40])}")
+
+
+def _delta(value: dict[str, Any]) -> Delta:
+    epoch, since, through = value.get("epoch"), value.get("since"), value.get("through")
+    jobs, gone, more = value.get("jobs"), value.get("gone"), value.get("more")
+    if not (
+        isinstance(epoch, str)
+        and _is_revision(since)
+        and _is_revision(through)
+        and since <= through
+        and isinstance(jobs, list)
+        and isinstance(gone, list)
+        and all(isinstance(id, str) for id in gone)
+        and isinstance(more, bool)
+    ):
+        raise ProtocolError("the hub sent a delta that is none")
+    try:
+        parsed = tuple(parse_wire(job) for job in jobs)
+    except InvalidJob as error:
+        raise ProtocolError(f"the hub sent a job that is none: {error}") from error
+    if any(job.revision > through for job in parsed):
+        raise ProtocolError("the hub sent a job newer than its delta")
+    lost = tuple(Gone(id, through) for id in gone)
+    digest = value.get("digest")
+    return Delta(
+        epoch,
+        since,
+        through,
+        parsed,
+        lost,
+        more,
+        digest=digest if isinstance(digest, str) else None,
+    )
+
+
+# -- from the client ------------------------------------------------------------------------
+
+
+def subscribe_message(cursor: Cursor, filter: Filter) -> str:
+    """The message that moves a session to another cursor and filter."""
+    return json.dumps(
+        {"type": "jobs:subscribe", "since": str(cursor), "filter": filter.to_wire()},
+        separators=(",", ":"),
+    )
+
+
+def ack_message(through: int) -> str:
+    """The message that says that everything up to a revision has been taken."""
+    return f'{{"type":"jobs:ack","through":{through}}}'
+
+
+def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
+    """What a client may say; `ProtocolError` for anything else."""
+    value = _object(data)
+    match value.get("type"):
+        case "jobs:ping":
+            return Ping(_echoed(value.get("at")))
+        case "jobs:ack":
+            if not _is_revision(value.get("through")):
+                raise ProtocolError("an ack needs the revision it goes through")
+            return Ack(value["through"])
+        case "jobs:auth":
+            if not isinstance(value.get("token"), str):
+                raise ProtocolError("an auth needs a token")
+            return Auth(value["token"])
+        case "jobs:subscribe":
+            try:
+                filter = Filter.from_wire(value.get("filter"))
+                return Subscribe(_cursor(value.get("since")), filter, value.get("digest") is True)
+            except UsageError as error:
+                raise ProtocolError(str(error)) from error
+        case other:
+            raise ProtocolError(f"no message has the type {ascii(str(other)[:40])}")
+
+
+def parse_query(query: str) -> Subscribe:
+    """The first cursor and filter out of a request's query; `UsageError` for a bad filter."""
+    if not query:
+        return Subscribe(ZERO, EVERYTHING)
+    from urllib.parse import parse_qs  # whoever writes or reads files alone needs no queries
+
+    fields = parse_qs(query, keep_blank_values=True, max_num_fields=1000)
+    since = fields.pop("since", [None])[-1]
+    active = fields.pop("active", ["0"])[-1] not in ("0", "", "false")
+    digest = fields.pop("digest", ["0"])[-1] not in ("0", "", "false")
+    wire: dict[str, object] = {
+        key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
+    }
+    filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
+    return Subscribe(_cursor(since), filter, digest)
+
+
+def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
+    """The inverse of `parse_query`."""
+    from urllib.parse import urlencode
+
+    fields: list[tuple[str, str]] = []
+    if cursor != ZERO:
+        fields.append(("since", str(cursor)))
+    for key, value in filter.to_wire().items():
+        fields += [(key, text) for text in value] if isinstance(value, list) else [(key, "1")]
+    if digest:
+        fields.append(("digest", "1"))
+    return urlencode(fields)
+
+
+def _cursor(value: object) -> Cursor:
+    """A cursor that nobody can read belongs to no epoch: its bearer is reset, in the open."""
+    if not isinstance(value, str):
+        return ZERO
+    try:
+        return Cursor.parse(value)
+    except InvalidCursor:
+        return ZERO
+
+
+def _echoed(value: object) -> object:
+    """What a pong can carry back: JSON's own scalars. Deep values and NaN would not survive."""
+    if isinstance(value, dict | list) or (isinstance(value, float) and not isfinite(value)):
+        raise ProtocolError("a ping's at is a text or a number")
+    return value
+
+
+def _is_revision(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= MAX_REVISION
+
+
+def _object(data: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("a message is not JSON") from error
+    if not isinstance(value, dict):
+        raise ProtocolError("a message is not an object")
+    return value

@@ -1,0 +1,79 @@
+"""What a job shows to which reader: a pure projection of the job to its wire form.
+
+A command line, its working directory and its output may hold secrets, so only readers with the
+right *details* get them. The variables that ``jobctl run --keep-env`` keeps are for
+``jobctl retry --rerun``, which reads the directory: no reader gets them.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, TypeGuard
+
+    from jobctl.core.job import Job
+
+__all__ = ["default_title", "redact"]
+
+_MAX_TITLE = 80
+_CUT = "…"
+_ENVIRONMENT = "env"
+_WITHOUT_DETAILS = frozenset({"exact", "exitCode", "signal", "durationMs"})
+
+
+def default_title(argv: Sequence[str]) -> str:
+    """The title of a job that runs this command: the command line, at most 80 characters."""
+    import shlex  # which most readers do not need
+
+    line = shlex.join(argv)
+    return line if len(line) <= _MAX_TITLE else line[: _MAX_TITLE - len(_CUT)] + _CUT
+
+
+def redact(job: Job, *, details: bool) -> Job:
+    """The job as a reader with or without the right *details* may see it.
+
+    ``run.env`` is left out for every reader. Without details only the end of the command stays in
+    ``run`` (exit code, signal, duration, and whether it can be run again): keys that other programs
+    or later versions put there are left out too, and so is a ``run`` that is text or a list. A
+    title that was made from the command line becomes the name of the program.
+
+    Everything else stays, also ``error``, which may end with the last line of standard error.
+    Returns the job itself when there is nothing to leave out. Idempotent.
+    """
+    run = job.run
+    if run is None:
+        return job
+    if not isinstance(run, dict):
+        shows = details or isinstance(run, (int, float))
+        return job if shows else job.replace(run=None)
+    update: dict[str, Any] = {}
+    if details:
+        shown = {key: value for key, value in run.items() if key != _ENVIRONMENT}
+    else:
+        shown = {key: value for key, value in run.items() if key in _WITHOUT_DETAILS}
+        title = _title_without_details(job.title, run.get("argv"))
+        if title != job.title:
+            update["title"] = title
+    if len(shown) < len(run):
+        update["run"] = shown
+    return job.replace(**update) if update else job
+
+
+def _title_without_details(title: str | None, argv: object) -> str | None:
+    """The title, or the name of the program where the title is the command line or its start."""
+    if title is None or not _is_argv(argv):
+        return title
+    import shlex
+
+    line = shlex.join(argv)
+    made = title == line or (title.endswith(_CUT) and line.startswith(title.removesuffix(_CUT)))
+    return (argv[0].rpartition("/")[2] or None) if made else title
+
+
+def _is_argv(value: object) -> TypeGuard[Sequence[str]]:
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(isinstance(word, str) for word in value)
+    )

@@ -1,0 +1,120 @@
+"""The one place that reads the wall clock, and the one form in which times are written.
+
+Times are ISO 8601 UTC text with milliseconds and ``Z``, as JavaScript's ``toISOString()``
+writes them. Layers that may not know a clock (job, jobset, hub) get such text as an argument.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import lru_cache
+
+__all__ = ["known_ms", "parse_duration", "parse_moment", "to_ms", "to_text"]
+
+_FORM = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))\Z",
+    re.ASCII,
+)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
+_MINUTE = re.compile(r"(T\d\d:\d\d)(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+_NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
+_SECONDS = re.compile(_NUMBER, re.ASCII)
+_UNITS_S = {"w": 604_800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS_S), re.ASCII)
+_MAX_DURATION_S = 36_500 * 86_400
+"""A hundred years: more is a slip of the finger, and no clock goes there."""
+_FIRST_MS = 365 * 86_400_000  # 1971-01-01
+_LAST_MS = 253_370_764_800_000  # 9999-01-01
+
+
+def to_text(ms: int) -> str:
+    """``1700000000123`` → ``2023-11-14T22:13:20.123Z``."""
+    seconds, millis = divmod(ms, 1000)
+    return _whole_second(seconds) + f".{millis:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _whole_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+@lru_cache(maxsize=4096)
+def to_ms(text: str) -> int:
+    """The inverse of `to_text`; also takes other precisions and offsets. ValueError otherwise."""
+    match = _FORM.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an ISO 8601 time with a zone")
+    year, month, day, hour, minute, second = (int(group) for group in match.groups()[:6])
+    if not (
+        year and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60
+    ):
+        raise ValueError(f"{text!r} is not an ISO 8601 time with a zone")
+    seconds = ((_day_of(year, month) + day) * 24 + hour) * 3600 + minute * 60 + second
+    fraction, sign, offset_h, offset_m = match.groups()[6:]
+    if sign:
+        offset = int(offset_h) * 3600 + int(offset_m) * 60
+        seconds += offset if sign == "-" else -offset
+    return seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3])
+
+
+def known_ms(text: str | None) -> int | None:
+    """As `to_ms`, but ``None`` for what is no time, or stands for none.
+
+    Programs that have no time to write often write the first or the last one of their language:
+    year 1 (Go, .NET), 1970 (Unix), year 9999 (.NET, SQL). So what lies before 1971 or after 9998
+    does not count.
+    """
+    try:
+        ms = to_ms(text) if text is not None else None
+    except ValueError:
+        return None
+    return ms if ms is not None and _FIRST_MS <= ms < _LAST_MS else None
+
+
+def _day_of(year: int, month: int) -> int:
+    """Days from 1970-01-01 to the day before a month, in the Gregorian calendar."""
+    # Counted from March, so that the leap day is a year's last one (calendar.timegm needs datetime,
+    # which takes longer to import than all else here).
+    if month < 3:
+        year, month = year - 1, month + 12
+    leap_days = year // 4 - year // 100 + year // 400
+    return 365 * year + leap_days + (153 * month - 457) // 5 - 719_469
+
+
+def parse_duration(text: str) -> float:
+    """The seconds in ``90``, ``0.5``, ``90s``, ``5m``, ``1h30m`` or ``2w``. ValueError otherwise.
+
+    Units stand from the largest to the smallest, each at most once: w, d, h, m, s.
+    """
+    match = _DURATION.fullmatch(text)
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    elif text and match is not None:
+        sizes = zip(match.groups(), _UNITS_S.values(), strict=True)
+        seconds = sum((float(number) * size for number, size in sizes if number), 0.0)
+    else:
+        raise ValueError(f"{ascii(text)} is no duration: write 90s, 5m, 1h30m or 2d")
+    if seconds > _MAX_DURATION_S:
+        raise ValueError(f"{ascii(text)} is over a hundred years")
+    return seconds
+
+
+def parse_moment(text: str, now_ms: int) -> int:
+    """A moment, in milliseconds: RFC 3339, a date (midnight UTC), or a duration ago: ``10m``.
+
+    A bare number is none: nobody knows whether it counts seconds, and from where.
+    """
+    try:
+        if not _SECONDS.fullmatch(text):
+            return now_ms - round(parse_duration(text) * 1000)
+    except ValueError:
+        pass
+    form = text.strip().replace(" ", "T", 1).replace("t", "T").replace("z", "Z")
+    form = f"{form}T00:00:00Z" if _DATE.match(form) else _MINUTE.sub(r"\1:00\2", form)
+    try:
+        return to_ms(form)
+    except ValueError:
+        raise ValueError(
+            f"{ascii(text)} is no time: write 10m, 2026-11-23, or 2026-11-23T09:30:00Z"
+        ) from None

@@ -1,0 +1,323 @@
+"""The access policy: Host, Origin, proxies, users and tokens. One policy for sockets and HTTP.
+
+Without a configured token the hub serves two users of this machine, the one who runs it and root
+(see peers.py). Host and Origin have to be names of loopback. Requests that a proxy has passed on
+are refused, because they come from 127.0.0.1 whoever sent them. Such a hub generates a token itself
+and writes it where only its own user can read it (see discovery.py). The token identifies the user
+where the kernel cannot.
+
+With a configured token every request needs it, on loopback as well. A token comes as an
+``Authorization: Bearer`` header, as the first message of a socket, or as the cookie that the login
+page sets. The value of the cookie is derived from the token and is not the token. A token in a URL
+is refused, because URLs are logged everywhere.
+
+An admitted peer has a set of `Rights`. A feature that changes jobs must require a right of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from enum import Flag, auto
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from jobctl.errors import UsageError
+from jobctl.hub.origin import Doorkeeper, is_here
+
+__all__ = ["MIN_TOKEN", "Door", "Knock", "Refused", "Rights", "no_token"]
+
+MIN_TOKEN = 16
+"""Bytes of a token, at the least."""
+
+_COOKIE = "jobctl"
+_DELAY_S = 0.25
+_MAX_DELAY_S = 4.0
+_MAX_PEERS = 1024
+_MAX_WAITING = 64
+_MAX_WRONG = 8  # of one peer, before it is no longer listened to while so many wait
+_IN_URL = {"token", "access_token"}
+
+
+class Rights(Flag):
+    """What an admitted peer may do."""
+
+    VIEW = auto()
+    """See the jobs."""
+    DETAILS = auto()
+    """See command lines, directories and output: for the hub's own user, root, and a token."""
+
+
+_ALL = Rights.VIEW | Rights.DETAILS
+_ROOT = 0
+
+
+class Refused(Exception):
+    """A request that may not pass: the HTTP ``status``, and a ``kind`` to count it under."""
+
+    def __init__(
+        self, status: int, kind: str, text: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.status, self.kind, self.headers = status, kind, dict(headers or {})
+
+
+class Knock(NamedTuple):
+    """The parts of a request that the access decision depends on.
+
+    ``headers`` have lower-case names. ``peer`` is the address of the sender, ``secure`` whether the
+    request came through our TLS, ``query`` the raw query of its URL. ``uid`` is the user id of the
+    sending process, ``None`` if it is unknown.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    peer: str
+    secure: bool
+    query: str = ""
+    uid: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        raw: Iterable[tuple[bytes, bytes]],
+        peer: str,
+        *,
+        secure: bool,
+        query: str = "",
+        uid: int | None = None,
+    ) -> Knock:
+        """From the headers as they came."""
+        return cls(
+            tuple(
+                (name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape"))
+                for name, value in raw
+            ),
+            peer,
+            secure,
+            query,
+            uid,
+        )
+
+    @property
+    def is_private(self) -> bool:
+        """Whether whoever asked did so through TLS, be it that of a proxy.
+
+        Good for what only the asker gains or loses by.
+        """
+        proxied = self.all("x-forwarded-proto")[-1:] == ["https"]
+        return self.secure or proxied or any(o.startswith("https://") for o in self.all("origin"))
+
+    def all(self, name: str) -> list[str]:
+        """The values of the header, in order."""
+        return [value for key, value in self.headers if key == name]
+
+
+class Door:
+    """The access policy of one hub; see the module for the rules.
+
+    ``bound`` is the host that the hub listens on. ``local_users`` admits the other users of this
+    machine, ``insecure`` everybody; both grant `Rights.VIEW` only. ``own_uid`` is the user whose
+    hub it is, by default the user of this process.
+
+    Raises `UsageError` for options that would admit other machines or their pages with neither a
+    token nor ``insecure``: a host other than loopback, foreign hosts or origins.
+    """
+
+    def __init__(
+        self,
+        bound: str,
+        *,
+        allow_hosts: Iterable[str] = (),
+        allow_origins: Iterable[str] = (),
+        token: bytes | None = None,
+        insecure: bool = False,
+        local_users: bool = False,
+        own_uid: int | None = None,
+    ) -> None:
+        allow_hosts, allow_origins = tuple(allow_hosts), tuple(allow_origins)
+        self._keeper = Doorkeeper(bound, allow_hosts=allow_hosts, allow_origins=allow_origins)
+        self._given, self._insecure = token, insecure
+        self._token = token if token is not None else secrets.token_urlsafe(32).encode()
+        self._open = insecure or local_users
+        self._own_uids = {_ROOT, os.geteuid() if own_uid is None else own_uid}
+        self._wrong: OrderedDict[str, int] = OrderedDict()
+        self._waiting = 0
+        self.wrong_tokens = 0
+        if token is not None and len(token) < MIN_TOKEN:
+            raise UsageError(
+                f"the token has {len(token)} bytes: that can be guessed",
+                hint="'openssl rand -hex 32' makes one",
+            )
+        if token is not None and local_users:
+            raise UsageError(
+                "--local-users does without a token, and there is one",
+                hint="leave it out, or --token-file, $JOBCTL_TOKEN_FILE and $JOBCTL_TOKEN",
+            )
+        if token is not None or insecure:
+            return
+        foreign = next(
+            (f"--allow-host {host}" for host in allow_hosts if not is_here(host)),
+            next((f"--allow-origin {origin}" for origin in allow_origins), ""),
+        )
+        if not is_here(bound):
+            foreign = f"--host {bound}"
+        if foreign:
+            raise UsageError(
+                f"{foreign} lets others in, and the hub has no token",
+                hint="give it one by --token-file or $JOBCTL_TOKEN, or say --insecure",
+            )
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a token was configured, so that every request needs it."""
+        return self._given is not None
+
+    @property
+    def own_token(self) -> bytes | None:
+        """The token that the hub generated for its own user; ``None`` if one was configured."""
+        return self._token if self._given is None else None
+
+    def check_source(self, knock: Knock) -> None:
+        """`Refused` for a host, an origin or a proxy that may not pass, and a token in the URL.
+
+        It is asked first, for every request, whatever its path.
+        """
+        hosts = knock.all("host")
+        refusal = self._keeper.refusal(hosts[0] if len(hosts) == 1 else None, knock.all("origin"))
+        if refusal is not None:
+            raise Refused(403, refusal.kind, refusal.text)
+        if self._given is None and not self._insecure and _is_passed_on(knock):
+            raise Refused(
+                403,
+                "proxy",
+                "the request came through a proxy, whoever asked for it: "
+                "start the hub with --token-file, or with --insecure",
+            )
+        if any(name in _IN_URL for name, _ in parse_qsl(knock.query, keep_blank_values=True)):
+            raise Refused(400, "url", "a token is never taken from a URL; send it as a header")
+
+    def is_own(self, knock: Knock) -> bool:
+        """Whether the request comes from the hub's own user or root, and needs no token.
+
+        A request that a proxy of these users has passed on is not theirs.
+        """
+        return self._given is None and knock.uid in self._own_uids and not _is_passed_on(knock)
+
+    async def admit(self, knock: Knock) -> Rights | None:
+        """The rights of the sender; ``None`` if it has to show a token first.
+
+        Raises `Refused` for a wrong token in the header, and for another user of this machine.
+        """
+        if self.is_own(knock):
+            return _ALL
+        for header in knock.all("authorization"):
+            scheme, _, given = header.partition(" ")
+            if scheme.lower() != "bearer":
+                continue
+            if not self._open or self.needs_token:
+                return await self.check(_bytes(given.strip()), knock.peer)
+            if hmac.compare_digest(_bytes(given.strip()), self._token):
+                return _ALL
+        expected = self._cookie_value().encode()
+        if any(hmac.compare_digest(_bytes(value), expected) for value in self._cookies(knock)):
+            return _ALL
+        if self.needs_token:
+            return None
+        if self._open:
+            return Rights.VIEW
+        if knock.uid is not None:
+            raise Refused(
+                403,
+                "user",
+                f"this hub serves only the user who runs it, and this request comes from another "
+                f"user (uid {knock.uid}): start the hub with --local-users, or with --token-file",
+            )
+        return None
+
+    async def check(self, given: bytes, peer: str) -> Rights:
+        """The rights that this token grants; raises `Refused` unless it is the hub's token.
+
+        Each wrong one makes its sender wait longer. While many wait, a sender of many wrong ones is
+        not listened to at all, or the delay could be got round by asking many times at once.
+        """
+        flooded = self._waiting >= _MAX_WAITING
+        if flooded and self._wrong.get(peer, 0) >= _MAX_WRONG:
+            self._note_wrong(peer)
+            raise _too_many()
+        if hmac.compare_digest(given, self._token):
+            self._wrong.pop(peer, None)
+            return _ALL
+        count = self._note_wrong(peer)
+        if flooded:
+            raise _too_many()
+        self._waiting += 1
+        try:
+            await asyncio.sleep(min(_MAX_DELAY_S, _DELAY_S * 2 ** min(count - 1, 8)))
+        finally:
+            self._waiting -= 1
+        raise no_token("that is not the token")
+
+    def _note_wrong(self, peer: str) -> int:
+        """How many it has sent; the peers that sent one last are remembered, and no others."""
+        self.wrong_tokens += 1
+        count = self._wrong.pop(peer, 0) + 1
+        self._wrong[peer] = count
+        if len(self._wrong) > _MAX_PEERS:
+            self._wrong.popitem(last=False)
+        return count
+
+    def cookie(self) -> tuple[str, str]:
+        """The name and the value of the cookie for a browser that has shown the token.
+
+        Browsers send a cookie to every port of a host. A generated token has a cookie name of its
+        own, so that signing in to one hub does not sign out of another.
+        """
+        value = self._cookie_value()
+        return (_COOKIE if self.needs_token else f"{_COOKIE}-{value[:8]}"), value
+
+    def _cookie_value(self) -> str:
+        return hmac.new(self._token, b"jobctl login cookie", hashlib.sha256).hexdigest()
+
+    def _cookies(self, knock: Knock) -> list[str]:
+        """The values of our cookie in the request (RFC 6265, section 4.2.1)."""
+        ours, _ = self.cookie()
+        pairs = [
+            pair.strip().partition("=")
+            for header in knock.all("cookie")
+            for pair in header.split(";")
+        ]
+        return [value for name, _, value in pairs if name == ours]
+
+    def ask_for_token(self) -> Refused:
+        """The refusal of a request that needs a token and has none."""
+        if self.needs_token:
+            return no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
+        return no_token(
+            "the hub cannot find out which user asks: send 'Authorization: Bearer TOKEN' with "
+            "the token in its file in .jobctl/hubs, or start it with --local-users or --token-file"
+        )
+
+
+def no_token(text: str) -> Refused:
+    """The refusal of somebody who has to show a token first."""
+    return Refused(401, "token", text, {"WWW-Authenticate": 'Bearer realm="jobctl"'})
+
+
+def _too_many() -> Refused:
+    return Refused(429, "token", "too many wrong tokens; come back later", {"Retry-After": "5"})
+
+
+def _is_passed_on(knock: Knock) -> bool:
+    return any(
+        name.startswith("x-forwarded-") or name in ("forwarded", "via", "x-real-ip")
+        for name, _ in knock.headers
+    )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

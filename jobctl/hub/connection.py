@@ -1,0 +1,463 @@
+"""One WebSocket connection of the hub: the sans-I/O protocol of websockets on an asyncio transport.
+
+A connection has no task of its own. It reports what happens by calls (`ConnectionEvents`).
+
+A frame is built once for all clients that get it. What a client's socket does not take at once
+waits here as a view of the shared bytes. asyncio before Python 3.12 would copy it into a buffer of
+the client's transport, which for one page and 5,000 clients took hundreds of MiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import socket
+import struct
+import termios
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Protocol, cast
+
+from websockets.extensions import ServerExtensionFactory
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from jobctl.core.cursor import ZERO, Cursor, store_cursor
+from jobctl.core.filters import EVERYTHING
+from jobctl.core.protocol import MAX_FROM_CLIENT, SUBPROTOCOL, Dialect, Subscribe
+from jobctl.hub.access import Rights
+from jobctl.hub.admission import is_unix
+
+__all__ = ["ConnectionEvents", "HubConnection", "deflated_frame", "text_frame", "untaken"]
+
+GOODBYE_S = 1.0
+"""How long a peer may take to answer a close frame, or to hang up after a refusal."""
+
+_SEND_BUFFER = 64 * 1024
+"""SO_SNDBUF: without it the kernel hoards megabytes of stale versions for a stalled client."""
+
+_TLS_CHUNK = 16 * 1024  # the bytes of one TLS record
+_MAX_EARLY = 4  # messages that are kept before no more is read
+_WINDOW_S = 10
+_LEAST_DEFLATED = 256  # bytes: below that it is not worth the while
+_WINDOW_BITS = 15
+_PONG = 0x80 | Opcode.PONG
+_MESSAGE = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+
+
+def untaken(transport: asyncio.WriteTransport) -> int:
+    """Bytes that the peer has not taken, be they with us or with the system, where that tells."""
+    sock = transport.get_extra_info("socket")
+    queued = 0
+    with suppress(OSError, ValueError, AttributeError):
+        queued = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
+    return transport.get_write_buffer_size() + queued
+
+
+def text_frame(message: bytes) -> bytes:
+    """The message as one unmasked, uncompressed text frame."""
+    return Frame(Opcode.TEXT, message).serialize(mask=False)
+
+
+def deflated_frame(message: bytes) -> bytes:
+    """The message as one compressed text frame, for all who negotiated it; a small one as it is.
+
+    It depends on nothing that was sent before (``server_no_context_takeover``, RFC 7692), so that
+    one frame does for everybody.
+    """
+    if len(message) < _LEAST_DEFLATED:
+        return text_frame(message)
+    deflate = zlib.compressobj(wbits=-_WINDOW_BITS)
+    data = deflate.compress(message) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    # By hand: the library lets no frame with a reserved bit through but its extensions'.
+    head, size = 0xC1, len(data) - 4
+    if size < 126:
+        start = bytes((head, size))
+    elif size < 65536:
+        start = struct.pack("!BBH", head, 126, size)
+    else:
+        start = struct.pack("!BBQ", head, 127, size)
+    return start + data[:-4]
+
+
+class ConnectionEvents(Protocol):
+    """What a connection tells its hub. All calls come from the event loop, and none may wait."""
+
+    def connected(self, connection: HubConnection) -> None:
+        """The connection has its transport."""
+
+    def requested(self, connection: HubConnection, request: Request) -> None:
+        """A whole request came: call `HubConnection.answer` now or later."""
+
+    def received(self, connection: HubConnection, message: str | bytes) -> None:
+        """A message came."""
+
+    def stalled(self, connection: HubConnection) -> None:
+        """The socket takes no more; what was written waits."""
+
+    def recovered(self, connection: HubConnection) -> None:
+        """All that was written is with the system."""
+
+    def lost(self, connection: HubConnection) -> None:
+        """The connection has ended."""
+
+
+class _ServerProtocol(ServerProtocol):
+    """websockets' protocol, which selects ``jobctl.v1`` if the client offers it, else none."""
+
+    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
+        return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in subprotocols else None
+
+
+class HubConnection(asyncio.Protocol):
+    """A connection from the head of its request to its end."""
+
+    __slots__ = (
+        "_dismissed",
+        "_early",
+        "_eof_due",
+        "_events",
+        "_fd",
+        "_first",
+        "_handed",
+        "_held",
+        "_leaving",
+        "_loop",
+        "_parts",
+        "_pinged",
+        "_taken",
+        "_unwritten",
+        "_window",
+        "heard_s",
+        "opened_at",
+        "paused",
+        "peer_uid",
+        "protocol",
+        "rights",
+        "sent_bytes",
+        "session_id",
+        "subscribe",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        events: ConnectionEvents,
+        extensions: Sequence[ServerExtensionFactory],
+        logger: logging.Logger,
+        peer_uid: int | None = None,
+    ) -> None:
+        self.protocol = _ServerProtocol(
+            extensions=extensions, max_size=MAX_FROM_CLIENT, logger=logger
+        )
+        self.transport = cast("asyncio.Transport", None)  # until `connection_made`
+        self.peer_uid = peer_uid
+        self.rights: Rights | None = None
+        self.subscribe = Subscribe(ZERO, EVERYTHING)
+        self.session_id = 0
+        self.opened_at = ""
+        self.sent_bytes = 0
+        self.paused = False
+        """Whether the transport has asked for no more data."""
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self.heard_s = self._loop.time()
+        self._fd = -1  # of a socket that may be written to past its transport; there is none yet
+        self._unwritten: list[bytes | memoryview] = []
+        self._eof_due = False
+        self._handed = self._taken = 0
+        self._leaving = False
+        self._dismissed = False
+        self._held = True  # until the session is open
+        self._early: list[str | bytes] = []
+        self._first: asyncio.Future[str | bytes] | None = None
+        self._parts: tuple[Opcode, bytearray] | None = None
+        self._pinged = False
+        self._window = (0, 0)
+
+    # -- what is known of it ------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may be sent: the handshake is done, and nobody has said goodbye."""
+        return self.protocol.state is State.OPEN
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the client is talked to; known once the connection is open."""
+        return Dialect.V1 if self.protocol.subprotocol == SUBPROTOCOL else Dialect.PLAIN
+
+    @property
+    def details(self) -> bool:
+        """Whether the client may see command lines."""
+        return self.rights is not None and Rights.DETAILS in self.rights
+
+    @property
+    def cursor(self) -> Cursor:
+        """The cursor that the client came with, as one of the hub's replica."""
+        return store_cursor(self.subscribe.cursor, details=self.details)
+
+    @property
+    def peer(self) -> str:
+        """The peer's address and port, ``unix``, or ``?`` when it is not known."""
+        if is_unix(self.transport):
+            return "unix"
+        address = self.transport.get_extra_info("peername")
+        return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "?"
+
+    @property
+    def deflates(self) -> bool:
+        """Whether the client takes `deflated_frame`."""
+        for extension in self.protocol.extensions:
+            if isinstance(extension, PerMessageDeflate):
+                return extension.local_max_window_bits == _WINDOW_BITS
+        return False
+
+    # -- the handshake ------------------------------------------------------------------------
+
+    def respond(self, status: HTTPStatus, text: str) -> Response:
+        """Return the answer that refuses the handshake with this status."""
+        return self.protocol.reject(status, text)
+
+    def accept(self, request: Request) -> Response:
+        """Return the answer to the handshake: 101, or a refusal if the request has a mistake."""
+        return self.protocol.accept(request)
+
+    def answer(self, request: Request, response: Response) -> None:
+        """Send the answer to the handshake; `is_open` says whether the connection is open now."""
+        request.headers.clear()  # several KiB of a browser's, which the parser would keep
+        if self.protocol.state is State.CONNECTING and not self.protocol.eof_sent:
+            self.protocol.send_response(response)
+            self._send()
+
+    # -- messages from the client -------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Keep messages that come from now on until `release`, and soon read no more of them."""
+        self._held = True
+
+    def release(self) -> None:
+        """Hand on the messages that were kept, in order, and those that come from now on."""
+        self._held = False
+        while self._early and not self._held:
+            self._events.received(self, self._early.pop(0))
+        if not self._early and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def first_message(self) -> asyncio.Future[str | bytes]:
+        """Return the next message, though the connection is held; `ConnectionError` at its end."""
+        self._first = self._loop.create_future()
+        if self._early:
+            self._first.set_result(self._early.pop(0))
+        return self._first
+
+    def _take(self, frame: Frame) -> None:
+        """Take a frame of a message, and the message when it is whole."""
+        if frame.opcode is Opcode.CONT:
+            assert self._parts is not None, "the protocol lets no other through"
+            opcode, parts = self._parts
+            parts += frame.data
+            data: bytes | bytearray | memoryview = parts
+        elif frame.fin:
+            opcode, data = frame.opcode, frame.data
+        else:
+            opcode, data = frame.opcode, bytearray(frame.data)
+            self._parts = (opcode, data)
+        if not frame.fin or self._dismissed:
+            return
+        self._parts = None
+        try:
+            message = bytes(data) if opcode is Opcode.BINARY else str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            reason = f"{error.reason} at position {error.start}"
+            self.protocol.fail(CloseCode.INVALID_DATA, reason)
+            self._send()
+            return
+        if self._first is not None and not self._first.done():
+            self._first.set_result(message)
+        elif not self._held:
+            self._events.received(self, message)
+        else:
+            self._early.append(message)
+            if len(self._early) > _MAX_EARLY:
+                self.transport.pause_reading()
+
+    def talks_too_fast(self, most: int) -> bool:
+        """To be asked for each message: whether more than so many a second came for ten seconds."""
+        window, count = self._window
+        now = int(self._loop.time() / _WINDOW_S)
+        self._window = (now, count + 1 if now == window else 1)
+        return self._window[1] > most * _WINDOW_S
+
+    # -- to the client ------------------------------------------------------------------------
+
+    def write_frames(self, frames: bytes) -> None:
+        """Write prebuilt frames; for a connection that is closing, nothing."""
+        if self.is_open:
+            self._write(frames)
+            self.sent_bytes += len(frames)
+
+    def say_goodbye(self, code: int, reason: str) -> None:
+        """Send a close frame and hear no more messages. Does not wait.
+
+        A peer that is still there after `GOODBYE_S` is cut, one whose handshake has no answer yet
+        at once.
+        """
+        self._dismissed = True
+        if self.is_open:
+            self.protocol.send_close(code, reason)
+            self._send()
+        elif self.protocol.state is State.CONNECTING:
+            self.abort()
+
+    def ping_if_quiet(self, quiet_s: float) -> None:
+        """Ask for a sign of life after so long a silence; once, until one comes.
+
+        While data waits to be written a ping would wait behind it, and tell nothing more.
+        """
+        if (
+            not self._pinged
+            and not self._unwritten
+            and self.is_open
+            and self._loop.time() - self.heard_s >= quiet_s
+        ):
+            self._pinged = True
+            self.protocol.send_ping(b"jobctl")
+            self._send()
+
+    def silent_s(self) -> float:
+        """How long the peer has neither said anything nor taken any of what waits for it.
+
+        A slow reader's pong waits behind the data, so data that moves is a sign of life too.
+        """
+        taken = self._handed - untaken(self.transport)
+        if taken > self._taken:
+            self.heard_s = self._loop.time()
+        self._taken = taken
+        return self._loop.time() - self.heard_s
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        self.transport.abort()
+
+    def _send(self) -> None:
+        """Write what the protocol has to say, and see to it that a connection ends that should."""
+        for data in self.protocol.data_to_send():
+            if data:
+                self._write(data)
+            else:
+                self._eof_due = True
+                self._end_if_written()
+        if not self._leaving and self.protocol.close_expected():
+            self._leaving = True
+            self._loop.call_later(GOODBYE_S, self.abort)
+
+    def _write(self, data: bytes) -> None:
+        """Write after all that was written before; what the socket does not take waits here."""
+        waiting = self._unwritten
+        if not waiting:
+            rest = self._push(data)
+            if rest:
+                waiting.append(rest)
+        elif len(waiting) > 1 and data[0] == _PONG == waiting[-1][0]:
+            waiting[-1] = data  # only the last ping need be answered (RFC 6455, section 5.5.3)
+        else:
+            waiting.append(data)
+
+    def _push(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Write as much as the socket takes, without a copy; returns the rest."""
+        while data and not self.paused and not self.transport.is_closing():
+            if self._fd < 0:
+                sent = min(len(data), _TLS_CHUNK)
+                self.transport.write(memoryview(data)[:sent])
+            else:
+                try:
+                    sent = os.write(self._fd, data)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    self.transport.write(data)  # it meets the same error, and ends the connection
+                    return b""
+                if sent < len(data):
+                    # The transport is left with one byte: it calls `resume_writing` once the
+                    # socket takes it.
+                    self.transport.write(memoryview(data)[sent : sent + 1])
+                    sent += 1
+            self._handed += sent
+            if sent == len(data):
+                return b""
+            data = memoryview(data)[sent:]
+        return data
+
+    def _end_if_written(self) -> None:
+        """Say that nothing more will come, once all has been written."""
+        if self._eof_due and not self._unwritten and not self.transport.is_closing():
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                self.transport.close()
+
+    # -- asyncio's calls ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport), "it is a stream"
+        self.transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        if transport.get_extra_info("sslcontext") is None:
+            transport.set_write_buffer_limits(0)
+            if sock is not None:
+                self._fd = sock.fileno()
+        else:
+            # With TLS asyncio takes a limit as passed when it is reached, and 0 always is.
+            transport.set_write_buffer_limits(1, 0)
+        self._events.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = self._loop.time()
+        self._pinged = False
+        self.protocol.receive_data(data)
+        events = self.protocol.events_received()
+        self._send()
+        for event in events:
+            if isinstance(event, Request):
+                self._events.requested(self, event)
+            elif isinstance(event, Frame) and event.opcode in _MESSAGE:
+                self._take(event)
+
+    def eof_received(self) -> None:
+        self.protocol.receive_eof()
+        self._send()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self._events.stalled(self)
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        while self._unwritten:
+            rest = self._push(self._unwritten[0])
+            if rest:
+                self._unwritten[0] = rest
+                return
+            del self._unwritten[0]
+        self._end_if_written()
+        self._events.recovered(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fd = -1  # the number may soon be another's
+        self._unwritten.clear()
+        self.protocol.receive_eof()
+        if self._first is not None and not self._first.done():
+            self._first.set_exception(ConnectionError("the connection was lost"))
+            self._first.exception()  # perhaps nobody waits any more
+        self._events.lost(self)

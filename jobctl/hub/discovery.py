@@ -1,0 +1,213 @@
+"""How a reader of a directory finds a hub that runs on it: ``.jobctl/hubs/``.
+
+Each hub holds a lock on its file for as long as it lives, so a crashed hub's file is known by its
+free lock, whatever became of its process id, and is swept by the next who looks. A container's
+network has a loopback of its own, where another hub may listen, or nobody: so the file names the
+network that its URL is good in.
+
+Only the owner can read the file, because it contains the token that the hub generated for its own
+user (see access.py). A configured token is not written to it. The hub removes the file when it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jobctl._clock import now
+from jobctl.errors import StoreError
+
+__all__ = [
+    "RunningHub",
+    "announced",
+    "hub_of",
+    "hubs_of",
+    "is_near",
+    "running_hubs",
+    "token_in",
+    "usable_hub",
+]
+
+_TOKEN = re.compile(r"[!-~]{16,256}\Z")
+
+
+class RunningHub(NamedTuple):
+    """A live hub on a directory, as its file says.
+
+    ``own`` is whether our own user announced it; a token is never sent to a hub that another user
+    announced. ``token`` is the one that the hub generated for its own user. ``needs_token`` is
+    whether it has a configured one instead, which has to come from our settings.
+    """
+
+    url: str
+    own: bool
+    needs_token: bool
+    token: bytes | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether we may read through it: it is our own, and we have the token that it needs."""
+        return self.own and (not self.needs_token or _have_token())
+
+
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@contextmanager
+def announced(
+    directory: Path, url: str, *, needs_token: bool = False, token: bytes | None = None
+) -> Iterator[None]:
+    """Tell readers of the directory that a hub listens at ``url``, for the block.
+
+    See `RunningHub` for the tokens.
+    """
+    hubs = directory / ".jobctl" / "hubs"
+    path = hubs / f"{os.getpid()}-{secrets.token_hex(4)}.json"
+    about: dict[str, Any] = {"url": url, "pid": os.getpid(), "since": now()}
+    if needs_token:
+        about["token"] = True
+    if token is not None:
+        about["ownToken"] = token.decode()
+    if (network := _network()) is not None:
+        about["network"] = network
+    text = json.dumps(about) + "\n"
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(hubs, 0o700)
+        fd = _create_locked(path)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {hubs}: {os.strerror(error.errno or 0)}", path=str(hubs)
+        ) from error
+    try:
+        os.write(fd, text.encode())
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(fd)
+
+
+def _create_locked(path: Path) -> int:
+    """Make the file and lock it; a sweeper may come in between, so look and try again.
+
+    ``O_EXCL``: a token is written to it, so it must not be a file that another user has made.
+    """
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            if os.stat(path).st_ino == os.fstat(fd).st_ino:
+                return fd
+        except FileNotFoundError:
+            pass
+        os.close(fd)
+
+
+def running_hubs(directory: Path) -> list[RunningHub]:
+    """The live hubs on the directory, newest first; dead hubs' files are swept.
+
+    Not those in another network, whose URLs lead elsewhere from here.
+    """
+    found: list[tuple[int, str]] = []
+    running: list[RunningHub | None] = []
+    with suppress(OSError), _hubs_dir(directory) as dir_fd:
+        for name in os.listdir(dir_fd):
+            with suppress(OSError):  # a hub that stops takes its file along
+                found.append((os.stat(name, dir_fd=dir_fd).st_mtime_ns, name))
+        found.sort(reverse=True)
+        running = [_hub_in(name, dir_fd) for _, name in found]
+    return [hub for hub in running if hub is not None]
+
+
+def usable_hub(directory: Path) -> RunningHub | None:
+    """The newest live hub on the directory that we may read through, or ``None``."""
+    return next((hub for hub in running_hubs(directory) if hub.usable), None)
+
+
+def hubs_of(directory: Path) -> list[str]:
+    """The URLs of the live hubs on the directory, newest first."""
+    return [hub.url for hub in running_hubs(directory)]
+
+
+def hub_of(directory: Path) -> str | None:
+    """The URL of the newest live hub on the directory, or ``None``."""
+    return next(iter(hubs_of(directory)), None)
+
+
+@contextmanager
+def _hubs_dir(directory: Path) -> Iterator[int]:
+    """A descriptor of ``.jobctl/hubs``; OSError, also where a link stands in its place.
+
+    Files in it are removed, and the owner of the directory could have that done elsewhere.
+    """
+    with ExitStack() as opened:
+        fd = os.open(directory, _OPEN_DIR)
+        opened.callback(os.close, fd)
+        for name in (".jobctl", "hubs"):
+            fd = os.open(name, _OPEN_DIR | os.O_NOFOLLOW, dir_fd=fd)
+            opened.callback(os.close, fd)
+        yield fd
+
+
+def _hub_in(name: str, dir_fd: int) -> RunningHub | None:
+    try:
+        fd = os.open(name, _OPEN_FILE, dir_fd=dir_fd)
+    except OSError:
+        return None
+    try:
+        about = os.fstat(fd)
+        own = about.st_uid == os.geteuid()
+        if not stat.S_ISREG(about.st_mode):
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            value = json.loads(os.read(fd, 4096) or b"{}")
+            if not isinstance(value, dict) or not is_near(value):
+                return None
+            url = value.get("url")
+            if not isinstance(url, str):
+                return None
+            needs_token = bool(value.get("token"))
+            return RunningHub(url, own=own, needs_token=needs_token, token=token_in(value))
+        if own:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=dir_fd)
+        return None
+    except (OSError, ValueError, RecursionError):
+        return None
+    finally:
+        os.close(fd)
+
+
+def is_near(about: Mapping[str, object]) -> bool:
+    """Whether what a hub's file says was said in our network; in doubt it was."""
+    return about.get("network", _network()) == _network()
+
+
+def token_in(about: Mapping[str, object]) -> bytes | None:
+    """The token in a hub's file that the hub generated for its own user, if there is one."""
+    token = about.get("ownToken")
+    return token.encode() if isinstance(token, str) and _TOKEN.match(token) else None
+
+
+def _network() -> int | None:
+    """What tells this network namespace from others on the same kernel (namespaces(7))."""
+    try:
+        return os.stat("/proc/self/ns/net").st_ino
+    except OSError:
+        return None
+
+
+def _have_token() -> bool:
+    return bool(os.environ.get("JOBCTL_TOKEN") or os.environ.get("JOBCTL_TOKEN_FILE"))

@@ -1,0 +1,436 @@
+"""The hub's one reader of its store: by the bell, by a poll, by watching foreign writers.
+
+A small read is done where it is asked for, in the event loop; a large one in a thread, so that the
+loop goes on. Nothing runs while no client is connected: the cursor makes that free of loss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from jobctl.core.cursor import Cursor
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.errors import JobctlError
+from jobctl.hub.metrics import Buckets
+from jobctl.hub.sessions import Hub
+from jobctl.stores import BadFile, Store, read_all
+from jobctl.stores.bell import Listener
+from jobctl.stores.subscriptions import AGAIN_S
+
+__all__ = ["POLL_S", "Feed"]
+
+POLL_S = 1.0
+"""The store is read this often without a bell."""
+
+_INLINE = 64  # records that are read in the loop; each costs some 50 µs
+_FALSE_RINGS = 50  # reads in a poll interval that may find nothing before rings must wait
+_FALSE_RING_DELAY_S = 0.01
+_GATHER_S = 0.2  # file events are gathered this long: a busy job is looked at five times a second
+_RESCAN_S = 5.0
+_FORGET_S = 10.0
+_CLOSE_S = 0.5
+_MIN_RESCAN_RATIO = 20  # a rescan may take a twentieth of the time at the most
+
+_log = logging.getLogger("jobctl.hub")
+_T = TypeVar("_T")
+
+
+class Feed:
+    """Keeps ``hub.replica`` at the head of ``store`` while there are clients.
+
+    ``changed`` is called in the loop after the replica moved. An error that is nobody's to mend
+    ends the feed's tasks and stands in `failed`; an error of the store is logged, and tried again.
+    """
+
+    def __init__(
+        self, store: Store, hub: Hub, changed: Callable[[], None], *, watch_files: bool
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._changed = changed
+        self._watch_files = watch_files and store.path is not None
+        self._loop = asyncio.get_running_loop()
+        self._listener: Listener | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reading: asyncio.Future[Delta | JobSet] | None = None
+        self._reading_since_s = 0.0
+        self._asked: dict[Callable[[], Any], asyncio.Future[Any]] = {}
+        self._again = False
+        self._idle_reads = 0
+        self._deaf: asyncio.TimerHandle | None = None
+        self._held: asyncio.TimerHandle | None = None
+        self._suspects: set[str] = set()
+        self._wake_watcher = asyncio.Event()
+        self._said = ""
+        self._closed = False
+        self._whole_reads = 0
+        self._owners_known = asyncio.Event()
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+        self.rings = 0
+        self.reads = Buckets()
+
+    @property
+    def trouble(self) -> str:
+        """Why the last read failed; an empty text when it did not."""
+        return self._said
+
+    def reading_s(self) -> float:
+        """How long the read that is under way in a thread has taken so far; 0 without one."""
+        return self._loop.time() - self._reading_since_s if self._reading is not None else 0.0
+
+    async def dead(self) -> frozenset[str]:
+        """Who of the owners has died, by a look of now."""
+        return await self._shared(self._store.owners.dead)
+
+    async def bad(self) -> list[BadFile]:
+        """The files that are no jobs."""
+        return await self._shared(self._store.bad)
+
+    @property
+    def active(self) -> bool:
+        """Whether the store is subscribed to."""
+        return bool(self._tasks)
+
+    # -- the subscription -------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Subscribe: listen to the bell, poll, and watch for foreign writers."""
+        if self._tasks:
+            return
+        self._owners_known.clear()
+        self._listen()
+        self._spawn(self._poll())
+        self._spawn(self._watch_owners())
+        if self._watch_files:
+            self._spawn(self._refresh())
+            self._spawn(self._watch())
+
+    def stop(self) -> None:
+        """Unsubscribe."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        self._owners_known.set()  # as far as it will be: nobody looks any more
+        self._unlisten()
+        if self._deaf is not None:
+            self._deaf.cancel()
+            self._deaf = None
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+
+    async def close(self) -> None:
+        """Unsubscribe, for good. A read that is under way is waited for, but not for long."""
+        self._closed = True
+        tasks = list(self._tasks)
+        self.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._reading is not None:
+            _, late = await asyncio.wait([self._reading], timeout=_CLOSE_S)
+            for reading in late:
+                reading.cancel()  # its thread goes on, but sessions that wait for it do not
+        self.failed.cancel()
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _in_thread(self, call: Callable[..., _T], *args: object) -> asyncio.Future[_T]:
+        """Call it in a thread. A daemon, not an executor's: those are waited for at exit."""
+        future: asyncio.Future[_T] = self._loop.create_future()
+
+        def settle(result: _T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(cast("_T", result))
+
+        def run() -> None:
+            result: _T | None = None
+            error: BaseException | None = None
+            try:
+                result = call(*args)
+            except BaseException as raised:
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(settle, result, error)
+
+        threading.Thread(target=run, name="jobctl-store", daemon=True).start()
+        return future
+
+    def _shared(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
+        """As `_in_thread`, one for all who ask meanwhile: a store that hangs costs one thread."""
+
+        def ended(future: asyncio.Future[Any]) -> None:
+            self._asked.pop(call, None)
+            _ = future.cancelled() or future.exception()  # perhaps nobody waits any more
+
+        if call not in self._asked:
+            self._asked[call] = self._in_thread(call)
+            self._asked[call].add_done_callback(ended)
+        return asyncio.shield(self._asked[call])
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.fail(task.exception())
+
+    def fail(self, error: BaseException | None) -> None:
+        """A defect: better to end the hub than to freeze in silence."""
+        if not self.failed.done() and error is not None:
+            self.failed.set_exception(error)
+
+    def _listen(self) -> None:
+        try:
+            self._listener = self._store.listen()
+        except JobctlError as error:
+            _log.warning("no bell, so polling every %g s: %s", POLL_S, error)
+            return
+        self._loop.add_reader(self._listener.fileno(), self._on_bell)
+
+    def _unlisten(self) -> None:
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+
+    def _on_bell(self) -> None:
+        assert self._listener is not None, "its reader is removed with it"
+        self._listener.drain()
+        self.rings += 1
+        if self._idle_reads > _FALSE_RINGS:
+            # Somebody rings for nothing: hear them together, a hundred times a second.
+            self._loop.remove_reader(self._listener.fileno())
+            self._deaf = self._loop.call_later(_FALSE_RING_DELAY_S, self._hear_again)
+        self.read_soon()
+
+    def _hear_again(self) -> None:
+        self._deaf = None
+        if self._listener is not None:
+            self._loop.add_reader(self._listener.fileno(), self._on_bell)
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def read_soon(self) -> None:
+        """Read what is new: now if it is little, else in a thread; once for many who ask."""
+        if self._closed:
+            return
+        if self._reading is not None:
+            self._again = True
+            return
+        try:
+            little = self._hub.loaded and self._store.behind(self._hub.cursor) <= _INLINE
+            if little:
+                self._read_inline()
+                return
+        except JobctlError as error:
+            self._complain(error)
+            return
+        except Exception as error:
+            self.fail(error)
+            return
+        self._read_in_thread()
+
+    def _read_in_thread(self) -> None:
+        self._reading_since_s = self._loop.time()
+        self._reading = self._in_thread(self._read_much, self._hub.cursor)
+        self._reading.add_done_callback(self._read_done)
+
+    def _read_later(self) -> None:
+        """Read again soon: the store has more, but a writer is at it just now."""
+        if self.active and self._held is None:
+            self._held = self._loop.call_later(AGAIN_S, self._read_again)
+
+    def _read_again(self) -> None:
+        self._held = None
+        self.read_soon()
+
+    async def look(self) -> bool:
+        """Return after a read that began after this call; whether it got all there was."""
+        while self._reading is not None:
+            await asyncio.wait([self._reading])
+        before = self._whole_reads
+        self.read_soon()
+        while self._reading is not None:
+            await asyncio.wait([self._reading])
+        return self._whole_reads > before
+
+    async def first_look(self) -> None:
+        """As `look`; and wait until it is known who of the owners has died."""
+        await self.look()
+        if self.active:
+            await self._owners_known.wait()
+
+    def _read_inline(self) -> None:
+        before, began_s = self._hub.cursor, time.perf_counter()
+        for _ in range(4):
+            delta = self._store.since(self._hub.cursor)
+            if delta.since == 0 and delta.more:
+                self._read_in_thread()  # a part of a full load is shown to nobody
+                break
+            here = self._hub.cursor
+            taken = self._hub.feed(delta)
+            if taken and not delta.more:
+                self._whole_reads += 1
+                break
+            if self._hub.cursor == here:
+                self._read_later()
+                break
+        self.reads.add(time.perf_counter() - began_s)
+        moved = self._hub.cursor != before  # an empty store resets whoever asks, and says nothing
+        self._idle_reads = 0 if moved else self._idle_reads + 1
+        self._said = ""
+        if moved:
+            self._changed()
+
+    def _read_much(self, cursor: Cursor) -> Delta | JobSet:
+        """In a thread, which must leave the hub's replica alone: a full load makes its own.
+
+        A full load is read to its end, since nobody may take a part of it for all there is.
+        """
+        began_s = time.perf_counter()
+        delta = self._store.since(cursor)
+        loaded = JobSet(opaque=True)
+        if delta.since == 0:
+            loaded.apply(read_all(self._store) if delta.more else delta)
+        self.reads.add(time.perf_counter() - began_s)
+        return delta if delta.since else loaded
+
+    def _read_done(self, reading: asyncio.Future[Delta | JobSet]) -> None:
+        self._reading = None
+        if reading.cancelled() or self._closed:
+            return
+        try:
+            self._take(reading.result())
+        except JobctlError as error:
+            self._complain(error)
+        except Exception as error:
+            self.fail(error)
+        if self._again:
+            self._again = False
+            self.read_soon()
+
+    def _take(self, read: Delta | JobSet) -> None:
+        self._said = ""
+        if isinstance(read, JobSet):
+            self._hub.adopt(read)
+            whole = True
+        else:
+            here = self._hub.cursor
+            taken = self._hub.feed(read)
+            whole = taken and not read.more
+            if taken and read.more and self._hub.cursor == here:
+                self._read_later()
+            elif not whole:
+                self._again = True
+        self._whole_reads += whole
+        self._changed()
+
+    def _complain(self, error: JobctlError) -> None:
+        """Once for each trouble: the last state is served until it is over."""
+        if str(error) != self._said:
+            self._said = str(error)
+            _log.error("cannot read the store, so serving what is known: %s", error)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            self._idle_reads = 0
+            if self._listener is None:
+                self._listen()
+            self.read_soon()
+
+    # -- owners -----------------------------------------------------------------------------
+
+    async def _watch_owners(self) -> None:
+        """See who of those who work on the jobs has died; forget those whose jobs have ended."""
+        checked_s = self._loop.time()
+        while True:
+            dead = await self._in_thread(self._store.owners.dead)
+            due = bool(dead) and self._loop.time() - checked_s >= _FORGET_S
+            # They were dead before the look, so it shows all that they have ever written. Nobody
+            # hears of their death before that, nor when it could not be taken.
+            if (due or dead != self._hub.dead) and await self.look():
+                if self._hub.bury(dead):
+                    self._changed()
+                if due:
+                    checked_s = self._loop.time()
+                    ended = dead - {job.owned_by for job in self._hub.replica if job.active}
+                    await self._in_thread(self._forget, ended)
+            self._owners_known.set()
+            await asyncio.sleep(POLL_S)
+
+    def _forget(self, ended: frozenset[str]) -> None:
+        """In a thread. A job that nobody can read may be theirs, so then nobody is forgotten."""
+        with suppress(JobctlError, OSError):
+            if not self._store.bad():
+                self._store.owners.forget(ended)
+
+    # -- foreign writers --------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Gather the names that the system reports; `_refresh` looks at them."""
+        path = self._store.path
+        assert path is not None, "only a directory has files to watch"
+        while True:
+            try:
+                import watchfiles  # an open file more: there may be none just now
+
+                watched = path.stat().st_ino
+                async for events in watchfiles.awatch(
+                    path,
+                    recursive=False,
+                    watch_filter=None,
+                    step=50,
+                    debounce=100,
+                    rust_timeout=1000,
+                    yield_on_timeout=True,
+                ):
+                    if path.stat().st_ino != watched:
+                        break  # another directory lies there now
+                    ids = {Path(name).name[:-5] for _, name in events if name.endswith(".json")}
+                    if ids:
+                        self._suspects |= ids
+                        self._wake_watcher.set()
+            except (OSError, RuntimeError) as error:
+                _log.warning("cannot watch %s, so rescanning only: %s", path, error)
+                await asyncio.sleep(_RESCAN_S)
+
+    async def _refresh(self) -> None:
+        """Have the store look at what was reported, and at everything now and then."""
+        next_scan_s = self._loop.time() + _RESCAN_S
+        unsettled = False
+        said = ""
+        while True:
+            wait_s = _GATHER_S if unsettled else max(0.0, next_scan_s - self._loop.time())
+            try:
+                async with asyncio.timeout(wait_s):  # wait_for() may lose a cancellation
+                    await self._wake_watcher.wait()
+                await asyncio.sleep(_GATHER_S)
+            except TimeoutError:
+                pass
+            self._wake_watcher.clear()
+            ids, self._suspects = self._suspects, set()
+            began_s = self._loop.time()
+            full = began_s >= next_scan_s
+            try:
+                unsettled = await self._in_thread(self._store.refresh, None if full else ids)
+            except JobctlError as error:
+                self._suspects |= ids
+                if str(error) != said:
+                    said = str(error)
+                    _log.error("cannot look for foreign changes: %s", error)
+            else:
+                said = ""
+            if full:
+                took_s = self._loop.time() - began_s
+                next_scan_s = self._loop.time() + max(_RESCAN_S, _MIN_RESCAN_RATIO * took_s)

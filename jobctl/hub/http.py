@@ -1,0 +1,486 @@
+"""Plain HTTP on the hub's port: a page for people, health, metrics, and the jobs as JSON.
+
+Every answer is small or paged, so that nobody's reading holds up the hub. The same rules of who
+may come in hold as for sockets, and they are asked in one place: `_admit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+import re
+import zlib
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib import resources
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
+from jobctl.core.pipeline import known
+from jobctl.core.protocol import MAX_PAGE, Subscribe, parse_query
+from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
+from jobctl.hub.access import Door, Knock, Refused, Rights
+from jobctl.hub.connection import untaken
+from jobctl.hub.metrics import CONTENT_TYPE, Counts
+from jobctl.hub.sessions import Hub
+
+__all__ = ["Pages", "Served", "rights_of"]
+
+_PATIENCE_S = 5.0
+_BODY_S = 5.0
+_IDLE_S = 2.0  # the whole head is there when a connection comes here
+_MAX_LIMIT = 1000
+_LOOKS = 20_000  # jobs looked at between two turns of the loop: some 20 ms
+_LATER = {"Retry-After": "2"}
+_SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+_STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
+_AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_SIGN_IN = ("/login", "/login.js")
+
+_log = logging.getLogger("jobctl.hub")
+
+
+class Served(Protocol):
+    """What the pages show: the hub, as the server has it."""
+
+    hub: Hub
+    counts: Counts
+
+    async def refresh(self) -> None:
+        """Have the hub know what the store holds now; `JobctlError` when that cannot be had."""
+
+    def trouble(self) -> str:
+        """What is wrong with the hub; nothing is an empty text."""
+
+    def clients(self) -> list[dict[str, Any]]:
+        """The sessions, as JSON."""
+
+    async def metrics(self) -> bytes:
+        """The exposition for Prometheus."""
+
+    def note_refusal(self, refused: Refused, peer: str) -> None:
+        """Count and log it."""
+
+
+class _Connection(web.RequestHandler):
+    """One connection, the user id of its peer if it is known, and the peer's rights.
+
+    What is no request never comes to a handler, so its answer is made here.
+    """
+
+    peer_uid: int | None = None
+    rights: Rights | None = None
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun, and cannot be taken back")
+        return _sealed(_refusal(status, "that is no request" if status == 400 else "it failed"))
+
+
+class Pages:
+    """The HTTP side of one hub, under ``base``; ``server`` makes protocols for connections."""
+
+    def __init__(self, served: Served, door: Door, *, base: str, socket_path: str) -> None:
+        self._served, self._door, self._base = served, door, base
+        self._socket_path = socket_path
+        self._unsent: dict[int, tuple[int, float]] = {}
+        app = web.Application(middlewares=[self._admit], client_max_size=4096)
+        app.add_routes(
+            [
+                web.get(f"{base}/", self._page),
+                web.get(f"{base}/app.js", self._script),
+                web.get(f"{base}/healthz", self._health),
+                web.get(f"{base}/metrics", self._metrics),
+                web.get(f"{base}/api/jobs", self._jobs),
+                web.get(f"{base}/api/jobs/{{id}}", self._job),
+                web.get(f"{base}/api/clients", self._clients),
+                web.get(f"{base}/login", self._login_form),
+                web.get(f"{base}/login.js", self._login_script),
+                web.post(f"{base}/login", self._login),
+            ]
+        )
+        if base:
+            app.add_routes([web.get(base, self._to_base)])
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.5)
+
+    async def start(self) -> None:
+        """To be called before `make`."""
+        await self._runner.setup()
+
+    def make(self, peer_uid: int | None = None) -> asyncio.Protocol:
+        """The protocol of one connection; ``peer_uid`` counts for all of its requests."""
+        assert self._runner.server is not None, "it was started"
+        logger = _quiet_logger()
+        connection = _Connection(
+            self._runner.server,
+            loop=asyncio.get_running_loop(),
+            logger=logger,
+            access_log=logger,
+            keepalive_timeout=_IDLE_S,
+            lingering_time=1.0,
+        )
+        connection.peer_uid = peer_uid
+        return connection
+
+    async def stop(self) -> None:
+        """End what is under way, after half a second or so at the latest."""
+        server = self._runner.server
+        open_now = [one.transport for one in server.connections] if server is not None else []
+        await self._runner.cleanup()
+        for transport in open_now:
+            if transport is not None:
+                transport.abort()  # closed it is, but not before its peer has taken everything
+
+    def open(self) -> int:
+        """How many connections there are."""
+        server = self._runner.server
+        return len(server.connections) if server is not None else 0
+
+    def sweep(self, now_s: float, patience_s: float) -> None:
+        """Cut those that have taken nothing of their answer for so long."""
+        server = self._runner.server
+        before, self._unsent = self._unsent, {}
+        for protocol in server.connections if server is not None else []:
+            transport = protocol.transport
+            unsent = untaken(transport) if transport is not None else 0
+            if transport is None or not unsent:
+                continue
+            known, since_s = before.get(id(protocol), (unsent, now_s))
+            since_s = since_s if known == unsent else now_s
+            self._unsent[id(protocol)] = (unsent, since_s)
+            if now_s - since_s >= patience_s:
+                transport.abort()
+
+    # -- for every request --------------------------------------------------------------------
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        answer = _sealed(await self._answer(request, handler))
+        self._served.counts.requests[answer.status] += 1
+        return answer
+
+    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        knock = _knock(request)
+        path = request.path.removeprefix(self._base)
+        try:
+            self._door.check_source(knock)
+            if path != "/healthz":  # open to all users: it only says whether the hub is healthy
+                rights = _connection(request).rights = await self._door.admit(knock)
+                if rights is None and path not in _SIGN_IN:
+                    raise self._door.ask_for_token()
+        except Refused as refused:
+            if (
+                refused.status == 401
+                and path in ("", "/")
+                and "text/html" in request.headers.get("Accept", "")
+            ):
+                return web.Response(status=303, headers={"Location": f"{self._base}/login"})
+            self._served.note_refusal(refused, knock.peer)
+            return _refusal(refused.status, str(refused), refused.headers)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            text = {404: "nothing here", 405: "only these: " + allow.get("Allow", "")}.get(
+                error.status, error.reason
+            )
+            return _refusal(error.status, text, allow)
+        except JobctlError as error:
+            usage = error.exit_code == 2
+            return _refusal(400 if usage else 503, str(error), None if usage else _LATER)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            _log.exception("request failed")
+            return _refusal(500, "the hub failed; its log says more")
+
+    # -- the pages ----------------------------------------------------------------------------
+
+    async def _to_base(self, request: web.Request) -> web.Response:
+        return web.Response(status=308, headers={"Location": f"{self._base}/"})
+
+    async def _page(self, request: web.Request) -> web.Response:
+        html = _asset("index.html").replace("{base}", self._base)
+        html = html.replace("{socket}", self._base + self._socket_path)
+        return self._html(request, html.replace("{pipelines}", _pipelines()))
+
+    async def _script(self, request: web.Request) -> web.Response:
+        return web.Response(text=_asset("app.js"), content_type="text/javascript")
+
+    async def _login_form(self, request: web.Request) -> web.Response:
+        return self._html(request, self._sign_in(""))
+
+    async def _login_script(self, request: web.Request) -> web.Response:
+        return web.Response(text=_asset("login.js"), content_type="text/javascript")
+
+    def _sign_in(self, said: str) -> str:
+        return _asset("login.html").replace("{base}", self._base).replace("{said}", said)
+
+    async def _login(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(_BODY_S):
+                form = await request.post()
+        except TimeoutError:
+            return _refusal(408, "no token came")
+        knock = _knock(request)
+        try:
+            await self._door.check(str(form.get("token", "")).encode(), knock.peer)
+        except Refused as refused:
+            self._served.note_refusal(refused, knock.peer)
+            said = "That is not the token." if refused.status == 401 else "Come back later."
+            return self._html(request, self._sign_in(said), status=refused.status)
+        answer = web.Response(status=303, headers={"Location": f"{self._base}/"})
+        name, value = self._door.cookie()
+        answer.set_cookie(
+            name, value, path=f"{self._base}/", httponly=True, samesite="Strict",
+            secure=knock.is_private,
+        )  # fmt: skip
+        return answer
+
+    def _html(self, request: web.Request, text: str, *, status: int = 200) -> web.Response:
+        host = request.headers.get("Host", "")
+        sockets = f" ws://{host} wss://{host}" if _AUTHORITY.fullmatch(host) else ""
+        policy = (
+            f"default-src 'none'; script-src 'self'; style-src {_style_hashes(text)}; "
+            f"connect-src 'self'{sockets}; img-src data:; form-action 'self'; "
+            "base-uri 'none'; frame-ancestors 'none'"
+        )
+        return web.Response(
+            text=text,
+            status=status,
+            content_type="text/html",
+            headers={"Content-Security-Policy": policy},
+        )
+
+    async def _health(self, request: web.Request) -> web.Response:
+        try:
+            await self._refresh()
+            trouble = self._served.trouble()
+        except JobctlError as error:
+            trouble = f"store: {error}"
+        if not trouble:
+            return web.Response(text="ok\n")
+        if not self._door.is_own(_knock(request)):  # and nobody was asked for a token here
+            trouble = trouble.partition(":")[0]
+        return _refusal(503, trouble, _LATER)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        with suppress(JobctlError):  # then it is of what is known
+            await self._refresh()
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                body = await self._served.metrics()
+        except TimeoutError:
+            return _refusal(503, "the store does not answer", _LATER)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    async def _refresh(self) -> None:
+        """Have the hub know what is so now; `StoreError` where that takes too long."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._served.refresh()
+        except TimeoutError as error:
+            raise StoreError(f"the store has not answered for {_PATIENCE_S:g} s") from error
+
+    # -- the API ------------------------------------------------------------------------------
+
+    async def _jobs(self, request: web.Request) -> web.Response:
+        asked, began = _asked(request.rel_url.raw_query_string)
+        limit = _limit(request.query.get("limit"))
+        details = _sees_details(request)
+        await self._refresh()
+        hub = self._served.hub
+        deaths = zlib.crc32("\n".join(sorted(hub.dead)).encode())
+        # The epoch tells readers with and without details apart.
+        epoch = epoch_for(hub.replica.epoch, details=details)
+        head = Cursor(epoch, hub.replica.revision, asked.filter.tag)
+        tag = f'"{head};{asked.cursor}@{began};{limit or ""};{deaths:x}"'
+        if _has(request, tag):
+            return web.Response(status=304, headers=_fresh(tag))
+        return _json(await self._delta(asked, began, limit, details=details), _fresh(tag))
+
+    async def _delta(
+        self, asked: Subscribe, began: int, limit: int | None, *, details: bool
+    ) -> bytes:
+        """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost.
+
+        The hub keeps nothing of a reader between two pages, so the cursor of a page that others
+        follow says as well at which revision the first of them began (see `JobSet.since`).
+        """
+        hub = self._served.hub
+        cursor = store_cursor(asked.cursor, details=details)
+        if began and not cursor.revision <= began <= hub.replica.revision:
+            cursor = ZERO
+        since = -1
+        while True:
+            delta = hub.replica.since(
+                cursor, asked.filter, limit=MAX_PAGE, looks=_LOOKS, began=began, details=details
+            )
+            since = delta.since if since < 0 or delta.since == 0 else since
+            began = delta.began if delta.more else began
+            if delta.jobs or delta.gone or not delta.more:
+                break
+            cursor = delta.cursor(asked.filter)
+            await asyncio.sleep(0)  # others have their turn; and the replica may change
+        jobs, through, more = delta.jobs, delta.through, delta.more
+        if limit is not None and len(jobs) > limit and jobs[limit - 1].revision < jobs[-1].revision:
+            # No cursor names a place between two jobs that share a revision.
+            through, more = jobs[limit - 1].revision, True
+            jobs = tuple(job for job in jobs if job.revision <= through)
+            if asked.filter.may_lose or delta.since == 0:
+                began = hub.replica.revision
+        epoch = epoch_for(delta.epoch, details=details)
+        here = Cursor(epoch, through, asked.filter.tag)
+        head = {
+            "epoch": epoch,
+            "since": since,
+            "through": through,
+            "more": more,
+            "cursor": f"{here}@{began}" if more and began else str(here),
+            "gone": [item.id for item in delta.gone],
+            "lost": [job.id for job in jobs if job.lost(hub.dead)],
+        }
+        start = json.dumps(head)[:-1].encode()
+        wires = (hub.replica.wire(job.id, details=details) for job in jobs)
+        return start + b', "jobs": [' + b",".join(wires) + b"]}"
+
+    async def _job(self, request: web.Request) -> web.Response:
+        details = _sees_details(request)
+        await self._refresh()
+        id, hub = request.match_info["id"], self._served.hub
+        job = hub.replica.get(id)
+        if job is None:
+            return _refusal(404, f"no job {ascii(id[:128])[1:-1]}")
+        tag = f'"{epoch_for(hub.replica.epoch, details=details)}:{job.revision}"'
+        if _has(request, tag):
+            return web.Response(status=304, headers=_fresh(tag))
+        return _json(hub.replica.wire(job.id, details=details), _fresh(tag))
+
+    async def _clients(self, request: web.Request) -> web.Response:
+        return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
+
+
+def rights_of(request: web.Request) -> Rights | None:
+    """The rights of an admitted request; ``None`` on the sign-in page."""
+    return _connection(request).rights
+
+
+def _connection(request: web.Request) -> _Connection:
+    connection = request.protocol
+    assert isinstance(connection, _Connection), "we make them"
+    return connection
+
+
+def _knock(request: web.Request) -> Knock:
+    return Knock.of(
+        request.raw_headers,
+        request.remote or "unix",
+        secure=request.secure,
+        query=request.rel_url.raw_query_string,
+        uid=_connection(request).peer_uid,
+    )
+
+
+def _style_hashes(html: str) -> str:
+    """What lets the page's own style pass, and none that somebody put there (CSP level 2)."""
+    digests = [hashlib.sha256(style.encode()).digest() for style in _STYLE.findall(html)]
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+
+def _pipelines() -> str:
+    """The types for the page: their labels, and those of their stages in order."""
+    pipelines = {
+        type: {
+            "label": pipeline.label,
+            "stalledMs": pipeline.stalled_after_ms,
+            "stages": {stage.name: stage.label for stage in pipeline.stages},
+        }
+        for type, pipeline in known().items()
+    }
+    return json.dumps(pipelines).replace("<", "\\u003c")
+
+
+def _asked(query: str) -> tuple[Subscribe, int]:
+    """What the query asks for, and at which revision its first page began (0 where it is that)."""
+    try:
+        asked = parse_query(query)
+        since, _, page = parse_qs(query).get("since", [""])[-1].partition("@")
+    except ValueError as error:
+        raise UsageError(f"the query cannot be read: {error}") from error
+    if not page:
+        return asked, 0
+    began = int(page) if page.isascii() and page.isdigit() and len(page) < 17 else 0
+    try:
+        cursor = Cursor.parse(since) if began else ZERO
+    except InvalidCursor:
+        cursor = ZERO
+    return asked._replace(cursor=cursor), began if cursor != ZERO else 0
+
+
+def _limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
+        raise web.HTTPBadRequest(reason=f"limit is a number from 1 to {_MAX_LIMIT}")
+    return int(text)
+
+
+def _sealed(answer: web.StreamResponse) -> web.StreamResponse:
+    """The answer with what every answer says, after which the connection ends."""
+    answer.headers.update(_SECURITY)
+    answer.headers["Server"] = "jobctl"
+    answer.headers.setdefault("Cache-Control", "no-store")
+    answer.force_close()  # an idle connection would be one more to bound
+    return answer
+
+
+def _quiet_logger() -> logging.Logger:
+    """aiohttp logs what is no request with its traceback and its bytes: it is no event of ours."""
+    logger = logging.getLogger("jobctl.aiohttp")
+    logger.setLevel(logging.CRITICAL)
+    return logger
+
+
+def _has(request: web.Request, tag: str) -> bool:
+    """Whether the client has what the ETag stands for."""
+    return tag in request.headers.get("If-None-Match", "")
+
+
+def _fresh(tag: str) -> dict[str, str]:
+    """The headers of an answer that depends on what its reader may see."""
+    return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+
+
+def _sees_details(request: web.Request) -> bool:
+    rights = rights_of(request)
+    return rights is not None and Rights.DETAILS in rights
+
+
+def _json(body: bytes, headers: dict[str, str]) -> web.Response:
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _refusal(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(text=f"{text}\n", status=status, headers=headers)
+
+
+def _asset(name: str) -> str:
+    return (resources.files("jobctl.page") / name).read_text("utf-8")

@@ -1,0 +1,746 @@
+"""The hub on a port or a Unix socket: ``/ws/jobs`` for both dialects, and plain HTTP beside it.
+
+The shell around sessions.py: it accepts (admission.py, access.py), reads the store when the bell
+rings (feed.py), writes what the hub says, tells it who stalls and recovers, and sweeps away the
+silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import http
+import itertools
+import logging
+import random
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import Request, Response
+
+from jobctl._clock import now
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import Filter
+from jobctl.core.protocol import (
+    CLOSE_BAD_MESSAGE,
+    CLOSE_BUSY,
+    CLOSE_GOING_AWAY,
+    CLOSE_NO_TOKEN,
+    CLOSE_SESSION_FAILED,
+    CLOSE_TOO_FAST,
+    FIRST,
+    Auth,
+    Dialect,
+    parse_from_client,
+    parse_query,
+)
+from jobctl.errors import ProtocolError, StoreError, UsageError
+from jobctl.hub.access import Door, Knock, Refused, no_token
+from jobctl.hub.address import DEFAULT_PATH, hub_url
+from jobctl.hub.admission import Front, Gate, Lobby, is_upgrade
+from jobctl.hub.connection import GOODBYE_S, HubConnection, deflated_frame, text_frame
+from jobctl.hub.discovery import announced
+from jobctl.hub.eager import now_or_later
+from jobctl.hub.feed import Feed
+from jobctl.hub.http import Pages
+from jobctl.hub.listen import BACKLOG, Sockets, listen
+from jobctl.hub.log_limit import Seldom
+from jobctl.hub.metrics import Counts, Exporter
+from jobctl.hub.peers import PeerUid, PeerUids
+from jobctl.hub.periodic import Chore, Housekeeping
+from jobctl.hub.sessions import Hub
+from jobctl.stores import Store
+
+__all__ = ["DEFAULT_PATH", "DEFAULT_PORT", "MAX_CONNECTIONS", "SILENCE_S", "HubServer", "serve"]
+
+DEFAULT_PORT = 8765
+SILENCE_S = 18.0
+"""A peer that has given no sign of life for this long is cut; with the sweep, within 20 s."""
+
+_SWEEP_S = 2.0
+_LATE_S = 1.0  # a loop that is later is no longer well
+_READ_S = 5.0  # nor is a store that is still being read after so long
+_QUIET_S = 6.0
+_HANDSHAKE_S = 8.0
+MAX_CONNECTIONS = 10_000
+"""Connections of all kinds, unless said otherwise."""
+
+_MAX_MESSAGES = 100  # that a client may send in a second, on the average over ten
+_ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+_HERD = 250  # clients a second that a hub takes back with ease
+
+# Neither side keeps a window from one message to the next: that is what it costs in memory.
+_DEFLATE = ServerPerMessageDeflateFactory(
+    server_no_context_takeover=True, client_no_context_takeover=True
+)
+
+_log = logging.getLogger("jobctl.hub")
+
+
+async def serve(
+    store: Store,
+    *,
+    host: str | None = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    unix: str | None = None,
+    path: str = DEFAULT_PATH,
+    watch_files: bool = True,
+    base: str = "",
+    door: Door | None = None,
+    tls: ssl.SSLContext | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+    compression: bool = True,
+    chores: Iterable[Chore] = (),
+    stop: asyncio.Event,
+    ready: Callable[[str], None] | None = None,
+    sockets: Sockets | None = None,
+) -> None:
+    """Serve the store until ``stop`` is set, and then be gone within 3 s.
+
+    ``port`` 0 takes a free one. ``unix`` is the path of a Unix socket to listen on as well, or
+    alone with ``host`` ``None``. ``ready`` is called with the hub's URL once it listens: that of
+    the port, if there is one. ``chores`` are done meanwhile (see periodic.py). ``base`` is the
+    path under which a proxy shows the hub, and ``door`` the access policy; by default for this
+    user alone.
+
+    Raises `AddressInUse` or `HubError` for an address that cannot be bound, and leaves nothing
+    behind then. Opening a store may make its directory: to bind first, call `listen` with the same
+    address, then open the store, and pass the ``sockets``. They are closed in the end.
+    """
+    server = HubServer(
+        store,
+        door or Door(host or "localhost"),
+        path=path,
+        base=base,
+        tls=tls,
+        max_connections=max_connections,
+        compression=compression,
+        watch_files=watch_files,
+        chores=chores,
+    )
+    await server.run(host, port, stop, ready, unix=unix, sockets=sockets)
+
+
+class HubServer:
+    """One hub on one port, or one Unix socket, or both.
+
+    ``peer_uid`` looks up the user id of a connection's peer, by default as in peers.py.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        door: Door,
+        *,
+        path: str,
+        base: str = "",
+        tls: ssl.SSLContext | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        compression: bool = True,
+        watch_files: bool,
+        chores: Iterable[Chore] = (),
+        peer_uid: PeerUid | None = None,
+    ) -> None:
+        self._peer_uid = peer_uid
+        self._store = store
+        self._door = door
+        self._path = base + path
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._gate = Gate(max_connections, self._connected, tls=tls, on_refusal=self._note_too_many)
+        self.counts = Counts()
+        self._exporter = Exporter(self)
+        self._pages = Pages(self, door, base=base, socket_path=path)
+        self._bad = 0
+        self._swept_s, self._late_s = self._loop.time(), 0.0
+        self._refusals, self._complaints = Seldom(5), Seldom(1)
+        self.hub = Hub()
+        self.feed = Feed(store, self.hub, self._pump, watch_files=watch_files)
+        self._housekeeping = Housekeeping(chores)
+        self._sessions: dict[int, HubConnection] = {}
+        self._connections: set[HubConnection] = set()
+        self._strangers: Lobby[HubConnection] = Lobby(self._gate.max_opening)  # without a token
+        self._extensions = [_DEFLATE] if compression else []
+        self._protocol_log = _quiet_logger()
+        self._all_lost: asyncio.Future[None] | None = None
+        self._waiting: list[HubConnection] = []  # sessions that open after the next look
+        self._held: list[HubConnection] = []  # sessions whose cursor is ahead of the replica
+        self._opening: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()  # those of single connections: there are few
+        self._ids = itertools.count(1)
+        self._pump_handle: asyncio.Handle | None = None
+
+    async def run(
+        self,
+        host: str | None,
+        port: int,
+        stop: asyncio.Event,
+        ready: Callable[[str], None] | None = None,
+        *,
+        unix: str | None = None,
+        sockets: Sockets | None = None,
+    ) -> None:
+        """Listen until ``stop`` is set or a task of ours fails, which is raised.
+
+        ``sockets`` listen already; without them the address is bound first of all.
+        """
+        assert host is not None or unix is not None, "it listens somewhere"
+        try:
+            sockets = listen(host, port, unix) if sockets is None else sockets
+        except BaseException:
+            await self.feed.close()
+            raise
+        peers = None if self._peer_uid is not None else PeerUids()
+        self._peer_uid = self._peer_uid or peers
+        complained_to = self._loop.get_exception_handler()
+        try:
+            await self._pages.start()
+            self._loop.set_exception_handler(self._complain)
+            await self._serve(sockets, self._urls(host, unix, sockets), stop, ready)
+        finally:
+            self._loop.set_exception_handler(complained_to)
+            sockets.close()
+            if peers is not None:
+                peers.close()
+
+    async def _serve(
+        self,
+        sockets: Sockets,
+        urls: tuple[str, str],
+        stop: asyncio.Event,
+        ready: Callable[[str], None] | None,
+    ) -> None:
+        """Serve until the end."""
+        servers = [await self._loop.create_server(self._front, sock=sock) for sock in sockets.tcp]
+        if sockets.unix is not None:
+            servers.append(await self._loop.create_unix_server(self._front, sock=sockets.unix))
+        for sock in sockets:
+            sock.listen(BACKLOG)  # what asyncio takes is also how many it accepts at a time
+        self._swept_s = self._loop.time()
+        sweep = self._loop.create_task(self._sweep())
+        stopped = self._loop.create_task(stop.wait())
+        url, here = urls
+        try:
+            with ExitStack() as files:
+                files.callback(sockets.remove_file)  # while we still listen, so that it is ours
+                if self._store.path is not None:
+                    files.enter_context(
+                        announced(
+                            self._store.path,
+                            here,
+                            needs_token=self._door.needs_token,
+                            token=self._door.own_token,
+                        )
+                    )
+                _log.info("listening", extra={"url": url, "store": self._store.where})
+                if ready is not None:
+                    ready(url)
+                self._housekeeping.start()
+                ends: list[asyncio.Future[Any]] = [stopped, sweep, self.feed.failed]
+                done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in done:
+                end.result()
+        finally:
+            stopped.cancel()
+            sweep.cancel()
+            await self._stop_accepting(sockets)
+            for server in servers:
+                server.close()
+            self._gate.close()
+            tasks = [*self._tasks, *([self._opening] if self._opening is not None else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(
+                self._say_goodbye(),
+                self._pages.stop(),
+                self.feed.close(),
+                self._housekeeping.stop(),
+            )
+            for server in servers:
+                await server.wait_closed()
+            _log.info("stopped", extra={"sessions": len(self._sessions)})
+
+    def _urls(self, host: str | None, unix: str | None, sockets: Sockets) -> tuple[str, str]:
+        """The hub's URL, and the one that leads to it from this machine."""
+        if host is None:
+            url = hub_url(f"unix:{unix}:{self._path}")
+            return url, url
+        port = sockets.tcp[0].getsockname()[1]
+        return self._url(host, port), self._url(_ON_THIS_MACHINE.get(host, host), port)
+
+    def _url(self, host: str, port: int) -> str:
+        scheme = "wss" if self._tls is not None else "ws"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
+
+    async def _stop_accepting(self, sockets: Iterable[socket.socket]) -> None:
+        """Let whoever was accepted just now come in first, to be sent away.
+
+        Before Python 3.12 asyncio loses them: a connection gets its transport one turn of the loop
+        after it was accepted, and if the server is closed by then, an assertion fails, and nobody
+        closes the connection until the collector finds it.
+        """
+        for sock in sockets:
+            self._loop.remove_reader(sock.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    async def _say_goodbye(self) -> None:
+        """Close all that answer, then cut the rest: a paused peer would hold us for ever."""
+        spread_s = 0.3 + len(self._connections) / _HERD
+        for connection in list(self._connections):
+            back_s = random.uniform(0.1, spread_s)
+            connection.say_goodbye(
+                CLOSE_GOING_AWAY, f"the hub goes away; come back in {back_s:.1f} s"
+            )
+        await self._until_all_are_lost(GOODBYE_S)
+        for connection in list(self._connections):
+            connection.abort()
+        await self._until_all_are_lost(None)
+
+    async def _until_all_are_lost(self, timeout_s: float | None) -> None:
+        if self._connections:
+            self._all_lost = self._loop.create_future()
+            await asyncio.wait([self._all_lost], timeout=timeout_s)
+
+    # -- connections ------------------------------------------------------------------------
+
+    def _connected(self) -> int:
+        return len(self._connections) + self._pages.open()
+
+    def _front(self) -> Front:
+        return Front(self._choose, self._gate)
+
+    def _choose(self, head: bytes, transport: asyncio.Transport) -> asyncio.Protocol:
+        """The protocol that takes over from the front."""
+        uid = self._uid_of(transport)
+        if not is_upgrade(head):
+            return self._pages.make(uid)
+        return HubConnection(self, self._extensions, self._protocol_log, uid)
+
+    def _uid_of(self, transport: asyncio.Transport) -> int | None:
+        """The user id of the peer; looked up once a connection, and only if the policy needs it."""
+        if self._peer_uid is None or self._door.needs_token:
+            return None
+        return self._peer_uid(transport.get_extra_info("socket"))
+
+    def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """asyncio tells of a lack of descriptors a hundred times a second, with tracebacks."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif self._complaints.passes("files", self._loop.time()) is not None:
+            _log.error("cannot accept connections: %s; see 'ulimit -n'", error.strerror)
+
+    def connected(self, connection: HubConnection) -> None:
+        self._connections.add(connection)
+
+    def requested(self, connection: HubConnection, request: Request) -> None:
+        task = now_or_later(self._answer(connection, request))
+        if isinstance(task, asyncio.Task):
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def received(self, connection: HubConnection, message: str | bytes) -> None:
+        id = connection.session_id
+        try:
+            if connection.talks_too_fast(_MAX_MESSAGES):
+                self.counts.refused["messages"] += 1
+                self._dismiss(connection, CLOSE_TOO_FAST, "too many messages")
+                return
+            self._receive(id, connection, message)
+        except ProtocolError as error:
+            self._dismiss(connection, CLOSE_BAD_MESSAGE, str(error)[:100])
+        except Exception as error:
+            self._break((id,), error)
+        if id in self.hub.sessions and self.hub.sessions[id].held:
+            connection.hold()
+            self._held.append(connection)
+            self._open_soon()
+
+    def stalled(self, connection: HubConnection) -> None:
+        self.hub.stall(connection.session_id)
+
+    def recovered(self, connection: HubConnection) -> None:
+        self.hub.recover(connection.session_id)
+        self._pump_soon()
+
+    def lost(self, connection: HubConnection) -> None:
+        self._connections.discard(connection)
+        if self._all_lost is not None and not self._connections and not self._all_lost.done():
+            self._all_lost.set_result(None)
+        id = connection.session_id
+        if self._sessions.pop(id, None) is None:
+            return
+        self.hub.close(id)
+        if _log.isEnabledFor(logging.INFO):
+            code, reason = connection.protocol.close_code, connection.protocol.close_reason
+            extra = self._about(id, peer=connection.peer, code=code, reason=reason)
+            _log.info("close", extra=extra)
+        if not self._sessions and self.feed.active:
+            self.feed.stop()
+            _log.info("unsubscribed", extra={"store": self._store.where, "sessions": 0})
+
+    async def _answer(self, connection: HubConnection, request: Request) -> None:
+        """Answer the opening handshake, and begin the session of a client that may read.
+
+        It waits only for a token, which is why `requested` runs it without a task of its own.
+        """
+        try:
+            response = await self._process_request(connection, request)
+            if response is None:
+                response = connection.accept(request)
+            if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                if self._gate.closed:
+                    unavailable = http.HTTPStatus.SERVICE_UNAVAILABLE
+                    response = connection.respond(unavailable, "the hub goes away; come back\n")
+                elif connection.rights is None:
+                    response.headers[FIRST] = "jobs:auth"  # a client need not wait to be told so
+            connection.answer(request, response)
+            if connection.is_open and (
+                connection.rights is not None or await self._is_shown_token(connection)
+            ):
+                self._begin(connection)
+        except Exception as error:
+            self._fail(connection, error)
+
+    async def _process_request(
+        self, connection: HubConnection, request: Request
+    ) -> Response | None:
+        """Refuse what must not pass, before anything is answered."""
+        peer = connection.peer
+        headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
+        url = urlsplit(request.path)
+        secure = connection.transport.get_extra_info("sslcontext") is not None
+        knock = Knock(headers, _host_of(peer), secure, url.query, connection.peer_uid)
+        try:
+            self._door.check_source(knock)
+            connection.rights = await self._door.admit(knock)
+        except Refused as refused:
+            self.note_refusal(refused, peer)
+            response = connection.respond(http.HTTPStatus(refused.status), f"{refused}\n")
+            response.headers.update(refused.headers)
+            return response
+        if url.path != self._path:
+            return connection.respond(
+                http.HTTPStatus.NOT_FOUND, f"nothing here; jobs are at {self._path}\n"
+            )
+        try:
+            connection.subscribe = parse_query(url.query)
+        except (UsageError, ValueError) as error:
+            return connection.respond(http.HTTPStatus.BAD_REQUEST, f"{error}\n")
+        return None
+
+    def _begin(self, connection: HubConnection) -> None:
+        """Begin the session of a client that may read; it opens after a look at the store."""
+        connection.session_id = id = next(self._ids)
+        self._sessions[id] = connection
+        connection.opened_at = now()
+        self.counts.opened[connection.dialect.value] += 1
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("open", extra=self._about(id, dialect=connection.dialect.value))
+        if len(self._sessions) == 1:
+            self.feed.start()
+            _log.info("subscribed", extra={"store": self._store.where, "sessions": 1})
+        self._waiting.append(connection)
+        self._open_soon()
+
+    def _open_soon(self) -> None:
+        if self._opening is None or self._opening.done():
+            self._opening = self._loop.create_task(self._open_sessions())
+
+    async def _open_sessions(self) -> None:
+        """Open the sessions that wait, with one look at the store for all of one loop turn."""
+        while self._waiting or self._held:
+            waiting, self._waiting = self._waiting, []
+            held, self._held = self._held, []
+            try:
+                await self.feed.first_look()
+                if any(self.hub.is_ahead(one.cursor) for one in waiting):
+                    await self.feed.look()
+            except Exception as error:
+                self._break([one.session_id for one in (*waiting, *held)], error)
+                continue
+            for connection in held:
+                self.hub.release(connection.session_id)
+                connection.release()
+            for connection in waiting:
+                if connection.session_id in self._sessions:
+                    try:
+                        self._open(connection)
+                    except Exception as error:
+                        self._fail(connection, error)
+            self._pump_or_fail()
+
+    def _open(self, connection: HubConnection) -> None:
+        subscribe = connection.subscribe
+        self._count_start(subscribe.cursor, connection.cursor, subscribe.filter)
+        self.hub.open(
+            connection.session_id,
+            connection.dialect,
+            subscribe.cursor,
+            subscribe.filter,
+            digest=subscribe.digest,
+            details=connection.details,
+        )
+        if connection.paused:
+            self.hub.stall(connection.session_id)
+        connection.release()
+
+    async def _is_shown_token(self, connection: HubConnection) -> bool:
+        """Whether the first message has the token, in time; if not, the connection is closed."""
+        peer = connection.peer
+        for oldest in self._strangers.enter(connection, self._loop.time()):
+            oldest.say_goodbye(CLOSE_BUSY, "others come in; come back")
+        try:
+            first = connection.first_message()
+            await asyncio.wait([first], timeout=_HANDSHAKE_S)
+            if not first.done():
+                raise TimeoutError
+            said = parse_from_client(first.result())
+            if not isinstance(said, Auth):
+                raise no_token("a token is needed first")
+            given = said.token.encode("utf-8", "replace")
+            connection.rights = await self._door.check(given, _host_of(peer))
+        except (TimeoutError, ProtocolError, Refused) as error:
+            refused = error if isinstance(error, Refused) else no_token(str(error) or "none came")
+            self.note_refusal(refused, peer)
+            code = CLOSE_NO_TOKEN if refused.status == 401 else CLOSE_BUSY
+            connection.say_goodbye(code, str(refused)[:100])
+            return False
+        except ConnectionError:
+            return False
+        finally:
+            self._strangers.leave(connection)
+        return True
+
+    def note_refusal(self, refused: Refused, peer: str) -> None:
+        """Count it, and say it: whoever runs the hub may have wanted to let them in.
+
+        A flood is told of now and then, so that it does not fill the log.
+        """
+        self.counts.refused[refused.kind] += 1
+        more = self._refusals.passes(refused.kind, self._loop.time())
+        if more is not None:
+            said = {"reason": str(refused), "peer": peer, **({"more": more} if more else {})}
+            _log.warning("refused", extra=said)
+
+    def _note_too_many(self) -> None:
+        most = self._gate.max_connections
+        text = f"{most} connections are the most: 'jobctl serve --max-connections N' has more"
+        self.note_refusal(Refused(503, "full", text), "?")
+
+    def _count_start(self, sent: Cursor, cursor: Cursor, filter: Filter) -> None:
+        """Count how a session starts: ``sent`` is its client's cursor, ``cursor`` the replica's."""
+        if sent == ZERO:
+            self.counts.starts["fresh"] += 1
+            return
+        self.counts.reconnects += 1
+        resumes = self.hub.replica.resumes(cursor, filter)
+        self.counts.starts["resumed" if resumes else "reset"] += 1
+
+    def _receive(self, id: int, connection: HubConnection, message: str | bytes) -> None:
+        if id not in self.hub.sessions:
+            return  # it broke, and has not heard of it yet
+        answer = self.hub.receive(id, message)
+        if answer is None:
+            if self.hub.has_work:
+                self._pump_soon()
+        elif self.hub.sessions[id].writable:
+            connection.write_frames(text_frame(answer))
+
+    def _about(self, id: int, **more: object) -> dict[str, object]:
+        """What every log event of a session says."""
+        connection = self._sessions.get(id)
+        peer = connection.peer if connection is not None else ""
+        return {"session": id, "peer": peer, "sessions": len(self._sessions), **more}
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Write the next page of every session that can take it."""
+        if self._pump_handle is not None:
+            self._pump_handle.cancel()
+            self._pump_handle = None
+        wrote = False
+        for sending in self.hub.pump():
+            if sending.error is not None:
+                self._break(sending.sessions, sending.error)
+                continue
+            wrote = True
+            count = len(sending.sessions)
+            self.counts.deltas += len(sending.messages) * count
+            made = sending.made
+            if "plain" not in made:
+                made["plain"] = b"".join(map(text_frame, sending.messages))
+            plain = made["plain"]
+            self.counts.plain_bytes += len(plain) * count
+            for id in sending.sessions:
+                try:
+                    connection = self._sessions[id]
+                    frames = plain
+                    if connection.deflates:
+                        # Once for all of them; what they share is what they have not seen yet.
+                        if "deflated" not in made:
+                            made["deflated"] = b"".join(map(deflated_frame, sending.messages))
+                        frames = made["deflated"]
+                    connection.write_frames(frames)
+                    self.counts.bytes += len(frames)
+                except Exception as error:
+                    self._break((id,), error)
+        if wrote:
+            self._pump_soon()  # for those with more to come, after the others had their turn
+
+    def _pump_soon(self) -> None:
+        if self._pump_handle is None:
+            self._pump_handle = self._loop.call_soon(self._pump_or_fail)
+
+    def _pump_or_fail(self) -> None:
+        try:
+            self._pump()
+        except Exception as error:
+            self.feed.fail(error)
+
+    def _break(self, ids: Iterable[int], error: Exception) -> None:
+        """Give up these sessions; the others go on. Their clients come back with their cursors."""
+        for id in ids:
+            connection = self._sessions.get(id)
+            if connection is not None:
+                self._fail(connection, error)
+
+    def _fail(self, connection: HubConnection, error: Exception) -> None:
+        """Close a connection that met a defect of the hub, and log the defect."""
+        self.counts.failures += 1
+        extra = self._about(connection.session_id, peer=connection.peer)
+        _log.error("session failed", exc_info=error, extra=extra)
+        self._dismiss(connection, CLOSE_SESSION_FAILED, "the session failed; come back")
+
+    def _dismiss(self, connection: HubConnection, code: int, reason: str) -> None:
+        """Close the session now, and its connection with this code."""
+        self.hub.close(connection.session_id)
+        connection.say_goodbye(code, reason)
+
+    async def _sweep(self) -> None:
+        """Ping the quiet, cut the silent. A sweep that comes late accuses nobody: it was we."""
+        nudges = False
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now_s = self._loop.time()
+            late_s = self._late_s = max(0.0, now_s - self._swept_s - _SWEEP_S)
+            self.counts.loop_lag.add(late_s)
+            we_slept = late_s > _SWEEP_S
+            self._swept_s = now_s
+            self._pages.sweep(now_s, SILENCE_S)
+            nudges = not nudges
+            if nudges and self.hub.nudge():
+                self._pump_soon()
+            for connection in list(self._connections):
+                if we_slept:
+                    connection.heard_s = now_s
+                elif connection.silent_s() >= SILENCE_S:
+                    _log.info("silent", extra=self._about(connection.session_id))
+                    connection.abort()
+                else:
+                    connection.ping_if_quiet(_QUIET_S)
+
+    # -- what the pages show ----------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """Have the hub know what the store holds now; while there are sessions it does anyway."""
+        if self.feed.active and self.hub.loaded:
+            return
+        dead = await self.feed.dead()  # first: then the look shows all that they have written
+        if not await self.feed.look():
+            raise StoreError(self.feed.trouble or f"{self._store.where} cannot be read now")
+        self.hub.bury(dead)
+
+    def trouble(self) -> str:
+        """What is wrong with the hub: the part, a colon, and what it is."""
+        if self.feed.failed.done():
+            return f"task: it has died: {self.feed.failed.exception()}"
+        if self.feed.trouble:
+            return f"store: {self.feed.trouble}"
+        if (read_s := self.feed.reading_s()) > _READ_S:
+            return f"store: a read has taken {read_s:.0f} s so far"
+        late_s = max(self._late_s, self._loop.time() - self._swept_s - _SWEEP_S)
+        return f"loop: {late_s:.1f} s late" if late_s > _LATE_S else ""
+
+    def clients(self) -> list[dict[str, Any]]:
+        """The sessions, oldest first."""
+        rows = []
+        for id, connection in self._sessions.items():
+            session = self.hub.sessions.get(id)
+            if session is None:
+                continue
+            standing = self.hub.standing(id)
+            rows.append(
+                {
+                    "id": id,
+                    "peer": connection.peer,
+                    "dialect": session.dialect.value,
+                    "filter": session.filter.to_wire(),
+                    "openedAt": connection.opened_at,
+                    "sent": standing.sent,
+                    "acked": standing.acked,
+                    "lagRevisions": standing.lag_revisions,
+                    "lagJobs": standing.lag_jobs,
+                    "stalled": not session.writable,
+                    "compressed": connection.deflates,
+                    "bytes": connection.sent_bytes,
+                }
+            )
+        return rows
+
+    async def metrics(self) -> bytes:
+        """What Prometheus scrapes."""
+        with suppress(StoreError, OSError):
+            self._bad = len(await self.feed.bad())
+        self.counts.rings, self.counts.reads = self.feed.rings, self.feed.reads
+        return self._exporter.text()
+
+    def connections(self) -> dict[str, int]:
+        """Connections by state."""
+        return {
+            "opening": len(self._gate.fronts) + len(self._connections) - len(self._sessions),
+            "session": len(self._sessions),
+            "http": self._pages.open(),
+        }
+
+    def sessions(self) -> dict[str, int]:
+        """Sessions by dialect."""
+        found = Counter(session.dialect.value for session in self.hub.sessions.values())
+        return {dialect.value: found[dialect.value] for dialect in Dialect}
+
+    def jobs(self) -> dict[str, int]:
+        """Jobs by state."""
+        found = Counter("active" if job.active else job.stage for job in self.hub.replica)
+        return {state: found[state] for state in ("active", "completed", "failed")}
+
+    def lags(self) -> list[int]:
+        """How many revisions each session lags behind."""
+        return [self.hub.standing(id).lag_revisions for id in self.hub.sessions]
+
+    def quarantined(self) -> int:
+        """Files that are no jobs, as of the last look."""
+        return self._bad
+
+    def revision(self) -> int:
+        """The newest revision that the hub knows."""
+        return self.hub.replica.revision
+
+
+def _host_of(peer: str) -> str:
+    return peer.rpartition(":")[0] or peer
+
+
+def _quiet_logger() -> logging.Logger:
+    """websockets logs each failed handshake with its traceback: ours says what matters."""
+    logger = logging.getLogger("jobctl.websockets")
+    logger.setLevel(logging.CRITICAL)
+    return logger

@@ -1,0 +1,553 @@
+"""The hub without its sockets: deltas in, "send these bytes to these sessions" out.
+
+One replica of a store, many sessions, and each session is a cursor. No queue for anybody: when a
+session's transport is writable, its next delta is computed from its cursor. So a stalled client
+costs one integer and the delta in flight, slows nobody, and lands on the latest state. Sessions
+that stand at the same place under the same filter, dialect and right to details share one
+computation and one encoding.
+
+The shell (server.py) tells the hub of sessions that come, speak, stall, recover and go, and of
+what the store says; `Hub.pump` tells the shell what to write. There is no clock, task or socket
+here, and no method waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.newest import Key, NewestFirst
+from jobctl.core.protocol import (
+    MAX_PAGE,
+    Ack,
+    Auth,
+    Dialect,
+    Ping,
+    Subscribe,
+    delta_message,
+    init_message,
+    owners_message,
+    parse_from_client,
+    pong_message,
+    update_message,
+)
+from jobctl.errors import ProtocolError
+
+__all__ = ["Hub", "Sending", "Session"]
+
+_KEPT_PAGES = 4  # as many full pages are kept for those to come
+
+
+class Position(NamedTuple):
+    """Where a session stands.
+
+    It holds everything up to ``sent``. Nothing up to ``looked`` concerns it, so the search goes on
+    from there. ``began`` is the revision at which the snapshot that it is paging began, else 0.
+    ``fresh`` says that it has not heard anything yet, and must, even when there is nothing to say.
+
+    A plain session that is still being sent its first jobs lacks the active ones that were created
+    before ``before``, and then those that ended after the revision ``ended``.
+    """
+
+    epoch: str
+    sent: int
+    looked: int
+    began: int = 0
+    fresh: bool = True
+    before: Key | None = None
+    ended: int | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether more of a plain snapshot is to follow."""
+        return self.before is not None or self.ended is not None
+
+
+class Session:
+    """One connected client. ``acked`` is the newest revision that it said it has taken.
+
+    ``details`` says whether it may see command lines (see redaction.py).
+    ``held`` until the shell has taken one fresh look at the store: its cursor is ahead of ours.
+    ``told`` is which of the hub's lists of dead owners it has.
+    """
+
+    __slots__ = (
+        "acked", "details", "dialect", "digest", "filter", "held", "id", "position", "told",
+        "writable",
+    )  # fmt: skip
+
+    def __init__(self, id: int, dialect: Dialect, filter: Filter, position: Position) -> None:
+        self.id = id
+        self.dialect = dialect
+        self.filter = filter
+        self.position = position
+        self.writable = True
+        self.digest = False
+        self.details = False
+        self.held = False
+        self.told = 0
+        self.acked = 0
+
+    @property
+    def proves(self) -> bool:
+        """Whether its deltas say the digest of what the client holds."""
+        return self.digest and self.dialect is Dialect.V1
+
+    @property
+    def cursor(self) -> Cursor:
+        """What the client has been sent, as a cursor of the hub's replica."""
+        return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
+
+
+_Kind = tuple[Position, Dialect, Filter, bool, bool]
+"""Sessions that are alike in this are sent the same: place, dialect, filter, digest, details."""
+
+
+class Standing(NamedTuple):
+    """Where a session stands: revisions sent and acknowledged, and its lag behind the newest."""
+
+    sent: int
+    acked: int
+    lag_revisions: int
+    lag_jobs: int
+
+
+class Sending(NamedTuple):
+    """These messages, in this order, to each of these sessions.
+
+    ``made`` is for the shell: it keeps there what it makes of the messages, and finds it again when
+    others are sent the same messages later. ``error`` stands instead of messages when computing
+    them failed: these sessions are broken.
+    """
+
+    messages: tuple[bytes, ...]
+    sessions: tuple[int, ...]
+    made: dict[str, bytes]
+    error: Exception | None = None
+
+
+class _Page(NamedTuple):
+    """What a session is sent, where it stands afterwards, and what the shell made of it."""
+
+    messages: tuple[bytes, ...]
+    position: Position
+    made: dict[str, bytes]
+
+
+class Hub:
+    """A replica of a store, and the sessions that read it."""
+
+    def __init__(self, *, max_page: int = MAX_PAGE) -> None:
+        self.replica = JobSet(opaque=True)
+        self.sessions: dict[int, Session] = {}
+        self.loaded = False
+        self.dead: frozenset[str] = frozenset()
+        self._deaths = 0  # how often that has changed
+        self._max_page = max_page
+        # Who is to be looked at by the next pump, in the order in which they came to be; and who
+        # is woken by which change. A session under a filter on ids is woken by these alone.
+        self._due: dict[int, None] = {}
+        self._wide: set[int] = set()
+        self._by_id: dict[str, set[int]] = {}
+        self._pages: dict[_Kind, _Page] = {}
+        self._pages_at = ZERO
+        self._pages_size = 0
+        self._plain_sessions = 0
+        self._newest = NewestFirst()  # for plain sessions; follows the replica when one starts
+
+    # -- from the store ---------------------------------------------------------------------
+
+    def feed(self, delta: Delta) -> bool:
+        """Take what the store says; ``False`` when it does not follow on: ask with `cursor`."""
+        before, held = self.replica.cursor, len(self.replica)
+        if not self.replica.apply(delta):
+            return False
+        found = bool(delta.jobs or delta.gone) or self.replica.cursor != before
+        if not self.loaded or (delta.since == 0 and (found or held)):
+            self._begin_anew()
+        elif not found:
+            pass  # as most looks, while clients connect
+        else:
+            self._due.update(dict.fromkeys(self._wide))
+            for id in [*(job.id for job in delta.jobs), *(item.id for item in delta.gone)]:
+                self._due.update(dict.fromkeys(self._by_id.get(id, ())))
+        self.loaded = True
+        return True
+
+    def adopt(self, replica: JobSet) -> None:
+        """Take a replica that was loaded elsewhere (a large one, in a thread)."""
+        self.replica = replica
+        for session in self.sessions.values():
+            if session.proves:
+                replica.keep_digest(session.filter)
+        self.loaded = True
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """The replica may hold anything now."""
+        self._newest = NewestFirst()
+        self._forget_pages()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._due.update(dict.fromkeys(self.sessions))
+
+    def bury(self, dead: frozenset[str]) -> bool:
+        """Take who of the jobs' owners has died; whether that is news, for the next `pump`."""
+        if dead == self.dead:
+            return False
+        self.dead = dead
+        self._deaths += 1
+        self._wake_all()
+        return True
+
+    def nudge(self) -> bool:
+        """Have those that were sent nothing for long told how far they have come; whether any is.
+
+        What concerns nobody under a filter moves their place all the same: the next `pump` has an
+        empty delta for them, so that they need not be read for from far behind when they come back.
+        To be called every few seconds.
+        """
+        found = False
+        for session in self.sessions.values():
+            position = session.position
+            if (
+                session.filter != EVERYTHING
+                and session.dialect is Dialect.V1
+                and session.writable
+                and not position.began
+                and position.epoch == self.replica.epoch
+                and position.sent < self.replica.revision
+            ):
+                session.position = position._replace(fresh=True)
+                self._due[session.id] = None
+                found = True
+        return found
+
+    @property
+    def cursor(self) -> Cursor:
+        """What to ask the store for next."""
+        return self.replica.cursor if self.loaded else ZERO
+
+    def is_ahead(self, cursor: Cursor) -> bool:
+        """Whether the cursor may be from a future that one fresh look at the store would reach."""
+        return not self.loaded or (
+            cursor.epoch == self.replica.epoch and cursor.revision > self.replica.revision
+        )
+
+    # -- from the sessions ------------------------------------------------------------------
+
+    def open(
+        self,
+        id: int,
+        dialect: Dialect = Dialect.V1,
+        cursor: Cursor = ZERO,
+        filter: Filter = EVERYTHING,
+        *,
+        digest: bool = False,
+        details: bool = False,
+    ) -> Session:
+        """A new session; the next `pump` has its first delta. ``cursor`` is as its client sent it.
+
+        Only with ``details`` it is sent command lines.
+        """
+        cursor = store_cursor(cursor, details=details)
+        session = Session(id, dialect, filter, self._start(dialect, cursor, filter))
+        session.digest = digest
+        session.details = details
+        self.sessions[id] = session
+        self._plain_sessions += dialect is Dialect.PLAIN
+        self._heed(session)
+        return session
+
+    def close(self, id: int) -> None:
+        """Forget the session; for one that is not known, nothing."""
+        session = self.sessions.pop(id, None)
+        if session is not None:
+            self._unheed(session)
+            self._due.pop(id, None)
+            if session.dialect is Dialect.PLAIN:
+                self._plain_sessions -= 1
+                if not self._plain_sessions:
+                    self._newest = NewestFirst()
+
+    def _heed(self, session: Session) -> None:
+        """The session is new, or reads on under another filter."""
+        if session.filter.ids:
+            for id in session.filter.ids:
+                self._by_id.setdefault(id, set()).add(session.id)
+        else:
+            self._wide.add(session.id)
+        if session.proves:
+            self.replica.keep_digest(session.filter)
+        self._due[session.id] = None
+
+    def _unheed(self, session: Session) -> None:
+        if session.proves:
+            self.replica.release_digest(session.filter)
+        self._wide.discard(session.id)
+        for id in session.filter.ids:
+            heeding = self._by_id[id]
+            heeding.discard(session.id)
+            if not heeding:
+                del self._by_id[id]
+
+    def receive(self, id: int, data: str | bytes) -> bytes | None:
+        """Take a message of the client; returns the answer to send at once, if any.
+
+        Afterwards `has_work` says whether a `pump` is worth the while.
+
+        `ProtocolError` for what the protocol does not allow: close with ``CLOSE_BAD_MESSAGE``.
+        """
+        session = self.sessions[id]
+        match parse_from_client(data):
+            case Auth():
+                pass  # it had no need to
+            case Ping(at):
+                return pong_message(at)
+            case Ack(through):
+                session.acked = max(session.acked, min(through, session.position.sent))
+            case Subscribe(cursor, filter, digest):
+                if session.dialect is Dialect.PLAIN:
+                    raise ProtocolError("a plain client's filter stands in its query")
+                self._unheed(session)
+                session.filter, session.digest = filter, digest
+                self._heed(session)
+                cursor = store_cursor(cursor, details=session.details)
+                session.position = self._start(session.dialect, cursor, filter)
+                session.held = self.is_ahead(session.cursor)
+        return None
+
+    def release(self, id: int) -> None:
+        """The store was looked at: what is still ahead of it is reset."""
+        if id in self.sessions:
+            self.sessions[id].held = False
+            self._due[id] = None
+
+    def stall(self, id: int) -> None:
+        """The session's transport takes no more: leave it alone until `recover`."""
+        if id in self.sessions:
+            self.sessions[id].writable = False
+
+    def recover(self, id: int) -> None:
+        """The session's transport takes data again: the next `pump` has its next delta."""
+        if id in self.sessions:
+            self.sessions[id].writable = True
+            self._due[id] = None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether somebody is to be looked at."""
+        return bool(self._due)
+
+    # -- to the sessions --------------------------------------------------------------------
+
+    def pump(self) -> Iterator[Sending]:
+        """What to write now: at most one page for each writable session that lags.
+
+        A session has moved on when it is in what this yields, so write all of it or cut the
+        session. Call again until it yields nothing.
+        """
+        if not self.loaded:
+            return
+        epoch, head = self.replica.epoch, self.replica.revision
+        alike: dict[_Kind, list[Session]] = {}
+        due, self._due = self._due, {}
+        for id in due:
+            session = self.sessions[id]
+            position = session.position
+            if (
+                not session.writable
+                or session.held
+                or (
+                    position.looked == head
+                    and position.epoch == epoch
+                    and not position.fresh
+                    and not position.unfinished
+                )
+            ):
+                continue
+            kind = (position, session.dialect, session.filter, session.digest, session.details)
+            alike.setdefault(kind, []).append(session)
+        for kind, sessions in alike.items():
+            ids = tuple(session.id for session in sessions)
+            try:
+                page = self._page(kind)
+            except Exception as error:
+                yield Sending((), ids, {}, error)
+                continue
+            position = page.position
+            for session in sessions:
+                session.position = position
+                if position.looked != head or position.unfinished:
+                    self._due[session.id] = None  # there is more to come
+            if page.messages:
+                yield Sending(page.messages, ids, page.made)
+        if self._deaths:
+            yield from self._tell_deaths(due)
+
+    def _page(self, kind: _Kind) -> _Page:
+        """The page for sessions of this kind. It is kept for those that come later.
+
+        Until the replica moves: clients that connect one after the other, and those that were
+        stalled in the same page and recover one after the other, are sent the same.
+        """
+        if self._pages_at != self.replica.cursor:
+            self._forget_pages()
+            self._pages_at = self.replica.cursor
+        page = self._pages.get(kind)
+        if page is None:
+            position, dialect, filter, digest, details = kind
+            if dialect is Dialect.V1:
+                messages, position = self._v1(position, filter, digest=digest, details=details)
+            else:
+                messages, position = self._plain(position, filter, details=details)
+            page = _Page(messages, position, {})
+            self._pages[kind] = page
+            self._pages_size += sum(map(len, messages))
+            while self._pages_size > _KEPT_PAGES * self._max_page and len(self._pages) > 1:
+                oldest = self._pages.pop(next(iter(self._pages)))
+                self._pages_size -= sum(map(len, oldest.messages))
+        return page
+
+    def _forget_pages(self) -> None:
+        self._pages.clear()
+        self._pages_size = 0
+
+    def _tell_deaths(self, due: Iterable[int]) -> Iterator[Sending]:
+        """Send the list of dead owners to the sessions that lack it and hold every change.
+
+        Only sessions that this pump looked at can have become ready for it: a change of the list
+        makes all sessions due, and each of the other conditions comes true for a due session only.
+        """
+        late = [
+            session
+            for session in map(self.sessions.get, sorted(due))
+            if session is not None
+            and session.told != self._deaths
+            and session.dialect is Dialect.V1
+            and session.writable
+            and not session.held
+            and not session.position.fresh
+            and session.position.looked == self.replica.revision
+            and session.position.epoch == self.replica.epoch
+        ]
+        for session in late:
+            session.told = self._deaths
+        if late:
+            yield Sending((owners_message(self.dead),), tuple(session.id for session in late), {})
+
+    def standing(self, id: int) -> Standing:
+        """How far the session has been served, and how far it said that it has come."""
+        session = self.sessions[id]
+        sent = session.position.looked if session.position.epoch == self.replica.epoch else 0
+        return Standing(
+            sent,
+            session.acked,
+            max(0, self.replica.revision - sent),
+            self.replica.changed_since(sent),
+        )
+
+    def _start(self, dialect: Dialect, cursor: Cursor, filter: Filter) -> Position:
+        """A plain client has no cursor; one under another filter is as good as none."""
+        if dialect is Dialect.PLAIN or cursor.tag != filter.tag:
+            cursor = ZERO
+        return Position(cursor.epoch, cursor.revision, cursor.revision)
+
+    def _v1(
+        self, position: Position, filter: Filter, *, digest: bool, details: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
+        cursor = Cursor(position.epoch, position.looked, filter.tag)
+        delta = self.replica.since(
+            cursor, filter, limit=self._max_page, began=position.began, details=details
+        )
+        since = position.sent if delta.since else 0
+        began = delta.began if delta.more else 0
+        if not (delta or position.fresh):
+            return (), position._replace(looked=delta.through, began=began)
+        proof = self.replica.digest(filter) if digest and not delta.more else None
+        wires = (self.replica.wire(job.id, details=details) for job in delta.jobs)
+        told = delta if details else delta._replace(epoch=epoch_for(delta.epoch, details=False))
+        message = delta_message(told, since, wires, filter.tag, proof)
+        moved = Position(delta.epoch, delta.through, delta.through, began, fresh=False)
+        return (message,), moved
+
+    # The plain dialect knows no cursor and no deletion: what it cannot say starts it over.
+
+    def _plain(
+        self, position: Position, filter: Filter, *, details: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
+        if position.fresh:
+            return self._plain_start(filter, details=details)
+        while position.unfinished and position.epoch == self.replica.epoch:
+            messages, position = self._plain_rest(position, filter, details=details)
+            if messages:
+                return messages, position
+        cursor = Cursor(position.epoch, position.looked, filter.tag)
+        delta = self.replica.since(cursor, filter, limit=self._max_page, details=details)
+        if delta.since == 0:
+            return self._plain_start(filter, details=details)
+        if delta.gone:
+            return self._plain_start(filter, ended=position.looked, details=details)
+        wires = (self.replica.wire(job.id, details=details) for job in delta.jobs)
+        messages = tuple(map(update_message, wires))
+        return messages, Position(delta.epoch, delta.through, delta.through, fresh=False)
+
+    def _plain_start(
+        self, filter: Filter, *, ended: int | None = None, details: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
+        """``jobs:init``; what does not fit in follows, and then the jobs that ended since."""
+        self._newest.follow(self.replica)
+        head = self.replica.revision
+        ids, before = self._older(None, filter, head, details=details)
+        start = Position(
+            self.replica.epoch, head, head, head, fresh=False, before=before, ended=ended
+        )
+        wires = [self.replica.wire(id, details=details) for id in ids]
+        return (init_message(wires),), start
+
+    def _plain_rest(
+        self, position: Position, filter: Filter, *, details: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
+        """The next of what did not fit into ``jobs:init``; what changed since follows anyway."""
+        if position.before is not None:
+            ids, before = self._older(position.before, filter, position.began, details=details)
+            position = position._replace(before=before)
+        else:
+            assert position.ended is not None, "or nothing is left"
+            cursor = Cursor(position.epoch, position.ended, filter.tag)
+            delta = self.replica.since(
+                cursor, filter, limit=self._max_page, began=position.began, details=details
+            )
+            if delta.since == 0:
+                return self._plain_start(filter, details=details)
+            ids = [
+                job.id for job in delta.jobs if not job.active and job.revision <= position.began
+            ]
+            more = delta.more and delta.through < position.began
+            position = position._replace(ended=delta.through if more else None)
+        if not position.unfinished:
+            position = position._replace(began=0)
+        wires = (self.replica.wire(id, details=details) for id in ids)
+        return tuple(map(update_message, wires)), position
+
+    def _older(
+        self, before: Key | None, filter: Filter, through: int, *, details: bool
+    ) -> tuple[list[str], Key | None]:
+        """The ids of the next page of active jobs, without those that changed after ``through``.
+
+        With it, the key to pass for the page after that; ``None`` when there is none.
+        """
+        ids: list[str] = []
+        size = 0
+        for job in self._newest.before(self.replica, before):
+            if job.revision <= through and filter.matches(job):
+                size += len(self.replica.wire(job.id, details=details))
+                if ids and size > self._max_page:
+                    return ids, before
+                ids.append(job.id)
+            before = (job.created_at, job.id)
+        return ids, None

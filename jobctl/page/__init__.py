@@ -1,0 +1,1 @@
+"""What the browser gets: the dashboard and the login form."""

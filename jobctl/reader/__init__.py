@@ -1,0 +1,1 @@
+"""Readers of a store or a hub: client, follow, wait, one read."""

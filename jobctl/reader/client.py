@@ -1,0 +1,341 @@
+"""The client of a hub: an async iterator of deltas and changes of state, that never gives up.
+
+It resumes from its cursor, whatever ended the connection: a restart of the hub, a cut, a sleep.
+What it yields moves one `JobSet` on; a delta that does not follow from its cursor is refused, and
+the subscription renewed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from functools import reduce
+from itertools import starmap
+from operator import xor
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedOK,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.frames import CloseCode
+from websockets.typing import Subprotocol
+
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.jobset import Delta, mark_of
+from jobctl.core.protocol import (
+    FIRST,
+    MAX_FROM_HUB,
+    SUBPROTOCOL,
+    Owners,
+    Pong,
+    ack_message,
+    parse_from_hub,
+    query_of,
+)
+from jobctl.errors import Differs, HubError, ProtocolError, TimedOut, UsageError
+from jobctl.hub.address import address_of, hub_url, is_loopback
+from jobctl.hub.credentials import client_tls, read_token
+from jobctl.reader.backoff import Backoff
+from jobctl.reader.status import State, Status
+
+__all__ = ["PATIENCE_S", "Client", "hub_url", "is_loopback"]
+
+PATIENCE_S = 18.0
+"""A hub that has been silent for so long is given up; with the goodbye, within 20 s."""
+
+_OPEN_TIMEOUT_S = 8.0
+_SILENCE_S = 60.0  # a hub that starts on 100,000 jobs takes 8
+_FATAL = range(4400, 4500)
+_DEFLATE = ClientPerMessageDeflateFactory(
+    server_no_context_takeover=True, client_no_context_takeover=True
+)
+_ACK_S = 1.0
+_HINT = re.compile(r"come back in ([0-9]{1,4}(?:\.[0-9]{1,3})?) s\Z")
+_MAX_HINT_S = 30.0
+
+
+class Client:
+    """Deltas, `Owners` and `Status` changes of one hub, from ``cursor`` on, under ``filter``.
+
+    Iterate it once. ``retry`` False ends with the error that the first failure was; ``timeout_s``
+    raises `TimedOut` after so long without a connection. A hub that is silent for ``patience_s``,
+    pings unanswered, counts as gone. A refusal that trying again cannot cure (a bad filter, a
+    forbidden origin) raises `HubError` at once. With ``once`` it ends when it has all there is now.
+
+    With ``verify`` each synced delta is held against the hub's own digest of what we should have;
+    where they differ it is an ``error`` status, `mismatches` counts it, and all is read anew.
+
+    ``url`` is that of the hub, or ``unix:PATH`` for a hub at a Unix socket. ``token`` is shown to
+    the hub; by default that of ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``, if there is one. It is
+    sent to the URL's host alone, since no redirect is followed. The certificate of a ``wss`` hub is
+    one of ``$JOBCTL_CA``'s authorities, or the system's.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        cursor: Cursor = ZERO,
+        filter: Filter = EVERYTHING,
+        retry: bool = True,
+        timeout_s: float | None = None,
+        patience_s: float = PATIENCE_S,
+        backoff: Backoff | None = None,
+        once: bool = False,
+        verify: bool = False,
+        token: bytes | None = None,
+    ) -> None:
+        self.url = hub_url(url)
+        self._address = address_of(url)
+        self._token = token
+        self.cursor = cursor
+        self.filter = filter
+        self.dead: frozenset[str] = frozenset()
+        self._retry = retry
+        self._timeout_s = timeout_s
+        self._patience_s = patience_s
+        self._once = once
+        self._verify = verify
+        self._held: dict[str, int] | None = None  # from the first reset on
+        self.mismatches = 0
+        self._backoff = backoff or Backoff()
+
+    def __aiter__(self) -> AsyncIterator[Delta | Status | Owners]:
+        return self.events()
+
+    async def events(self) -> AsyncGenerator[Delta | Status | Owners, None]:
+        """What iterating the client gives; close it with ``contextlib.aclosing`` to leave early."""
+        loop = asyncio.get_running_loop()
+        lost_s = loop.time()
+        while True:
+            yield Status("connecting", "hub", self.url)
+            opened = differs = False
+            try:
+                async with self._connect() as connection, _Acks(connection) as acks:
+                    self._raise_if_token_wanted(connection)
+                    while (message := await self._next(connection)) is not None:
+                        said = self._said(message)
+                        if said is None:
+                            if self._once:
+                                return  # the pong: all that was to be said came before it
+                            continue
+                        if not opened:
+                            opened = True
+                            self._backoff.reset()
+                            yield Status("open", "hub", self.url)
+                            if self.dead:  # the hub will say so, unless it is no longer true
+                                self.dead = frozenset()
+                                yield Owners(self.dead)
+                        yield said
+                        if isinstance(said, Delta):
+                            acks.note(said.through)
+                        if self._once and isinstance(said, Delta) and not said.more:
+                            await connection.send('{"type":"jobs:ping","at":0}')
+                detail = connection.close_reason or "the hub closed the connection"
+            except (OSError, WebSocketException, ProtocolError) as error:
+                detail, differs = _explain(error), isinstance(error, Differs)
+                self._raise_if_final(error, detail)
+            if opened:
+                lost_s = loop.time()
+            if not self._retry:
+                hint = None if opened else "is 'jobctl serve' running there?"
+                raise HubError(f"{self.url}: {detail}", url=self.url, hint=hint)
+            delay_s = self._backoff.next_s()
+            if (said_s := _HINT.search(detail)) is not None:  # the hub spreads the herd
+                delay_s = min(_MAX_HINT_S, float(said_s[1]))
+            if self._timeout_s is not None:
+                left_s = lost_s + self._timeout_s - loop.time()
+                if left_s <= 0:
+                    raise TimedOut(
+                        f"no hub at {self.url} for {self._timeout_s:g} s: {detail}",
+                        hint="is 'jobctl serve' running there?",
+                    )
+                delay_s = min(delay_s, left_s)
+            state: State = "closed" if opened else "error"
+            yield Status(state, "hub", self.url, detail, delay_s, differs=differs)
+            await asyncio.sleep(delay_s)
+
+    def _connect(self) -> _Connect:
+        query = query_of(self.cursor, self.filter, digest=self._verify)
+        url, unix = self._address
+        url += ("&" if "?" in url else "?") + query if query else ""
+        token = self._token or read_token(None, os.environ)
+        at_socket: dict[str, Any] = {"unix": True, "path": unix} if unix is not None else {}
+        bearer = {"Authorization": f"Bearer {token.decode()}"} if token is not None else {}
+        return _Connect(
+            url,
+            additional_headers=bearer,
+            ssl=client_tls(None, os.environ) if url.startswith("wss:") else None,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            # A proxy knows nothing of this machine's loopback.
+            proxy=None if is_loopback(url) else True,
+            compression=None,
+            extensions=[_DEFLATE],
+            open_timeout=min(_OPEN_TIMEOUT_S, self._patience_s),
+            ping_interval=self._patience_s / 2,
+            ping_timeout=self._patience_s / 2,
+            close_timeout=0.5,
+            max_size=MAX_FROM_HUB,
+            max_queue=(4, 1),
+            **at_socket,
+        )
+
+    async def _next(self, connection: ClientConnection) -> str | bytes | None:
+        """The next message, ``None`` at an orderly end. Whoever reads once waits for a while only.
+
+        A server that answers pings, and says nothing, is no hub, or one that cannot read its store.
+        """
+        if connection.subprotocol != SUBPROTOCOL:
+            raise ProtocolError(f"it does not speak {SUBPROTOCOL}", url=self.url)
+        try:
+            async with asyncio.timeout(_SILENCE_S if self._once else None):
+                return await connection.recv()
+        except ConnectionClosedOK:
+            return None
+
+    def _said(self, message: str | bytes) -> Delta | Owners | None:
+        """What the message says, if anything; a delta has to follow from where we are."""
+        delta = parse_from_hub(message)
+        if isinstance(delta, Pong):
+            return None
+        if isinstance(delta, Owners):
+            self.dead = delta.dead
+            return delta
+        here = (self.cursor.epoch, self.cursor.revision)
+        if delta.since != 0 and (delta.epoch, delta.since) != here:
+            raise ProtocolError("a delta does not follow from where we are", url=self.url)
+        self._check(delta)
+        self.cursor = delta.cursor(self.filter)
+        return delta
+
+    def _raise_if_token_wanted(self, connection: ClientConnection) -> None:
+        if connection.response is not None and FIRST in connection.response.headers:
+            raise HubError(
+                f"{self.url} wants a token", url=self.url, hint="give it by --token-file"
+            )
+
+    def _check(self, delta: Delta) -> None:
+        """Hold what we have been told against the hub's proof, and start over where they differ."""
+        if delta.since == 0 and self._verify:
+            self._held = {}
+        if self._held is None:
+            return
+        self._held.update((job.id, job.revision) for job in delta.jobs)
+        for item in delta.gone:
+            self._held.pop(item.id, None)
+        if delta.digest is None:
+            return
+        digest = reduce(xor, starmap(mark_of, self._held.items()), 0)
+        if f"{digest:016x}" != delta.digest:
+            self.mismatches += 1
+            self.cursor = ZERO
+            raise Differs(
+                f"what is held ({len(self._held)} jobs) is not what the hub holds, so all is read "
+                "anew",
+                url=self.url,
+            )
+
+    def _raise_if_final(self, error: Exception, detail: str) -> None:
+        """Raise what no further try can cure."""
+        if isinstance(error, InvalidURI):
+            raise UsageError(f"{self.url} is not the URL of a hub") from error
+        status = error.response.status_code if isinstance(error, InvalidStatus) else 0
+        code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else 0
+        refused = 400 <= status < 500 and status not in (408, 425, 429)
+        if refused or code in _FATAL:
+            raise HubError(f"{self.url} refuses: {detail}", url=self.url) from error
+
+
+class _Acks:
+    """Tells the hub what has been taken: the newest only, and once a second at most."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._through = self._said = 0
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, through: int) -> None:
+        """Everything up to here has been taken."""
+        self._through = through
+        self._news.set()
+
+    async def __aenter__(self) -> _Acks:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._through != self._said:
+                self._said = self._through
+                with suppress(ConnectionClosed):
+                    await self._connection.send(ack_message(self._said))
+            await asyncio.sleep(_ACK_S)
+
+
+class _Connect(connect):
+    """A connection that goes where it was told to, or nowhere, by way of a proxy that is one."""
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        try:
+            return await super().open_tcp_connection()
+        except OSError:
+            raise  # some of them are a ValueError as well
+        except ImportError as error:
+            raise HubError(
+                f"{self.uri}: a SOCKS proxy is set, which needs python-socks",
+                url=self.uri,
+                hint="'pip install python-socks', or name the host in $no_proxy",
+            ) from error
+        except ValueError as error:
+            raise HubError(
+                f"{self.uri}: the proxy that is set cannot be one: {error}",
+                url=self.uri,
+                hint="see 'env | grep -i proxy'",
+            ) from error
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+def _explain(error: Exception) -> str:
+    """One line for a person."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens there"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}; see --ca"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, InvalidStatus):
+        body = (error.response.body or b"").decode("utf-8", "replace").strip()
+        return f"HTTP {error.response.status_code}" + (f", {body[:200]}" if body else "")
+    if isinstance(error, ConnectionClosed):
+        if error.sent is not None and error.sent.code == CloseCode.MESSAGE_TOO_BIG:
+            return f"not a hub: a message of over {MAX_FROM_HUB} bytes"
+        if error.rcvd is None:
+            return "the connection broke"
+        return error.rcvd.reason or f"closed with code {error.rcvd.code}"
+    if isinstance(error, InvalidHandshake):
+        return f"not a hub: {error}"
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or "the connection broke"
+    return str(error)

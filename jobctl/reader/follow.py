@@ -1,0 +1,187 @@
+"""Following a store live, through whichever way is open: its hub, or the directory itself.
+
+The hub is a replica of the directory, so one cursor serves on both sides, and a reader crosses from
+one to the other without loss: the hub when one runs, the directory when none does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.jobset import Delta
+from jobctl.core.protocol import Owners
+from jobctl.errors import HubError, JobctlError, StoreError, UsageError
+from jobctl.hub.discovery import RunningHub, usable_hub
+from jobctl.reader.client import Client
+from jobctl.reader.status import Status
+from jobctl.stores import Store
+from jobctl.stores.bell import Listener
+from jobctl.stores.subscriptions import AGAIN_S
+
+__all__ = ["follow"]
+
+_LOOK_S = 0.4
+"""Without a ring the directory is read this often, also for foreign writers, who ring no bell."""
+_PATIENCE_S = 2.0
+"""A hub that is silent for so long may be stopped: the directory knows as much, so read that."""
+_SHUN_S = 3.0
+"""A hub that was lost is left alone for so long, and for longer the oftener it does not answer."""
+_MAX_SHUN_S = 30.0
+
+
+async def follow(
+    *,
+    store: Store | None = None,
+    url: str | None = None,
+    filter: Filter = EVERYTHING,
+    cursor: Cursor = ZERO,
+    timeout_s: float | None = None,
+    verify: bool = False,
+) -> AsyncGenerator[Delta | Status | Owners, None]:
+    """Deltas from ``cursor`` on under ``filter``, `Owners` and `Status` changes, without end.
+
+    With ``url`` it insists on that hub, and raises `TimedOut` after ``timeout_s`` seconds without
+    it. Else it reads ``store`` through a hub that runs on it, or directly while there is none. With
+    ``verify`` what a hub says is held against its proof (see `Client`).
+    """
+    if url is not None:
+        client = Client(url, cursor=cursor, filter=filter, timeout_s=timeout_s, verify=verify)
+        async with aclosing(client.events()) as events:
+            async for event in events:
+                yield event
+        return
+    if store is None:
+        raise UsageError("nothing to follow: give a store or the URL of a hub")
+    loop = asyncio.get_running_loop()
+    shun_s, shun_until_s = _SHUN_S, 0.0
+    dead: frozenset[str] = frozenset()
+    while True:
+        hub = usable_hub(store.path) if store.path is not None else None
+        if hub is not None and loop.time() < shun_until_s:
+            hub = None
+        if hub is not None:
+            source = _from_hub(hub, cursor, filter, verify=verify)
+        else:
+            source = _from_store(store, cursor, filter, shun_until_s)
+        opened = False
+        async with aclosing(source):
+            async for event in source:
+                if isinstance(event, Delta):
+                    opened = True
+                    cursor = event.cursor(filter)
+                elif isinstance(event, Owners):
+                    dead = event.dead
+                yield event
+        if dead:  # whoever comes next tells anew
+            dead = frozenset()
+            yield Owners(dead)
+        if hub is not None:
+            shun_s = _SHUN_S if opened else min(2 * shun_s, _MAX_SHUN_S)
+            shun_until_s = loop.time() + shun_s
+
+
+async def _from_hub(
+    hub: RunningHub, cursor: Cursor, filter: Filter, *, verify: bool
+) -> AsyncGenerator[Delta | Status | Owners, None]:
+    """Until the hub is gone: then somebody else has to go on."""
+    with suppress(HubError, UsageError):  # a hub file may hold nonsense
+        client = Client(
+            hub.url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S,
+            verify=verify, token=hub.token,
+        )  # fmt: skip
+        async with aclosing(client.events()) as events:
+            async for event in events:
+                yield event
+
+
+async def _from_store(
+    store: Store, cursor: Cursor, filter: Filter, shun_until_s: float
+) -> AsyncGenerator[Delta | Status | Owners, None]:
+    """Until a hub runs on the store, and the time for which hubs are shunned is over."""
+    loop = asyncio.get_running_loop()
+    rung = asyncio.Event()
+    dead = told = frozenset[str]()
+    listener: Listener | None = None
+    trouble = ""
+    first = True
+    said, unfinished = cursor.revision, False  # the last delta that was passed on
+    more = False
+    looked_s = 0.0
+    yield Status("open", "directory", store.where)
+    try:
+        while True:
+            if listener is None:
+                listener = _listen(store, loop, rung)
+            rung.clear()
+            try:
+                if loop.time() - looked_s >= _LOOK_S:
+                    await asyncio.to_thread(store.refresh)
+                    looked_s = loop.time()
+                    # Before the read: it then holds all that they have written.
+                    dead = await asyncio.to_thread(store.owners.dead)
+                more = moving = True
+                while more and moving:
+                    delta = await asyncio.to_thread(_read, store, cursor, filter)
+                    news = delta.jobs or delta.gone or delta.since == 0 != cursor.revision
+                    more, moving = delta.more, delta.cursor(filter) != cursor
+                    cursor = delta.cursor(filter)
+                    if news or first or (unfinished and not more):
+                        first = False
+                        # What was read in silence before is part of it: it follows from `said`.
+                        yield delta._replace(since=min(delta.since, said))
+                        said, unfinished = delta.through, more
+                if dead != told and not more:  # else they may have written more than we have read
+                    told = dead
+                    yield Owners(dead)
+                if trouble:
+                    trouble = ""
+                    yield Status("open", "directory", store.where)
+            except StoreError as error:
+                more = False
+                if str(error) != trouble:
+                    trouble = str(error)
+                    yield Status("error", "directory", store.where, trouble, _LOOK_S)
+            with suppress(TimeoutError):
+                # Not wait_for(): before Python 3.12 it loses a cancellation that comes with a ring.
+                async with asyncio.timeout(AGAIN_S if more else _LOOK_S):
+                    await rung.wait()
+            if (
+                loop.time() >= shun_until_s
+                and store.path is not None
+                and usable_hub(store.path) is not None
+            ):
+                return
+    finally:
+        if listener is not None:
+            loop.remove_reader(listener.fileno())
+            listener.close()
+
+
+def _listen(store: Store, loop: asyncio.AbstractEventLoop, rung: asyncio.Event) -> Listener | None:
+    """A listener on the store's bell, or ``None`` while there is no bell for us."""
+    try:
+        listener = store.listen()
+    except JobctlError:
+        return None
+
+    def ring() -> None:
+        listener.drain()
+        rung.set()
+
+    loop.add_reader(listener.fileno(), ring)
+    return listener
+
+
+def _read(store: Store, cursor: Cursor, filter: Filter) -> Delta:
+    """The store's read under a filter: the store itself knows none."""
+    if cursor.tag != filter.tag:
+        cursor = ZERO
+    delta = store.since(Cursor(cursor.epoch, cursor.revision))
+    if delta.since == 0:
+        # A reset brings tombstones for replicas; a reader of its own needs the jobs only.
+        delta = delta._replace(gone=())
+    return delta.filtered(filter)

@@ -1,0 +1,67 @@
+"""One GET from a hub's HTTP side."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from jobctl.errors import HubError
+from jobctl.hub.address import is_loopback, page_url
+from jobctl.hub.credentials import client_tls, read_token
+
+__all__ = ["clients"]
+
+_TIMEOUT_S = 10.0
+_MAX_BODY = 32 * 1024 * 1024
+
+
+async def clients(url: str, *, token: bytes | None = None) -> list[dict[str, Any]]:
+    """The sessions of the hub, as ``/api/clients`` has them; `HubError`.
+
+    ``token`` is by default that of the environment, as for `jobctl.reader.client.Client`.
+    """
+    value = await _get(url, "/api/clients", token)
+    found = value.get("clients") if isinstance(value, dict) else None
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise HubError(f"{url} does not tell of its clients: is it a hub?", url=url)
+    return found
+
+
+async def _get(hub: str, path: str, token: bytes | None) -> Any:
+    import aiohttp
+
+    page, unix = page_url(hub, path)
+    url = page if unix is None else hub
+    token = token or read_token(None, os.environ)
+    try:
+        async with (
+            aiohttp.ClientSession(
+                connector=aiohttp.UnixConnector(unix) if unix is not None else None,
+                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+                trust_env=not is_loopback(hub),
+            ) as session,
+            session.get(
+                page,
+                headers={"Authorization": f"Bearer {token.decode()}"} if token else {},
+                ssl=client_tls(None, os.environ) if page.startswith("https:") else True,
+                allow_redirects=False,
+            ) as answer,
+        ):
+            body = bytearray()
+            async for part in answer.content.iter_any():
+                body += part
+                if len(body) > _MAX_BODY:
+                    raise HubError(f"{url}: the answer is too long", url=url)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        text = "no answer" if isinstance(error, TimeoutError) else str(error)
+        raise HubError(
+            f"{url}: {text}", url=url, hint="is 'jobctl serve' running there?"
+        ) from error
+    if answer.status != 200:
+        said = body.decode("utf-8", "replace").strip()[:200]
+        raise HubError(f"{url}: HTTP {answer.status}, {said}", url=url)
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise HubError(f"{url} is not a hub: its answer is not JSON", url=url) from error

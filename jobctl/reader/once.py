@@ -1,0 +1,134 @@
+"""One read over the network: what a hub holds, or what has changed there since a cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from functools import partial
+
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.job import Job, check_id
+from jobctl.core.jobset import Delta, joined
+from jobctl.core.protocol import Owners
+from jobctl.errors import HubError, JobNotFound
+from jobctl.reader.client import Client, hub_url
+from jobctl.reader.status import Status
+
+__all__ = ["MAX_IDS", "candidates", "find", "read"]
+
+MAX_IDS = 100
+"""A filter on more ids than these does not fit into the request line of a handshake."""
+
+_PATIENCE_S = 10.0
+"""One read is not worth waiting for a silent hub for as long as a reader that follows."""
+
+
+async def read(
+    url: str,
+    filter: Filter = EVERYTHING,
+    cursor: Cursor = ZERO,
+    *,
+    retry: bool = False,
+    timeout_s: float | None = None,
+    on_status: Callable[[Status], object] | None = None,
+    on_owners: Callable[[Owners], object] | None = None,
+) -> Delta:
+    """All that changed on the hub since the cursor under the filter, its pages made one delta.
+
+    `HubError` at once when the hub is out of reach; with ``retry``, `TimedOut` after ``timeout_s``
+    without it. The files that are no jobs are known to the hub's directory alone; ``on_owners``
+    hears who has died, if anybody has.
+    """
+    if len(filter.ids) > MAX_IDS:
+        since = Cursor(cursor.epoch, cursor.revision) if cursor.tag == filter.tag else ZERO
+        delta = await read(
+            url,
+            cursor=since,
+            retry=retry,
+            timeout_s=timeout_s,
+            on_status=on_status,
+            on_owners=on_owners,
+        )
+        return delta.filtered(filter)
+    client = Client(
+        url,
+        cursor=cursor,
+        filter=filter,
+        retry=retry,
+        timeout_s=timeout_s,
+        patience_s=_PATIENCE_S,
+        once=True,
+    )
+    pages: list[Delta] = []
+    async with aclosing(client.events()) as events:
+        async for event in events:
+            if isinstance(event, Status):
+                if on_status is not None:
+                    on_status(event)
+                continue
+            if isinstance(event, Owners):
+                if on_owners is not None:
+                    on_owners(event)
+                continue
+            if event.since == 0:
+                pages.clear()
+            pages.append(event)
+    if pages and not pages[-1].more:
+        delta = joined(pages)
+        # Who is told to clear first has nothing to drop.
+        return delta if delta.since else delta._replace(gone=())
+    raise HubError(f"{url}: the hub closed the connection", url=url)
+
+
+async def find(
+    url: str,
+    starts: Iterable[str],
+    *,
+    retry: bool = False,
+    timeout_s: float | None = None,
+    on_status: Callable[[Status], object] | None = None,
+    on_owners: Callable[[Owners], object] | None = None,
+) -> list[Job]:
+    """The hub's jobs whose ids are these, or start so; `JobNotFound` unless each has exactly one.
+
+    Whole ids cost these jobs alone; a start of one costs a read of all.
+    """
+    found = await candidates(
+        url,
+        starts,
+        retry=retry,
+        timeout_s=timeout_s,
+        on_status=on_status,
+        on_owners=on_owners,
+    )
+    for text, jobs in found.items():
+        if len(jobs) != 1:
+            raise JobNotFound(text, hub_url(url), [job.id for job in jobs])
+    return [jobs[0] for jobs in found.values()]
+
+
+async def candidates(
+    url: str,
+    starts: Iterable[str],
+    *,
+    retry: bool = False,
+    timeout_s: float | None = None,
+    on_status: Callable[[Status], object] | None = None,
+    on_owners: Callable[[Owners], object] | None = None,
+) -> dict[str, list[Job]]:
+    """For each text the one job of that id, or else all jobs whose ids start so, by id."""
+    texts = [check_id(text) for text in starts]
+    if not texts:
+        return {}
+    read_it = partial(
+        read, url, retry=retry, timeout_s=timeout_s, on_status=on_status, on_owners=on_owners
+    )
+    jobs = {job.id: job for job in (await read_it(Filter.make(ids=texts))).jobs}
+    if not jobs.keys() >= set(texts):
+        jobs = {job.id: job for job in (await read_it()).jobs}
+    found = {}
+    for text in texts:
+        ids = [text] if text in jobs else sorted(id for id in jobs if id.startswith(text))
+        found[text] = [jobs[id] for id in ids]
+    return found

@@ -1,0 +1,5 @@
+"""The directory store: one JSON file a job, a change log for the order, a bell."""
+
+from jobctl._moved import attributes_of
+
+__getattr__ = attributes_of("jobctl.stores.directory", "jobctl.stores.directory.store")

@@ -1,0 +1,254 @@
+"""The change log: the order of a directory store's changes, in fixed-width lines of text.
+
+Line 0 is the header: epoch, floor, base, kept, the log's own inode. Each further line is a record:
+revision, id, verb, digest. Every line has 128 bytes and ends in a check sum, so a torn one is known
+from a whole one, and the record after a revision is found by bisection.
+
+``floor`` is the newest dropped tombstone. ``base`` is the revision of the last compaction: up to
+there superseded records are missing. ``kept`` is how many records it left.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from zlib import crc32
+
+from jobctl._stdlib import blake2b
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl._stdlib import NamedTuple
+
+__all__ = ["DEL", "LINE", "PUT", "SEEN", "Damaged", "Log", "Record", "digest_of", "write_all"]
+
+LINE = 128
+PUT = "put"  # jobctl published these bytes
+SEEN = "seen"  # these bytes were found: a foreign writer's, or an old version after a crash
+DEL = "del"  # the job was deleted
+
+_MAGIC = "jobctl1"
+_CHUNK = 8192  # records a read
+_ID = slice(16, 82)  # the id in a record's line, with the blanks around it
+
+
+class Damaged(Exception):
+    """The log is no log, or a line in its middle is not whole."""
+
+
+class Record(NamedTuple):
+    """One change: ``digest`` is that of the file's bytes, zeros for a deletion."""
+
+    revision: int
+    id: str
+    verb: str
+    digest: str
+
+
+def digest_of(data: bytes) -> str:
+    """32 hex digits that stand for the bytes of a job file."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte: a full file system may take a part without an error (FAULTS 0.3)."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sealed(text: str) -> bytes:
+    body = text.ljust(LINE - 9).encode("ascii")
+    return b"%s %07x\n" % (body, crc32(body) & 0xFFFFFFF)
+
+
+def _opened(line: bytes) -> list[str] | None:
+    """The words of a line, or ``None`` when it is not whole."""
+    return line[: LINE - 9].decode("ascii").split() if _is_whole(line) else None
+
+
+def _is_whole(line: bytes) -> bool:
+    return line[LINE - 9 :] == b" %07x\n" % (crc32(line[: LINE - 9]) & 0xFFFFFFF)
+
+
+def _record(line: bytes) -> Record | None:
+    """The record in a whole line."""
+    words = line.decode("ascii").split()
+    return Record(int(words[0]), words[1], words[2], words[3]) if len(words) == 5 else None
+
+
+class Log:
+    """One open ``changes`` file. Reading needs no lock; `append` and `repair` need the writer's.
+
+    Threads may share one: every access names its position. The descriptor is closed with the last
+    reference, so that a reader is never left with another file's number.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.read_only = False
+        stat = os.fstat(fd)
+        self.key = (stat.st_dev, stat.st_ino)
+        words = _opened(os.pread(fd, LINE, 0))
+        if words is None or len(words) != 6 or words[0] != _MAGIC:
+            raise Damaged("the header is not whole")
+        self.epoch = words[1]
+        self.floor, self.base, self.kept, self.inode = (int(word) for word in words[2:])
+        self._known = (0, 0)  # a position, and the revision of the record before it
+        self._whole = (-1, 0)  # a size at which all was whole, and the newest revision then
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+    def count(self) -> int:
+        """How many records there are, the last one perhaps not whole."""
+        return os.fstat(self.fd).st_size // LINE - 1
+
+    def read(self, start: int, stop: int | None = None) -> list[Record]:
+        """The whole records from position ``start`` on; `Damaged` for a hole in the middle."""
+        records = [record for line in self._lines(start, stop) if (record := _record(line))]
+        if records:
+            self._known = (start + len(records), records[-1].revision)
+        return records
+
+    def newest_of_all(self) -> list[Record]:
+        """The newest record of each id; `Damaged` for a hole in the middle."""
+        newest = {line[_ID]: line for line in self._lines(0, None)}
+        return [record for line in newest.values() if (record := _record(line))]
+
+    def _lines(self, start: int, stop: int | None) -> Iterator[bytes]:
+        """The whole lines from position ``start`` on."""
+        while stop is None or start < stop:
+            want = _CHUNK if stop is None else min(_CHUNK, stop - start)
+            data = os.pread(self.fd, want * LINE, (start + 1) * LINE)
+            lines = len(data) // LINE
+            for offset in range(0, lines * LINE, LINE):
+                line = data[offset : offset + LINE]
+                if not _is_whole(line):
+                    self._expect_tail(start + offset // LINE)
+                    return
+                yield line
+            start += lines
+            if lines < want:
+                return
+
+    def after(self, revision: int) -> int:
+        """The position of the first record with a greater revision."""
+        position, known = self._known
+        if known == revision:
+            return position
+        low, high = 0, self.count()
+        while low < high:
+            middle = (low + high) // 2
+            record = self._at(middle)
+            if record is not None and record.revision <= revision:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def head(self) -> int:
+        """The newest revision taken, as a reader sees it; a writer asks `repair`."""
+        position = self.count() - 1
+        while position >= 0:
+            record = self._at(position)
+            if record is not None:
+                return max(record.revision, self.base)
+            position -= 1
+        return max(self.floor, self.base)
+
+    def newest(self, id: str, digest: str | None = None) -> Record | None:
+        """The newest record of one id, or of its bytes with this digest, from the end."""
+        word = b" %s " % id.encode("ascii")
+        stop = self.count()
+        while stop > 0:
+            start = max(0, stop - _CHUNK)
+            data = os.pread(self.fd, (stop - start) * LINE, (start + 1) * LINE)
+            found = len(data)
+            while (found := data.rfind(word, 0, found)) >= 0:
+                offset = found - found % LINE
+                line = data[offset : offset + LINE]
+                record = _record(line) if _is_whole(line) else None
+                if record is not None and record.id == id and digest in (None, record.digest):
+                    return record
+            stop = start
+        return None
+
+    def _at(self, position: int) -> Record | None:
+        line = os.pread(self.fd, LINE, (position + 1) * LINE)
+        return _record(line) if _is_whole(line) else None
+
+    def _expect_tail(self, position: int) -> None:
+        """Only the very last lines may be torn: anything whole after them means damage.
+
+        Unless a writer has cut off the torn line and gone on since we read it: then it is whole by
+        the time that one after it is.
+        """
+        later = range(position + 1, min(self.count(), position + 9))
+        if any(self._at(line) is not None for line in later) and self._at(position) is None:
+            raise Damaged(f"line {position + 1} is not whole")
+
+    # -- under the writer's lock ------------------------------------------------------------
+
+    def repair(self) -> int:
+        """Cut off what a crash or a full disk left of a last line; returns the newest revision."""
+        size = os.fstat(self.fd).st_size
+        if size == self._whole[0]:
+            return self._whole[1]  # whole lines are never cut off: nobody was here since
+        whole = size - size % LINE
+        last = None
+        while whole > LINE:
+            last = self._at(whole // LINE - 2)
+            if last is not None:
+                break
+            whole -= LINE
+        if whole != size:
+            os.ftruncate(self.fd, whole)
+        self._whole = (whole, max(last.revision if last else self.floor, self.base))
+        return self._whole[1]
+
+    def append(self, record: Record) -> None:
+        """Take the record's revision; straight after `repair`. On an error nothing of it stays."""
+        line = _sealed(
+            f"{record.revision:016d} {record.id:<64} {record.verb:<4} {record.digest:<32}"
+        )
+        size, _ = self._whole
+        self._whole = (-1, 0)
+        written = os.write(self.fd, line)
+        if written != LINE:
+            try:
+                write_all(self.fd, line[written:])
+            except OSError:
+                self.repair()
+                raise
+        self._whole = (size + LINE, record.revision)
+
+    def superseded(self) -> int:
+        """How many records have come since the log was last compacted, as the writer knows it."""
+        return self._whole[0] // LINE - 1 - self.kept
+
+    @staticmethod
+    def create(
+        name: str, *, dir_fd: int, epoch: str, floor: int, base: int, records: Iterable[Record]
+    ) -> None:
+        """Write a log under ``name``, synced: rename it to put it in force."""
+        fd = os.open(
+            name,
+            os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
+            0o600,
+            dir_fd=dir_fd,
+        )
+        try:
+            lines = [
+                _sealed(f"{item.revision:016d} {item.id:<64} {item.verb:<4} {item.digest:<32}")
+                for item in records
+            ]
+            os.fchmod(fd, 0o600)
+            inode = os.fstat(fd).st_ino
+            header = f"{_MAGIC} {epoch} {floor:016d} {base:016d} {len(lines):010d} {inode:020d}"
+            write_all(fd, _sealed(header) + b"".join(lines))
+            os.fsync(fd)
+        finally:
+            os.close(fd)

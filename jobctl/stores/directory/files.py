@@ -1,0 +1,218 @@
+"""Job files: read without trusting what lies there, and published whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stats
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from jobctl.core.codec import MAX_JOB_BYTES
+from jobctl.errors import StoreError, StoreFull
+from jobctl.stores.directory.changelog import write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl._stdlib import NamedTuple
+
+__all__ = [
+    "Found",
+    "Signature",
+    "names_in",
+    "publish",
+    "raise_if_out_of_files",
+    "read_file",
+    "sign",
+    "swept",
+    "translate",
+]
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Signature = tuple[int, int, int, int]
+"""``(inode, mtime_ns, ctime_ns, size)``: equal for two looks at a file that nobody wrote."""
+
+_TICK_NS = 20_000_000
+"""Two changes within this time may carry the same time stamp: kernels before Linux 6.13 count in
+steps of up to 10 ms."""
+_MAX_SCANS = 4
+
+
+class Found(NamedTuple):
+    """What lies under a name: its bytes, or the ``problem`` that keeps them from being a job.
+
+    With a problem, ``data`` is a text that stands for the state found, so that two looks at the
+    same bad thing give the same digest. ``racy`` says that the file changed so shortly before the
+    look that a later change may have left the same signature (compare git's "racy" index entries).
+    """
+
+    data: bytes
+    signature: Signature
+    mode: int
+    uid: int
+    gid: int
+    problem: str | None = None
+    racy: bool = False
+
+
+def sign(stat: os.stat_result) -> Signature:
+    """The signature of a file out of its stat."""
+    return (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+
+
+def read_file(dir_fd: int, name: str) -> Found | None:
+    """What lies under the name, ``None`` for nothing. Never blocks on a FIFO, follows no link."""
+    try:
+        fd = os.open(name, _READ, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return _unreadable(dir_fd, name, error)
+    try:
+        stat = os.fstat(fd)
+        problem = None
+        if not stats.S_ISREG(stat.st_mode):
+            problem = "not a regular file"
+        elif stat.st_size > MAX_JOB_BYTES:
+            problem = f"{stat.st_size} bytes, over the {MAX_JOB_BYTES} allowed"
+        if problem is not None:
+            return _bad(problem, stat)
+        data = os.read(fd, stat.st_size + 1)
+        while len(data) < stat.st_size:
+            more = os.read(fd, stat.st_size - len(data))
+            if not more:
+                break  # cut short while we read: the digest or the parser will tell
+            data += more
+        racy = time.time_ns() - stat.st_ctime_ns < _TICK_NS
+        return Found(data, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid, None, racy)
+    except OSError as error:
+        return _unreadable(dir_fd, name, error)
+    finally:
+        os.close(fd)
+
+
+def raise_if_out_of_files(error: OSError) -> None:
+    """What cannot be opened for want of descriptors is there all the same: `StoreError`."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise StoreError(
+            "too many open files", hint="raise the limit with 'ulimit -n', or close some"
+        ) from error
+
+
+def _unreadable(dir_fd: int, name: str, error: OSError) -> Found | None:
+    raise_if_out_of_files(error)
+    try:
+        stat = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except OSError:
+        return None
+    if stats.S_ISLNK(stat.st_mode):
+        return _bad("a symbolic link", stat)
+    if stats.S_ISSOCK(stat.st_mode):
+        return _bad("not a regular file", stat)
+    return _bad(os.strerror(error.errno or 0).lower(), stat)
+
+
+def _bad(problem: str, stat: os.stat_result) -> Found:
+    stands_for = b"\0" + problem.encode()
+    return Found(stands_for, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid, problem)
+
+
+def names_in(dir_fd: int) -> set[str]:
+    """The stems of the ``*.json`` that are not hidden.
+
+    A scan only discovers names (FAULTS 0.1): while others rename files in the directory, it may
+    miss one that is there all the time. So a directory that changed meanwhile is scanned again, up
+    to four times, and the answer is all that was found.
+    """
+    names: set[str] = set()
+    for _ in range(_MAX_SCANS):
+        began_ns = time.time_ns()
+        names.update(
+            name[:-5]
+            for name in os.listdir(dir_fd)
+            if name.endswith(".json") and not name.startswith(".")
+        )
+        if os.fstat(dir_fd).st_mtime_ns < began_ns - _TICK_NS:
+            break  # it did not change while it was scanned
+    return names
+
+
+def publish(
+    data: bytes,
+    *,
+    name: str,
+    dir_fd: int,
+    temporary: str,
+    temporary_dir_fd: int,
+    like: Found | None,
+    sync_fd: int | None,
+) -> None:
+    """Put the bytes under the name in one step, by way of the one temporary file.
+
+    ``like`` is the file that is replaced: its mode, group and, where we may, owner are kept; a new
+    one gets 0600. ``sync_fd`` is the change log's descriptor when the write must survive a power
+    cut: file and log are synced before the rename, the directory after it.
+    """
+    with swept(temporary, temporary_dir_fd):
+        fd = os.open(temporary, _WRITE, 0o600, dir_fd=temporary_dir_fd)
+        try:
+            write_all(fd, data)
+            have = os.fstat(fd)
+            mode = stats.S_IMODE(like.mode) if like else 0o600
+            if like and (have.st_gid, have.st_uid) != (like.gid, like.uid):
+                with suppress(PermissionError):
+                    os.fchown(fd, like.uid if os.geteuid() == 0 else -1, like.gid)
+            if stats.S_IMODE(have.st_mode) != mode:
+                os.fchmod(fd, mode)
+            if sync_fd is not None:
+                os.fsync(fd)
+                os.fsync(sync_fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, name, src_dir_fd=temporary_dir_fd, dst_dir_fd=dir_fd)
+    if sync_fd is not None:
+        os.fsync(dir_fd)
+
+
+@contextmanager
+def swept(name: str, dir_fd: int) -> Iterator[str]:
+    """A file that becomes another one at the end of the block, or is removed: also by a signal.
+
+    On a full disk every byte counts.
+    """
+    try:
+        yield name
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=dir_fd)
+        raise
+
+
+def translate(error: OSError, doing: str, path: str) -> StoreError:
+    """The store's own error for what the system said while ``doing`` (a verb and a job)."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = "disk full"
+        with suppress(OSError):
+            room = os.statvfs(path)
+            if room.f_files and not room.f_ffree:
+                what = "no inodes left"
+        return StoreFull(
+            f"{what} {doing} in {path}", path=path, hint="what was stored before is untouched"
+        )
+    if error.errno == errno.EFBIG:
+        return StoreFull(
+            f"file size limit reached {doing} in {path}", path=path, hint="see 'ulimit -f'"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreError(
+            f"{os.strerror(error.errno)} {doing} in {path}",
+            path=path,
+            hint="choose another directory with --dir",
+        )
+    text = os.strerror(error.errno) if error.errno else str(error)
+    return StoreError(f"{text} {doing} in {path}", path=path)

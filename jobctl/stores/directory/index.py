@@ -1,0 +1,233 @@
+"""What one process knows of a directory: each id's newest record, and which file it was seen in.
+
+`Index.reconcile` is the one rule for crashed writes, half-done deletions, foreign edits, foreign
+deletions and two hubs adopting at once: under the writer's lock, a name whose bytes are not what
+its newest record says gets a new record for what is there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Mapping
+
+from jobctl.core.codec import parse
+from jobctl.core.job import Job, check_id
+from jobctl.errors import InvalidId, InvalidJob
+from jobctl.stores.directory.changelog import DEL, SEEN, Log, Record, digest_of
+from jobctl.stores.directory.files import Found, Signature, names_in, read_file, sign
+
+__all__ = ["TORN_GRACE_S", "Index", "Look"]
+
+TORN_GRACE_S = 1.0
+"""So long a foreign file that does not parse keeps its last good value: it may be half written."""
+
+_NO_DIGEST = "0" * 32
+
+
+class Look:
+    """One look at the file of an id: what was there, ``None`` for nothing.
+
+    ``after`` is the newest revision that the log was known to hold before the look. A record older
+    than that had its successor by then, so its write was over; that one itself may have been in
+    flight.
+    """
+
+    __slots__ = ("_parsed", "after", "digest", "found", "id")
+
+    def __init__(self, id: str, found: Found | None, after: int = 0) -> None:
+        self.id = id
+        self.found = found
+        self.after = after
+        self.digest = digest_of(found.data) if found is not None else None
+        self._parsed: Job | InvalidJob | None = None
+
+    def shows(self, record: Record) -> bool:
+        """Whether this is what the record tells of."""
+        if self.found is None:
+            return record.verb == DEL
+        return record.digest == self.digest and record.verb != DEL
+
+    def is_current(self, dir_fd: int) -> bool:
+        """Whether the file is still the same; costs a ``stat``."""
+        try:
+            stat = os.stat(self.id + ".json", dir_fd=dir_fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return self.found is None
+        except OSError:
+            return False
+        return self.found is not None and sign(stat) == self.found.signature
+
+    def job(self, revision: int) -> Job:
+        """The job in the file, as of a revision; `InvalidJob` when it is none."""
+        parsed = self._parse()
+        if isinstance(parsed, InvalidJob):
+            raise parsed
+        return parsed.replace(revision=revision)
+
+    @property
+    def problem(self) -> str | None:
+        """Why what was found is no job; ``None`` when it is one."""
+        parsed = self._parse()
+        return parsed.reason if isinstance(parsed, InvalidJob) else None
+
+    def _parse(self) -> Job | InvalidJob:
+        """Once, however often somebody asks."""
+        assert self.found is not None, "ask only where there is a file"
+        if self._parsed is None:
+            try:
+                if self.found.problem is not None:
+                    raise InvalidJob(self.found.problem, id=self.id)
+                self._parsed = parse(self.found.data, id=self.id)
+            except InvalidJob as error:
+                self._parsed = error
+        return self._parsed
+
+
+class Index:
+    """The newest record of each id in one log, read up to ``position``."""
+
+    def __init__(self) -> None:
+        self.log: Log | None = None
+        self.position = 0
+        self.newest: dict[str, Record] = {}
+        self.signatures: dict[str, Signature] = {}
+        self.loose: set[str] = set()  # delivered without a record: their end needs one all the same
+        self._torn_since: dict[str, tuple[Signature, float]] = {}
+
+    def follow(self, log: Log) -> list[Record]:
+        """Read on to the end of the log, from its start if it is a new one; what was read."""
+        if self.log is not log:
+            if self.log is None or self.log.epoch != log.epoch:
+                self.signatures.clear()
+            self.log, self.position = log, 0
+            self.newest.clear()
+        records = log.read(self.position)
+        self.position += len(records)
+        self.newest.update((record.id, record) for record in records)
+        return records
+
+    def remember(self, look: Look, verb: str) -> None:
+        """Keep the file's signature, by which `suspects` knows that nobody has changed it since.
+
+        Not for a foreign file that is racy: the next scan reads it once more.
+        """
+        if look.found is None or (verb == SEEN and look.found.racy):
+            self.signatures.pop(look.id, None)
+        else:
+            self.signatures[look.id] = look.found.signature
+
+    @staticmethod
+    def names(dir_fd: int) -> tuple[set[str], dict[str, str]]:
+        """The ids that files in the directory have; and names that can be no job's, and why."""
+        ids: set[str] = set()
+        odd: dict[str, str] = {}
+        for id in names_in(dir_fd):
+            try:
+                ids.add(check_id(id))
+            except InvalidId:
+                odd[id + ".json"] = "its name is not a job id"
+        return ids, odd
+
+    def suspects(
+        self, dir_fd: int, newest: Mapping[str, Record]
+    ) -> tuple[set[str], dict[str, str]]:
+        """The ids worth a look: names without a record, other signatures, records without a name.
+
+        Also the names that can be no job's, with the reason. Costs a ``stat`` for each file; the
+        answer is a guess, which `reconcile` checks. ``newest`` is our own or a copy of it: with a
+        copy this may run beside readers.
+        """
+        ids: set[str] = set()
+        names, odd = self.names(dir_fd)
+        for id in names:
+            record = newest.get(id)
+            signature = self.signatures.get(id)
+            if record is None or record.verb == DEL or signature is None:
+                ids.add(id)
+                continue
+            try:
+                stat = os.stat(id + ".json", dir_fd=dir_fd, follow_symlinks=False)
+            except OSError:
+                ids.add(id)
+                continue
+            if sign(stat) != signature:
+                ids.add(id)
+        ids.update(id for id, record in newest.items() if record.verb != DEL and id not in names)
+        return ids, odd
+
+    def reconcile(
+        self,
+        ids: deque[str],
+        looks: Mapping[str, Look | None],
+        log: Log,
+        dir_fd: int,
+        *,
+        hold_s: float,
+    ) -> dict[str, Look]:
+        """Append what the log lacks about these ids; the lock must be held, the log repaired.
+
+        ``looks`` are looks of before: one counts if the file is still the same, else the file is
+        read again. Takes from the left of ``ids`` until they are all done or ``hold_s`` seconds
+        are over. Returns a current look at each id that is settled; an id that is missing there
+        has a file that may be half written.
+        """
+        end = time.monotonic() + hold_s
+        self.follow(log)
+        revision = log.repair()
+        settled: dict[str, Look] = {}
+        while ids:
+            id = ids.popleft()
+            look = looks.get(id)
+            if look is None or not look.is_current(dir_fd):
+                look = Look(id, read_file(dir_fd, id + ".json"))
+            record = self._newest_of(look, revision + 1)
+            if record is not None and record.revision > revision:
+                if self._may_be_half_written(look):
+                    continue
+                log.append(record)
+                revision = record.revision
+                self.loose.discard(id)
+            self._torn_since.pop(id, None)
+            self.remember(look, record.verb if record is not None else DEL)
+            settled[id] = look
+            if time.monotonic() >= end:
+                break
+        self.follow(log)
+        for look in settled.values():
+            look.after = revision
+        return settled
+
+    def _newest_of(self, look: Look, revision: int) -> Record | None:
+        """The newest record, if it tells of what was found; else one to append, under the revision.
+
+        ``None`` for an id that nobody has heard of.
+        """
+        newest = self.newest.get(look.id)
+        if look.digest is not None:
+            if newest is not None and look.shows(newest):
+                return newest
+            return Record(revision, look.id, SEEN, look.digest)
+        if look.id not in self.loose and (newest is None or newest.verb == DEL):
+            return newest
+        return Record(revision, look.id, DEL, _NO_DIGEST)
+
+    def _may_be_half_written(self, look: Look) -> bool:
+        """Whether what is no job became so within the grace, by our look or by its own time."""
+        found = look.found
+        if found is None or look.problem is None:
+            return False
+        now = time.monotonic()
+        known = self._torn_since.get(look.id)
+        if known is None or (known[0] != found.signature and self._recent(found)):
+            # Give the writer a second from its last write, but never more than one from our first
+            # look: a file that is written to for ever is still reported.
+            self._torn_since[look.id] = known = (found.signature, known[1] if known else now)
+        if not self._recent(found) and known[1] == now:
+            return False
+        return now - known[1] < TORN_GRACE_S
+
+    @staticmethod
+    def _recent(found: Found) -> bool:
+        return abs(time.time_ns() - found.signature[1]) < TORN_GRACE_S * 1e9

@@ -1,0 +1,330 @@
+"""Who works on the jobs of a store, and who of them has died: ``.jobctl/owners/``.
+
+A process that works on jobs holds a lock on a file of its own for as long as it lives, and writes
+the file's name into its jobs. The kernel lets go of the lock when the process ends, however it
+ends, so a free lock on a file that is still there means a death without a word. That needs no
+heartbeat and no clock, and process ids, which are used again, decide nothing. Where the lock says
+nothing (another machine, another kernel below a shared folder), nobody is called dead. Nor does a
+copy of the file say anything: who holds the lock of the original need not have died, so the file
+names its own inode. An owner whose file has gone, with the whole directory perhaps, makes it again.
+
+The file is also the owner's letter box: whoever wants a job cancelled appends its id.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import stat as stats
+import threading
+import weakref
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack, suppress
+from functools import cache
+
+from jobctl._clock import now
+from jobctl.errors import StoreError
+from jobctl.stores.directory.mounts import is_remote, kind_of
+from jobctl.stores.directory.place import Place, boot_id, first_line
+from jobctl.stores.owners import Who
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    pass
+
+__all__ = ["DirectoryOwners"]
+
+_NAME = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAX_HEAD = 1000
+_MAX_LETTERS = 64 * 1024
+
+
+class DirectoryOwners:
+    """Owners in ``.jobctl/owners/`` of the place, which may be replaced meanwhile."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._path = os.path.join(place.meta_path, "owners")
+        self._guard = threading.Lock()
+        self._own: _Own | None = None
+        self._holds = 0
+        self._orphans = False
+        self._called: set[str] = set()
+        self._known_dead: frozenset[str] = frozenset()
+        _all.add(self)
+
+    def hold(self) -> str | None:
+        with self._guard:
+            try:
+                self._appear()
+            except (OSError, StoreError):
+                return None  # no such file system, no right to write, no descriptors
+            assert self._own is not None, "it has appeared"
+            self._holds += 1
+            return self._own.name
+
+    def _appear(self) -> None:
+        """Have a file that others find, of the same name for as long as we hold jobs."""
+        if self._own is not None and self._own.is_there():
+            return
+        self._place.writable()
+        boot_id()
+        with _making:  # no child may be made that has the lock, and knows nothing of it
+            if self._own is None:
+                self._own = _Own(self._path)
+            else:
+                self._own.appear()
+
+    def drop(self, *, orphaned: bool = False) -> None:
+        with self._guard:
+            self._holds = max(0, self._holds - 1)
+            self._orphans = self._orphans or orphaned
+            if self._holds == 0 and self._own is not None:
+                own, self._own = self._own, None
+                if not self._orphans:
+                    own.unlink()
+                own.close()
+                self._orphans = False
+                self._called.clear()
+
+    def called(self, ids: Collection[str]) -> frozenset[str]:
+        with self._guard:
+            if self._own is None:
+                return frozenset()
+            with suppress(OSError, StoreError):
+                self._called |= self._own.letters()
+                self._appear()
+            found = self._called.intersection(ids)
+            self._called -= found
+            return frozenset(found)
+
+    def call(self, name: str, id: str) -> bool:
+        """See `Owners.call`. Where others can write, nobody is called.
+
+        There a name may lead to any file of ours, to which the id would be added as a line.
+        """
+        if not _NAME.match(name):
+            return False
+        with ExitStack() as opened:
+            try:
+                site = self._place.look()
+                if site.meta is None or self._place.why_not_obeyed(site.meta_fd, site):
+                    return False
+                folder = os.open("owners", _OPEN_DIR, dir_fd=site.meta_fd)
+                opened.callback(os.close, folder)
+                fd = os.open(name, _APPEND, dir_fd=folder)
+                opened.callback(os.close, fd)
+                stat = os.fstat(fd)
+                if not stats.S_ISREG(stat.st_mode) or stat.st_nlink != 1:
+                    return False
+                letter = f"{id}\n".encode()
+                return os.write(fd, letter) == len(letter)
+            except (OSError, StoreError):
+                return False
+
+    def dead(self) -> frozenset[str]:
+        try:
+            names = os.listdir(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        except OSError:
+            return self._known_dead  # out of descriptors: nobody has come to life again
+        known = self._known_dead
+        self._known_dead = frozenset(
+            name
+            for name in names
+            if _NAME.match(name) and (name in known or _is_dead(os.path.join(self._path, name)))
+        )
+        return self._known_dead
+
+    def who(self, name: str) -> Who | None:
+        try:
+            head = _head_of(os.path.join(self._path, name)) if _NAME.match(name) else None
+        except OSError:
+            return None
+        return Who(head["pid"], head["host"], head["since"]) if head is not None else None
+
+    def forget(self, names: Iterable[str]) -> None:
+        for name in self.dead().intersection(names):
+            with suppress(OSError):
+                os.unlink(os.path.join(self._path, name))
+
+    def close(self) -> None:
+        with self._guard:
+            self._holds = 1
+        self.drop()
+
+    def after_fork(self) -> None:
+        """In a child: what the parent holds is not ours, and must not outlive it in our hands."""
+        self._guard = threading.Lock()
+        self._holds, self._orphans = 0, False
+        self._called.clear()
+        own, self._own = self._own, None
+        if own is not None:
+            own.close()
+
+
+class _Own:
+    """The file of this process."""
+
+    def __init__(self, path: str) -> None:
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        self.name = f"{os.getpid()}-{os.urandom(6).hex()}"
+        self._path = os.path.join(path, self.name)
+        self._since = now()
+        self._fd, self._read, self._key = self._make()
+
+    def _make(self) -> tuple[int, int, tuple[int, int]]:
+        """The file's descriptor, the size of its head, and what tells it from its copies."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self._path, flags, 0o600)
+        try:
+            # Until it says whose it is, it is nobody's: so the lock comes before the words.
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            stat = os.fstat(fd)
+            head = {
+                "pid": os.getpid(),
+                "host": os.uname().nodename,
+                "machine": _machine(),
+                "boot": boot_id(),
+                "since": self._since,
+                "device": stat.st_dev,
+                "inode": stat.st_ino,
+            }
+            data = json.dumps(head).encode() + b"\n"
+            os.write(fd, data)
+        except BaseException:
+            self.unlink()
+            os.close(fd)
+            raise
+        return fd, len(data), (stat.st_dev, stat.st_ino)
+
+    def is_there(self) -> bool:
+        """Whether others find us; not, when somebody has replaced ``.jobctl``, by a copy even."""
+        try:
+            stat = os.stat(self._path, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # nobody can say
+        return (stat.st_dev, stat.st_ino) == self._key
+
+    def appear(self) -> None:
+        """Make the file again, in the place of a copy if there is one."""
+        with suppress(FileExistsError):
+            os.mkdir(os.path.dirname(self._path), 0o700)
+        self.unlink()
+        old = self._fd
+        self._fd, self._read, self._key = self._make()
+        # Wherever it lies now, and may come back from: it is nobody's, and nobody has died.
+        with suppress(OSError):
+            os.ftruncate(old, 0)
+        os.close(old)
+
+    def letters(self) -> frozenset[str]:
+        """The whole lines that came since the last look."""
+        size = os.fstat(self._fd).st_size
+        if size <= self._read:
+            return frozenset()
+        data = os.pread(self._fd, min(size - self._read, _MAX_LETTERS), self._read)
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole) if len(data) < _MAX_LETTERS else len(data)
+        return frozenset(whole.decode("ascii", "replace").split())
+
+    def unlink(self) -> None:
+        with suppress(OSError):
+            os.unlink(self._path)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _is_dead(path: str) -> bool:
+    """Whether the owner of the file has died, beyond doubt."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        stat = os.fstat(fd)
+        if stat.st_nlink == 0:
+            return False  # it left in an orderly way while we looked
+        head = _parse_head(os.pread(fd, _MAX_HEAD, 0))
+    except OSError:
+        return False  # it lives, or the file system has no locks
+    finally:
+        os.close(fd)
+    if head is None:
+        return False
+    if head["boot"] == boot_id() != "unknown":
+        return (head["device"], head["inode"]) == (stat.st_dev, stat.st_ino)
+    # Another kernel's locks need not reach us; but this machine's kernel of before is gone.
+    # Cloned machines may share all names, but not a file system that is local.
+    kind = kind_of(stat.st_dev, os.path.realpath(path))
+    here = (head["machine"], head["host"]) == (_machine(), os.uname().nodename)
+    return here and _machine() != "" and kind is not None and not is_remote(kind)
+
+
+def _head_of(path: str) -> dict[str, Any] | None:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return _parse_head(os.pread(fd, _MAX_HEAD, 0))
+    finally:
+        os.close(fd)
+
+
+def _parse_head(data: bytes) -> dict[str, Any] | None:
+    line, newline, _ = data.partition(b"\n")
+    try:
+        head = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not newline or not isinstance(head, dict):
+        return None
+    texts = all(isinstance(head.get(key), str) for key in ("host", "machine", "boot", "since"))
+    numbers = all(type(head.get(key)) is int for key in ("pid", "device", "inode"))
+    return head if texts and numbers else None
+
+
+@cache
+def _machine() -> str:
+    """What tells this machine, or this container, from others; empty where nothing does."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with suppress(OSError):
+            if text := first_line(path):
+                return text
+    return ""
+
+
+_all: weakref.WeakSet[DirectoryOwners] = weakref.WeakSet()
+_making = threading.Lock()
+
+
+def _before_fork() -> None:
+    _making.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _making.release()
+
+
+def _after_fork_in_child() -> None:
+    global _making
+    _making = threading.Lock()
+    for owners in list(_all):
+        owners.after_fork()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

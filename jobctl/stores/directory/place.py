@@ -1,0 +1,348 @@
+"""The place of a directory store: its descriptors, its mark, its epoch, the change log in force.
+
+A directory may be moved, wiped or restored from a copy while we work in it. So every use looks
+here first, at the price of three ``stat`` calls, and works on the `Site` it gets: all names are
+looked up relative to descriptors, and these stay open as long as anybody works on them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat as stats
+from contextlib import suppress
+from functools import cache
+
+from jobctl._stdlib import blake2b
+from jobctl._trust import is_safe, judge, my_uids
+from jobctl.errors import StoreError, StoreMissing
+from jobctl.stores.directory.changelog import Damaged, Log, Record, write_all
+from jobctl.stores.directory.files import raise_if_out_of_files, swept, translate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from jobctl._stdlib import NamedTuple
+
+__all__ = ["Place", "Site", "boot_id", "first_line"]
+
+_LOG = os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def first_line(path: str) -> str:
+    """The first line of a small text file, without the blanks around it; OSError."""
+    with open(path) as file:
+        return file.readline().strip()
+
+
+@cache
+def boot_id() -> str:
+    """What changes at each boot, so that revisions a power cut took back are never met again."""
+    try:
+        return first_line("/proc/sys/kernel/random/boot_id")
+    except OSError:
+        import subprocess
+
+        with suppress(OSError, subprocess.SubprocessError):
+            run = subprocess.run(
+                ["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, timeout=5
+            )
+            return run.stdout.strip() or "unknown"
+        return "unknown"
+
+
+class _Dir:
+    """An open directory, closed with the last reference: another thread may be at work in it."""
+
+    __slots__ = ("fd", "key")
+
+    def __init__(self, fd: int, stat: os.stat_result) -> None:
+        self.fd = fd
+        self.key = (stat.st_dev, stat.st_ino)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class _Mark(NamedTuple):
+    identity: tuple[int, int]  # inode and change time: a copy has others
+    durable: bool
+    epoch: str
+
+
+class Site(NamedTuple):
+    """The directory as it was at one look; good to work with, also when it is gone meanwhile."""
+
+    dir: _Dir
+    stat: os.stat_result
+    meta: _Dir | None  # `.jobctl`, if it is there for us
+    mark: _Mark | None
+    log: Log | None  # the change log, if it belongs to this very directory
+
+    @property
+    def dir_fd(self) -> int:
+        """The directory's descriptor."""
+        return self.dir.fd
+
+    @property
+    def meta_fd(self) -> int:
+        """The descriptor of ``.jobctl``; ask only where there is one."""
+        assert self.meta is not None, "whoever writes has made it"
+        return self.meta.fd
+
+    @property
+    def durable(self) -> bool:
+        """Whether each write must survive a power cut, as the directory was made."""
+        return self.mark is not None and self.mark.durable
+
+
+class Place:
+    """One directory at ``path``, as it is now; it may not exist yet. Safe for threads."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self.meta_path = os.path.join(path, ".jobctl")
+        self.created = False
+        self._site: Site | None = None
+        self._safe: dict[tuple[int, int], bool] = {}
+
+    @property
+    def last(self) -> Site | None:
+        """What the last look gave; a guess as to what the next one will."""
+        return self._site
+
+    def look(self) -> Site:
+        """The directory as it stands now; `StoreMissing` when there is none."""
+        old = self._site
+        dir, stat = self._look_at_dir(old)
+        if old is not None and old.dir is dir and self._is_as_it_was(old):
+            if (stat.st_mode, stat.st_uid) != (old.stat.st_mode, old.stat.st_uid):
+                self._site = old = old._replace(stat=stat)
+            return old
+        meta = self._look_at_meta(dir, old)
+        mark = log = None
+        if meta is not None:
+            # The log before the mark: a new epoch puts its mark in force first, so that a log
+            # which still fits the mark was in force when we looked.
+            log = self._look_at_log(meta, old)
+            mark = self._look_at_mark(meta, old)
+            if log is not None and (mark is None or log.epoch != mark.epoch):
+                log = None
+        self._site = site = Site(dir, stat, meta, mark, log)
+        return site
+
+    def create(self) -> None:
+        """Make the directory, for its owner alone, if it is missing."""
+        if os.path.isdir(self.path):
+            return
+        try:
+            os.makedirs(self.path, mode=0o700)
+            os.chmod(self.path, 0o700)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise translate(error, "making the directory", self.path) from error
+        self.created = True
+
+    def writable(self) -> Site:
+        """As `look`, with ``.jobctl`` made if need be; `StoreError` where writing is unsafe."""
+        site = self.look()
+        path = self.path
+        if site.stat.st_uid != os.geteuid() and not self.is_safe(site):
+            raise StoreError(
+                f"{path} belongs to another user (uid {site.stat.st_uid}): "
+                "it can be read, not written",
+                path=path,
+                hint="use a directory of your own, or run as its owner",
+            )
+        if site.stat.st_mode & stats.S_IWOTH and not self.is_safe(site):
+            raise StoreError(
+                f"{path} can be written by everybody: it can be read, not written",
+                path=path,
+                hint=f"'chmod o-w {path}' makes it safe",
+            )
+        if site.meta is None:
+            try:
+                os.mkdir(".jobctl", 0o700, dir_fd=site.dir_fd)
+                os.chmod(".jobctl", 0o700, dir_fd=site.dir_fd)  # whatever the umask takes away
+            except FileExistsError:
+                pass
+            except OSError as error:
+                raise translate(error, "making .jobctl", path) from error
+            site = self.look()
+        if site.meta is None:
+            raise StoreError(
+                f"{self.meta_path} is not a directory that we can open",
+                path=path,
+                hint="a link or another user's? remove it, or use another directory",
+            )
+        meta = os.fstat(site.meta.fd)
+        if not self._is_ours(meta, site):
+            raise StoreError(
+                f"{self.meta_path} is not ours alone (uid {meta.st_uid}, mode "
+                f"{stats.S_IMODE(meta.st_mode):04o}): the jobs can be read, not written",
+                path=path,
+                hint=f"'chmod 700 {self.meta_path}', as its owner",
+            )
+        if site.log is not None and site.log.read_only:
+            try:
+                fd = os.open("changes", os.O_RDWR | _LOG, dir_fd=site.meta.fd)
+            except OSError as error:
+                raise translate(error, "writing", path) from error
+            os.dup2(fd, site.log.fd, inheritable=False)
+            os.close(fd)
+            site.log.read_only = False
+        return site
+
+    # -- whose it is ------------------------------------------------------------------------
+
+    def why_not_obeyed(self, fd: int, site: Site) -> str | None:
+        """Why the directory, or an open file or directory in it, is not obeyed (_trust.py).
+
+        ``None`` if it is: ``it belongs to …``. A safe directory is obeyed with all that is in it.
+        """
+        why = judge(os.fstat(fd), fd, my_uids(os.environ))
+        return f"it {why}" if why is not None and not self.is_safe(site) else None
+
+    def is_safe(self, site: Site) -> bool:
+        """Whether the user's settings, as they were at the first question, say that it is safe."""
+        key = site.dir.key
+        if key not in self._safe:
+            from jobctl.config import safe_directories  # which few directories need
+
+            self._safe[key] = is_safe(self.path, site.stat, safe_directories(os.environ))
+        return self._safe[key]
+
+    def _is_ours(self, meta: os.stat_result, site: Site) -> bool:
+        """Whether ``.jobctl`` is ours alone to write; asked for each write, so cheap as a rule."""
+        if meta.st_uid == os.geteuid():
+            writers = stats.S_IWGRP | stats.S_IWOTH
+            return not meta.st_mode & writers or not self.why_not_obeyed(site.meta_fd, site)
+        return self.is_safe(site)
+
+    # -- one look ---------------------------------------------------------------------------
+
+    def _look_at_dir(self, old: Site | None) -> tuple[_Dir, os.stat_result]:
+        try:
+            stat = os.stat(self.path)
+        except FileNotFoundError:
+            raise StoreMissing(self.path) from None
+        except OSError as error:
+            raise translate(error, "looking", self.path) from error
+        if old is not None and old.dir.key == (stat.st_dev, stat.st_ino):
+            return old.dir, stat
+        if not stats.S_ISDIR(stat.st_mode):
+            raise StoreError(
+                f"{self.path} is not a directory",
+                path=self.path,
+                hint="name the directory that holds the job files",
+            )
+        try:
+            fd = os.open(self.path, _OPEN_DIR)
+        except OSError as error:
+            raise translate(error, "reading", self.path) from error
+        stat = os.fstat(fd)
+        return _Dir(fd, stat), stat
+
+    @staticmethod
+    def _is_as_it_was(old: Site) -> bool:
+        """Whether mark and log are the old ones; then ``.jobctl`` is, for a mark cannot move
+        without another change time."""
+        if old.meta is None or old.mark is None or old.log is None:
+            return False
+        try:
+            log = os.stat(".jobctl/changes", dir_fd=old.dir.fd, follow_symlinks=False)
+            mark = os.stat(".jobctl/mark", dir_fd=old.dir.fd, follow_symlinks=False)
+        except OSError:
+            return False
+        return (
+            (log.st_dev, log.st_ino) == old.log.key
+            and (mark.st_ino, mark.st_ctime_ns) == old.mark.identity
+            and mark.st_dev == old.meta.key[0]
+        )
+
+    @staticmethod
+    def _look_at_meta(dir: _Dir, old: Site | None) -> _Dir | None:
+        try:
+            stat = os.stat(".jobctl", dir_fd=dir.fd, follow_symlinks=False)
+            if old is not None and old.meta and old.meta.key == (stat.st_dev, stat.st_ino):
+                return old.meta
+            fd = os.open(".jobctl", _OPEN_DIR | os.O_NOFOLLOW, dir_fd=dir.fd)
+        except OSError as error:
+            raise_if_out_of_files(error)
+            return None
+        return _Dir(fd, os.fstat(fd))
+
+    @staticmethod
+    def _look_at_log(meta: _Dir, old: Site | None) -> Log | None:
+        try:
+            stat = os.stat("changes", dir_fd=meta.fd, follow_symlinks=False)
+            if old is not None and old.log and old.log.key == (stat.st_dev, stat.st_ino):
+                return old.log
+            try:
+                log = Log(os.open("changes", os.O_RDWR | _LOG, dir_fd=meta.fd))
+            except OSError:  # not ours, or a file system that is mounted read-only
+                log = Log(os.open("changes", os.O_RDONLY | _LOG, dir_fd=meta.fd))
+                log.read_only = True
+        except Damaged:
+            return None
+        except OSError as error:
+            raise_if_out_of_files(error)
+            return None
+        # A log that was copied here has another inode than it says, and is no order of ours.
+        return log if log.inode == log.key[1] else None
+
+    @staticmethod
+    def _look_at_mark(meta: _Dir, old: Site | None) -> _Mark | None:
+        try:
+            stat = os.stat("mark", dir_fd=meta.fd, follow_symlinks=False)
+            identity = (stat.st_ino, stat.st_ctime_ns)
+            if old is not None and old.mark is not None and old.mark.identity == identity:
+                return old.mark
+            fd = os.open(
+                "mark", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=meta.fd
+            )
+            with open(fd, "rb") as file:
+                durable = b"durable" in file.read(100)
+        except OSError as error:
+            raise_if_out_of_files(error)
+            return None
+        root = f"{identity} {'durable' if durable else boot_id()}"
+        return _Mark(identity, durable, blake2b(root.encode(), digest_size=6).hexdigest())
+
+    # -- under the writer's lock ------------------------------------------------------------
+
+    def begin_epoch(self, site: Site, records: list[Record], *, durable: bool) -> Site:
+        """A new mark and a log with these records: every older cursor is invalid from here on."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with swept("mark.new", site.meta_fd) as name:
+            fd = os.open(name, flags, 0o600, dir_fd=site.meta_fd)
+            try:
+                os.fchmod(fd, 0o600)
+                write_all(fd, b"jobctl 1\n" + (b"durable\n" if durable else b""))
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(name, "mark", src_dir_fd=site.meta_fd, dst_dir_fd=site.meta_fd)
+        mark = self._look_at_mark(site.meta, None) if site.meta else None
+        if mark is None:
+            raise StoreError(f"{self.meta_path} was removed meanwhile", path=self.path)
+        return self.replace_log(site, epoch=mark.epoch, floor=0, base=0, records=records)
+
+    def replace_log(
+        self, site: Site, *, epoch: str, floor: int, base: int, records: list[Record]
+    ) -> Site:
+        """Put a whole new log in force; readers notice that the path has another inode."""
+        meta_fd = site.meta_fd
+        with swept("changes.new", meta_fd) as name:
+            Log.create(name, dir_fd=meta_fd, epoch=epoch, floor=floor, base=base, records=records)
+            os.rename(name, "changes", src_dir_fd=meta_fd, dst_dir_fd=meta_fd)
+        os.fsync(meta_fd)
+        return self.look()
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of all descriptors; the next use opens them again."""
+        self._site = None

@@ -1,0 +1,83 @@
+"""A directory that nobody keeps a change log in, read as it lies, without making anything there.
+
+The order is this object's own: each look compares signatures with the last one and gives what is
+new a revision. So its cursors are good for this process only; any other gets a reset.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from jobctl.core.codec import parse
+from jobctl.core.cursor import Cursor
+from jobctl.core.job import check_id
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.errors import InvalidId, InvalidJob
+from jobctl.stores.contract import BadFile
+from jobctl.stores.directory.files import Signature, names_in, read_file, sign
+from jobctl.stores.directory.index import TORN_GRACE_S
+
+__all__ = ["Scan"]
+
+
+class Scan:
+    """The jobs of one directory as of the last look, in a `JobSet` of their own."""
+
+    def __init__(self) -> None:
+        self._set = JobSet(os.urandom(6).hex())
+        self._signatures: dict[str, Signature] = {}
+        self._bad: dict[str, str] = {}
+
+    def since(self, cursor: Cursor, dir_fd: int) -> Delta:
+        """Look, and tell what changed after the cursor."""
+        self._look(dir_fd)
+        return self._set.since(cursor, tombstones=True)
+
+    def bad(self) -> list[BadFile]:
+        """What is no job, as of the last look."""
+        return [BadFile(name, reason) for name, reason in sorted(self._bad.items())]
+
+    def _look(self, dir_fd: int) -> None:
+        fresh: list[tuple[int, str]] = []
+        names = set(names_in(dir_fd))
+        for id in names:
+            try:
+                stat = os.stat(id + ".json", dir_fd=dir_fd, follow_symlinks=False)
+            except OSError:
+                continue
+            if self._signatures.get(id) != sign(stat):
+                fresh.append((stat.st_mtime_ns, id))
+        for _, id in sorted(fresh):
+            self._take(id, dir_fd)
+        for id in [id for id in self._signatures if id not in names]:
+            # A scan can miss a live file: only a look-up by name tells of a deletion.
+            if read_file(dir_fd, id + ".json") is None:
+                del self._signatures[id]
+                self._bad.pop(id + ".json", None)
+                if self._set.get(id) is not None:
+                    self._set.delete(id, self._set.revision + 1)
+
+    def _take(self, id: str, dir_fd: int) -> None:
+        name = id + ".json"
+        found = read_file(dir_fd, name)
+        if found is None:
+            return
+        try:
+            check_id(id)
+            if found.problem is not None:
+                raise InvalidJob(found.problem, id=id)
+            job = parse(found.data, id=id, revision=self._set.revision + 1)
+        except InvalidId:
+            self._bad[name] = "its name is not a job id"
+        except InvalidJob as error:
+            recent = abs(time.time_ns() - found.signature[1]) < TORN_GRACE_S * 1e9
+            if recent and self._set.get(id) is not None:
+                return  # it may be half written: keep the last good value, and look again
+            self._bad[name] = error.reason
+            if self._set.get(id) is not None:
+                self._set.delete(id, self._set.revision + 1)
+        else:
+            self._bad.pop(name, None)
+            self._set.put(job)
+        self._signatures[id] = found.signature

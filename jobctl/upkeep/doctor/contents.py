@@ -1,0 +1,321 @@
+"""The jobs: what lies there, and what the change log says of it.
+
+The files are read as they are, beside whoever writes. So what does not fit is looked at again
+before it is called a finding: a write may have been in flight.
+"""
+
+from __future__ import annotations
+
+import os
+import stat as stats
+import time
+from collections.abc import Iterator
+
+from jobctl._clock import now_ms
+from jobctl._trust import is_safe, judge, my_uids
+from jobctl.config import safe_directories
+from jobctl.core.codec import parse
+from jobctl.core.job import Job, check_id
+from jobctl.core.times import known_ms
+from jobctl.errors import InvalidId, InvalidJob
+from jobctl.stores.directory.changelog import DEL, LINE, Damaged, Log, Record, digest_of
+from jobctl.stores.directory.files import Found, names_in, read_file
+from jobctl.stores.directory.index import TORN_GRACE_S
+from jobctl.stores.directory.place import Place
+from jobctl.upkeep.doctor.finding import Case, Finding, Level, names, opened, plural
+
+__all__ = ["change_log", "jobs"]
+
+_MAX_BAD = 20  # that are named one by one
+_MAX_IN_FLIGHT = 1000  # more than that did not come from writes in flight
+_AGAIN_S = 0.03
+_LOOKS = 4
+_FUTURE_MS = 3_600_000
+_UNTOUCHED_MS = 86_400_000
+_CHUNK = 50_000  # records
+_SEEN_TO = "the next 'jobctl ls' of its owner, or a hub, takes that up"
+_CLOSE = "'chmod 600' closes them, as 'chmod 700' of the directory does"
+_KINDS: dict[str, tuple[Level, str, str, str]] = {
+    "odd": (
+        "warning",
+        "file whose name is not a job id",
+        "files whose names are no job ids",
+        "an id has 1 to 64 ASCII letters, digits, '.', '_' or '-'",
+    ),
+    "unknown": (
+        "info",
+        "file is not what the change log says",
+        "files are not what the change log says",
+        _SEEN_TO,
+    ),
+    "missing": ("info", "recorded job has no file", "recorded jobs have no file", _SEEN_TO),
+    "writable": (
+        "error",
+        "job file can be written by everybody",
+        "job files can be written by everybody",
+        _CLOSE,
+    ),
+    "group": (
+        "warning",
+        "job file can be written by the group",
+        "job files can be written by the group",
+        _CLOSE,
+    ),
+    "readable": (
+        "info",
+        "job file can be read by everybody",
+        "job files can be read by everybody",
+        _CLOSE,
+    ),
+    "others": (
+        "warning",
+        "job file belongs to another user: its command line is not run",
+        "job files belong to another user: their command lines are not run",
+        "'chown' them, if the jobs are yours",
+    ),
+    "future": (
+        "warning",
+        "job is of the future",
+        "jobs are of the future",
+        "a clock that was wrong? they come before all others until then",
+    ),
+    "untouched": (
+        "info",
+        "active job untouched for over a day",
+        "active jobs untouched for over a day",
+        "is anybody still at it? 'jobctl fail' ends it",
+    ),
+}
+"""What may be said of several jobs at once: how bad it is, of one, of many, what next."""
+
+
+def change_log(case: Case) -> Iterator[Finding]:
+    """Whether the log is whole, and belongs to this very directory."""
+    here = str(case.path / ".jobctl" / "changes")
+    anew = "the next write or hub begins a new epoch, and every reader starts over"
+    with opened(case.path) as dir_fd, opened(".jobctl", dir_fd) as meta_fd:
+        try:
+            fd = os.open(
+                "changes",
+                os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+                dir_fd=meta_fd,
+            )
+        except FileNotFoundError:
+            yield Finding("info", "there is no change log", here, anew)
+            return
+    try:
+        log = Log(fd)
+    except Damaged as error:
+        yield Finding("error", f"the change log is damaged: {error}", here, anew)
+        return
+    if log.inode != log.key[1]:
+        what = "the change log was copied here from elsewhere, and does not count"
+        yield Finding("info", what, here, anew)
+        return
+    try:
+        records, revision = _read_through(log, case)
+    except Damaged as error:
+        yield Finding("error", f"the change log is damaged: {error}", here, anew)
+        return
+    if Place(case.path).look().log is None:
+        what = "the change log is from before the last start of this machine, or a copy"
+        yield Finding("info", what, here, anew)
+        return
+    if _is_torn(log):
+        what = "the last line of the change log is torn: a writer died at work"
+        yield Finding("info", what, here, "the next write cuts it off")
+    what = f"the change log is whole: {plural(records, 'record')}, revision {revision}"
+    yield Finding("ok", what, here)
+
+
+def _read_through(log: Log, case: Case) -> tuple[int, int]:
+    """How many records were read, and the last revision; `Damaged`, also for a wrong order."""
+    position, last = 0, 0
+    while records := log.read(position, position + _CHUNK):
+        for record in records:
+            if record.revision <= last:
+                raise Damaged(f"revision {record.revision} comes after {last}")
+            last = record.revision
+        position += len(records)
+        if not case.left_s:
+            break
+    return position, max(last, log.base, log.floor)
+
+
+def _is_torn(log: Log) -> bool:
+    """Whether the log ends in a line that is not whole, and stays so."""
+    for _ in range(_LOOKS):
+        size = os.fstat(log.fd).st_size
+        if size % LINE == 0 and (size == LINE or log.read(size // LINE - 2)):
+            return False
+        time.sleep(_AGAIN_S)
+    return True
+
+
+def jobs(case: Case) -> Iterator[Finding]:
+    """Files that are no jobs, files and records that do not fit, modes, and odd times."""
+    with opened(case.path) as dir_fd:
+        survey = _Survey(case, dir_fd)
+        survey.run()
+        yield from survey.findings()
+
+
+class _Survey:
+    """One look at all files, and a second one at those that do not fit."""
+
+    def __init__(self, case: Case, dir_fd: int) -> None:
+        self._case = case
+        self._dir_fd = dir_fd
+        about = os.fstat(dir_fd)
+        self._mode = about.st_mode
+        # Where a directory is not obeyed, or is safe, the owners of its files change nothing.
+        uids = my_uids(case.env)
+        obeyed = judge(about, dir_fd, uids) is None
+        obeyed = obeyed and not is_safe(case.path, about, safe_directories(case.env))
+        self._owners = uids if obeyed else None
+        self._log: Log | None = None
+        self._position = 0
+        self._newest: dict[str, Record] = {}
+        self._now_ms = now_ms()
+        self.total = self.looked = self.active = 0
+        self.bad: dict[str, str] = {}  # by file name
+        self.kinds: dict[str, set[str]] = {kind: set() for kind in _KINDS}
+
+    def run(self) -> None:
+        """Look at everything, as far as the time goes."""
+        self._follow()
+        ids = []
+        for id in names_in(self._dir_fd):
+            try:
+                ids.append(check_id(id))
+            except InvalidId:
+                self.kinds["odd"].add(f"{id}.json")
+        self.total = len(ids)
+        present = set(ids)
+        misfits = {
+            id: False
+            for id, record in self._newest.items()
+            if record.verb != DEL and id not in present
+        }
+        torn: dict[str, float] = {}
+        for id in sorted(ids):
+            if not self._case.left_s:
+                break
+            self.looked += 1
+            found = read_file(self._dir_fd, f"{id}.json")
+            if found is None or not self._fits(id, found):
+                misfits[id] = found is not None
+            if found is not None and not self._take(id, found) and found.problem is None:
+                age_s = abs(time.time() - found.signature[1] / 1e9)
+                if age_s < TORN_GRACE_S:
+                    torn[id] = time.monotonic() + TORN_GRACE_S - age_s
+        self._look_again(misfits)
+        self._let_be_finished(torn)
+
+    def _follow(self) -> None:
+        """Read on in the log that is in force, if there is one."""
+        log = Place(self._case.path).look().log
+        if log is None:
+            return
+        try:
+            if self._log is None or self._log.key != log.key:
+                self._log, self._position = log, 0
+                self._newest.clear()
+            records = self._log.read(self._position)
+        except Damaged:  # which the check of the log says
+            self._log = None
+            self._newest.clear()
+            return
+        self._position += len(records)
+        self._newest.update((record.id, record) for record in records)
+
+    def _fits(self, id: str, found: Found | None) -> bool:
+        """Whether the log tells the truth of what was found."""
+        if self._log is None:
+            return True
+        record = self._newest.get(id)
+        if found is None:
+            return record is None or record.verb == DEL
+        return record is not None and record.digest == digest_of(found.data)
+
+    def _take(self, id: str, found: Found) -> bool:
+        """Note what is to be said of a file; whether it is a job."""
+        name = f"{id}.json"
+        try:
+            if found.problem is not None:
+                raise InvalidJob(found.problem)
+            job = parse(found.data, id=id)
+        except InvalidJob as error:
+            self.bad[name] = error.reason
+            return False
+        self.bad.pop(name, None)
+        if self._mode & stats.S_IXOTH and found.mode & stats.S_IWOTH:
+            self.kinds["writable"].add(name)
+        elif self._mode & stats.S_IXGRP and found.mode & stats.S_IWGRP:
+            self.kinds["group"].add(name)
+        elif self._mode & stats.S_IXOTH and found.mode & stats.S_IROTH:
+            self.kinds["readable"].add(name)
+        if self._owners is not None and found.uid not in self._owners:
+            self.kinds["others"].add(name)
+        self._take_times(job)
+        return True
+
+    def _take_times(self, job: Job) -> None:
+        given = (job.created_at, job.updated_at, job.completed_at, job.stage_started_at)
+        newest_ms = max((ms for text in given if (ms := known_ms(text)) is not None), default=None)
+        self.active += job.active
+        if newest_ms is None:
+            return
+        if newest_ms > self._now_ms + _FUTURE_MS:
+            self.kinds["future"].add(job.id)
+        elif job.active and newest_ms < self._now_ms - _UNTOUCHED_MS:
+            self.kinds["untouched"].add(job.id)
+
+    def _look_again(self, misfits: dict[str, bool]) -> None:
+        """What a write in flight explains is no misfit; and what is one, with a file or without."""
+        for _ in range(_LOOKS):
+            if not 0 < len(misfits) <= _MAX_IN_FLIGHT:
+                break
+            time.sleep(_AGAIN_S)
+            self._follow()
+            found = {id: read_file(self._dir_fd, f"{id}.json") for id in misfits}
+            misfits = {
+                id: file is not None for id, file in found.items() if not self._fits(id, file)
+            }
+        for id, there in misfits.items():
+            self.kinds["unknown" if there else "missing"].add(id)
+
+    def _let_be_finished(self, torn: dict[str, float]) -> None:
+        """A foreign writer has a second to end what it has begun."""
+        for id, until_s in torn.items():
+            while time.monotonic() < min(until_s, self._case.until_s):
+                found = read_file(self._dir_fd, f"{id}.json")
+                if found is None:
+                    self.bad.pop(f"{id}.json", None)
+                if found is None or self._take(id, found):
+                    break
+                time.sleep(_AGAIN_S)
+
+    def findings(self) -> Iterator[Finding]:
+        """All that is to be said."""
+        here = str(self._case.path)
+        if self.looked < self.total:
+            what = f"there was time for {self.looked:,} of {self.total:,} job files"
+            yield Finding("info", what, here)
+        yield Finding(
+            "ok", f"{plural(self.looked - len(self.bad), 'job')}, {self.active} active", here
+        )
+        for name, reason in sorted(self.bad.items())[:_MAX_BAD]:
+            path = self._case.path / name
+            hint = f"mend it, or remove it with 'jobctl rm --damaged {path.stem}'"
+            if path.is_dir() and not path.is_symlink():
+                hint = "remove it by hand, or move it elsewhere"
+            yield Finding("error", f"no job: {reason}", str(path), hint)
+        if len(self.bad) > _MAX_BAD:
+            what = f"and {len(self.bad) - _MAX_BAD} more files are no jobs"
+            yield Finding("error", what, here, "'jobctl ls -v' names them all")
+        for kind, which in self.kinds.items():
+            level, one, many, hint = _KINDS[kind]
+            if which:
+                what = f"{plural(len(which), one, many)}: {names(which)}"
+                yield Finding(level, what, here, hint)

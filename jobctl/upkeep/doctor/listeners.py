@@ -1,0 +1,227 @@
+"""Who listens: sockets of the bell, and hubs, dead and alive."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import stat as stats
+import sys
+import time
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from jobctl.core.cursor import ZERO, Cursor, store_epoch
+from jobctl.core.filters import Filter
+from jobctl.core.jobset import Delta
+from jobctl.errors import HubError, UsageError
+from jobctl.hub.discovery import is_near, token_in
+from jobctl.stores.directory.owners import DirectoryOwners
+from jobctl.stores.directory.place import Place
+from jobctl.upkeep.doctor.finding import Case, Finding, is_stopped, names, opened, plural
+
+__all__ = ["bells", "hubs", "owners"]
+
+_ANSWER_S = 1.0
+_GRACE_S = 1.2
+_AGAIN_S = 0.2
+_MAX_HUBS = 8
+_NOBODY = Filter.make(ids=["jobctl-doctor"])
+"""Its deltas carry no job: only how far the hub is."""
+
+
+def bells(case: Case) -> Iterator[Finding]:
+    """Sockets that nobody listens on any more."""
+    with (
+        opened(case.path) as dir_fd,
+        opened(".jobctl", dir_fd) as meta_fd,
+        opened("bell", meta_fd) as bell_fd,
+    ):
+        states = {name: _is_heard(name, bell_fd, case) for name in os.listdir(bell_fd)}
+    here = str(case.path / ".jobctl" / "bell")
+    dead = {name for name, heard in states.items() if heard is False}
+    if dead:
+        what = f"{plural(len(dead), 'listener')} died without a word: {names(dead)}"
+        yield Finding("info", what, here, "the next write sweeps them away")
+    alive = sum(heard is True for heard in states.values())
+    yield Finding("ok", f"{plural(alive, 'listener')} on the bell", here)
+
+
+def owners(case: Case) -> Iterator[Finding]:
+    """Workers that died with jobs in their hands."""
+    known = DirectoryOwners(Place(case.path))
+    here = str(case.path / ".jobctl" / "owners")
+    dead = known.dead()
+    if dead:
+        who = sorted(str(known.who(name) or name) for name in dead)
+        what = f"{plural(len(dead), 'worker')} died without a word: {names(who)}"
+        yield Finding("warning", what, here, "'jobctl reap' fails the jobs that they have lost")
+    else:
+        yield Finding("ok", "no worker has died without a word", here)
+
+
+def _is_heard(name: str, bell_fd: int, case: Case) -> bool | None:
+    """Whether somebody listens, asked without a ring; ``None`` for what is no socket of ours."""
+    try:
+        stat = os.stat(name, dir_fd=bell_fd, follow_symlinks=False)
+    except OSError:
+        return None
+    if not stats.S_ISSOCK(stat.st_mode):
+        return None
+    path = f"/proc/self/fd/{bell_fd}/{name}"
+    if sys.platform != "linux":
+        path = os.path.join(case.path, ".jobctl", "bell", name)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return None
+    return True
+
+
+class _Hub(NamedTuple):
+    """What a hub's file says: see `jobctl.hub.discovery.RunningHub`."""
+
+    url: str
+    pid: int | None
+    near: bool
+    own: bool
+    token: bytes | None
+
+
+def hubs(case: Case) -> Iterator[Finding]:
+    """Hubs that died, do not answer, or show what is no longer so."""
+    here = str(case.path / ".jobctl" / "hubs")
+    dead: set[str] = set()
+    alive: list[_Hub] = []
+    with (
+        opened(case.path) as dir_fd,
+        opened(".jobctl", dir_fd) as meta_fd,
+        opened("hubs", meta_fd) as hubs_fd,
+    ):
+        for name in sorted(os.listdir(hubs_fd)):
+            hub = _hub_in(name, hubs_fd)
+            if hub is False:
+                dead.add(name)
+            elif hub is not None:
+                alive.append(hub)
+    if dead:
+        what = f"{plural(len(dead), 'hub')} died without a word: {names(dead)}"
+        yield Finding("info", what, here, "the next reader sweeps that away")
+    if not alive:
+        yield Finding("ok", "no hub runs here", str(case.path))
+        return
+    for hub in alive:
+        if not hub.near:
+            what = "a hub runs in a network of its own, a container's perhaps: nobody finds it here"
+            hint = "'--url' reaches it, with an address that leads there"
+            yield Finding("info", what, hub.url, hint)
+        elif not hub.own:
+            what = "another user's hub runs here: it is not asked, and sent no token"
+            yield Finding("info", what, hub.url, "'jobctl ls --url URL' asks it")
+    alive = [hub for hub in alive if hub.near and hub.own]
+    if not alive:
+        return
+    import asyncio  # the only check that needs it
+
+    async def ask_all() -> list[Finding]:
+        return await asyncio.gather(*(_asked(hub, case) for hub in alive[:_MAX_HUBS]))
+
+    yield from asyncio.run(ask_all())
+
+
+def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
+    """The hub that holds this file, ``False`` for one that is dead, ``None`` for nobody."""
+    try:
+        fd = os.open(
+            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=hubs_fd
+        )
+    except OSError:
+        return None
+    own = False
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                return None
+        else:
+            return False
+        own = os.fstat(fd).st_uid == os.geteuid()
+        value = json.loads(os.read(fd, 4096) or b"{}")
+    except (OSError, ValueError, RecursionError):
+        value = None
+    finally:
+        os.close(fd)
+    if not isinstance(value, dict) or not isinstance(value.get("url"), str):
+        return None  # it has just begun
+    pid = value.get("pid")
+    pid = pid if type(pid) is int and pid > 0 else None
+    return _Hub(value["url"], pid, is_near(value), own, token_in(value))
+
+
+async def _asked(hub: _Hub, case: Case) -> Finding:
+    """How far the hub is, given a moment to get as far as the directory was before."""
+    import asyncio
+
+    head = _head(case)
+    end_s = time.monotonic() + min(_GRACE_S, case.left_s)
+    while True:
+        try:
+            delta = await _first_delta(hub)
+        except UsageError as error:
+            return Finding("error", f"a hub's file names no hub: {error.message}", hub.url)
+        except HubError as error:
+            return _silent(hub, error)
+        except TimeoutError:
+            return _silent(hub, None)
+        now, epoch = _head(case), store_epoch(delta.epoch)
+        same = now is None or now.epoch == epoch
+        lag = head.revision - delta.through if head is not None and head.epoch == epoch else 0
+        if same and lag <= 0:
+            return Finding("ok", f"a hub is up to date, revision {delta.through}", hub.url)
+        if time.monotonic() > end_s:
+            break
+        await asyncio.sleep(_AGAIN_S)
+    restart = "see its log, or restart it"
+    if not same:
+        return Finding("error", "a hub serves another epoch of this directory", hub.url, restart)
+    what = f"a hub is {plural(lag, 'revision')} behind the directory"
+    return Finding("error", what, hub.url, restart)
+
+
+async def _first_delta(hub: _Hub) -> Delta:
+    """What the hub says first; `HubError` or TimeoutError when it says nothing."""
+    import asyncio
+    from contextlib import aclosing
+
+    from jobctl.reader.client import Client
+
+    client = Client(
+        hub.url, cursor=ZERO, filter=_NOBODY, retry=False, patience_s=_ANSWER_S, token=hub.token
+    )
+    async with asyncio.timeout(2 * _ANSWER_S), aclosing(client.events()) as events:
+        async for event in events:
+            if isinstance(event, Delta):
+                return event
+    raise HubError(f"{hub.url} says nothing", url=hub.url)
+
+
+def _silent(hub: _Hub, error: HubError | None) -> Finding:
+    if hub.pid and is_stopped(hub.pid):
+        what = f"a hub is stopped (process {hub.pid})"
+        return Finding("error", what, hub.url, f"'kill -CONT {hub.pid}' wakes it")
+    why = error.message.removeprefix(f"{hub.url}: ") if error is not None else "no answer"
+    what = f"a hub runs here, and does not serve us: {why}"
+    hint = f"see what it does: process {hub.pid}" if hub.pid else ""
+    return Finding("error", what, hub.url, hint)
+
+
+def _head(case: Case) -> Cursor | None:
+    """Where the directory is, by its log, if one is in force."""
+    log = Place(case.path).look().log
+    return Cursor(log.epoch, log.head()) if log is not None else None

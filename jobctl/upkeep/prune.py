@@ -1,0 +1,237 @@
+"""Pruning: jobs that have ended are removed, by their age and by their number.
+
+What is chosen in one moment is looked at again under the store's lock: a job that was retried or
+changed meanwhile stays. What cannot be removed keeps no other job.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jobctl._clock import now_ms
+from jobctl.core.cursor import ZERO
+from jobctl.core.job import Job
+from jobctl.core.pipeline import TERMINAL
+from jobctl.errors import JobctlError, JobNotFound, StoreLocked, StoreMissing, UsageError
+from jobctl.stores import Check, Store, read_all
+
+__all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "prune"]
+
+OLDER_THAN_S = 7 * 86_400.0
+"""Where neither age nor number is given, what ended longer ago than this goes."""
+
+
+class Pruned(NamedTuple):
+    """What became of the jobs that were chosen.
+
+    ``removed`` are the ids of those that are gone (that would go, for a dry run); ``changed`` is
+    how many stay, or went by themselves, since somebody was at them meanwhile. ``foreign`` is how
+    many files of other programs stay that would have gone by their age.
+    """
+
+    removed: tuple[str, ...] = ()
+    changed: int = 0
+    failed: tuple[JobctlError, ...] = ()
+    foreign: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which jobs go: those ended in ``stages``, of ``types`` (empty: of any); make it by `make`.
+
+    The newest ``keep`` of them are spared, and those that ended within ``older_than_s`` seconds.
+    Unless ``foreign`` is set it is not about files that another program wrote and that may be no
+    jobs (`Store.foreign`): they stay, and none of them is one of the newest.
+    """
+
+    older_than_s: float | None
+    keep: int
+    stages: frozenset[str]
+    types: frozenset[str]
+    foreign: bool = False
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        older_than_s: float | None = None,
+        keep: int | None = None,
+        stages: Iterable[str] = (),
+        types: Iterable[str] = (),
+        foreign: bool = False,
+    ) -> Rule:
+        """The rule; `UsageError` for a stage in which jobs go on, an age or a number below 0."""
+        wanted = frozenset(stages) or TERMINAL
+        if wanted - TERMINAL:
+            raise UsageError(
+                f"{ascii(min(wanted - TERMINAL))} is no stage to prune",
+                hint="only completed and failed jobs are ever removed",
+            )
+        if (keep or 0) < 0 or not (older_than_s is None or older_than_s >= 0):
+            raise UsageError("an age and a number to keep are 0 or more")
+        if keep is None and older_than_s is None:
+            older_than_s = OLDER_THAN_S
+        return cls(older_than_s, keep or 0, wanted, frozenset(types), foreign)
+
+    def end_of(self, job: Job) -> int | None:
+        """When the job ended, if the rule is about it and a time tells; ``None`` for any other."""
+        if job.stage not in self.stages or (self.types and job.type not in self.types):
+            return None
+        return job.ended_ms()
+
+    def spared(self, store: Store, jobs: Iterable[Job]) -> set[str]:
+        """The ids of those jobs that the rule is not about, whenever they ended."""
+        return set() if self.foreign else store.foreign(jobs)
+
+    def chosen(self, ends: Iterable[tuple[int, str]], now_ms: int) -> list[str]:
+        """The ids that go, oldest first, out of all that the rule is about, as ``(end, id)``."""
+        newest_first = sorted(ends, reverse=True)[self.keep :]
+        return [id for end, id in reversed(newest_first) if self.is_old(end, now_ms)]
+
+    def is_old(self, end: int, now_ms: int) -> bool:
+        """Whether what ended then is old enough to go."""
+        return self.older_than_s is None or end <= now_ms - self.older_than_s * 1000
+
+
+def prune(
+    store: Store,
+    *,
+    older_than_s: float | None = None,
+    keep: int | None = None,
+    stages: Iterable[str] = (),
+    types: Iterable[str] = (),
+    foreign: bool = False,
+    dry_run: bool = False,
+    before: Callable[[tuple[str, ...]], None] | None = None,
+    each: Callable[[str], None] | None = None,
+) -> Pruned:
+    """Remove jobs that have ended (see `Rule`); by default those that did so over 7 days ago.
+
+    Files of other programs that may be no jobs stay, unless ``foreign`` is set.
+
+    ``before`` is called once with the ids, and what it raises keeps them all; ``each`` with each id
+    that is gone. Only errors of the store as a whole are raised.
+    """
+    rule = Rule.make(
+        older_than_s=older_than_s, keep=keep, stages=stages, types=types, foreign=foreign
+    )
+    now = now_ms()
+    jobs = {job.id: job for job in read_all(store).jobs if rule.end_of(job) is not None}
+    ends = [(end, job.id) for job in jobs.values() if (end := rule.end_of(job)) is not None]
+    spared = rule.spared(store, jobs.values())
+    left = sum(id in spared and rule.is_old(end, now) for end, id in ends)
+    ids = tuple(rule.chosen(((end, id) for end, id in ends if id not in spared), now))
+    if dry_run:
+        if each is not None:
+            for id in ids:
+                each(id)
+        return Pruned(ids, foreign=left)
+    if before is not None and ids:
+        before(ids)
+    checks = ((id, _checked(store, rule, _same(jobs[id]))) for id in ids)
+    return _remove(store, checks, each)._replace(foreign=left)
+
+
+class Pruner:
+    """Prunes one store again and again by one rule; costs what has changed since the last time.
+
+    It should be a store object of its own: a first reading holds up others that share it.
+    """
+
+    def __init__(self, store: Store, rule: Rule) -> None:
+        self._store = store
+        self._rule = rule
+        self._cursor = ZERO
+        self._ends: dict[str, int] = {}
+
+    def run(self, stopping: threading.Event | None = None) -> Pruned:
+        """Remove what the rule says now; ends soon when ``stopping`` is set."""
+        self._store.refresh()  # foreign writers ring no bell, and nobody else may be looking
+        self._read_on()
+        ids = self._rule.chosen(((end, id) for id, end in self._ends.items()), now_ms())
+        checks = (
+            (id, _checked(self._store, self._rule, self._as_seen(self._ends[id]))) for id in ids
+        )
+        return _remove(self._store, checks, None, stopping)
+
+    def _read_on(self) -> None:
+        delta = read_all(self._store, self._cursor)
+        self._cursor = delta.cursor()
+        if delta.since == 0:
+            self._ends.clear()
+        for item in delta.gone:
+            self._ends.pop(item.id, None)
+        ended = [job for job in delta.jobs if self._rule.end_of(job) is not None]
+        spared = self._rule.spared(self._store, ended)
+        for job in delta.jobs:
+            end = self._rule.end_of(job)
+            if end is None or job.id in spared:
+                self._ends.pop(job.id, None)
+            else:
+                self._ends[job.id] = end
+
+    def _as_seen(self, end: int) -> Check:
+        """The rule still says so, of the job as it stands."""
+
+        def check(job: Job) -> None:
+            if self._rule.end_of(job) != end:
+                raise _Changed
+
+        return check
+
+
+class _Changed(Exception):
+    """Somebody was at the job since it was chosen."""
+
+
+def _same(chosen: Job) -> Check:
+    def check(job: Job) -> None:
+        if job.replace(revision=chosen.revision) != chosen:
+            raise _Changed
+
+    return check
+
+
+def _checked(store: Store, rule: Rule, check: Check) -> Check:
+    """The check, and that the file is still none that the rule spares."""
+
+    def both(job: Job) -> None:
+        check(job)
+        if rule.spared(store, (job,)):
+            raise _Changed
+
+    return both
+
+
+def _remove(
+    store: Store,
+    checks: Iterable[tuple[str, Check]],
+    each: Callable[[str], None] | None,
+    stopping: threading.Event | None = None,
+) -> Pruned:
+    """Remove each job that its check lets go. A trouble of the whole store ends it."""
+    removed: list[str] = []
+    failed: list[JobctlError] = []
+    changed = 0
+    for id, check in checks:
+        if stopping is not None and stopping.is_set():
+            break
+        try:
+            store.remove(id, check)
+        except (_Changed, JobNotFound):
+            changed += 1
+        except JobctlError as error:
+            # What comes back word for word names no job: it is the store's, and will not pass.
+            again = bool(failed) and str(error) == str(failed[-1])
+            if not again:
+                failed.append(error)
+            if again or isinstance(error, StoreLocked | StoreMissing):
+                break
+        else:
+            removed.append(id)
+            if each is not None:
+                each(id)
+    return Pruned(tuple(removed), changed, tuple(failed))

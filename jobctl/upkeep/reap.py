@@ -1,0 +1,59 @@
+"""Failing the lost jobs, whose worker has died (see stores/directory/owners.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jobctl._clock import now
+from jobctl.core import job as jobs
+from jobctl.core.job import Job
+from jobctl.core.pipeline import FAILED
+from jobctl.errors import JobctlError
+from jobctl.stores import Change, Store, read_all
+
+__all__ = ["Reaped", "reap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """The jobs that were lost, as they are now; and those that could not be failed, and why."""
+
+    jobs: list[Job] = field(default_factory=list)
+    failed: list[tuple[Job, JobctlError]] = field(default_factory=list)
+
+
+def reap(store: Store, *, dry_run: bool = False) -> Reaped:
+    """Fail the lost jobs: the active ones whose owner has died. Owners without jobs are forgotten.
+
+    Not while a file cannot be read: the job in it may be theirs.
+    """
+    dead = store.owners.dead()
+    if not dead:
+        return Reaped()
+    reaped = Reaped()
+    for job in read_all(store).jobs:
+        if not job.lost(dead):
+            continue
+        if dry_run:
+            reaped.jobs.append(job)
+            continue
+        who = store.owners.who(job.owned_by or "") or "its process"
+        try:
+            now_it_is = store.update(job.id, _bury(dead, str(who)))
+        except JobctlError as error:
+            reaped.failed.append((job, error))
+        else:
+            if now_it_is.stage == FAILED:
+                reaped.jobs.append(now_it_is)
+    if not dry_run and not store.bad():
+        store.owners.forget(dead - {job.owned_by for job, _ in reaped.failed})
+    return reaped
+
+
+def _bury(dead: frozenset[str], who: str) -> Change:
+    def change(job: Job) -> Job:
+        if not job.lost(dead):
+            return job  # somebody was faster
+        return jobs.fail(job, f"Lost: {who} ended without a word", now=now())
+
+    return change

@@ -1,0 +1,40 @@
+"""Pruning and reaping as periodic tasks of a hub."""
+
+from __future__ import annotations
+
+import threading
+
+from jobctl.hub.periodic import Chore, Done
+from jobctl.stores import Store
+from jobctl.upkeep.prune import Pruner, Rule
+from jobctl.upkeep.reap import reap
+
+__all__ = ["pruning", "reaping"]
+
+
+_PRUNE_EVERY_S = 60.0
+
+
+_REAP_EVERY_S = 1.0
+
+
+def pruning(store: Store, older_than_s: float) -> Chore:
+    """The chore that removes what ended over so many seconds ago; the store is its own."""
+    pruner = Pruner(store, Rule.make(older_than_s=older_than_s))
+
+    def call(stopping: threading.Event) -> Done:
+        pruned = pruner.run(stopping)
+        return Done({"removed": len(pruned.removed)} if pruned.removed else {}, pruned.failed)
+
+    return Chore("prune", _PRUNE_EVERY_S, call)
+
+
+def reaping(store: Store) -> Chore:
+    """Fails the lost jobs of the store, within two seconds of their worker's death."""
+
+    def call(_stopping: threading.Event) -> Done:
+        reaped = reap(store)
+        ids = [job.id for job in reaped.jobs]
+        return Done({"jobs": len(ids), "ids": ids} if ids else {}, [e for _, e in reaped.failed])
+
+    return Chore("reap", _REAP_EVERY_S, call)

@@ -1,0 +1,1 @@
+"""For those who do the work: track, the recorder, ``jobctl run``."""

@@ -1,0 +1,362 @@
+"""One run of a command: its job, its process, and what passes between the two."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from jobctl._clock import now
+from jobctl.core import job as jobs
+from jobctl.core.job import Command, Job
+from jobctl.core.redaction import default_title
+from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
+from jobctl.stores import Store
+from jobctl.work.recorder import Write, one_line
+from jobctl.work.run.child import Signals, end_all, given_environment, send, spawn
+from jobctl.work.run.events import Event, EventFile
+from jobctl.work.run.relay import Relay
+from jobctl.work.track import TrackedJob, clean
+
+__all__ = ["GRACE_S", "RunOptions", "rerun", "run"]
+
+GRACE_S = 10.0
+"""How long a cancelled command has, after SIGTERM, before it is killed."""
+_TICK_S = 0.2
+_STAGE = "run"
+_MAX_COMMAND = 64 * 1024  # bytes; a job file holds 256 KiB in all
+_MAX_SHOWN = 20  # words of one that is longer
+
+_log = logging.getLogger("jobctl")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a command is tracked.
+
+    ``keep_env`` are the variables whose values the job keeps. Without ``relay`` standard error is
+    the command's as it is ours, and the job gets no last lines.
+    """
+
+    type: str = "run"
+    title: str | None = None
+    stages: tuple[str, ...] | None = None
+    session: str | None = None
+    id: str | None = None
+    keep_env: tuple[str, ...] = ()
+    grace_s: float = GRACE_S
+    relay: bool = True
+
+
+def run(argv: Sequence[str], where: str | Store, options: RunOptions | None = None) -> int:
+    """Run the command as a job of the store; its exit code, or minus the signal that ended it.
+
+    ``where`` is the store's path, or the store. What cannot be recorded is warned of, and the
+    command runs all the same. `CannotRun` when it cannot be started, which the job tells as well.
+    """
+    options = options or RunOptions()
+    if not argv:
+        raise UsageError("no command to run", hint="jobctl run -- COMMAND…")
+    jobs.create(
+        options.type, now=now(), id=options.id, title=options.title, stages=options.stages
+    )  # what makes no sense is told before anything runs
+    keep = {name: os.environ[name] for name in options.keep_env if name in os.environ}
+    job = _RunJob(_command(argv, os.getcwd(), keep), where, options)
+    return _Run(job, argv, where, options, {}).run()
+
+
+def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
+    """The command as a job keeps it: to the letter, or marked as not to be run again."""
+    words = [*argv, cwd, *env, *env.values()]
+    try:
+        exact = sum(len(word.encode()) for word in words) <= _MAX_COMMAND
+    except UnicodeEncodeError:
+        exact = False  # a file's name, say, whose bytes are no text
+    if exact:
+        command = Command(argv=tuple(argv), cwd=cwd, env=dict(env) or None)
+        if len(json.dumps(command.to_value(), ensure_ascii=False).encode()) <= _MAX_COMMAND:
+            return command
+    shown = [clean(word) for word in argv[:_MAX_SHOWN]]
+    if len(argv) > _MAX_SHOWN:
+        shown.append(f"… and {len(argv) - _MAX_SHOWN} more")
+    return Command(argv=tuple(shown), cwd=clean(cwd), exact=False)
+
+
+def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
+    """Run the command of a failed job again, in its directory, as the same job; as `run`.
+
+    The environment is ours, with the variables that the job has kept. `NotObeyed` where another
+    user can have written the command.
+    """
+    old = store.get_runnable(id)
+    command = old.command
+    if command is None:
+        raise UsageError(
+            f"job {id} is not a command's: there is nothing to run again",
+            hint="leave --rerun out to make it pending",
+        )
+    if command.exact is False:
+        raise UsageError(
+            f"job {id} has its command in short only: it was too long to keep, or no text",
+            hint="type it again, after 'jobctl run --'",
+        )
+    jobs.retry(old, now=now())  # says so if it may not be
+    try:
+        os.chdir(command.cwd)
+    except OSError as error:
+        raise UsageError(f"cannot run {id} in {command.cwd}: {error.strerror}") from error
+    again = Command(argv=command.argv, cwd=command.cwd, env=command.env)
+    options = RunOptions(type=old.type, stages=old.stages, id=id, grace_s=grace_s)
+    job = _RunJob(again, store, options, again=True)
+    return _Run(job, command.argv, store, options, command.env or {}).run()
+
+
+class _Ended(Exception):
+    """A signal came before the command was started."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(_name_of(number))
+        self.number = number
+
+
+class _RunJob(TrackedJob):
+    """A tracked job that knows its command, and how it ended."""
+
+    def __init__(
+        self, command: Command, where: str | Store, options: RunOptions, *, again: bool = False
+    ) -> None:
+        self.command = command
+        self.told_to_end = False
+        self.started = False
+        self.refused: Exception | None = None
+        self._again = again
+        title = options.title if options.title is not None else default_title(command.argv)
+        super().__init__(
+            options.type,
+            title=title,
+            stages=options.stages or (_STAGE,),
+            session=options.session,
+            id=options.id,
+            store=where,
+            strict=False,
+            on_record=None,
+        )
+
+    def ended(self, status: int, duration_ms: int, stderr: list[str]) -> None:
+        """The command has ended so."""
+        self.command = self.command.replace(
+            exit_code=status if status >= 0 else None,
+            signal=_name_of(-status) if status < 0 else None,
+            duration_ms=duration_ms,
+            stderr=tuple(stderr) if status and stderr else None,
+        )
+
+    def failed(self, write: Write, error: Exception) -> None:
+        if write is self._first and isinstance(error, (Conflict, IllegalTransition, JobNotFound)):
+            self.refused = error
+        super().failed(write, error)
+
+    def _warn(self, text: str) -> None:
+        if self.refused is None or self.started:
+            super()._warn(text)
+
+    def _open(self, store: Store, first: Job) -> Job:
+        """Pending for no time: the command runs now, so the job is in its first stage."""
+        at = now()
+
+        def start(job: Job) -> Job:
+            named = {"run": self._run_key(), "owner": first.owner}
+            stage = (job.stages or (_STAGE,))[0]
+            return jobs.advance(job.replace(**named), stage, now=at)
+
+        if self._again:
+            return store.update(self.id, lambda old: start(jobs.retry(old, now=at)))
+        return store.create(start(first))
+
+    def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
+        old = old.replace(run=self._run_key())
+        ran = self.command
+        if not old.active:
+            return old  # ended by others, or by the command: how it ended is told all the same
+        if self.told_to_end:
+            return jobs.cancel(old, now=at, at_work=True)
+        if error is None and ran.exit_code == 0:
+            return jobs.complete(old, now=at, result=result)
+        if ran.exit_code is None and ran.signal is None:
+            return super()._close(old, error, at, result)
+        how = ran.signal or f"Exit code {ran.exit_code}"
+        last = f": {ran.stderr[-1]}" if ran.stderr else ""
+        return jobs.fail(old, f"{how}{last}", now=at)
+
+    def _stripped(self, job: Job) -> Job:
+        ran = self.command.replace(stderr=None)
+        job = super()._stripped(job)
+        return job.replace(run=ran.to_value())
+
+    def _run_key(self) -> dict[str, Any]:
+        return self.command.to_value()
+
+
+class _Run:
+    """The process, from its start to its end."""
+
+    def __init__(
+        self,
+        job: _RunJob,
+        argv: Sequence[str],
+        where: str | Store,
+        options: RunOptions,
+        env: Mapping[str, str],
+    ) -> None:
+        self._job, self._argv, self._options = job, argv, options
+        self._path = where if isinstance(where, str) else where.path
+        self._env = env
+        self._signals = Signals()
+        self._kill_at: float | None = None
+        self._killed = False
+        self._warned = False
+        self._look_s = 0.0
+
+    def run(self) -> int:
+        try:
+            with self._signals.held(), self._job:
+                return self._run()
+        except _Ended as ended:
+            return -ended.number
+
+    def _run(self) -> int:
+        if self._job.refused is not None:
+            raise self._job.refused  # the job that is there is not ours to speak for
+        self._job.started = True
+        relay = _relay() if self._options.relay else None
+        events = _events(self._take, self._complain)
+        try:
+            if (number := self._signals.before_start()) is not None:
+                raise _Ended(number)
+            began_s = monotonic()
+            pid = spawn(
+                self._argv,
+                self._environment(events),
+                stderr_fd=relay.child_fd if relay else None,
+                mask=self._signals.before,
+            )
+            for number in self._signals.since_then():
+                send(pid, number)
+            if relay is not None:
+                relay.start()
+            status = self._wait(pid, relay, events)
+            took_ms = round((monotonic() - began_s) * 1000)
+            if relay is not None:
+                relay.finish(self._is_interrupted)
+            if events is not None:
+                events.finish(self._is_interrupted)
+            self._job.ended(status, took_ms, relay.last_lines() if relay else [])
+        finally:
+            if relay is not None:
+                relay.close()
+            if events is not None:
+                events.close()
+        return status
+
+    def _environment(self, events: EventFile | None) -> dict[str, str]:
+        env = {**given_environment(), **self._env, "JOBCTL_JOB": self._job.id}
+        if self._path is not None:
+            env["JOBCTL_DIR"] = str(Path(self._path).absolute())
+        if events is not None:
+            env["JOBCTL_EVENTS"] = events.path
+        return env
+
+    def _wait(self, pid: int, relay: Relay | None, events: EventFile | None) -> int:
+        """Until the command ends; its status. Meanwhile: signals, events, a cancellation."""
+        while True:
+            heard = self._signals.next(max(0.0, self._look_s - monotonic()))
+            if heard is not None:
+                number, forward = heard
+                if forward:
+                    send(pid, number)  # it is our child, and not waited for yet
+                elif number in (signal.SIGWINCH, signal.SIGCONT) and relay and relay.resize():
+                    send(pid, signal.SIGWINCH)  # it may have looked before that
+            looks = monotonic() >= self._look_s
+            if looks or (heard is not None and heard[0] == signal.SIGCHLD):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    return os.waitstatus_to_exitcode(status)
+            if looks:
+                self._look(pid, relay, events)
+                self._look_s = monotonic() + _TICK_S
+
+    def _look(self, pid: int, relay: Relay | None, events: EventFile | None) -> None:
+        """What is done now and then. Whatever goes wrong, the command is waited for."""
+        try:
+            if events is not None:
+                events.look()
+            if relay is not None:
+                relay.attend()
+        except Exception as error:
+            self._complain(one_line(error))
+        self._cancel_if_asked(pid)
+
+    def _is_interrupted(self) -> bool:
+        """Whether somebody wants us to end, now that the command has."""
+        return self._signals.ends() or self._job.cancelled
+
+    def _cancel_if_asked(self, pid: int) -> None:
+        if not self._job.cancelled or self._killed:
+            return
+        if self._kill_at is None:
+            self._job.told_to_end = True
+            self._kill_at = monotonic() + self._options.grace_s
+            end_all(pid, signal.SIGTERM)
+        elif monotonic() >= self._kill_at:
+            self._killed = True
+            end_all(pid, signal.SIGKILL)
+
+    def _take(self, event: Event) -> None:
+        with suppress(Cancelled):  # the command has been told in its own way
+            self._record(event)
+
+    def _record(self, event: Event) -> None:
+        if event.stage is not None:
+            self._job.stage(event.stage)
+        if event.steps is not None:
+            self._job.progress(*event.steps, event.message)
+        elif event.message is not None:
+            self._job.message(event.message)
+        if event.result is not None:
+            self._job.result(event.result)
+
+    def _complain(self, reason: str) -> None:
+        if not self._warned:
+            self._warned = True
+            _log.warning("jobctl: $JOBCTL_EVENTS: %s; such lines are passed over", reason)
+
+
+def _relay() -> Relay | None:
+    """A relay of our standard error; ``None`` where that is closed, or there is no more to have."""
+    try:
+        os.fstat(2)
+        return Relay(2)
+    except OSError:
+        return None
+
+
+def _events(take: Any, complain: Any) -> EventFile | None:
+    try:
+        return EventFile(take, complain)
+    except OSError as error:
+        _log.warning("jobctl: no $JOBCTL_EVENTS: %s; the command runs all the same", error.strerror)
+        return None
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,626 @@
+"""The producers' API: record what a piece of work is doing while it does it.
+
+    with track("etl", title="Nightly load", stages=["fetch", "clean", "load"]) as job:
+        job.stage("fetch")
+        for done, name in enumerate(names):
+            job.progress(done, len(names), name)
+
+The job completes when the block ends, and fails with the exception's text when it raises. When
+somebody cancels it, the next report raises `Cancelled`, and under ``async with`` the next await.
+Tracking never breaks the work that it tracks: what cannot be recorded is warned of once, through
+the logger ``jobctl`` (on stderr where nobody configured logging), and the work goes on. A warning
+of the module `warnings` would be turned into an exception by many a test run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import operator
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from jobctl._clock import now
+from jobctl.config import Settings, is_durable, resolve_dir
+from jobctl.core import job as jobs
+from jobctl.core.codec import encode
+from jobctl.core.job import Job, check_result, new_id
+from jobctl.core.pipeline import define, is_settled, parse_types
+from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
+from jobctl.stores import Store, open_store
+from jobctl.work.recorder import Recorder, Write, one_line
+
+__all__ = ["INTERRUPTED", "MIN_INTERVAL_S", "TrackedJob", "clean", "track"]
+
+INTERRUPTED = "Interrupted"
+"""What a job fails with when Ctrl-C or a cancellation ends its work."""
+MIN_INTERVAL_S = 0.1
+"""Reports of progress are written at most this often."""
+LINGER_S = 0.15
+"""How long after that the recorder leaves a report to the next call, before it writes it itself."""
+MAX_TEXT = 4000
+MAX_WARNINGS = 10
+_NEVER = float("inf")
+
+_log = logging.getLogger("jobctl")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def track(
+    type: str = "job",
+    *,
+    title: str | None = None,
+    stages: Sequence[str] | None = None,
+    session: str | None = None,
+    id: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
+    strict: bool = False,
+    on_record: Callable[[Job], None] | None = None,
+) -> TrackedJob:
+    """A job for ``with``, for ``async with``, or, as a decorator, for every call of a function.
+
+    ``store`` is a store, a path or a URL; without one it is the directory that the command line
+    would use, made when it is missing. ``strict`` raises what would otherwise be warned of: at
+    the call, or under ``async with`` at a later one. ``on_record`` is called with each value that
+    the store took, from another thread.
+    """
+    return TrackedJob(
+        type,
+        title=title,
+        stages=stages,
+        session=session,
+        id=id,
+        store=store,
+        strict=strict,
+        on_record=on_record,
+    )
+
+
+class TrackedJob:
+    """A job that is being worked on; `track` makes it. It is entered once.
+
+    Calls may come from any thread. Under ``with`` they return when the store has the change, or
+    after a second at the latest; under ``async with`` at once, and only entering and leaving wait.
+    A child process made by ``fork`` inherits a handle that does nothing.
+    """
+
+    def __init__(
+        self,
+        type: str,
+        *,
+        title: str | None,
+        stages: Sequence[str] | None,
+        session: str | None,
+        id: str | None,
+        store: Store | str | os.PathLike[str] | None,
+        strict: bool,
+        on_record: Callable[[Job], None] | None,
+    ) -> None:
+        self.id = new_id() if id is None else id
+        self.armed = False
+        self._type, self._title, self._session = type, title, session
+        self._stages, self._given_id = stages, id
+        self._where, self._strict, self._on_record = store, strict, on_record
+        self._pid = os.getpid()
+        self._recorder: Recorder | None = None
+        self._waits = True
+        self._entered = self._ended = False
+        self._first: Write | None = None
+        self._last: Write | None = None
+        self.gone = False
+        self._attempt: tuple[str, int, str | None] | None = None
+        self._late_error: Exception | None = None
+        self._warned: set[str] = set()
+        self._job: Job | None = None
+        self._result: Any = None
+        self._cancelled = False
+        self._task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task_cancelled = False
+        self._cancelling = 0
+        # The report: what was said last, whether it is still to be written, and from when on
+        # (monotonic). While it is pending, a call before `_look_s` has nothing else to do.
+        self._steps: tuple[float, float | None] | None = None
+        self._message: object = None
+        self._pending = True
+        self._next_s = self._look_s = _NEVER
+
+    # -- what the work says -------------------------------------------------------------------
+
+    def progress(self, done: float, total: float | None = None, message: object = None) -> None:
+        """``done`` of ``total``, or ``done`` percent; a message of `None` leaves the last one.
+
+        May be called for every row: at most ten values a second are written, and always the last.
+        """
+        self._steps = (done, total)
+        if message is not None:
+            self._message = message
+        if self._pending and monotonic() < self._look_s:
+            return
+        self._report()
+
+    def message(self, text: object) -> None:
+        """Say what is being done, in a few words; written as seldom as `progress`."""
+        self._message = text
+        if self._pending and monotonic() < self._look_s:
+            return
+        self._report()
+
+    def stage(self, name: str | None = None) -> None:
+        """Enter a stage, or the next one; entering the present one again is no news."""
+        self._raise_cancelled()
+        at = now()
+
+        def enter(old: Job) -> Job:
+            return old if old.stage == name else jobs.advance(old, name, now=at)
+
+        self._say(enter, droppable=True)
+
+    def result(self, value: Any) -> None:
+        """What the job shall complete with, when the block ends: any JSON, at most 64 KiB."""
+        try:
+            self._result = check_result(value, id=self.id)
+        except InvalidJob as error:
+            self._complain(error)
+
+    def complete(self, *, result: Any = None, result_session_id: str | None = None) -> None:
+        """Complete the job now, whatever becomes of the rest of the block."""
+        if result is not None:
+            self.result(result)
+        value, at = self._result, now()
+        self._say(
+            lambda old: jobs.complete(
+                old, now=at, result=value, result_session_id=result_session_id
+            )
+        )
+
+    def fail(self, text: object) -> None:
+        """Fail the job now, whatever becomes of the rest of the block."""
+        error, at = clean(text), now()
+        self._say(lambda old: jobs.fail(old, error, now=at))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody wants the job cancelled."""
+        return self._cancelled
+
+    @property
+    def recorded(self) -> Job | None:
+        """The value that the store took last; ``None`` before the first."""
+        return self._job
+
+    # -- with, async with, decorator ----------------------------------------------------------
+
+    def __enter__(self) -> TrackedJob:
+        write = self._begin()
+        try:
+            self._wait(write)
+        except BaseException as error:
+            self._end(error)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        write = self._end(error)
+        try:
+            self._wait(write)
+            self._raise_late()
+        except Exception as unrecorded:
+            if error is None:
+                raise
+            self._warn(one_line(unrecorded))  # the work's own error matters more
+
+    async def __aenter__(self) -> TrackedJob:
+        self._waits = False
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task is not None else 0
+        write = self._begin()
+        try:
+            await self._wait_async(write)
+        except BaseException as error:
+            await self._wait_async(self._end(error), quietly=True)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        cancelled = await self._take_cancellation(error)
+        write = self._end(cancelled if isinstance(cancelled, Cancelled) else error)
+        try:
+            await self._wait_async(write)
+            self._raise_late()
+        except Exception as unrecorded:
+            if error is None:
+                raise
+            self._warn(one_line(unrecorded))
+        if cancelled is not None:
+            raise cancelled from error
+
+    async def _take_cancellation(
+        self, error: BaseException | None
+    ) -> Cancelled | asyncio.CancelledError | None:
+        """Take back the cancellation of the task that was ours; what to raise in its stead.
+
+        That is nothing, when it has not struck; but somebody else's, which may have come along
+        with ours, is not to be lost. Precedent: ``asyncio.timeout``.
+        """
+        task, self._task = self._task, None  # no other comes from here on
+        if not self._task_cancelled or task is None:
+            return None
+        struck = isinstance(error, asyncio.CancelledError)
+        if not struck:
+            try:
+                await asyncio.sleep(0)  # it has not struck: here it is harmless
+            except asyncio.CancelledError:
+                pass
+        outer = task.uncancel() > self._cancelling
+        if outer:
+            return None if struck else asyncio.CancelledError()
+        return Cancelled(self.id) if struck else None
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Track every call of the function, which may be a coroutine function, as its own job."""
+
+        def again() -> TrackedJob:
+            return TrackedJob(
+                self._type,
+                title=self._title,
+                stages=self._stages,
+                session=self._session,
+                id=self._given_id,
+                store=self._where,
+                strict=self._strict,
+                on_record=self._on_record,
+            )
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def tracked_async(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+                async with again():
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[_P, _R]", tracked_async)
+
+        @functools.wraps(function)
+        def tracked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            with again():
+                return function(*args, **kwargs)
+
+        return tracked
+
+    # -- from the first write to the last -----------------------------------------------------
+
+    def _begin(self) -> Write | None:
+        if self._entered:
+            raise RuntimeError("a tracked job is entered once; call track() for another")
+        self._entered, self._pid = True, os.getpid()
+        try:
+            self._know_types()
+            first = jobs.create(
+                self._type,
+                now=now(),
+                id=self.id,
+                session_id=None if self._session is None else clean(self._session),
+                title=None if self._title is None else clean(self._title),
+                stages=self._stages,
+            )
+            recorder = self._join()
+        except Exception as error:  # whatever it is, it is no fault of the work
+            self._complain(error)
+            return None
+        if recorder is None:
+            self._warn("too much waits to be recorded already: this job is not")
+            return None
+        with recorder.guard:
+            self._recorder = recorder
+            self._pending, self._next_s = False, 0.0
+            self._first = self._post(lambda store: self._start(store, first), awaited=True)
+            return self._first
+
+    def _start(self, store: Store, first: Job) -> Job:
+        """Own the job, then make it: while it is there and we live, nobody calls it lost."""
+        assert self._recorder is not None, "it does the write"
+        owner = self._recorder.hold(self)
+        try:
+            job = self._open(store, first.replace(owner=owner))
+        except BaseException:
+            self._recorder.drop(self)
+            raise
+        self._attempt = (job.created_at, job.retry_count, owner)
+        self._recorder.heed(self)
+        return job
+
+    def _open(self, store: Store, first: Job) -> Job:
+        return store.create(first)
+
+    def _know_types(self) -> None:
+        if self._stages is None and not is_settled():
+            define(parse_types(Settings(os.environ, Path.cwd()).types))
+
+    def _join(self) -> Recorder | None:
+        store, durable = self._where, None
+        if store is None:
+            where = resolve_dir(None, os.environ, Path.cwd())
+            store, durable = where.path, is_durable(os.environ, Path.cwd())
+        if isinstance(store, (str, os.PathLike)):
+            text = os.fspath(store)
+            path = text if "://" in text or text == "memory:" else os.path.abspath(text)
+            return Recorder.join(
+                (path, durable),
+                lambda: open_store(path, create=True, durable=durable),
+                owned=True,
+                strict=self._strict,
+            )
+        given = store
+        return Recorder.join(id(given), lambda: given, owned=False, strict=self._strict)
+
+    def _end(self, error: BaseException | None) -> Write | None:
+        recorder = self._mine()
+        if recorder is None:
+            return None
+        at, result = now(), self._result
+
+        def finish(old: Job) -> Job:
+            if not old.active and self._job is not None and self._job.stage == old.stage:
+                return old  # complete() or fail() was called
+            job = self._close(old, error, at, result)
+            try:
+                encode(job)
+            except InvalidJob as refusal:
+                self._warn(f"it ends without its result: {one_line(refusal)}")
+                return self._stripped(job)
+            return job
+
+        with recorder.guard:
+            self._flush(recorder)
+            self._ended = True
+            self._forget_report()
+            return self._post(self._update(finish), awaited=True, last=True)
+
+    def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
+        """The job as the block left it."""
+        if error is None or _is_success(error):
+            return jobs.complete(old, now=at, result=result)
+        if isinstance(error, Cancelled) and self._cancelled:
+            return jobs.cancel(old, now=at, at_work=True)
+        return jobs.fail(old, _text_of(error), now=at)
+
+    def _stripped(self, job: Job) -> Job:
+        """The job without what may have made it too large: that it has ended matters more."""
+        return job.replace(result=None)
+
+    def _say(self, change: Callable[[Job], Job], *, droppable: bool = False) -> None:
+        """Record a move, and before it what was reported of the stage that it ends."""
+        recorder = self._mine()
+        if recorder is None:
+            return
+        self._raise_late()
+        with recorder.guard:
+            self._flush(recorder)
+            self._steps = self._message = None
+            write = self._post(self._update(change), awaited=self._waits, droppable=droppable)
+        if self._waits:
+            self._wait(write)
+
+    def _report(self) -> None:
+        """Write the report if it is time, or see to it that it is written in time."""
+        recorder = self._mine()
+        if recorder is None:
+            self._forget_report()
+            return
+        self._raise_cancelled()
+        self._raise_late()
+        with recorder.guard:
+            now_s = monotonic()
+            if self._waits and max(self._next_s, recorder.retry_at) <= now_s and self._is_idle():
+                write = recorder.post(self.take_report(awaited=True))
+            else:
+                write = None
+                self._pending = True
+                self._look_s = self._next_s if self._next_s > now_s else now_s + MIN_INTERVAL_S
+                recorder.arm(self)
+        self._wait(write)
+
+    def _flush(self, recorder: Recorder) -> None:
+        """Write the pending report, unless others wait: it is about to be superseded."""
+        if self._pending and self._next_s < _NEVER and not recorder.busy:
+            recorder.post(self.take_report())
+        self._pending = False
+
+    def _forget_report(self) -> None:
+        self._pending, self._next_s, self._look_s = True, _NEVER, _NEVER
+
+    def _mine(self) -> Recorder | None:
+        """The recorder, while there is something to record; a forked child has nothing."""
+        return None if self._ended or os.getpid() != self._pid else self._recorder
+
+    def _is_idle(self) -> bool:
+        return self._last is None or self._last.done
+
+    def _post(self, action: Callable[[Store], Job | None], **how: bool) -> Write:
+        assert self._recorder is not None, "it is set before the first write"
+        self._last = self._recorder.post(Write(self, action, **how))
+        return self._last
+
+    def _update(self, change: Callable[[Job], Job]) -> Callable[[Store], Job | None]:
+        def change_ours(old: Job) -> Job:
+            if not self._is_ours(old):
+                raise _TakenOver(f"job {self.id} was started anew by somebody else")
+            return change(old)
+
+        return lambda store: None if self.gone else store.update(self.id, change_ours)
+
+    def _is_ours(self, job: Job) -> bool:
+        """Whether it is our attempt still: not, once it failed and others took it up again."""
+        if self._attempt is None:
+            return True  # what made it could not be told that it did
+        created_at, retry_count, owner = self._attempt
+        same = (job.created_at, job.retry_count) == (created_at, retry_count)
+        return same and job.owned_by in (None, owner)
+
+    # -- waiting and complaining --------------------------------------------------------------
+
+    def _wait(self, write: Write | None) -> None:
+        if write is not None and self._recorder is not None:
+            self._recorder.wait(write)
+
+    async def _wait_async(self, write: Write | None, *, quietly: bool = False) -> None:
+        if write is None or self._recorder is None:
+            return
+        loop = asyncio.get_running_loop()
+        written = loop.create_future()
+
+        def resolve() -> None:
+            if not written.done():
+                written.set_result(None)
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(resolve)
+            except RuntimeError:
+                pass  # the loop is closed: it did not want to wait that long
+
+        write.tell(tell)
+        await asyncio.wait([written], timeout=self._recorder.patience_s)
+        if not quietly:
+            self._recorder.judge(write)
+
+    def _raise_cancelled(self) -> None:
+        if self._cancelled and self._mine() is not None:
+            raise Cancelled(self.id)
+
+    def _raise_late(self) -> None:
+        """In strict tracking: what went wrong since the last call."""
+        error, self._late_error = self._late_error, None
+        if error is not None:
+            raise error
+
+    def _complain(self, error: Exception) -> None:
+        if self._strict:
+            raise error
+        self._warn(one_line(error))
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(text)
+            about = "" if self.id in text else f"job {self.id}: "
+            _log.warning("jobctl: %s%s; the work goes on", about, text)
+
+    # -- what the recorder asks for -----------------------------------------------------------
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._look_s = 0.0  # the next report has more to do than to be noted
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._cancel_task)
+            except RuntimeError:
+                pass  # the loop is closed
+
+    def _cancel_task(self) -> None:
+        if self._task is not None and not self._ended and not self._task_cancelled:
+            self._task_cancelled = True
+            self._task.cancel()
+
+    def due_s(self) -> float | None:
+        if not self._pending or self._next_s == _NEVER:
+            return None
+        return self._next_s + (LINGER_S if self._waits else 0.0)
+
+    def take_report(self, *, awaited: bool = False) -> Write:
+        self._pending = False  # first: a value that comes after this is pending again
+        steps, message, at = self._steps, self._message, now()
+        self._next_s = monotonic() + MIN_INTERVAL_S
+
+        def report(old: Job) -> Job:
+            done, total = (None, None) if steps is None else _numbers(*steps)
+            text = None if message is None else clean(message)
+            return jobs.report(old, now=at, done=done, total=total, message=text)
+
+        self._last = Write(self, self._update(report), report=True, awaited=awaited)
+        return self._last
+
+    def put_back(self) -> None:
+        if not self._ended:
+            self._pending = True
+
+    def recorded_as(self, job: Job) -> None:
+        if self._job is not None and self._job.revision == job.revision:
+            return  # it stood so already: nothing was written
+        self._job = job
+        if self._on_record is not None:
+            try:
+                self._on_record(job)
+            except Exception:
+                _log.exception("jobctl: on_record raised (tracking job %s)", self.id)
+
+    def failed(self, write: Write, error: Exception) -> None:
+        if write is self._first or isinstance(error, (JobNotFound, _TakenOver)):
+            self.gone = True
+            self._forget_report()
+        if not self._strict:
+            removed = isinstance(error, JobNotFound)
+            self._warn("somebody removed the job" if removed else one_line(error))
+        elif not write.awaited:
+            self._late_error = self._late_error or error
+
+
+class _TakenOver(Conflict):
+    """The job is another attempt by now, which is not ours to write into."""
+
+
+def _is_success(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and error.code in (None, 0)
+
+
+def _text_of(error: BaseException) -> str:
+    """What a job fails with: the exception's text, or what it is where the text says nothing."""
+    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)):
+        return INTERRUPTED
+    if isinstance(error, SystemExit):
+        return clean(error.code if isinstance(error.code, str) else f"Exit code {error.code}")
+    text = clean(error)
+    if not text or isinstance(error, KeyError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text
+
+
+def clean(text: object) -> str:
+    """Text that a job file can hold: no lone surrogates (as in file names), and not too long."""
+    try:
+        whole = str(text)
+    except Exception as error:
+        return f"{type(text).__name__} without a text: {type(error).__name__}"
+    if len(whole) > MAX_TEXT:
+        whole = f"{whole[: MAX_TEXT // 2]} … {whole[-MAX_TEXT // 2 + 3 :]}"
+    return whole.encode(errors="backslashreplace").decode()
+
+
+def _numbers(done: float, total: float | None) -> tuple[float | None, float | None]:
+    """Plain numbers out of whatever counts (numpy's, say); nothing of nothing is no progress."""
+    if total is not None and not total:
+        return None, None
+    return _number(done), None if total is None else _number(total)
+
+
+def _number(value: Any) -> float:
+    if type(value) in (int, float):
+        return cast("float", value)
+    return operator.index(value) if hasattr(value, "__index__") else float(value)

@@ -1,0 +1,414 @@
+"""Waiting for jobs, sans-I/O: thousands of schedules against a simple oracle."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import count
+
+import pytest
+
+from jobctl.core import job as jobs
+from jobctl.core.conditions import LOST, Condition, Outcome, Verdict, Waiter, code_of
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.job import Job
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.times import to_text
+from jobctl.errors import IllegalTransition, UsageError
+
+IDS = ("a1", "a2", "b1", "b2")
+CONDITIONS = ("terminal", "completed", "gone", "stage=analyze", "stage=no-such", "stage=failed")
+BLOCKS, IN_A_BLOCK = 20, 150
+
+Known = dict[str, Job]
+Point = tuple[Known, frozenset[str]]
+"""What the reader knows, and whose workers are lost, each time there was news."""
+
+
+class World:
+    """A store, one reader of it, and all that the reader has come to know."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.truth = JobSet("e0")
+        self._moments = count(1_767_225_600_000, 1000)
+        self._epochs = count(1)
+
+    def put(self, job: Job) -> None:
+        self.truth.put(job.replace(revision=self.truth.revision + 1))
+
+    def step(self) -> None:
+        """One of the things that happen to jobs."""
+        id, draw = self.chance.choice(IDS), self.chance.random()
+        job, now = self.truth.get(id), to_text(next(self._moments))
+        if draw < 0.03:
+            self.restore()
+        elif job is None:
+            kind = self.chance.choice(["create_session", "etl"])
+            self.put(jobs.create(kind, now=now, id=id))
+        elif draw < 0.12:
+            self.truth.delete(id, self.truth.revision + 1)
+        else:
+            try:
+                self.put(self._moved(job, draw, now))
+            except IllegalTransition:
+                pass
+
+    def _moved(self, job: Job, draw: float, now: str) -> Job:
+        if not job.active:
+            return jobs.retry(job, now=now)
+        if draw < 0.4:
+            return jobs.complete(job, now=now)
+        if draw < 0.6:
+            return jobs.fail(job, "boom" if draw < 0.5 else "", now=now)
+        if draw < 0.7:
+            return jobs.report(job, now=now, done=draw * 100)
+        if draw < 0.85 or job.type == "etl":
+            return jobs.advance(job, self.chance.choice(["analyze", "generate"]), now=now)
+        return jobs.advance(job, now=now)
+
+    def restore(self) -> None:
+        """The directory comes back from a copy: the same jobs, another epoch."""
+        kept, self.truth = list(self.truth), JobSet(f"e{next(self._epochs)}")
+        for job in kept:
+            self.put(job)
+
+
+class Reader:
+    """Pages through the world as a client does, and feeds a waiter."""
+
+    def __init__(self, world: World, waiter: Waiter, filter: Filter) -> None:
+        self.world, self.waiter, self.filter = world, waiter, filter
+        self.cursor, self.began = ZERO, 0
+        self.known: Known = {}
+        self.lost: dict[str, Job] = {}
+        self.points: list[Point] = []
+        self.said: list[Verdict] = []
+        self._dead: set[str] = set()
+        self._whole = False
+
+    def read(self) -> bool:
+        """The next page; whether there is more."""
+        limit = self.world.chance.choice([None, 300, 600])
+        delta = self.world.truth.since(self.cursor, self.filter, limit=limit, began=self.began)
+        self.cursor, self.began = delta.cursor(self.filter), delta.began
+        if delta.since == 0:
+            self.known, self._whole = {}, False
+        self.known |= {job.id: job for job in delta.jobs}
+        for item in delta.gone:
+            self.known.pop(item.id, None)
+        self._whole = self._whole or not delta.more
+        if self._whole:
+            self._bury()
+            for id, job in list(self.lost.items()):
+                if id not in self.known or self.known[id].updated_at != job.updated_at:
+                    del self.lost[id]
+            self.points.append((dict(self.known), frozenset(self.lost)))
+        self.said += self.waiter.take(delta)
+        return delta.more
+
+    def catch_up(self) -> None:
+        while self.read():
+            pass
+
+    def lose(self, ids: list[str]) -> None:
+        self._dead |= set(ids)
+        self.said += self.waiter.lose(ids)
+        if self._whole:
+            self._bury()
+            self.points.append((dict(self.known), frozenset(self.lost)))
+
+    def _bury(self) -> None:
+        self.lost |= {id: self.known[id] for id in self._dead if id in self.known}
+        self._dead.clear()
+
+
+def expected(condition: str, ids: tuple[str, ...], any: bool, points: list[Point]) -> int | None:
+    """The oracle: the code that is due after all this news, ``None`` while it is undecided."""
+    ends: dict[str, str] = {}  # how each job stood when it was last not waiting
+    for known, lost in points:
+        before = dict(ends)
+        for id in ids:
+            ends[id] = _stands(condition, known.get(id), id in lost, ends.get(id, "waiting"))
+        kinds = [ends[id] for id in ids]
+        done = "waiting" not in kinds
+        worst = (
+            3 if "failed" in kinds else 4 if "vanished" in kinds else 1 if "missed" in kinds else 0
+        )
+        if any and condition == "terminal":
+            new = [id for id in ids if ends[id] in ("met", "failed") and before.get(id) != ends[id]]
+            if new:
+                dead = [id for id in new if id in lost and known[id].active]
+                first = min(set(new) - set(dead) or dead, key=lambda id: known[id].revision)
+                return 0 if ends[first] == "met" else 3
+            if done:
+                return 4
+        elif any:
+            if "met" in kinds:
+                return 0
+            if done:
+                return worst
+        elif done or "vanished" in kinds or (worst and condition != "terminal"):
+            return worst
+    return None
+
+
+def _stands(condition: str, job: Job | None, lost: bool, before: str) -> str:
+    if condition == "gone":
+        return "met" if job is None else "waiting"
+    if condition.startswith("stage=") and before == "met":
+        return "met"
+    if job is None:
+        return before if before != "waiting" else "vanished"
+    if condition.startswith("stage="):
+        order = ["pending", "extract", "analyze", "generate", "finalize", "completed"]
+        wanted = condition.removeprefix("stage=")
+        been = [entry.stage for entry in job.history or ()]
+        past = order[order.index(wanted) :] if wanted in order and job.type != "etl" else []
+        if wanted in been or set(past) & set(been):
+            return "met"
+        ended = {"completed": "missed", "failed": "failed"}
+    else:
+        ended = {"completed": "met", "failed": "failed"}
+    return ended.get(job.stage, "failed" if lost else "waiting")
+
+
+def run_schedule(seed: int) -> tuple[str, int | None]:
+    """One random schedule; returns its condition and how it came out, after checking it."""
+    chance = random.Random(seed)
+    world = World(chance)
+    for _ in range(chance.randrange(12)):  # what ended, failed or vanished before
+        world.step()
+    ids = tuple(chance.sample(IDS, chance.choice([1, 1, 2, 3])))
+    condition, any = chance.choice(CONDITIONS), chance.random() < 0.4
+    waiter = Waiter(ids, Condition.parse(condition), any=any)
+    reader = Reader(world, waiter, chance.choice([EVERYTHING, Filter.make(ids=ids)]))
+    for _ in range(chance.randrange(25)):
+        draw = chance.random()
+        if draw < 0.5:
+            world.step()
+        elif draw < 0.95:
+            reader.read()
+        else:
+            reader.lose(chance.sample(IDS, 2))
+        due = expected(condition, ids, any, reader.points)
+        assert (waiter.outcome.code if waiter.outcome else None) == due, seed
+    reader.catch_up()
+    due = expected(condition, ids, any, reader.points)
+    assert (waiter.outcome.code if waiter.outcome else None) == due, seed
+    if waiter.outcome is None:
+        running = {id for id in ids if (job := world.truth.get(id)) and job.active}
+        assert running or condition == "gone" or any, "nothing is left to wait for"
+        error = waiter.timed_out("1 s", "here")
+        kinds = {verdict.id: verdict.kind for verdict in waiter.verdicts}
+        named = [id for id in ids if f"{id} (" in str(error)]
+        assert named == [id for id in ids if kinds[id] == "waiting"] != [], seed
+        assert error.exit_code == 124
+    told = {verdict.id: verdict.kind for verdict in reader.said}
+    stands = {verdict.id: verdict.kind for verdict in waiter.verdicts}
+    assert {id: told.get(id) for id in ids if stands[id] != "waiting"} == {
+        id: kind for id, kind in stands.items() if kind != "waiting"
+    }, "every verdict was told when it came"
+    if not any and due == 0 and waiter.outcome is not None:
+        assert {verdict.kind for verdict in waiter.outcome.verdicts} <= {"met"}
+    return condition, due
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_any_schedule_comes_out_as_the_oracle_says(block: int) -> None:
+    """3,000 schedules: jobs end, fail, vanish, are retried, lost, and restored from a copy."""
+    for seed in range(block * IN_A_BLOCK, (block + 1) * IN_A_BLOCK):
+        run_schedule(seed)
+
+
+def test_the_schedules_come_out_in_every_way() -> None:
+    """A generator that decides nothing would prove nothing."""
+    seen = Counter(run_schedule(seed) for seed in range(1000))
+    for condition, codes in {
+        "terminal": {0, 3, 4, None},
+        "completed": {0, 3, 4, None},
+        "gone": {0, None},
+        "stage=analyze": {0, 3, 4, None},
+        "stage=no-such": {1, 3, 4, None},
+        "stage=failed": {0, 1, 4, None},
+    }.items():
+        for code in codes:
+            assert seen[condition, code] >= 3, (condition, code, seen)
+
+
+# -- single points ----------------------------------------------------------------------------
+
+
+def snapshot(*found: Job, more: bool = False) -> Delta:
+    """All jobs, as the first read tells them."""
+    numbered = [job.replace(revision=at) for at, job in enumerate(found, 1)]
+    return Delta("e", 0, max(len(found), 1), tuple(numbered), more=more)
+
+
+def made(id: str, *stages: str, type: str = "create_session") -> Job:
+    """A job that went through these stages."""
+    job = jobs.create(type, now=to_text(0), id=id)
+    for stage in stages:
+        job = (
+            jobs.fail(job, "boom", now=to_text(0))
+            if stage == "failed"
+            else jobs.advance(job, stage, now=to_text(0))
+        )
+    return job
+
+
+def outcome(condition: str, *found: Job, any: bool = False) -> Outcome | None:
+    waiter = Waiter([job.id for job in found], Condition.parse(condition), any=any)
+    waiter.take(snapshot(*found))
+    return waiter.outcome
+
+
+def test_a_job_that_ended_before_is_decided_by_the_first_read() -> None:
+    """No race: the snapshot is a read like any other."""
+    assert outcome("terminal", made("j", "completed")) is not None
+    done = outcome("completed", made("j", "failed"))
+    assert done is not None
+    assert (done.code, str(done)) == (3, "job j failed: boom; see 'jobctl show j'")
+
+
+def test_a_page_of_a_snapshot_decides_nothing_about_absence() -> None:
+    """A job may stand on the next page."""
+    waiter = Waiter(["j", "k"], Condition())
+    assert waiter.take(snapshot(made("j", "completed"), more=True)) == []
+    assert waiter.outcome is None
+    assert str(waiter.timed_out("1 s", "here")) == "here could not be read within 1 s"
+    last = made("k", "completed").replace(revision=2)
+    kinds = [verdict.kind for verdict in waiter.take(Delta("e", 1, 2, (last,)))]
+    assert (kinds, waiter.outcome is not None and waiter.outcome.code) == (["met", "met"], 0)
+
+
+@pytest.mark.parametrize(
+    ("job", "stage", "code"),
+    [
+        (made("j", "analyze"), "analyze", 0),
+        (made("j", "generate"), "analyze", 0),
+        (made("j", "generate", "failed"), "analyze", 0),
+        (made("j", "extract"), "analyze", None),
+        (made("j", "extract", "failed"), "analyze", 3),
+        (made("j", "completed"), "analyze", 0),
+        (made("j", "completed"), "rockets", 1),
+        (made("j", "completed", type="etl"), "analyze", 1),
+        (made("j", "analyze", "load", type="etl"), "analyze", 0),
+        (made("j", "load", type="etl"), "analyze", None),
+        (made("j", "failed"), "failed", 0),
+        (made("j"), "pending", 0),
+    ],
+)
+def test_a_stage_is_met_by_who_is_has_been_or_is_past_it(
+    job: Job, stage: str, code: int | None
+) -> None:
+    """Past it only where the pipeline knows it; who ended without it cannot meet it any more."""
+    done = outcome(f"stage={stage}", job)
+    assert (done.code if done else None) == code
+
+
+def test_a_stage_that_was_met_stays_met_for_foreign_writers_too() -> None:
+    """They keep no history."""
+    foreign = made("j", "analyze", type="etl").replace(history=None)
+    waiter = Waiter(["j", "k"], Condition("stage", "analyze"))
+    waiter.take(snapshot(foreign, made("k", type="etl")))
+    moved = foreign.replace(stage="load", revision=3)
+    waiter.take(Delta("e", 2, 3, (moved,)))
+    assert [verdict.kind for verdict in waiter.verdicts] == ["met", "waiting"]
+
+
+def test_a_failed_job_that_is_retried_before_the_decision_is_pending() -> None:
+    """The wait for all goes on with what is now."""
+    waiter = Waiter(["j", "k"], Condition())
+    waiter.take(snapshot(made("j", "failed"), made("k")))
+    again = jobs.retry(made("j", "failed"), now=to_text(0)).replace(revision=3)
+    waiter.take(Delta("e", 2, 3, (again,)))
+    assert [verdict.kind for verdict in waiter.verdicts] == ["waiting", "waiting"]
+    assert waiter.outcome is None
+
+
+def test_a_lost_job_fails_unless_it_ended_or_comes_back() -> None:
+    """Its reason is said; what another worker writes counts again."""
+    waiter = Waiter(["j", "k"], Condition())
+    waiter.take(snapshot(made("j"), made("k")))
+    assert [verdict.reason for verdict in waiter.lose({"j"})] == [LOST]
+    again = made("j", "extract").replace(revision=3)
+    waiter.take(Delta("e", 2, 3, (again,)))
+    assert [verdict.kind for verdict in waiter.verdicts] == ["waiting", "waiting"]
+    waiter.lose({"j", "k", "unknown"})
+    assert waiter.outcome is not None
+    assert (waiter.outcome.code, code_of(waiter.outcome.verdicts)) == (3, 3)
+    assert str(waiter.outcome) == "2 of 2 jobs failed: j, k; see 'jobctl show j'"
+    alone = Waiter(["j"], Condition("gone"))
+    alone.take(snapshot(made("j")))
+    assert alone.lose({"j"}) == []  # it may be removed all the same
+    ended = Waiter(["j", "k"], Condition())
+    ended.take(snapshot(made("j", "completed"), made("k")))
+    assert ended.lose({"j"}) == []
+
+
+def test_the_first_of_several_is_the_one_that_ended_first() -> None:
+    """In the order of revisions, when they come with one read."""
+    bad, good = made("j", "failed"), made("k", "completed")
+    codes = [outcome("terminal", *both, any=True) for both in ((bad, good), (good, bad))]
+    assert [done.code for done in codes if done is not None] == [3, 0]
+    done = outcome("completed", bad, good, any=True)
+    assert done is not None
+    assert done.met
+
+
+def test_nothing_to_wait_for_is_decided_at_once() -> None:
+    """All of none meet it; any of none never will."""
+    done = [Waiter((), Condition(), any=any).outcome for any in (False, True)]
+    assert [(one.code, str(one)) for one in done if one is not None] == [
+        (0, "the condition is met"),
+        (4, "no job that could meet the condition"),
+    ]
+
+
+def test_a_job_that_vanishes_is_told_from_one_that_never_was() -> None:
+    """Both are exit code 4."""
+    waiter = Waiter(["j", "k"], Condition())
+    waiter.take(snapshot(made("j")))
+    assert str(waiter.outcome) == "job k is not there"
+    waiter = Waiter(["j"], Condition())
+    waiter.take(snapshot(made("j")))
+    waiter.take(JobSet("other").since(Cursor("e", 1)))
+    assert str(waiter.outcome) == "job j was removed while it was waited for"
+
+
+@pytest.mark.parametrize("text", ["", "stage", "stage=", "done", "terminal=1", "Completed"])
+def test_what_cannot_be_waited_for_is_a_usage_error(text: str) -> None:
+    """It says what can."""
+    with pytest.raises(UsageError, match="terminal, completed, gone or stage=NAME"):
+        Condition.parse(text)
+
+
+def test_a_job_that_is_absent_is_doubted_until_somebody_has_looked() -> None:
+    """It may be back, or gone beyond doubt; and it may come again after that."""
+    for goal, kind in (("terminal", "vanished"), ("gone", "met"), ("completed", "vanished")):
+        truth = JobSet("e")
+        waiter = Waiter(["a1", "b1"], Condition.parse(goal), doubtful=True)
+
+        def put(job: Job, truth: JobSet = truth) -> None:
+            truth.put(job.replace(revision=truth.revision + 1))
+
+        for id in ("a1", "b1"):
+            put(jobs.create("etl", now=to_text(0), id=id))
+        first = truth.since(ZERO)
+        waiter.take(first)
+        assert waiter.absent == set()
+        truth.delete("a1", truth.revision + 1)
+        gone = truth.since(first.cursor())
+        assert waiter.take(gone) == []
+        assert (waiter.absent, waiter.outcome, waiter.hopes) == ({"a1"}, None, False)
+        put(jobs.create("etl", now=to_text(0), id="a1"))
+        back = truth.since(gone.cursor())
+        assert waiter.take(back) == []
+        assert waiter.absent == set()
+        truth.delete("a1", truth.revision + 1)
+        waiter.take(truth.since(back.cursor()))
+        assert [(one.id, one.kind) for one in waiter.vanish(["a1"])] == [("a1", kind)]
+        assert waiter.absent == set()
+        assert (waiter.outcome is not None) == (kind == "vanished")

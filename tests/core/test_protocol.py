@@ -1,0 +1,182 @@
+"""The wire: what is built is read back, and what nobody should send is refused by name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobctl.core.codec import to_wire
+from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.job import create
+from jobctl.core.jobset import Delta, Gone
+from jobctl.core.protocol import (
+    Ack,
+    Ping,
+    Pong,
+    Subscribe,
+    delta_message,
+    init_message,
+    parse_from_client,
+    parse_from_hub,
+    parse_query,
+    pong_message,
+    query_of,
+    subscribe_message,
+    update_message,
+)
+from jobctl.errors import ProtocolError, UsageError
+
+NOW = "2025-01-01T00:00:00.000Z"
+JOB = create("etl", now=NOW, id="a1", title="naïve \u2028 ☃ </script>").replace(revision=3)
+
+texts = st.text(min_size=1, max_size=8)
+filters = st.builds(
+    Filter,
+    ids=st.frozensets(st.from_regex(r"[a-z0-9_][a-z0-9._-]{0,5}", fullmatch=True), max_size=3),
+    types=st.frozensets(texts, max_size=3),
+    stages=st.frozensets(texts, max_size=3),
+    sessions=st.frozensets(texts, max_size=3),
+    active=st.booleans(),
+)
+epochs = st.from_regex(r"[A-Za-z0-9-]{1,12}", fullmatch=True)
+cursors = st.builds(
+    Cursor,
+    epochs,
+    st.integers(0, MAX_REVISION),
+    st.from_regex(r"([0-9a-f]{6})?", fullmatch=True),
+)
+
+
+def wire(**changes: object) -> bytes:
+    """A good delta with some fields changed."""
+    value = json.loads(delta_message(Delta("e1", 1, 4, (JOB,), (Gone("b", 4),)), 1, [to_wire(JOB)]))
+    return json.dumps({**value, **changes}).encode()
+
+
+def test_delta_is_read_as_it_was_built():
+    """Jobs, deletions and the interval come over unchanged; a gone id counts at ``through``."""
+    delta = Delta("e1", 2, 4, (JOB,), (Gone("b", 4),), more=True)
+    assert parse_from_hub(delta_message(delta, 2, [to_wire(JOB)])) == delta
+
+
+def test_delta_may_start_at_the_clients_own_revision():
+    """The hub has looked further in silence than the client was told of."""
+    delta = Delta("e1", 3, 4)
+    read = parse_from_hub(delta_message(delta, 1, []))
+    assert isinstance(read, Delta)
+    assert (read.since, read.through) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "jobs:other"},
+        {"epoch": 1},
+        {"since": -1},
+        {"since": 1.0},
+        {"since": True},
+        {"since": 5},
+        {"through": MAX_REVISION + 1},
+        {"through": None},
+        {"more": 0},
+        {"jobs": {}},
+        {"jobs": [1]},
+        {"jobs": [{"id": "a1"}]},
+        {"gone": [1]},
+        {"gone": None},
+        {"through": 2},  # the job in it has revision 3
+    ],
+)
+def test_delta_that_is_none_is_refused(changes):
+    """A client trusts no peer: what does not make sense ends in `ProtocolError`, not in a state."""
+    assert isinstance(parse_from_hub(wire()), Delta)
+    with pytest.raises(ProtocolError):
+        parse_from_hub(wire(**changes))
+
+
+@pytest.mark.parametrize("data", ["", "nul", "[]", "7", b"\xff", "[" * 50_000, '{"type":[]}'])
+def test_text_that_is_no_message_is_refused_at_both_ends(data):
+    """Neither end falls over what is not even an object."""
+    for parse in (parse_from_hub, parse_from_client):
+        with pytest.raises(ProtocolError):
+            parse(data)
+
+
+def test_plain_messages_hold_the_jobs_as_they_are():
+    """Init and update are JSON around jobs that are encoded already."""
+    assert [job["title"] for job in json.loads(init_message([to_wire(JOB)]))["jobs"]] == [JOB.title]
+    assert json.loads(init_message([])) == {"type": "jobs:init", "jobs": []}
+    assert json.loads(update_message(to_wire(JOB)))["job"]["revision"] == 3
+
+
+@given(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text())
+def test_ping_comes_back_as_it_was(at):
+    """Whatever scalar a client measures with, the pong has it, or the ping is refused."""
+    try:
+        ping = parse_from_client(json.dumps({"type": "jobs:ping", "at": at}))
+    except ProtocolError:
+        assert at in (float("inf"), float("-inf"))
+        return
+    assert ping == Ping(at)
+    assert parse_from_hub(pong_message(at)) == Pong(at)
+
+
+@pytest.mark.parametrize("at", ["NaN", "1e999", "[]", "{}", "[" * 500 + "]" * 500])
+def test_ping_that_could_not_come_back_is_refused(at):
+    """An answer has to be JSON as others read it."""
+    with pytest.raises(ProtocolError):
+        parse_from_client(f'{{"type":"jobs:ping","at":{at}}}')
+
+
+@given(st.integers(0, MAX_REVISION))
+def test_ack_is_read(through):
+    """Every revision that exists can be acknowledged."""
+    assert parse_from_client(f'{{"type":"jobs:ack","through":{through}}}') == Ack(through)
+
+
+@pytest.mark.parametrize("through", ["-1", "9007199254740992", "1.0", "true", '"1"', "null"])
+def test_ack_of_no_revision_is_refused(through):
+    """A number that JSON readers do not agree on is no revision."""
+    with pytest.raises(ProtocolError, match="revision"):
+        parse_from_client(f'{{"type":"jobs:ack","through":{through}}}')
+
+
+@given(cursors, filters)
+def test_subscription_is_read_as_it_was_built(cursor, filter):
+    """By message and by query, cursor and filter come over unchanged."""
+    wanted = Subscribe(cursor, filter)
+    read = parse_from_client(subscribe_message(cursor, filter))
+    assert (read, read.filter.tag) == (wanted, filter.tag)
+    assert parse_query(query_of(cursor, filter)) == wanted
+
+
+def test_empty_query_asks_for_everything_from_the_start():
+    """The plainest client says nothing and gets all."""
+    assert parse_query("") == Subscribe(ZERO, EVERYTHING)
+    assert query_of(ZERO, EVERYTHING) == ""
+
+
+@pytest.mark.parametrize("since", ["", "x", "-1", "e1:-1", "e1:1:zz", "e1:9007199254740992", "7"])
+def test_cursor_that_cannot_be_read_is_no_cursor(since):
+    """Its bearer is not refused, but reset (FAULTS row 31)."""
+    assert parse_query(f"since={since}").cursor == ZERO
+    read = parse_from_client(json.dumps({"type": "jobs:subscribe", "since": since}))
+    assert read == Subscribe(ZERO, EVERYTHING)
+
+
+def test_query_may_repeat_a_field_and_asks_for_active():
+    """Same field: or; different fields: and."""
+    read = parse_query("type=a&type=b&stage=extract&active=1&unknown=7")
+    assert read.filter == Filter.make(types=["a", "b"], stages=["extract"], active=True)
+    assert not parse_query("active=0").filter.active
+
+
+@pytest.mark.parametrize("query", ["id=..%2Fx", "id=", "&".join(["id=a"] * 1001)])
+def test_bad_query_is_a_usage_error(query):
+    """The shell answers it with 400."""
+    with pytest.raises((UsageError, ValueError)):
+        parse_query(query)

@@ -1,0 +1,116 @@
+"""The JSON Schema of the wire, against what is really sent and taken."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import pytest
+from hypothesis import given
+from jsonschema import Draft202012Validator
+
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import Filter
+from jobctl.core.job import Job
+from jobctl.core.protocol import (
+    Dialect,
+    ack_message,
+    owners_message,
+    parse_from_client,
+    pong_message,
+    subscribe_message,
+)
+from jobctl.errors import ProtocolError
+from jobctl.hub.sessions import Hub
+from tests.hub.world import World
+from tests.strategies import runs, stored_jobs
+
+SCHEMA = json.loads((resources.files("jobctl.core") / "protocol.schema.json").read_text())
+
+
+def validator(part: str) -> Draft202012Validator:
+    """The validator for one side's messages."""
+    return Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": SCHEMA["$defs"]})
+
+
+FROM_HUB, FROM_CLIENT = validator("fromHub"), validator("fromClient")
+
+
+def test_schema_is_one() -> None:
+    """By its own rules."""
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def sent_by(hub: Hub) -> list[Any]:
+    """All that the hub has to say."""
+    found = []
+    while sendings := list(hub.pump()):
+        for sending in sendings:
+            assert sending.error is None
+            found += [json.loads(message) for message in sending.messages]
+    return found
+
+
+@given(stored_jobs(), runs)
+def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
+    """In both dialects, with and without details, as snapshot, update and deletion."""
+    job = job.replace(run=run)
+    world = World()
+    world.put("a1")
+    world.hub.open(1, digest=True)
+    world.hub.open(2, Dialect.PLAIN)
+    world.hub.open(4, digest=True, details=True)
+    world.hub.open(5, Dialect.PLAIN, details=True)
+    world.hub.open(3, filter=Filter.make(stages=["pending"], ids=["a1", job.id]))
+    messages = sent_by(world.hub)
+    world.store.put(job.replace(revision=world.store.revision + 1))
+    world.feed()
+    messages += sent_by(world.hub)
+    world.delete("a1")
+    messages += sent_by(world.hub)
+    kinds = {message["type"] for message in messages}
+    assert {"jobs:delta", "jobs:init"} <= kinds
+    for message in messages:
+        FROM_HUB.validate(message)
+
+
+def test_the_rest_that_a_hub_says() -> None:
+    """Who has died, and pongs."""
+    for message in (owners_message(["1-0123456789ab"]), pong_message("x"), pong_message(None)):
+        FROM_HUB.validate(json.loads(message))
+
+
+def test_what_our_client_says() -> None:
+    """Is in it, and is understood."""
+    cursors = (ZERO, Cursor("0123456789ab", 7), Cursor("0123456789ab", 7, "abcdef"))
+    said = [
+        subscribe_message(cursor, Filter.make(types=["etl"], active=True)) for cursor in cursors
+    ]
+    for message in (*said, ack_message(7), '{"type":"jobs:ping","at":1}',
+                    '{"type":"jobs:auth","token":"x"}'):  # fmt: skip
+        FROM_CLIENT.validate(json.loads(message))
+        parse_from_client(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "jobs:ack"},
+        {"type": "jobs:ack", "through": -1},
+        {"type": "jobs:ack", "through": 2**53},
+        {"type": "jobs:auth"},
+        {"type": "jobs:ping", "at": {}},
+        {"type": "jobs:subscribe", "filter": {"colour": "red"}},
+        {"type": "jobs:subscribe", "filter": {"active": "yes"}},
+        {"type": "jobs:init"},
+        {},
+        [],
+        7,
+    ],
+)
+def test_what_is_refused_is_not_in_it(message: Any) -> None:
+    """The two say the same."""
+    assert not FROM_CLIENT.is_valid(message)
+    with pytest.raises(ProtocolError):
+        parse_from_client(json.dumps(message))
