@@ -19,9 +19,9 @@ def main() -> None:
         return
     if sys.argv[1:2] == ["__complete"]:
         try:
-            from jobctl.cli.dynamic_completion import answer
+            from jobctl.cli.dynamic_completion import print_candidates
 
-            answer(sys.argv[2:])
+            print_candidates(sys.argv[2:])
         except KeyboardInterrupt:
             pass  # Ctrl-C while the shell waited for us
         return

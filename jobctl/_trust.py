@@ -36,7 +36,7 @@ import os
 import stat as stats
 from collections.abc import Collection, Mapping
 
-__all__ = ["ROOT", "Accounts", "is_safe", "judge", "my_uids", "safe_line", "why_not_obeyed"]
+__all__ = ["ROOT", "Accounts", "check_trust", "is_safe", "my_uids", "safe_line", "why_not_obeyed"]
 
 ROOT = frozenset({0})
 
@@ -119,7 +119,7 @@ def why_not_obeyed(
 _accounts = Accounts()
 
 
-def judge(
+def check_trust(
     about: os.stat_result, opened: int | str, uids: Collection[int], *, sticky: bool = False
 ) -> str | None:
     """Apply `why_not_obeyed` to a file that is open, with this machine's user database.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from jobctl._clock import now
 from jobctl.core import job as jobs
 from jobctl.core.cursor import ZERO, Cursor
-from jobctl.core.eta import Usual
+from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
@@ -92,7 +92,7 @@ def ls(
     filter: Filter = EVERYTHING,
     cursor: Cursor = ZERO,
     *,
-    usual: Usual | None = None,
+    usual: UsualDurations | None = None,
 ) -> Delta:
     """The one read: the jobs under a filter that changed since the cursor, and what is gone.
 
@@ -107,13 +107,15 @@ def ls(
     return delta.filtered(filter)
 
 
-def usual(store: Store) -> Usual:
+def usual(store: Store) -> UsualDurations:
     """How long jobs usually take, by what has changed lately; cheap however many there are."""
     head = store.head()
     if head == ZERO and len(store.ids()) > RECENT:
-        return Usual()  # foreign files, which nobody has put in order yet: that takes its time
+        return (
+            UsualDurations()
+        )  # foreign files, which nobody has put in order yet: that takes its time
     start = Cursor(head.epoch, head.revision - RECENT) if head.revision > RECENT else ZERO
-    return Usual(store.since(start).jobs)
+    return UsualDurations(store.since(start).jobs)
 
 
 def show(store: Store, id: str) -> Job:
@@ -182,7 +184,7 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
     job = store.get(resolve(store, id))
     name = job.owned_by if job.active else None
     dead = store.owners.dead()
-    if name is None or name in dead or not store.owners.call(name, job.id):
+    if name is None or name in dead or not store.owners.request_cancel(name, job.id):
         return store.update(job.id, lambda job: jobs.cancel(job, now=now(), at_work=job.lost(dead)))
     deadline = time.monotonic() + timeout_s
     while (job := store.get(job.id)).active:
@@ -190,7 +192,7 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
             return cancel(store, job.id, timeout_s=timeout_s)
         if time.monotonic() >= deadline:
             raise TimedOut(
-                f"job {job.id}: {store.owners.who(name) or 'its owner'} has been asked to end it, "
+                f"job {job.id}: {store.owners.info(name) or 'its owner'} has been asked to end it, "
                 f"and has not for {timeout_s:g} s",
                 hint="is it stopped? it stays asked",
             )

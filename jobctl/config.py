@@ -24,7 +24,7 @@ import sys
 from collections.abc import Mapping
 
 from jobctl._stdlib import tidy
-from jobctl._trust import ROOT, is_safe, judge, my_uids, safe_line
+from jobctl._trust import ROOT, check_trust, is_safe, my_uids, safe_line
 from jobctl.errors import NotObeyed, UsageError, did_you_mean
 
 TYPE_CHECKING = False
@@ -457,14 +457,14 @@ def _why_not_obeyed(
     Without a descriptor, since we may not read the file, only its owner counts.
     """
     if fd is None:
-        return None if about.st_uid in uids else f"it {judge(about, path, uids)}"
-    if why := judge(about, fd, uids):
+        return None if about.st_uid in uids else f"it {check_trust(about, path, uids)}"
+    if why := check_trust(about, fd, uids):
         return f"it {why}"
     around = os.fstat(folder)
-    if why := judge(around, os.path.dirname(path), uids, sticky=True):
+    if why := check_trust(around, os.path.dirname(path), uids, sticky=True):
         return f"its directory {why}"
     if around.st_mode & stat.S_ISVTX:  # where others can make a link, but not replace one of ours
         name = os.stat(os.path.basename(path), dir_fd=folder, follow_symlinks=False)
         if name.st_uid not in uids:
-            return f"the link to it {judge(name, path, uids)}"
+            return f"the link to it {check_trust(name, path, uids)}"
     return None

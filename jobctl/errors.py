@@ -18,7 +18,7 @@
     ├── HubError                the hub is out of reach or refuses                        exit 5
     │   ├── AddressInUse        the port or the Unix socket is taken
     │   └── ProtocolError       the peer sent what the protocol does not allow
-    │       └── Differs         what is held is not what the hub holds
+    │       └── DigestMismatch  what is held is not what the hub holds
     └── TimedOut                what was waited for did not come in time                  exit 124
 
 An error carries fields and renders in ``__str__`` as one line: what, where, what next.
@@ -34,7 +34,7 @@ __all__ = [
     "Cancelled",
     "Conflict",
     "DamagedFile",
-    "Differs",
+    "DigestMismatch",
     "HubError",
     "IllegalTransition",
     "InvalidCursor",
@@ -280,7 +280,7 @@ class ProtocolError(HubError):
     """The peer sent what the protocol does not allow (see protocol.py)."""
 
 
-class Differs(ProtocolError):
+class DigestMismatch(ProtocolError):
     """What a client holds is not what its hub says that it should (see `Client`, ``verify``)."""
 
 

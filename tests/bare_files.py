@@ -39,10 +39,10 @@ def take_bare_files(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         codec.parse(b'{"stage": "completed"}', id="x")
     except InvalidJob:
-        strict = codec._strict
+        strict = codec._parse_strictly
 
         def lax(text: str, id: str) -> dict[str, Any]:
             return {"id": id, "type": "job", "createdAt": OLD, "updatedAt": OLD} | strict(text, id)
 
-        monkeypatch.setattr(codec, "_strict", lax)
+        monkeypatch.setattr(codec, "_parse_strictly", lax)
         monkeypatch.setattr(codec, "_quick", lambda text: None)

@@ -34,7 +34,7 @@ EXAMPLES = [
     errors.HubError("no hub", url="ws://127.0.0.1:8765"),
     errors.AddressInUse("127.0.0.1", 8765),
     errors.ProtocolError("not a delta"),
-    errors.Differs("what is held differs", url="ws://127.0.0.1:8765"),
+    errors.DigestMismatch("what is held differs", url="ws://127.0.0.1:8765"),
     errors.TimedOut("waited 5 s"),
     errors.Cancelled("a1"),
 ]

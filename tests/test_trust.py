@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobctl._trust import Accounts, is_safe, judge, my_uids, safe_line, why_not_obeyed
+from jobctl._trust import Accounts, check_trust, is_safe, my_uids, safe_line, why_not_obeyed
 
 ME, ADA = 1000, 1001
 MINE = frozenset({0, ME})
@@ -161,9 +161,9 @@ def test_what_is_open_is_judged(tmp_path: Path) -> None:
     mine = my_uids({})
     fd = os.open(path, os.O_RDONLY)
     try:
-        assert judge(os.fstat(fd), fd, mine) is None
+        assert check_trust(os.fstat(fd), fd, mine) is None
         path.chmod(0o666)
-        assert "everybody" in str(judge(os.fstat(fd), fd, mine))
+        assert "everybody" in str(check_trust(os.fstat(fd), fd, mine))
         if not hasattr(os, "setxattr"):
             return
         path.chmod(0o600)
@@ -173,7 +173,7 @@ def test_what_is_open_is_judged(tmp_path: Path) -> None:
             os.setxattr(path, "system.posix_acl_access", value)
         except OSError:
             pytest.skip("a file system without access control lists")
-        assert "access control list" in str(judge(os.fstat(fd), fd, mine))
+        assert "access control list" in str(check_trust(os.fstat(fd), fd, mine))
     finally:
         os.close(fd)
 

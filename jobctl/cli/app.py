@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from jobctl.cli.commands import COMMANDS, LIGHT
 from jobctl.cli.exits import Exit
 from jobctl.cli.light.parser import parse
-from jobctl.cli.messages import complain, note, speak, wants_json
+from jobctl.cli.messages import note, print_error, use_json, wants_json
 from jobctl.errors import JobctlError, UsageError
 
 __all__ = ["run"]
@@ -32,7 +32,7 @@ _READERS = ("watch", "wait", "ls", "show", "clients")
 _WITHOUT_SETTINGS = ("doctor", "demo", "completion", "help")
 """Those who look at the settings by themselves, or need none."""
 
-_A_MOMENT_S = 0.01
+_RAISE_AGAIN_S = 0.01
 
 
 def run(args: list[str]) -> int:
@@ -40,10 +40,10 @@ def run(args: list[str]) -> int:
     _make_streams_safe()
     _on_termination()
     asked = next((arg for arg in args if not arg.startswith("-")), None)
-    speak(json=asked != "run" and wants_json(args))
+    use_json(json=asked != "run" and wants_json(args))
     try:
         if asked in COMMANDS and asked not in _WITHOUT_SETTINGS and not {"-h", "--help"} & {*args}:
-            _settle(asked)
+            _apply_settings(asked)
         code = _call(args, asked)
         sys.stdout.flush()
         return code
@@ -52,20 +52,20 @@ def run(args: list[str]) -> int:
         return end.code
     except JobctlError as error:
         code = error.exit_code
-        return _say(error, _RUN_FAILED if asked == "run" and code not in _RAN else code)
+        return _fail_with(error, _RUN_FAILED if asked == "run" and code not in _RAN else code)
     except KeyboardInterrupt:
         return 130
     except _Terminated as error:
         return 128 + error.signal
     except (BrokenPipeError, SystemExit):  # typer exits by itself when the pipe is closed
-        return _quiet_pipe()
+        return _broken_pipe()
     except UnicodeEncodeError as error:
-        return _say(f"standard output cannot show {ascii(error.object[error.start])}", 1)
+        return _fail_with(f"standard output cannot show {ascii(error.object[error.start])}", 1)
     except OSError as error:
         if error.errno == errno.EPIPE:
-            return _quiet_pipe()
+            return _broken_pipe()
         where = f" ({error.filename})" if error.filename else ""
-        return _say(f"{error.strerror or error}{where}", 1)
+        return _fail_with(f"{error.strerror or error}{where}", 1)
     except Exception as error:
         # Python before 3.12 turns whatever is raised within __set_name__, for a signal too, into a
         # RuntimeError: an import has such calls.
@@ -73,7 +73,7 @@ def run(args: list[str]) -> int:
             return 130
         if isinstance(error.__cause__, _Terminated):
             return 128 + error.__cause__.signal
-        return _usage(error, asked)
+        return _usage_error(error, asked)
 
 
 def _call(args: list[str], asked: str | None) -> int:
@@ -89,7 +89,7 @@ def _call(args: list[str], asked: str | None) -> int:
     return typer_app.run(args, asked if asked in COMMANDS else None)
 
 
-def _settle(command: str) -> None:
+def _apply_settings(command: str) -> None:
     """Let the process know what the settings say beside the directory."""
     from jobctl.cli.common import settings
     from jobctl.core.pipeline import define, parse_types
@@ -105,7 +105,7 @@ def _settle(command: str) -> None:
                 os.environ[variable] = str(found.value)
 
 
-def _usage(error: Exception, asked: str | None) -> int:
+def _usage_error(error: Exception, asked: str | None) -> int:
     """Typer's own complaints; what is not one of them is a defect and stays a traceback."""
     context = getattr(error, "ctx", None)
     name = type(error).__name__
@@ -119,8 +119,8 @@ def _usage(error: Exception, asked: str | None) -> int:
         raise error
     hint = f"try 'jobctl {asked} --help'" if asked in COMMANDS else "try 'jobctl --help'"
     code = _RUN_FAILED if asked == "run" else 2
-    text = _in_our_words(form())
-    return _say(UsageError(text, hint=hint), code)
+    text = _rephrased(form())
+    return _fail_with(UsageError(text, hint=hint), code)
 
 
 _WORDS = (
@@ -133,7 +133,7 @@ _WORDS = (
 )
 
 
-def _in_our_words(text: str) -> str:
+def _rephrased(text: str) -> str:
     """The complaint of a library that knows nothing of command lines, said for people."""
     text = text.rstrip(".").replace("\n", " ")
     for pattern, words in _WORDS:
@@ -141,15 +141,15 @@ def _in_our_words(text: str) -> str:
     return text.rstrip(".")
 
 
-def _say(error: JobctlError | str, code: int) -> int:
-    complain(error, code)
+def _fail_with(error: JobctlError | str, code: int) -> int:
+    print_error(error, code)
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     _drop_stdout()
     return code
 
 
-def _quiet_pipe() -> int:
+def _broken_pipe() -> int:
     """The reader of our output went away, as ``head`` does: 128 + SIGPIPE, and not a word."""
     _drop_stdout()
     return 141
@@ -213,6 +213,6 @@ def _raise_again_what_is_dropped() -> None:
             raise _Terminated(number) if number is not None else KeyboardInterrupt
 
         signal.signal(signal.SIGALRM, again)
-        signal.setitimer(signal.ITIMER_REAL, _A_MOMENT_S)
+        signal.setitimer(signal.ITIMER_REAL, _RAISE_AGAIN_S)
 
     sys.unraisablehook = dropped

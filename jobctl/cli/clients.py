@@ -7,11 +7,11 @@ from typing import Any
 
 from jobctl._clock import now_ms
 from jobctl.cli.common import (
+    command_store,
     compact,
     hub_to_read,
     note,
     out,
-    place,
     run_async,
     time_format,
 )
@@ -56,7 +56,7 @@ def clients(
     url = hub_to_read(directory, url)
     token = None
     if url is None:
-        url, token = _hub_on(place(directory).where.path)
+        url, token = _hub_on(command_store(directory).where.path)
     found = run_async(http_api.clients(url, token=token))
     if output is Output.json:
         out(compact({"clients": found}))

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from jobctl._clock import now_ms
 from jobctl.cli.exits import Exit
-from jobctl.cli.messages import complain, note
+from jobctl.cli.messages import note, print_error
 from jobctl.cli.options import TimeFormat, Written
 from jobctl.config import Settings, Where, hub_in, is_durable, resolve_dir
-from jobctl.core.eta import Usual
+from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job, values_of
 from jobctl.core.redaction import redact
@@ -24,20 +24,20 @@ from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.stores import Store, open_store
 
 __all__ = [
-    "Place",
+    "CommandStore",
+    "command_store",
     "compact",
     "for_each",
     "here",
     "hub_to_read",
     "in_job",
-    "machine",
+    "job_object",
     "make_filter",
     "moment",
     "note",
     "on_store",
     "out",
     "own_id",
-    "place",
     "print_removed",
     "print_written",
     "run_async",
@@ -65,7 +65,7 @@ def in_job() -> bool:
     return bool(os.environ.get(_OWN_ID))
 
 
-class Place(NamedTuple):
+class CommandStore(NamedTuple):
     """A store, and the directory it stands for."""
 
     store: Store
@@ -97,9 +97,9 @@ def where_to_write(directory: str | None) -> Where:
     return resolve_dir(directory, os.environ, here())
 
 
-def place(
+def command_store(
     directory: str | None, *, create: bool = False, adopt: bool = False, live: bool = False
-) -> Place:
+) -> CommandStore:
     """The store that a command works on; says so when it makes a directory that was named.
 
     A default directory that does not exist yet is an empty one; ``live`` readers make it, to see
@@ -111,13 +111,13 @@ def place(
     if missing and not create and not where.explicit:
         empty = open_store("memory:")
         empty.where = str(where.path)
-        return Place(empty, where)
+        return CommandStore(empty, where)
     store = open_store(
         where.path, create=create, adopt=adopt, durable=is_durable(os.environ, here())
     )
     if missing and where.explicit and where.path.is_dir():
         note(f"created {where.path}")
-    return Place(store, where)
+    return CommandStore(store, where)
 
 
 def _is_dir(path: Path) -> bool:
@@ -180,13 +180,13 @@ def on_store(
     create: bool = False,
 ) -> None:
     """Act on the store of the directory, and print the job as it stands then, if asked to."""
-    store = place(directory, create=create).store
+    store = command_store(directory, create=create).store
     try:
         job = act(store)
     finally:
         store.close()
     if output is Written.json:
-        out(compact(machine(job)))
+        out(compact(job_object(job)))
     else:
         print_written([job], output)
 
@@ -201,7 +201,7 @@ def for_each(
 
     The exit code is that of the first failure.
     """
-    store = place(directory).store
+    store = command_store(directory).store
     code = 0
     done: list[T] = []
     for text in ids:
@@ -209,7 +209,7 @@ def for_each(
             done.append(act(store, text))
         except JobctlError as error:
             code = code or error.exit_code
-            complain(error, error.exit_code)
+            print_error(error, error.exit_code)
     store.close()
     show(done)
     if code:
@@ -219,10 +219,10 @@ def for_each(
 def print_written(jobs: Sequence[Job], output: Written | None) -> None:
     """The jobs as a command left them: ``{jobs: […]}``, one object a line, or their ids."""
     if output is Written.json:
-        out(compact({"jobs": [machine(job) for job in jobs]}))
+        out(compact({"jobs": [job_object(job) for job in jobs]}))
     for job in jobs:
         if output is Written.jsonl:
-            out(compact(machine(job)))
+            out(compact(job_object(job)))
         elif output is Written.name:
             out(job.id)
 
@@ -243,13 +243,15 @@ def out(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def machine(job: Job, dead: Container[str] = (), usual: Usual | None = None) -> dict[str, Any]:
+def job_object(
+    job: Job, dead: Container[str] = (), usual: UsualDurations | None = None
+) -> dict[str, Any]:
     """The job as machine output shows it: the keys that a hub sends, and ``derived``.
 
     Kept variables (``run.env``) stay in the job's file, whether it is read here or by a hub.
     """
     value = values_of(redact(job, details=True))
-    band = (usual or Usual()).band(job)
+    band = (usual or UsualDurations()).band(job)
     value["derived"] = {**job.derived(now_ms(), dead), "etaMs": list(band) if band else None}
     return value
 

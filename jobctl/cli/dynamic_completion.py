@@ -28,7 +28,7 @@ from typing import NamedTuple
 from jobctl.cli.text import visible
 from jobctl.config import Settings, hub_in, resolve_dir
 
-__all__ = ["KINDS", "STAGES", "TYPES", "answer", "candidates"]
+__all__ = ["KINDS", "STAGES", "TYPES", "candidates", "print_candidates"]
 
 TYPES = {
     "add_more_questions": "Adding questions",
@@ -77,7 +77,7 @@ class _Type(NamedTuple):
     stages: dict[str, str]
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     directory: str | None  # `None`: no directory is meant, or none can be told
     prefix: str
     arguments: list[str]
@@ -85,7 +85,7 @@ class _Asked(NamedTuple):
     types: dict[str, _Type]
 
 
-class _Seen(NamedTuple):
+class _JobSummary(NamedTuple):
     """What is shown of a job."""
 
     type: str
@@ -98,7 +98,7 @@ class _Seen(NamedTuple):
 _Rows = Iterable[tuple[str, str]]
 
 
-def answer(args: list[str]) -> None:
+def print_candidates(args: list[str]) -> None:
     """Write the candidates to standard output."""
     data = "".join(
         f"{value}\t{words}\n" if words else f"{value}\n" for value, words in candidates(args)
@@ -112,9 +112,9 @@ def answer(args: list[str]) -> None:
 def candidates(args: list[str]) -> list[tuple[str, str]]:
     """Each candidate with the words for people, or ``""``. Raises nothing."""
     try:
-        kind, asked = _parsed(args)
-        rows = KINDS[kind](asked)
-        found = {value: words for value, words in rows if value.startswith(asked.prefix)}
+        kind, request = _parsed(args)
+        rows = KINDS[kind](request)
+        found = {value: words for value, words in rows if value.startswith(request.prefix)}
     except Exception:  # whatever it is, the person who types has no use for it
         return []
     shown = ((value, _cut(visible(words))) for value, words in found.items())
@@ -125,7 +125,7 @@ def _cut(words: str) -> str:
     return words if len(words) <= _MAX_WORDS else words[:_MAX_WORDS] + "…"
 
 
-def _parsed(args: list[str]) -> tuple[str, _Asked]:
+def _parsed(args: list[str]) -> tuple[str, _Request]:
     deadline_s = perf_counter() + _BUDGET_S
     end = args.index("--")
     options = dict(zip(args[1:end:2], args[2:end:2], strict=True))
@@ -135,7 +135,7 @@ def _parsed(args: list[str]) -> tuple[str, _Asked]:
         types = _defined(known)
         if "--url" not in options:
             directory = _directory(options.get("--dir"), known, args[0])
-    return args[0], _Asked(directory, args[end + 1], args[end + 2 :], deadline_s, types)
+    return args[0], _Request(directory, args[end + 1], args[end + 2 :], deadline_s, types)
 
 
 def _directory(flag: str | None, known: Settings, kind: str) -> str | None:
@@ -165,10 +165,10 @@ def _defined(known: Settings) -> dict[str, _Type]:
     return found
 
 
-def _all(asked: _Asked) -> _Rows:
-    ids = _wanted(asked)
+def _all(request: _Request) -> _Rows:
+    ids = _wanted(request)
     read = 0
-    for id, job in _jobs(asked, ids[:_MAX_DESCRIBED]):
+    for id, job in _jobs(request, ids[:_MAX_DESCRIBED]):
         read += 1
         if job is not None:
             yield id, _about(job)
@@ -185,79 +185,79 @@ def _sample(ids: list[str]) -> list[str]:
     return [*ids[:_MAX_SHOWN], min(ids), max(ids)]
 
 
-def _active(asked: _Asked) -> _Rows:
-    return _in_stage(asked, lambda stage: stage not in _ENDED)
+def _active(request: _Request) -> _Rows:
+    return _in_stage(request, lambda stage: stage not in _ENDED)
 
 
-def _failed(asked: _Asked) -> _Rows:
-    return _in_stage(asked, lambda stage: stage == "failed")
+def _failed(request: _Request) -> _Rows:
+    return _in_stage(request, lambda stage: stage == "failed")
 
 
-def _in_stage(asked: _Asked, fits: Callable[[str], bool]) -> _Rows:
-    for id, job in _jobs(asked, _wanted(asked)):
+def _in_stage(request: _Request, fits: Callable[[str], bool]) -> _Rows:
+    for id, job in _jobs(request, _wanted(request)):
         if job is not None and fits(job.stage):
             yield id, _about(job)
 
 
-def _about(job: _Seen) -> str:
+def _about(job: _JobSummary) -> str:
     return f"{job.stage}  {job.title or job.type}"
 
 
-def _types(asked: _Asked) -> _Rows:
-    defined = {name: type.label for name, type in asked.types.items()}
-    return sorted({**{job.type: "" for job in _any(asked)}, **TYPES, **defined}.items())
+def _types(request: _Request) -> _Rows:
+    defined = {name: type.label for name, type in request.types.items()}
+    return sorted({**{job.type: "" for job in _any(request)}, **TYPES, **defined}.items())
 
 
-def _stages(asked: _Asked) -> _Rows:
+def _stages(request: _Request) -> _Rows:
     known = dict(STAGES)
-    for type in asked.types.values():
+    for type in request.types.values():
         known = {**type.stages, **known}
-    found = {job.stage for job in _any(asked)}
+    found = {job.stage for job in _any(request)}
     order = [*STAGES, *sorted({*known, *found} - STAGES.keys())]
     return [(stage, known.get(stage, "")) for stage in order]
 
 
-def _sessions(asked: _Asked) -> _Rows:
-    for job in _any(asked):
+def _sessions(request: _Request) -> _Rows:
+    for job in _any(request):
         yield job.session, ""
 
 
-def _conditions(asked: _Asked) -> _Rows:
+def _conditions(request: _Request) -> _Rows:
     yield "terminal", "Completed or failed"
     yield "completed", "Completed"
     yield "gone", "Removed"
-    for stage, label in _stages(asked):
+    for stage, label in _stages(request):
         yield f"stage={stage}", label
 
 
-def _endings(asked: _Asked) -> _Rows:
+def _endings(request: _Request) -> _Rows:
     """``completed,failed`` in any order, as ``prune --stage`` takes them."""
-    before = asked.prefix.rpartition(",")[0]
+    before = request.prefix.rpartition(",")[0]
     given = before.split(",") if before else []
     for stage in _ENDED:
         if stage not in given:
             yield ",".join([*given, stage]), STAGES[stage]
 
 
-def _next(asked: _Asked) -> _Rows:
+def _next(request: _Request) -> _Rows:
     """Where the job that the first argument names may go, by its own pipeline."""
-    job = _named(asked, asked.arguments[0])
+    job = _named(request, request.arguments[0])
     own = job.stages if job is not None else None
     if job is None or (own is None and job.type not in TYPES):
-        return [row for row in _stages(asked) if row[0] != "failed"]
+        return [row for row in _stages(request) if row[0] != "failed"]
     if job.stage in _ENDED:
         return []
     middle = own if own is not None else [stage for stage in STAGES if stage not in _ENDED]
     names = ["pending", *(name for name in middle if name not in ("pending", *_ENDED)), "completed"]
     ahead = names[names.index(job.stage) + 1 :] if job.stage in names else names[1:]
-    if not any(name.startswith(asked.prefix) for name in ahead):
+    if not any(name.startswith(request.prefix) for name in ahead):
         ahead = names  # backward, with --force
     return [(name, STAGES.get(name, "") if own is None else "") for name in ahead]
 
 
-def _hubs(asked: _Asked) -> _Rows:
+def _hubs(request: _Request) -> _Rows:
     """The URLs of our own hubs that run on the directory: as jobctl.hub.discovery, but light."""
-    folder = os.path.join(asked.directory or os.devnull, ".jobctl", "hubs")
+    folder = os.path.join(request.directory or os.devnull, ".jobctl", "hubs")
     network = None
     with suppress(OSError):
         network = os.stat("/proc/self/ns/net").st_ino
@@ -287,7 +287,7 @@ def _is_held(fd: int) -> bool:
     return False
 
 
-KINDS: dict[str, Callable[[_Asked], _Rows]] = {
+KINDS: dict[str, Callable[[_Request], _Rows]] = {
     "ids": _all,
     "active": _active,
     "failed": _failed,
@@ -302,12 +302,12 @@ KINDS: dict[str, Callable[[_Asked], _Rows]] = {
 """What can be asked for."""
 
 
-def _wanted(asked: _Asked) -> list[str]:
+def _wanted(request: _Request) -> list[str]:
     """The ids that begin as they shall and are not on the line yet, newest first."""
-    ids = _listed(asked)
-    given = {_resolved(text, ids) for text in asked.arguments[:_MAX_ARGUMENTS]}
-    wanted = [id for id in ids if id.startswith(asked.prefix) and id not in given]
-    return _ordered(asked, wanted)
+    ids = _listed(request)
+    given = {_resolved(text, ids) for text in request.arguments[:_MAX_ARGUMENTS]}
+    wanted = [id for id in ids if id.startswith(request.prefix) and id not in given]
+    return _ordered(request, wanted)
 
 
 def _resolved(text: str, ids: list[str]) -> str:
@@ -318,34 +318,34 @@ def _resolved(text: str, ids: list[str]) -> str:
     return starting[0] if len(starting) == 1 else text
 
 
-def _named(asked: _Asked, text: str) -> _Seen | None:
-    return _job(asked.directory or "", _resolved(text, _listed(asked)))[0]
+def _named(request: _Request, text: str) -> _JobSummary | None:
+    return _job(request.directory or "", _resolved(text, _listed(request)))[0]
 
 
-def _any(asked: _Asked) -> Iterator[_Seen]:
+def _any(request: _Request) -> Iterator[_JobSummary]:
     """Jobs, newest first, for as long as there is time."""
-    for _, job in _jobs(asked, _ordered(asked, _listed(asked))):
+    for _, job in _jobs(request, _ordered(request, _listed(request))):
         if job is not None:
             yield job
 
 
-def _listed(asked: _Asked) -> list[str]:
+def _listed(request: _Request) -> list[str]:
     """The names that a job may have."""
-    if asked.directory is None:
+    if request.directory is None:
         return []
     try:
-        names = os.listdir(asked.directory)
+        names = os.listdir(request.directory)
     except OSError:
         return []
     return [name[:-5] for name in names if _FILE.match(name)]
 
 
-def _ordered(asked: _Asked, ids: list[str]) -> list[str]:
+def _ordered(request: _Request, ids: list[str]) -> list[str]:
     """Newest first; of many, only those that the end of the change log has in order.
 
     To ask 10,000 files for their times takes 30 ms.
     """
-    directory = asked.directory or ""
+    directory = request.directory or ""
     if len(ids) <= _MAX_STATS:
         return _newest_first(directory, ids, ".json")
     there = set(ids)
@@ -369,19 +369,19 @@ def _logged(directory: str) -> list[str]:
     return [words[1].decode("ascii", "replace") for words in lines if len(words) > 1]
 
 
-def _jobs(asked: _Asked, ids: list[str]) -> Iterator[tuple[str, _Seen | None]]:
+def _jobs(request: _Request, ids: list[str]) -> Iterator[tuple[str, _JobSummary | None]]:
     """Each with its job, ``None`` for a file that is none; until the time is spent."""
     size = 0
-    for place, id in enumerate(ids):
-        enough = place >= _MIN_READ or size > _MIN_BYTES
-        if enough and perf_counter() > asked.deadline_s:
+    for index, id in enumerate(ids):
+        enough = index >= _MIN_READ or size > _MIN_BYTES
+        if enough and perf_counter() > request.deadline_s:
             return
-        job, read = _job(asked.directory or "", id)
+        job, read = _job(request.directory or "", id)
         size += read
         yield id, job
 
 
-def _job(directory: str, id: str) -> tuple[_Seen | None, int]:
+def _job(directory: str, id: str) -> tuple[_JobSummary | None, int]:
     """What the job's file says, and its size."""
     data = _bytes(f"{directory}/{id}.json", _MAX_JOB_BYTES + 1)
     if data is None or len(data) > _MAX_JOB_BYTES:
@@ -396,7 +396,7 @@ def _job(directory: str, id: str) -> tuple[_Seen | None, int]:
     type, stage, session, title = (text if isinstance(text, str) else "" for text in texts)
     own = value.get("stages")
     stages = [name for name in own if isinstance(name, str)] if isinstance(own, list) else None
-    return (_Seen(type, stage, session, title, stages) if type and stage else None), len(data)
+    return (_JobSummary(type, stage, session, title, stages) if type and stage else None), len(data)
 
 
 def _bytes(path: str, limit: int) -> bytes | None:

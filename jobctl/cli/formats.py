@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Container, Iterable
 
 from jobctl.cli.text import fits_encoding, visible
-from jobctl.core.eta import Usual
+from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.pipeline import COMPLETED, FAILED, PENDING
 from jobctl.core.times import known_ms
@@ -34,10 +34,10 @@ def strip(job: Job) -> str:
         stage = before[-1] if before else PENDING
     here = names.index(stage) if stage in names else (-1 if stage == PENDING else 0)
     marks = []
-    for place in range(len(names)):
-        if place < here:
+    for index in range(len(names)):
+        if index < here:
             marks.append(symbols["done"])
-        elif place == here or (job.stage == FAILED and here < 0 and place == 0):
+        elif index == here or (job.stage == FAILED and here < 0 and index == 0):
             marks.append(symbols["failed" if job.stage == FAILED else "here"])
         else:
             marks.append(symbols["ahead"])
@@ -93,7 +93,7 @@ def moment(text: str, form: str | None, now_ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(ms / 1000))
 
 
-def eta(job: Job, usual: Usual) -> str:
+def eta(job: Job, usual: UsualDurations) -> str:
     """What jobs of the type usually take, for an active job; blank where nobody knows."""
     known = usual.band(job)
     return band(known) if known is not None else ""
@@ -121,8 +121,8 @@ def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:
     known = sorted(shown.union(among))
     shorts: dict[str, str] = {}
     for id in shown:
-        place = bisect_left(known, id)
-        beside = known[max(place - 1, 0) : place] + known[place + 1 : place + 2]
+        index = bisect_left(known, id)
+        beside = known[max(index - 1, 0) : index] + known[index + 1 : index + 2]
         common = max((_common(id, other) for other in beside), default=0)
         shorts[id] = visible(id[: max(8, common + 1)])
     return shorts
@@ -130,7 +130,7 @@ def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:
 
 def _common(one: str, other: str) -> int:
     """How many characters both start with."""
-    for place, (left, right) in enumerate(zip(one, other, strict=False)):
+    for index, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
-            return place
+            return index
     return min(len(one), len(other))

@@ -13,7 +13,7 @@ from typing import Any
 
 from jobctl._clock import now_ms
 from jobctl.cli.common import out, run_async
-from jobctl.cli.live_view import Board, Look, change_line
+from jobctl.cli.live_view import JobView, LineContext, change_line
 from jobctl.core.jobset import Delta
 from jobctl.core.pipeline import BUILT_IN
 from jobctl.errors import HubError
@@ -77,29 +77,29 @@ async def _run(directory: Path) -> None:
 
 async def _watch(url: str, *, jobs: int) -> None:
     """Look through the real WebSocket path until all have ended."""
-    board = Board(url, everything=True)
+    view = JobView(url, everything=True)
     screen = None
     if sys.stdout.isatty():
         from jobctl.cli.screen import Screen
 
-        screen = Screen(board)
+        screen = Screen(view)
         await screen.__aenter__()
     stages: dict[str, str] = {}
     try:
         async with aclosing(follow(url=url, timeout_s=10)) as events:
             async for event in events:
                 if isinstance(event, Status):
-                    board.take_status(event, now_ms())
+                    view.take_status(event, now_ms())
                 elif isinstance(event, Delta):
-                    board.take(event)
+                    view.take(event)
                     if screen is None:
                         for job in event.jobs:
                             if stages.get(job.id) != job.stage:
                                 stages[job.id] = job.stage
-                                out(change_line(job, Look(now_ms())))
+                                out(change_line(job, LineContext(now_ms())))
                 if screen is not None:
                     screen.changed()
-                ended = [job for job in board.jobs if not job.active]
+                ended = [job for job in view.jobs if not job.active]
                 if len(ended) == jobs:
                     return
     finally:

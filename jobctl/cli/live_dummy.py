@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Iterable
 
 from jobctl._clock import now_ms
-from jobctl.cli.common import note, out, place, run_async
+from jobctl.cli.common import command_store, note, out, run_async
 from jobctl.cli.exits import Exit
-from jobctl.cli.live_view import Board, Look, change_line
+from jobctl.cli.live_view import JobView, LineContext, change_line
 from jobctl.core.conditions import Condition, Verdict, code_of, judge
 from jobctl.core.job import Job
 from jobctl.errors import JobNotFound, UsageError
@@ -29,7 +29,7 @@ def run_all(
     options: DummyOptions, directory: str | None, *, wait: bool, rm: bool, quiet: bool
 ) -> None:
     """Run them in the store of the directory; `Exit` with 3 for a failure, if ``wait``."""
-    here = place(directory, create=True)
+    here = command_store(directory, create=True)
     made: set[str] = set()
     code = 0
     try:
@@ -86,15 +86,15 @@ async def _show(
             raise
     from jobctl.cli.screen import Screen
 
-    board = Board(where, everything=True)
-    board.synced = True
-    async with Screen(board) as screen:
+    view = JobView(where, everything=True)
+    view.synced = True
+    async with Screen(view) as screen:
 
         def take(job: Job) -> None:
             made.add(job.id)
-            known = board.jobs.get(job.id)
+            known = view.jobs.get(job.id)
             if known is None or known.revision < job.revision:
-                board.jobs.put(job)
+                view.jobs.put(job)
                 screen.changed()
 
         return await run(store, options, on_job=take)
@@ -114,7 +114,7 @@ class _Lines:
         if not self._quiet and self._stages.get(job.id) != job.stage:
             self._stages[job.id] = job.stage
             try:
-                out(change_line(job, Look(now_ms())))
+                out(change_line(job, LineContext(now_ms())))
             except OSError as error:
                 if self.error is None:
                     self.error = error

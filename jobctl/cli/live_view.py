@@ -10,13 +10,13 @@ from jobctl.cli.messages import note
 from jobctl.cli.text import fit, fits_encoding, visible, width
 from jobctl.core.conditions import Condition, Outcome, Verdict, code_of, judge
 from jobctl.core.cursor import Cursor
-from jobctl.core.eta import Usual
+from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.pipeline import COMPLETED, FAILED
 from jobctl.reader.status import Status
 
-__all__ = ["Board", "Line", "Look", "change_line", "note_trouble"]
+__all__ = ["JobView", "Line", "LineContext", "change_line", "note_status"]
 
 _TINY = 40  # columns
 
@@ -24,7 +24,7 @@ Line = tuple[str, str]
 """A line, and its style: ``""``, ``failed``, ``completed``, ``stalled``, ``lost``, ``dim``…"""
 
 
-class Board:
+class JobView:
     """A reader's set of jobs, and which of them to show.
 
     Shown are the active ones, then those that ended since the board was synced for the first time;
@@ -43,17 +43,17 @@ class Board:
         others: Iterable[str] = (),
         ends: bool = False,
         since_ms: int | None = None,
-        usual: Usual | None = None,
+        usual: UsualDurations | None = None,
         wide: bool = False,
     ) -> None:
         self.where = where
-        self.usual = usual if usual is not None else Usual()
+        self.usual = usual if usual is not None else UsualDurations()
         self._since_ms, self._wide = since_ms, wide
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
         self.dead: frozenset[str] = frozenset()
-        self._mourned: set[str] = set()
-        self._goes_on = False
+        self._known_dead: set[str] = set()
+        self._resumed = False
         self._named: dict[str, Job] = {}
         self._left: dict[str, Verdict] = {}
         self._status: Status | None = None
@@ -66,23 +66,23 @@ class Board:
         self._before_reset: dict[str, Job] = {}
         self._resetting = False
 
-    def go_on(self, cursor: Cursor, named: Iterable[Job] = ()) -> None:
+    def resume_from(self, cursor: Cursor, named: Iterable[Job] = ()) -> None:
         """Pretend to have been at the cursor, so that the first delta goes on from there.
 
         The board holds none of the jobs of before, and cannot know them when they are gone. The
         ``named`` ones stand as they do here until something comes of them.
         """
         self.jobs.epoch, self.jobs.revision = cursor.epoch, cursor.revision
-        self._goes_on, self._named = True, {job.id: job for job in named}
+        self._resumed, self._named = True, {job.id: job for job in named}
 
     def take(self, delta: Delta) -> list[str]:
         """Move on by the delta; returns the ids that are gone, after a reset once it is whole."""
         if delta.since == 0:
-            self._goes_on, self._resetting = False, True
+            self._resumed, self._resetting = False, True
             self._before_reset |= self._named | {job.id: job for job in self.jobs}
             self._named.clear()
         known = [item.id for item in delta.gone if self.jobs.get(item.id) is not None]
-        gone = [item.id for item in delta.gone] if self._goes_on else known
+        gone = [item.id for item in delta.gone] if self._resumed else known
         before = {id: self.jobs.get(id) or self._named.pop(id, None) for id in gone}
         moved = self.jobs.apply(delta)
         self.usual.take(delta.jobs)
@@ -98,10 +98,10 @@ class Board:
         self._mark_left(before)
         return gone
 
-    def bury(self, dead: frozenset[str]) -> list[Job]:
+    def set_dead_owners(self, dead: frozenset[str]) -> list[Job]:
         """Take which owners are dead from now on; returns the jobs that are newly lost."""
-        self.dead, new = dead, dead - self._mourned
-        self._mourned |= new  # who is not told of any more has not come to life
+        self.dead, new = dead, dead - self._known_dead
+        self._known_dead |= new  # who is not told of any more has not come to life
         return [job for job in self.jobs if job.lost(new)] if new else []
 
     def _mark_ended(self, delta: Delta) -> None:
@@ -178,8 +178,8 @@ class Board:
         jobs = self.shown()
         room = max(rows - 2, 1)
         cut = jobs if len(jobs) <= room else jobs[: room - 1]
-        look = Look(now_ms, self.dead, self.usual, wide=self._wide)
-        lines = table(cut, columns, look, self._ids())
+        context = LineContext(now_ms, self.dead, self.usual, wide=self._wide)
+        lines = table(cut, columns, context, self._ids())
         if len(cut) < len(jobs):
             dots = "…" if fits_encoding("…") else "..."
             lines.append((fit(f"{dots} {len(jobs) - len(cut)} more", columns), "dim"))
@@ -220,37 +220,39 @@ def describe(status: Status, ago_s: float = 0.0) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LineContext:
     """What a job's line depends on beside the job: the time, the dead, and how it is told."""
 
     now_ms: int
     dead: Container[str] = ()
-    usual: Usual = field(default_factory=Usual)
+    usual: UsualDurations = field(default_factory=UsualDurations)
     form: str | None = None
     wide: bool = False
 
 
-def note_trouble(status: Status) -> None:
+def note_status(status: Status) -> None:
     """What holds a reader up, which goes on by itself."""
     if status.state in ("closed", "error"):
         note(describe(status))
 
 
-def table(jobs: list[Job], columns: int, look: Look, among: Iterable[str] = ()) -> list[Line]:
+def table(
+    jobs: list[Job], columns: int, context: LineContext, among: Iterable[str] = ()
+) -> list[Line]:
     """One line a job, as much of it as the screen is wide; ids are unique ``among`` these, too."""
     if not jobs:
         return []
     shorts = formats.short_ids((job.id for job in jobs), among)
-    heads = _aligned([_head(job, shorts[job.id], columns, look) for job in jobs])
+    heads = _aligned([_head(job, shorts[job.id], columns, context) for job in jobs])
     running = _aligned(
-        [_progress(job, columns, look) if job.stage != FAILED else [] for job in jobs]
+        [_progress(job, columns, context) if job.stage != FAILED else [] for job in jobs]
     )
     lines: list[Line] = []
     for job, head, progress in zip(jobs, heads, running, strict=True):
         # A failed job has no progress, so its error stands there.
-        said = visible(words(job, look.now_ms, look.dead))
+        said = visible(summary(job, context.now_ms, context.dead))
         text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
-        style = job.stage if not job.active else formats.mark(job, look.now_ms, look.dead)
+        style = job.stage if not job.active else formats.mark(job, context.now_ms, context.dead)
         if columns < _TINY:
             text = head
         lines.append((fit(text.rstrip(), columns), style))
@@ -261,48 +263,48 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     """Each row as one text, its cells as wide as the widest of their column."""
     count = max(len(row) for row in rows)
     full = [row or [""] * count for row in rows]
-    widths = [max(width(row[place]) for row in full) for place in range(count)]
+    widths = [max(width(row[index]) for row in full) for index in range(count)]
     return [
-        "  ".join(cell + " " * (widths[place] - width(cell)) for place, cell in enumerate(row))
+        "  ".join(cell + " " * (widths[index] - width(cell)) for index, cell in enumerate(row))
         for row in full
     ]
 
 
-def _head(job: Job, id: str, columns: int, look: Look) -> list[str]:
-    elapsed = formats.duration(job.elapsed_ms(look.now_ms))
+def _head(job: Job, id: str, columns: int, context: LineContext) -> list[str]:
+    elapsed = formats.duration(job.elapsed_ms(context.now_ms))
     if columns < _TINY:  # what it is and where it stands, before anything is cut
         return [id, fit(visible(job.stage), max(columns - len(id) - 2, 1))]
     cells = [formats.strip(job), id]
     if columns >= 70:
         cells.append(fit(visible(job.type), 18))
-    if look.wide:
+    if context.wide:
         cells.append(fit(visible(job.session_id or "-"), 18))
     return [*cells, fit(visible(job.stage), 12), elapsed]
 
 
-def _progress(job: Job, columns: int, look: Look) -> list[str]:
+def _progress(job: Job, columns: int, context: LineContext) -> list[str]:
     cells: list[str] = []
     if columns < _TINY:
         return cells
     if columns >= 60:
         cells.append(formats.bar(job.percent, 8 if columns < 100 else 24))
     cells.append(f"{job.percent}%" if job.percent is not None else "")
-    if columns >= 100 or look.wide:
-        cells.append(formats.eta(job, look.usual))
+    if columns >= 100 or context.wide:
+        cells.append(formats.eta(job, context.usual))
     return cells
 
 
-def words(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
+def summary(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
     """What there is to say about a job: its trouble, its error, its title, its message."""
     said = [formats.mark(job, now_ms, dead), job.error or "", job.title or "", job.message or ""]
     return ": ".join(part for part in said if part)
 
 
-def change_line(job: Job, look: Look) -> str:
+def change_line(job: Job, context: LineContext) -> str:
     """One change as a line, for a pipe."""
-    at = formats.moment(job.updated_at, look.form or "iso", look.now_ms)
+    at = formats.moment(job.updated_at, context.form or "iso", context.now_ms)
     percent = f"{job.percent}%" if job.percent is not None and job.stage != FAILED else "-"
-    session = [visible(job.session_id or "-")] if look.wide else []
-    said = visible(words(job, look.now_ms, look.dead))
+    session = [visible(job.session_id or "-")] if context.wide else []
+    said = visible(summary(job, context.now_ms, context.dead))
     parts = [at, job.id, visible(job.type), *session, visible(job.stage), percent, said]
     return "  ".join(part for part in parts if part)

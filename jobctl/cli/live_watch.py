@@ -10,31 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from jobctl._clock import now_ms
-from jobctl.cli.common import compact, machine, note, out
-from jobctl.cli.live_view import Board, Look, change_line, describe
+from jobctl.cli.common import compact, job_object, note, out
+from jobctl.cli.live_view import JobView, LineContext, change_line, describe
 from jobctl.cli.options import Output, TimeFormat
 from jobctl.cli.text import visible
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
-from jobctl.core.protocol import Owners
+from jobctl.core.protocol import DeadOwners
 from jobctl.errors import UsageError
 from jobctl.reader.follow import follow
 from jobctl.reader.status import Status
 from jobctl.stores import Store
 
-__all__ = ["Reader"]
+__all__ = ["WatchRun"]
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
-class Reader:
+class WatchRun:
     """One run of the command: events from `follow`, onto the board, and out."""
 
     def __init__(
         self,
-        board: Board,
+        view: JobView,
         store: Store | None,
         url: str | None,
         filter: Filter,
@@ -47,9 +47,9 @@ class Reader:
         wide: bool = False,
     ) -> None:
         self._form, self._wide = form, wide
-        self.differed = False
+        self.digest_mismatch = False
         self._verify = verify
-        self._board = board
+        self._view = view
         self._store, self._url = store, url
         self._filter, self._cursor = filter, cursor
         self._cursor_file = cursor_file
@@ -59,55 +59,55 @@ class Reader:
         """The live table."""
         from jobctl.cli.screen import Screen
 
-        async with Screen(self._board) as screen, aclosing(self._events()) as events:
+        async with Screen(self._view) as screen, aclosing(self._events()) as events:
             async for event in events:
                 if isinstance(event, Status):
-                    self.differed = self.differed or event.differs
-                    self._board.take_status(event, now_ms())
-                elif isinstance(event, Owners):
-                    self._board.bury(event.dead)
+                    self.digest_mismatch = self.digest_mismatch or event.digest_mismatch
+                    self._view.take_status(event, now_ms())
+                elif isinstance(event, DeadOwners):
+                    self._view.set_dead_owners(event.dead)
                 else:
                     self._take(event)
                 screen.changed()
-                if self._board.all_ended():
+                if self._view.all_ended():
                     return
 
     async def as_lines(self, output: Output) -> None:
         """One line a change."""
         jsonl = output in (Output.json, Output.jsonl)
         names = output is Output.name
-        waiting_said = False
+        noted = False
         async with aclosing(self._events()) as events:
             async for event in events:
                 if isinstance(event, Status):
-                    self.differed = self.differed or event.differs
-                    self._board.take_status(event, now_ms())
+                    self.digest_mismatch = self.digest_mismatch or event.digest_mismatch
+                    self._view.take_status(event, now_ms())
                     if jsonl:
                         self._emit("status", None, status=_status(event))
                     elif event.state != "connecting":
                         note(describe(event))
                     continue
-                if isinstance(event, Owners):
-                    lost = self._board.bury(event.dead)
+                if isinstance(event, DeadOwners):
+                    lost = self._view.set_dead_owners(event.dead)
                     if not names:
                         self._write_lost(lost, jsonl=jsonl)
-                    if self._board.all_ended():
+                    if self._view.all_ended():
                         return
                     continue
                 before = self._cursor
                 if event.since == 0 and before != ZERO:
-                    self._say_reset(jsonl=jsonl)
+                    self._write_reset(jsonl=jsonl)
                 gone = self._take(event, announce=False)
                 if names:
                     self._write_names(event)
                 else:
                     self._write_changes(event, before, gone, jsonl=jsonl)
                 self._keep_cursor()
-                if self._board.synced and not jsonl and not waiting_said:
-                    waiting_said = True
-                    if not self._board.shown():
-                        note(f"No active jobs in {self._board.where}; waiting")
-                if self._board.all_ended():
+                if self._view.synced and not jsonl and not noted:
+                    noted = True
+                    if not self._view.shown():
+                        note(f"No active jobs in {self._view.where}; waiting")
+                if self._view.all_ended():
                     return
 
     def _events(self) -> Any:
@@ -121,7 +121,7 @@ class Reader:
         )
 
     def _take(self, delta: Delta, *, announce: bool = True) -> list[str]:
-        gone = self._board.take(delta)
+        gone = self._view.take(delta)
         self._cursor = delta.cursor(self._filter)
         if announce:
             self._keep_cursor()
@@ -129,16 +129,16 @@ class Reader:
 
     def _write_names(self, delta: Delta) -> None:
         for job in delta.jobs:
-            if self._board.shows(job):
+            if self._view.shows(job):
                 out(job.id)
         sys.stdout.flush()
 
-    def _look(self) -> Look:
-        board = self._board
-        return Look(now_ms(), board.dead, board.usual, self._form, wide=self._wide)
+    def _line_context(self) -> LineContext:
+        view = self._view
+        return LineContext(now_ms(), view.dead, view.usual, self._form, wide=self._wide)
 
     def _machine(self, job: Job) -> dict[str, Any]:
-        return machine(job, self._board.dead, self._board.usual)
+        return job_object(job, self._view.dead, self._view.usual)
 
     def _write_changes(self, delta: Delta, before: Cursor, gone: list[str], *, jsonl: bool) -> None:
         """What is gone first, under the old cursor; each job under its own revision; the last one
@@ -146,16 +146,16 @@ class Reader:
         events: list[tuple[str, Any, Cursor]] = [("gone", {"id": id}, before) for id in gone]
         for job in delta.jobs:
             events.append(("put", job, self._cursor._replace(revision=job.revision)))
-        look = self._look()
-        for place_, (event, job, cursor) in enumerate(events):
-            last = place_ == len(events) - 1
+        context = self._line_context()
+        for index, (event, job, cursor) in enumerate(events):
+            last = index == len(events) - 1
             if jsonl:
                 shown = job if event == "gone" else self._machine(job)
                 self._emit(event, shown, cursor=self._cursor if last else cursor)
             elif event == "gone":
                 out(f"{visible(job['id'])}  gone")
-            elif self._board.shows(job):
-                out(change_line(job, look))
+            elif self._view.shows(job):
+                out(change_line(job, context))
         if events:
             sys.stdout.flush()
 
@@ -164,11 +164,11 @@ class Reader:
         for job in lost:
             if jsonl:
                 self._emit("lost", self._machine(job))
-            elif self._board.shows(job):
-                out(change_line(job, self._look()))
+            elif self._view.shows(job):
+                out(change_line(job, self._line_context()))
         sys.stdout.flush()
 
-    def _say_reset(self, *, jsonl: bool) -> None:
+    def _write_reset(self, *, jsonl: bool) -> None:
         """The cursor is of another epoch or filter, or too old: everything comes again."""
         if jsonl:
             status = {"state": "reset", "detail": "the cursor cannot be resumed: clear first"}

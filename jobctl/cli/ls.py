@@ -12,14 +12,14 @@ from jobctl import api
 from jobctl._clock import now_ms
 from jobctl.cli import formats
 from jobctl.cli.common import (
+    command_store,
     compact,
     hub_to_read,
-    machine,
+    job_object,
     make_filter,
     moment,
     note,
     out,
-    place,
     run_async,
     time_format,
 )
@@ -44,13 +44,13 @@ from jobctl.cli.options import (
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.cli.text import fit, visible
 from jobctl.core.cursor import ZERO, Cursor
-from jobctl.core.eta import Usual
+from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
 from jobctl.core.pipeline import FAILED
 from jobctl.core.pipeline import known as pipelines
-from jobctl.core.protocol import Owners
+from jobctl.core.protocol import DeadOwners
 from jobctl.core.times import known_ms
 from jobctl.errors import did_you_mean
 from jobctl.stores import BadFile
@@ -133,11 +133,11 @@ def ls(
         cursor_text = str(delta.cursor(found.filter)) if len(jobs) == len(delta.jobs) else None
         gone = [item.id for item in delta.gone] if delta.since else []
         value: dict[str, Any] = {"cursor": cursor_text, "gone": gone}
-        value["jobs"] = [machine(job, dead, usual) for job in jobs]
+        value["jobs"] = [job_object(job, dead, usual) for job in jobs]
         out(compact({**value, "bad": _named(found.bad)}))
     elif output is Output.jsonl:
         for job in jobs:
-            out(compact(machine(job, dead, usual)))
+            out(compact(job_object(job, dead, usual)))
     else:
         wide = output is Output.wide
         _print_table(jobs, found, form, wide=wide, header=not no_headers)
@@ -147,7 +147,7 @@ def ls(
     found.close()
 
 
-class _Found(NamedTuple):
+class _Listing(NamedTuple):
     """The one read, and where it was made: ``bad`` is ``None`` where nobody knows of files."""
 
     delta: Delta
@@ -156,7 +156,7 @@ class _Found(NamedTuple):
     hint: str
     bad: list[BadFile] | None
     dead: Container[str]
-    usual: Usual
+    usual: UsualDurations
     ids: Callable[[], list[str]]
     close: Callable[[], None]
 
@@ -176,11 +176,14 @@ def _changed_ms(job: Job) -> int:
 
 
 def _in_directory(
-    directory: str | None, starts: list[str], options: Callable[[list[str]], Filter], since: Cursor
-) -> _Found:
-    store, where = place(directory)
-    chosen = options([api.resolve(store, id) for id in starts])
-    usual = Usual()
+    directory: str | None,
+    prefixes: list[str],
+    options: Callable[[list[str]], Filter],
+    since: Cursor,
+) -> _Listing:
+    store, where = command_store(directory)
+    chosen = options([api.resolve(store, id) for id in prefixes])
+    usual = UsualDurations()
     delta = api.ls(store, chosen, since, usual=usual)
     if delta.since:
         usual = api.usual(store)
@@ -188,24 +191,26 @@ def _in_directory(
     hint = "; try --dir data/jobs" if elsewhere else ""
     text = f"{where.path} ({where.why})"
     dead = store.owners.dead()
-    return _Found(delta, chosen, text, hint, store.bad(), dead, usual, store.ids, store.close)
+    return _Listing(delta, chosen, text, hint, store.bad(), dead, usual, store.ids, store.close)
 
 
 def _on_hub(
-    url: str, starts: list[str], options: Callable[[list[str]], Filter], since: Cursor
-) -> _Found:
+    url: str, prefixes: list[str], options: Callable[[list[str]], Filter], since: Cursor
+) -> _Listing:
     from jobctl.reader import once  # the network is for those who ask for it
 
-    chosen = options([job.id for job in run_async(once.find(url, starts))])
-    said: list[Owners] = []
-    delta = run_async(once.read(url, chosen, since, on_owners=said.append))
+    chosen = options([job.id for job in run_async(once.find(url, prefixes))])
+    received: list[DeadOwners] = []
+    delta = run_async(once.read(url, chosen, since, on_dead_owners=received.append))
 
     def ids() -> list[str]:
         whole = chosen == EVERYTHING and delta.since == 0
         return [job.id for job in (delta if whole else run_async(once.read(url))).jobs]
 
-    dead = said[-1].dead if said else ()
-    return _Found(delta, chosen, url, "", None, dead, Usual(delta.jobs), ids, lambda: None)
+    dead = received[-1].dead if received else ()
+    return _Listing(
+        delta, chosen, url, "", None, dead, UsualDurations(delta.jobs), ids, lambda: None
+    )
 
 
 def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
@@ -225,7 +230,7 @@ def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
 
 
 def _print_table(
-    jobs: Sequence[Job], found: _Found, form: TimeFormat | None, *, wide: bool, header: bool
+    jobs: Sequence[Job], found: _Listing, form: TimeFormat | None, *, wide: bool, header: bool
 ) -> None:
     if not jobs:
         return
@@ -253,7 +258,7 @@ def _print_table(
 
 
 def _row(
-    job: Job, id: str, now: int, found: _Found, form: TimeFormat | None, *, wide: bool
+    job: Job, id: str, now: int, found: _Listing, form: TimeFormat | None, *, wide: bool
 ) -> list[str]:
     percent = job.percent
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
@@ -285,7 +290,7 @@ def _style(job: Job, now: int, dead: Container[str]) -> str:
 
 
 def _explain(
-    found: _Found, jobs: Sequence[Job], stages: Sequence[str], *, verbose: bool, table: bool
+    found: _Listing, jobs: Sequence[Job], stages: Sequence[str], *, verbose: bool, table: bool
 ) -> None:
     """On standard error: why there is nothing, and what was passed over."""
     bad = found.bad or []

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from jobctl.cli.text import visible
 from jobctl.errors import JobctlError
 
-__all__ = ["complain", "error_object", "note", "speak", "wants_json"]
+__all__ = ["error_object", "note", "print_error", "use_json", "wants_json"]
 
 _json = False
 
 
 def wants_json(args: Sequence[str]) -> bool:
     """Whether the command line asks for JSON; also one that is refused for something else."""
-    for place, arg in enumerate(args):
+    for index, arg in enumerate(args):
         if arg == "--":
             return False
         if arg in ("-o", "--output"):
-            value = args[place + 1] if place + 1 < len(args) else ""
+            value = args[index + 1] if index + 1 < len(args) else ""
         else:
             value = next(
                 (arg[len(head) :] for head in ("--output=", "-o=", "-o") if arg.startswith(head)),
@@ -32,7 +32,7 @@ def wants_json(args: Sequence[str]) -> bool:
     return False
 
 
-def speak(*, json: bool) -> None:
+def use_json(*, json: bool) -> None:
     """From now on in JSON, or not."""
     global _json
     _json = json
@@ -43,7 +43,7 @@ def note(text: str) -> None:
     _write(_compact({"note": text}) if _json else f"jobctl: {visible(text)}")
 
 
-def complain(error: JobctlError | str, code: int) -> None:
+def print_error(error: JobctlError | str, code: int) -> None:
     """An error: ``jobctl: what, where; what next``, or `error_object`."""
     if _json:
         _write(_compact({"error": error_object(error, code)}))

@@ -6,9 +6,9 @@ import sys
 from typing import Annotated
 
 from jobctl import api
-from jobctl.cli.common import out, place, print_removed, seconds
+from jobctl.cli.common import command_store, out, print_removed, seconds
 from jobctl.cli.exits import Exit
-from jobctl.cli.messages import complain, note
+from jobctl.cli.messages import note, print_error
 from jobctl.cli.options import DirOption, Option, QuietOption, TypeOption, Written, WrittenOption
 from jobctl.cli.text import visible
 
@@ -51,7 +51,7 @@ def prune(
     """
     age_s = seconds(older_than, "--older-than")
     stages = [name for text in stage or () for name in text.split(",")]
-    here = place(directory)
+    here = command_store(directory)
     name = output in (None, Written.name)
 
     def ask(ids: tuple[str, ...]) -> None:
@@ -69,14 +69,14 @@ def prune(
             foreign=foreign,
             dry_run=dry_run,
             before=ask,
-            each=out if name else _hush,
+            each=out if name else _print_nothing,
         )
     finally:
         here.store.close()
     if not name:
         print_removed(pruned.removed, output)
     for error in pruned.failed[:_MAX_NAMED]:
-        complain(error, error.exit_code)
+        print_error(error, error.exit_code)
     if len(pruned.failed) > _MAX_NAMED:
         note(f"and {len(pruned.failed) - _MAX_NAMED} more such errors")
     said = "would remove" if dry_run else "removed"
@@ -91,7 +91,7 @@ def prune(
         raise Exit(pruned.failed[0].exit_code)
 
 
-def _hush(_id: str) -> None:
+def _print_nothing(_id: str) -> None:
     """Said at the end, all in one."""
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated
 
 from jobctl import api
-from jobctl.cli.common import for_each, place, print_written
+from jobctl.cli.common import command_store, for_each, print_written
 from jobctl.cli.options import DirOption, IdsArgument, Option, WrittenOption
 from jobctl.errors import UsageError
 
@@ -32,5 +32,5 @@ def retry(
     from jobctl.cli.run import leave
     from jobctl.work.run import rerun as rerun_command
 
-    store = place(directory).store
+    store = command_store(directory).store
     leave(rerun_command(api.resolve(store, ids[0]), store))

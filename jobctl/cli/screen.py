@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from jobctl._clock import now_ms
-from jobctl.cli.live_view import Board
+from jobctl.cli.live_view import JobView
 from jobctl.cli.table import coloured
 
 __all__ = ["Screen"]
@@ -32,8 +32,8 @@ _STYLES = {
 class Screen:
     """Paints a board while the block runs: at most ten times a second, and once a second anyhow."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, view: JobView) -> None:
+        self._view = view
         plain = not coloured()
         self._console = Console(
             no_color=plain, highlight=False, emoji=False, markup=False, soft_wrap=False
@@ -88,7 +88,7 @@ class Screen:
 
     def _frame(self) -> Group:
         size = shutil.get_terminal_size()
-        lines = self._board.screen(max(size.columns - 1, 19), max(size.lines - 1, 4), now_ms())
+        lines = self._view.screen(max(size.columns - 1, 19), max(size.lines - 1, 4), now_ms())
         texts = [
             Text(line, style="" if self._plain else _STYLES.get(style, ""), no_wrap=True)
             for line, style in lines

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from jobctl.cli.common import note, place, seconds
+from jobctl.cli.common import command_store, note, seconds
 from jobctl.cli.options import DirOption, Option
 from jobctl.cli.text import visible
 from jobctl.core.times import to_text
@@ -115,14 +115,14 @@ def serve(
     import asyncio
 
     from jobctl.errors import UsageError
-    from jobctl.hub.access import Door
+    from jobctl.hub.access import AccessPolicy
     from jobctl.hub.address import check_unix_path
     from jobctl.hub.credentials import read_token, server_tls
     from jobctl.hub.listen import listen
-    from jobctl.hub.origin import is_here
+    from jobctl.hub.origin import is_loopback_host
     from jobctl.hub.server import serve as run_hub
     from jobctl.stores import open_store
-    from jobctl.upkeep.tasks import pruning, reaping
+    from jobctl.upkeep.tasks import prune_task, reap_task
 
     for option, given in (("--path", path), ("--base-path", base_path)):
         if (given or option == "--path") and not PATH.match(given):
@@ -137,7 +137,7 @@ def serve(
         raise UsageError(
             f"{option} is for a port, and --unix is no port", hint="give --port as well"
         )
-    door = Door(
+    access = AccessPolicy(
         host if on_port else "localhost",
         allow_hosts=allow_host or (),
         allow_origins=allow_origin or (),
@@ -146,7 +146,7 @@ def serve(
         local_users=local_users,
     )
     tls = server_tls(tls_cert, tls_key)
-    if tls is None and on_port and not is_here(host):
+    if tls is None and on_port and not is_loopback_host(host):
         note(f"whoever is on the way reads along on {host}, the token too: see --tls-cert")
     possible = allow_files(max_connections)
     if possible < max_connections:
@@ -156,14 +156,14 @@ def serve(
     # First, since a hub that cannot listen must not make a directory.
     sockets = listen(host if on_port else None, port, socket)
     try:
-        here = place(directory, create=True, adopt=True)
+        here = command_store(directory, create=True, adopt=True)
     except BaseException:
         sockets.close()
         raise
     side = open_store(here.where.path)  # for what is done beside serving
-    chores = [pruning(side, prune_after_s)] if prune_after_s is not None else []
+    periodic_tasks = [prune_task(side, prune_after_s)] if prune_after_s is not None else []
     if reap:
-        chores.append(reaping(side))
+        periodic_tasks.append(reap_task(side))
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -173,7 +173,7 @@ def serve(
 
         def ready(url: str) -> None:
             both = f" and unix:{socket}" if socket is not None and on_port else ""
-            page = f", page {_page(url, path, door.own_token)}" if on_port else ""
+            page = f", page {_page(url, path, access.own_token)}" if on_port else ""
             note(f"serving {here.where.path} on {url}{both}{page} (Ctrl-C stops)")
             if local_users:
                 note("all users of this machine may view the jobs (--local-users)")
@@ -186,11 +186,11 @@ def serve(
             path=path,
             watch_files=watch_files,
             base=base,
-            door=door,
+            access=access,
             tls=tls,
             max_connections=possible,
             compression=compression,
-            chores=chores,
+            periodic_tasks=periodic_tasks,
             stop=stop,
             ready=ready,
             sockets=sockets,

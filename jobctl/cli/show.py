@@ -10,7 +10,15 @@ from collections.abc import Container
 from jobctl import api
 from jobctl._clock import now_ms
 from jobctl.cli import formats
-from jobctl.cli.common import compact, hub_to_read, machine, out, place, run_async, time_format
+from jobctl.cli.common import (
+    command_store,
+    compact,
+    hub_to_read,
+    job_object,
+    out,
+    run_async,
+    time_format,
+)
 from jobctl.cli.messages import note
 from jobctl.cli.options import (
     CaOption,
@@ -26,10 +34,10 @@ from jobctl.cli.options import (
 )
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
-from jobctl.core.eta import Usual
+from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job, Steps
 from jobctl.core.pipeline import FAILED
-from jobctl.core.protocol import Owners
+from jobctl.core.protocol import DeadOwners
 from jobctl.core.times import known_ms
 
 __all__ = ["EXAMPLE", "show"]
@@ -53,13 +61,13 @@ def show(
     form = time_format(times)
     url = hub_to_read(directory, url)
     owner: object = None
-    usual = Usual()
+    usual = UsualDurations()
     if url is None:
-        store = place(directory).store
+        store = command_store(directory).store
         try:
             job = api.show(store, id)
             dead = store.owners.dead()
-            owner = store.owners.who(job.owned_by) if job.owned_by else None
+            owner = store.owners.info(job.owned_by) if job.owned_by else None
             if job.active:
                 usual = api.usual(store)
         finally:
@@ -67,13 +75,13 @@ def show(
     else:
         from jobctl.reader.once import find  # the network is for those who ask for it
 
-        said: list[Owners] = []
-        job = run_async(find(url, [id], on_owners=said.append))[0]
-        dead = said[-1].dead if said else frozenset()
+        received: list[DeadOwners] = []
+        job = run_async(find(url, [id], on_dead_owners=received.append))[0]
+        dead = received[-1].dead if received else frozenset()
     if quiet or output is Output.name:
         out(job.id)
     elif output in (Output.json, Output.jsonl):
-        out(compact(machine(job, dead, usual)))
+        out(compact(job_object(job, dead, usual)))
     else:
         for line in describe(job, now_ms(), dead, owner, usual, form):
             out(line)
@@ -96,7 +104,7 @@ def describe(
     now: int,
     dead: Container[str] = (),
     owner: object = None,
-    usual: Usual | None = None,
+    usual: UsualDurations | None = None,
     form: TimeFormat | None = None,
 ) -> list[str]:
     """The lines about a job, every foreign character visible."""
@@ -119,7 +127,7 @@ def describe(
         ("message", job.message),
         ("error", job.error),
         ("elapsed", formats.duration(elapsed_ms) if elapsed_ms is not None else None),
-        ("usually", formats.eta(job, usual or Usual()) or None),
+        ("usually", formats.eta(job, usual or UsualDurations()) or None),
         ("session", job.session_id),
         ("result session", job.result_session_id),
         ("retries", str(job.retry_count) if job.retry_count else None),
@@ -181,10 +189,10 @@ def _number(value: float) -> str:
 def _timeline(job: Job, now: int, form: TimeFormat | None) -> list[str]:
     timeline = job.timeline()
     lines: list[str] = []
-    for place_, entry in enumerate(timeline):
-        later = place_ + 1 < len(timeline)
+    for position, entry in enumerate(timeline):
+        later = position + 1 < len(timeline)
         entered_ms = known_ms(entry.at)
-        left_ms = known_ms(timeline[place_ + 1].at) if later else now if job.active else None
+        left_ms = known_ms(timeline[position + 1].at) if later else now if job.active else None
         text = ""
         if entered_ms is not None and left_ms is not None:
             text = formats.duration(max(0, left_ms - entered_ms))

@@ -61,13 +61,13 @@ def lines(
     table = [list(header), *shown] if show_header else shown
     if not table:
         return
-    widths = [max(width(row[place]) for row in table) for place in range(len(header))]
+    widths = [max(width(row[column]) for row in table) for column in range(len(header))]
     for index, row in enumerate(table):
         cells: list[str] = []
         left = limit if limit is not None else 1 << 30
-        for place, cell in enumerate(row):
-            last = place == len(row) - 1
-            room = min(widths[place], left)
+        for column, cell in enumerate(row):
+            last = column == len(row) - 1
+            room = min(widths[column], left)
             text = fit(cell, room if limit is not None else 1 << 30)
             cells.append(text if last else text + " " * (room - width(text)))
             left -= room + 2

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from jobctl import api
 from jobctl._clock import now_ms
 from jobctl.cli.common import (
+    command_store,
     compact,
     hub_to_read,
-    machine,
+    job_object,
     make_filter,
     note,
     out,
-    place,
     run_async,
     seconds,
 )
 from jobctl.cli.exits import Exit
-from jobctl.cli.messages import complain
+from jobctl.cli.messages import print_error
 from jobctl.cli.options import (
     ActiveOption,
     CaOption,
@@ -76,7 +76,7 @@ def wait(
 
     Filters choose among the jobs that are there at the start.
     """
-    from jobctl.cli.live_view import note_trouble
+    from jobctl.cli.live_view import note_status
     from jobctl.core.conditions import Condition
     from jobctl.reader.client import hub_url  # the network takes its time to import
 
@@ -90,7 +90,7 @@ def wait(
     Condition.parse(until)  # before anything is read
     timeout_s = seconds(timeout, "--timeout")
     if url is None:
-        here = place(directory)
+        here = command_store(directory)
         store, where = here.store, str(here.where.path)
     else:
         store, where = None, hub_url(url)
@@ -105,7 +105,7 @@ def wait(
                 any=any,
                 timeout_s=timeout_s,
                 on_verdict=_PRINT[output],
-                on_status=note_trouble,
+                on_status=note_status,
             )
         )
     finally:
@@ -113,7 +113,7 @@ def wait(
             store.close()
     if output is Output.json:
         verdicts = [_object(verdict) for verdict in outcome.verdicts]
-        _say(compact({"met": outcome.met, "verdicts": verdicts}))
+        _print_line(compact({"met": outcome.met, "verdicts": verdicts}))
     _end(outcome, where)
 
 
@@ -123,29 +123,29 @@ def _end(outcome: Outcome, where: str) -> None:
             note(f"no such jobs in {where}; nothing to wait for")
         return
     said = str(outcome) if outcome.verdicts else f"no such jobs in {where}"
-    complain(said, outcome.code)
+    print_error(said, outcome.code)
     raise Exit(outcome.code)
 
 
 def _print_text(verdict: Verdict) -> None:
-    _say(f"{verdict.id}  {visible(verdict.reason)}")
+    _print_line(f"{verdict.id}  {visible(verdict.reason)}")
 
 
 def _print_wide(verdict: Verdict) -> None:
-    from jobctl.cli.live_view import words
+    from jobctl.cli.live_view import summary
 
     type = visible(verdict.job.type) if verdict.job is not None else "-"
-    said = words(verdict.job, now_ms()) if verdict.job is not None else ""
-    _say(f"{verdict.id}  {type}  {visible(verdict.reason)}  {visible(said)}".rstrip())
+    said = summary(verdict.job, now_ms()) if verdict.job is not None else ""
+    _print_line(f"{verdict.id}  {type}  {visible(verdict.reason)}  {visible(said)}".rstrip())
 
 
 def _print_name(verdict: Verdict) -> None:
     if verdict.kind == "met":
-        _say(verdict.id)
+        _print_line(verdict.id)
 
 
 def _print_jsonl(verdict: Verdict) -> None:
-    _say(compact(_object(verdict)))
+    _print_line(compact(_object(verdict)))
 
 
 def _print_nothing(_verdict: Verdict) -> None:
@@ -153,11 +153,11 @@ def _print_nothing(_verdict: Verdict) -> None:
 
 
 def _object(verdict: Verdict) -> dict[str, Any]:
-    job = machine(verdict.job) if verdict.job is not None else None
+    job = job_object(verdict.job) if verdict.job is not None else None
     return {"id": verdict.id, "verdict": verdict.kind, "reason": verdict.reason, "job": job}
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     out(line)
     sys.stdout.flush()
 

@@ -10,17 +10,17 @@ from typing import Annotated
 
 from jobctl import api
 from jobctl.cli.common import (
+    command_store,
     hub_to_read,
     make_filter,
     moment,
     note,
-    place,
     run_async,
     seconds,
     time_format,
 )
 from jobctl.cli.exits import Exit
-from jobctl.cli.messages import complain
+from jobctl.cli.messages import print_error
 from jobctl.cli.options import (
     ActiveOption,
     CaOption,
@@ -87,8 +87,8 @@ def watch(
     Ends when the jobs that were named have ended; else with Ctrl-C, or with --exit-status when all
     that was shown has ended. In -o json each change is a line, as in jsonl.
     """
-    from jobctl.cli.live_view import Board, note_trouble
-    from jobctl.cli.live_watch import Reader  # with the network, which takes its time to import
+    from jobctl.cli.live_view import JobView, note_status
+    from jobctl.cli.live_watch import WatchRun  # with the network, which takes its time to import
     from jobctl.reader.client import hub_url
     from jobctl.reader.once import find
 
@@ -113,15 +113,15 @@ def watch(
         start = ZERO  # a screen shows what is, not what has changed
     store: Store | None = None
     if url is None:
-        here = place(directory, live=True)
+        here = command_store(directory, live=True)
         store, where = here.store, str(here.where.path)
         named = [api.show(store, id) for id in ids or ()]
     else:
         where = hub_url(url)
-        reach = partial(find, retry=True, timeout_s=timeout_s, on_status=note_trouble)
+        reach = partial(find, retry=True, timeout_s=timeout_s, on_status=note_status)
         named = run_async(reach(where, ids)) if ids else []
     chosen = make_filter([job.id for job in named], type, stage, session, active)
-    board = Board(
+    view = JobView(
         where,
         everything=everything,
         only=chosen.ids or None,
@@ -132,9 +132,9 @@ def watch(
         wide=output is Output.wide,
     )
     if start != ZERO:
-        board.go_on(start, named)
-    reader = Reader(
-        board,
+        view.resume_from(start, named)
+    watch_run = WatchRun(
+        view,
         store,
         url,
         chosen,
@@ -146,15 +146,15 @@ def watch(
         wide=output is Output.wide,
     )
     try:
-        run_async(reader.on_screen() if live else reader.as_lines(output))
+        run_async(watch_run.on_screen() if live else watch_run.as_lines(output))
     finally:
         if store is not None:
             store.close()
-    if reader.differed:
+    if watch_run.digest_mismatch:
         note(f"what was held differed from what {where} holds; it was read anew")
         raise Exit(1)
-    if exit_status and not (outcome := board.outcome()).met:
-        complain(str(outcome), outcome.code)
+    if exit_status and not (outcome := view.outcome()).met:
+        print_error(str(outcome), outcome.code)
         raise Exit(outcome.code)
 
 

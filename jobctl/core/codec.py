@@ -3,7 +3,7 @@
 A file is read by the letter of RFC 8259 and then some: UTF-8 without a byte order mark, one value
 for a key, numbers that exist, no lone surrogates, bounded depth and size. Python's own parser lets
 several of these pass. Most files cannot have any of these faults, which a few counts tell; only the
-others are read a second time by a parser that looks at each key and number (`_strict`).
+others are read a second time by a parser that looks at each key and number (`_parse_strictly`).
 
 What an act does not set keeps its raw text in the file, known keys and foreign ones alike: a number
 of forty digits, an escape, another form of a time. So a rewrite takes the file apart into its keys
@@ -30,10 +30,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
-    from jobctl.core.fields import Entered, Field
+    from jobctl.core.fields import Field, HistoryEntry
     from jobctl.core.job import Job, Scan
 
-__all__ = ["MAX_DEPTH", "MAX_JOB_BYTES", "encode", "parse", "parse_own", "parse_wire", "to_wire"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_JOB_BYTES",
+    "encode",
+    "parse",
+    "parse_trusted",
+    "parse_wire",
+    "to_wire",
+]
 
 MAX_JOB_BYTES = 256 * 1024
 MAX_DEPTH = 100
@@ -65,7 +73,7 @@ def parse(data: bytes, *, id: str, revision: int = 0) -> Job:
     job = _usual_job(data, text)
     if job is None:
         values = _quick(text)
-        job = draft_of(values if values is not None else _strict(text, id))
+        job = draft_of(values if values is not None else _parse_strictly(text, id))
         job.source = (data, _NOTHING)
     if job.id != id:
         raise InvalidJob(f"the id inside, {ascii(job.id[:80])}, is not the file's", id=id)
@@ -73,7 +81,7 @@ def parse(data: bytes, *, id: str, revision: int = 0) -> Job:
     return job.finish()
 
 
-def parse_own(data: bytes, *, id: str, revision: int = 0) -> Job:
+def parse_trusted(data: bytes, *, id: str, revision: int = 0) -> Job:
     """As `parse`, for bytes that jobctl wrote and that a digest vouches for: no second look."""
     job = _own_job(data)
     if job is None or job.id != id:
@@ -143,7 +151,7 @@ _USUAL = (
     r'(?:,(\n  ".*))?\n}\n?\Z'
 )
 """A file as jobctl and ``JSON.stringify(job, null, 2)`` lay it out. What matches has none of the
-faults that `_strict` looks for, but perhaps in its last group: the keys after the history."""
+faults that `_parse_strictly` looks for, but perhaps in its last group: the keys after the history."""
 _REST = 11  # its last group
 _IN_ORDER = {*BY_KEY} - {"result", "owner", "run"}
 _NOTHING: frozenset[str] = frozenset()
@@ -231,7 +239,7 @@ def _strings_in(values: dict[str, Any]) -> int:
     return count
 
 
-def _strict(text: str, id: str) -> dict[str, Any]:
+def _parse_strictly(text: str, id: str) -> dict[str, Any]:
     """The object in the text, each key and number looked at; `InvalidJob` says what is wrong."""
     if not text.strip(" \t\r\n\0"):
         raise InvalidJob("empty", id=id)
@@ -522,11 +530,11 @@ def _fits(field: Field, value: Any) -> Any:
         raise ValueError(f"{at.where}: {at.reason}") from error
 
 
-def _history_text(field: Field, history: tuple[Entered, ...], line: str | None) -> str:
+def _history_text(field: Field, history: tuple[HistoryEntry, ...], line: str | None) -> str:
     """The history; entries that were in the ``line`` of the file before stay as they are there."""
     if not history:
         return "[]"
-    kept: list[tuple[Entered, str]] = []
+    kept: list[tuple[HistoryEntry, str]] = []
     if line is not None and ("\\" in line or any(entry.extra for entry in history)):
         kept = _entries_in(line)
     texts = []
@@ -546,9 +554,9 @@ def _history_text(field: Field, history: tuple[Entered, ...], line: str | None) 
     return "[\n    " + ",\n    ".join(texts) + "\n  ]"
 
 
-def _entries_in(line: str) -> list[tuple[Entered, str]]:
+def _entries_in(line: str) -> list[tuple[HistoryEntry, str]]:
     """The entries in a file's line of the history, each with its raw text."""
-    found: list[tuple[Entered, str]] = []
+    found: list[tuple[HistoryEntry, str]] = []
     place = _after_space(line, scanstring(line, 0, True)[1] + 1)
     if line[place] != "[":
         return found  # it was null

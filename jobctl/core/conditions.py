@@ -17,7 +17,7 @@ from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.pipeline import COMPLETED, FAILED
 from jobctl.errors import TimedOut, UsageError
 
-__all__ = ["LOST", "Condition", "Outcome", "Verdict", "Waiter", "code_of", "judge"]
+__all__ = ["LOST", "Condition", "ConditionTracker", "Outcome", "Verdict", "code_of", "judge"]
 
 Kind = Literal["waiting", "met", "failed", "missed", "vanished"]
 
@@ -100,7 +100,7 @@ class Outcome:
             said = f"job {guilty[0].id} {lost}{guilty[0].reason}"
         else:
             said = f"{len(guilty)} of {len(self.verdicts)} jobs {_DONE[guilty[0].kind]}: "
-            said += _listed([verdict.id for verdict in guilty])
+            said += _join_ids([verdict.id for verdict in guilty])
         return said if kind == "vanished" else f"{said}; see 'jobctl show {guilty[0].id}'"
 
 
@@ -145,7 +145,7 @@ def _has_reached(job: Job, stage: str) -> bool:
     return False
 
 
-class Waiter:
+class ConditionTracker:
     """Waits for all of the jobs to meet the condition, or for ``any`` one of them.
 
     Feed it the deltas of one reader, from zero, which may hold other jobs as well; ``outcome`` is
@@ -157,17 +157,22 @@ class Waiter:
     A job that ended, and was removed after that was seen, counts as it ended. Versions may merge:
     one that was removed and made anew between two reads is one job here.
 
-    A reader has no more of a job whose file was damaged than of one that is gone. With ``doubtful``
-    such a job is only ``absent``, and waited for, until somebody has looked and calls `vanish`.
+    A reader has no more of a job whose file was damaged than of one that is gone. With ``confirm_absence``
+    such a job is only ``absent``, and waited for, until somebody has looked and calls `mark_gone`.
     """
 
     def __init__(
-        self, ids: Iterable[str], condition: Condition, *, any: bool = False, doubtful: bool = False
+        self,
+        ids: Iterable[str],
+        condition: Condition,
+        *,
+        any: bool = False,
+        confirm_absence: bool = False,
     ) -> None:
         self.condition = condition
         self.synced = False
         self.absent: set[str] = set()
-        self._doubtful = doubtful
+        self._confirm_absence = confirm_absence
         self._gone: set[str] = set()  # beyond doubt, until they come again
         self._jobs = JobSet(max_tombstones=0)
         self._any = any
@@ -199,22 +204,22 @@ class Waiter:
             if delta.more:
                 return []
             self.synced = True
-            self._bury(self._dead)
+            self._mark_lost(self._dead)
             self._dead = set()
             changed = list(self._verdicts)
-        self._bury(set(self._owned(changed)))
+        self._mark_lost(set(self._lost_of(changed)))
         return self._judge(changed)
 
-    def bury(self, owners: frozenset[str]) -> list[Verdict]:
-        """These owners are dead, and what they wrote has been taken: `lose` their jobs."""
+    def set_dead_owners(self, owners: frozenset[str]) -> list[Verdict]:
+        """These owners are dead, and what they wrote has been taken: `mark_lost` their jobs."""
         self._owners = owners
-        return self.lose(self._owned(self._verdicts)) if self.synced else []
+        return self.mark_lost(self._lost_of(self._verdicts)) if self.synced else []
 
-    def _owned(self, ids: Iterable[str]) -> list[str]:
+    def _lost_of(self, ids: Iterable[str]) -> list[str]:
         jobs = [job for id in ids if (job := self._jobs.get(id)) is not None]
         return [job.id for job in jobs if job.lost(self._owners)]
 
-    def lose(self, ids: Iterable[str]) -> list[Verdict]:
+    def mark_lost(self, ids: Iterable[str]) -> list[Verdict]:
         """The workers of these jobs are dead; returns the verdicts, as `take` does.
 
         Whoever saw a worker dead reads once more before saying so here: its last words may have
@@ -226,13 +231,13 @@ class Waiter:
         if not self.synced:
             self._dead |= ids
             return []
-        self._bury(ids)
+        self._mark_lost(ids)
         return self._judge(ids)
 
-    def _bury(self, ids: set[str]) -> None:
+    def _mark_lost(self, ids: set[str]) -> None:
         self._lost |= {id: job for id in ids if (job := self._jobs.get(id)) is not None}
 
-    def vanish(self, ids: Iterable[str]) -> list[Verdict]:
+    def mark_gone(self, ids: Iterable[str]) -> list[Verdict]:
         """These ``absent`` ones are gone beyond doubt; returns the verdicts, as `take` does."""
         if self.outcome is not None:
             return []
@@ -241,7 +246,7 @@ class Waiter:
         return self._judge(ids)
 
     @property
-    def hopes(self) -> bool:
+    def may_still_be_met(self) -> bool:
         """Whether one that is not ``absent`` may still decide it for ``any``."""
         return self._any and self._counts["waiting"] > len(self.absent)
 
@@ -253,12 +258,12 @@ class Waiter:
         shown = [f"{verdict.id} ({verdict.job.stage})" for verdict in unmet if verdict.job]
         return TimedOut(
             f"{len(unmet)} of {len(self._verdicts)} jobs {self.condition.unmet()} after {after}: "
-            f"{_listed(shown)}",
+            f"{_join_ids(shown)}",
             hint=f"see 'jobctl show {unmet[0].id}'",
         )
 
     def _judge(self, ids: Iterable[str]) -> list[Verdict]:
-        news = []
+        decided = []
         for id in ids:
             old = self._verdicts.get(id)
             if old is None:
@@ -268,19 +273,19 @@ class Waiter:
             self._counts[old.kind] -= 1
             self._counts[new.kind] += 1
             if new.kind not in ("waiting", old.kind):
-                news.append(new)
+                decided.append(new)
             if new.kind == "waiting" and self._jobs.get(id) is None:
                 self.absent.add(id)
             else:
                 self.absent.discard(id)
-        if self.synced and (code := self._decide(news)) is not None:
+        if self.synced and (code := self._decide(decided)) is not None:
             self.outcome = Outcome(code, self.verdicts)
-        return news
+        return decided
 
     def _verdict(self, old: Verdict) -> Verdict:
         job = self._jobs.get(old.id)
         if job is None:
-            if self._doubtful and old.id not in self._gone:
+            if self._confirm_absence and old.id not in self._gone:
                 return old
             if self.condition.kind == "gone":
                 return Verdict(old.id, "met", "gone", old.job)
@@ -298,13 +303,13 @@ class Waiter:
             lost = None
         return judge(job, self.condition, lost=lost is not None)
 
-    def _decide(self, news: list[Verdict]) -> int | None:
+    def _decide(self, decided: list[Verdict]) -> int | None:
         """The exit code, once nothing can change it, or all is known."""
         worst = next((code for kind, code in _CODES.items() if self._counts[kind]), 0)
         if self._any:
-            ended = [verdict for verdict in news if verdict.kind in ("met", "failed")]
+            ended = [verdict for verdict in decided if verdict.kind in ("met", "failed")]
             if self.condition.kind == "terminal" and ended:
-                return _CODES.get(min(ended, key=_when).kind, 0)
+                return _CODES.get(min(ended, key=_decided_at).kind, 0)
             if self._counts["met"]:
                 return 0
             return worst if not self._counts["waiting"] else None
@@ -314,10 +319,10 @@ class Waiter:
         return worst
 
 
-def _when(verdict: Verdict) -> tuple[bool, int]:
+def _decided_at(verdict: Verdict) -> tuple[bool, int]:
     """A lost job wrote its last revision before it was lost."""
     return verdict.reason == LOST, verdict.job.revision if verdict.job is not None else 0
 
 
-def _listed(ids: list[str]) -> str:
+def _join_ids(ids: list[str]) -> str:
     return ", ".join(ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")

@@ -13,10 +13,10 @@ from jobctl._stdlib import sha256
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 
-__all__ = ["Digests", "mark_of"]
+__all__ = ["Digests", "version_hash"]
 
 
-def mark_of(id: str, revision: int) -> int:
+def version_hash(id: str, revision: int) -> int:
     """64 bits that stand for one version of one job: the first of SHA-256 of "id revision"."""
     return int.from_bytes(sha256(f"{id} {revision}".encode()).digest()[:8], "big")
 
@@ -77,8 +77,8 @@ class Digests:
 
     def change(self, id: str, old: Job | None, new: Job | None) -> None:
         """The set holds ``new`` instead of ``old``; ``None`` stands for no job of this id."""
-        old_mark = mark_of(id, old.revision) if old is not None else 0
-        new_mark = mark_of(id, new.revision) if new is not None else 0
+        old_mark = version_hash(id, old.revision) if old is not None else 0
+        new_mark = version_hash(id, new.revision) if new is not None else 0
         self.of_all ^= old_mark ^ new_mark
         for filter in (*self._wide, *self._by_id.get(id, ())):
             kept = self._kept[filter]
@@ -99,7 +99,7 @@ class Digests:
         value = 0
         for job in jobs:
             if filter.matches(job):
-                value ^= mark_of(job.id, job.revision)
+                value ^= version_hash(job.id, job.revision)
         if kept is not None:
             kept.value = value
         return value

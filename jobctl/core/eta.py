@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from jobctl.core.job import Job
 from jobctl.core.pipeline import COMPLETED
 
-__all__ = ["MAX_LEARNED", "MIN_LEARNED", "Usual"]
+__all__ = ["MAX_LEARNED", "MIN_LEARNED", "UsualDurations"]
 
 MIN_LEARNED = 5
 """So many completed jobs of a type are needed before they say more than a configured band."""
@@ -16,7 +16,7 @@ MAX_LEARNED = 100
 """The newest of them count: what a job takes changes with the program that does the work."""
 
 
-class Usual:
+class UsualDurations:
     """What the completed jobs of each type took, from creation to completion.
 
     Jobs that were retried say nothing: they waited for somebody. Give jobs in the order of their

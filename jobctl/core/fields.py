@@ -24,8 +24,8 @@ __all__ = [
     "MAX_RETRIES",
     "Command",
     "CommandEnd",
-    "Entered",
     "Field",
+    "HistoryEntry",
     "Steps",
     "Unfit",
     "command_end_of",
@@ -74,7 +74,7 @@ class Steps(NamedTuple):
         return {"done": self.done, "total": self.total, **(self.extra or {})}
 
 
-class Entered(NamedTuple):
+class HistoryEntry(NamedTuple):
     """One line of a job's history: the stage, when it was entered, and the keys of others."""
 
     stage: str
@@ -276,7 +276,7 @@ def texts(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def history(value: object) -> tuple[Entered, ...]:
+def history(value: object) -> tuple[HistoryEntry, ...]:
     """A list of ``{stage, at}``."""
     if not isinstance(value, (list, tuple)):
         raise Unfit("not a list")
@@ -289,8 +289,8 @@ def history(value: object) -> tuple[Entered, ...]:
     return tuple(lines)
 
 
-def _entered(value: object) -> Entered:
-    if isinstance(value, Entered):
+def _entered(value: object) -> HistoryEntry:
+    if isinstance(value, HistoryEntry):
         return value
     if not isinstance(value, dict):
         raise Unfit("not an object")
@@ -304,7 +304,7 @@ def _entered(value: object) -> Entered:
     extra = None
     if len(value) > 2:
         extra = {key: item for key, item in value.items() if key not in ("stage", "at")}
-    return Entered(value["stage"], value["at"], extra)
+    return HistoryEntry(value["stage"], value["at"], extra)
 
 
 def anything(value: object) -> Any:

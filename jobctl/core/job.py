@@ -18,7 +18,7 @@ from jobctl.core.fields import (
     FIELDS,
     Command,
     CommandEnd,
-    Entered,
+    HistoryEntry,
     Steps,
     Unfit,
     anything,
@@ -53,7 +53,7 @@ __all__ = [
     "Command",
     "CommandEnd",
     "Draft",
-    "Entered",
+    "HistoryEntry",
     "Job",
     "Steps",
     "advance",
@@ -138,7 +138,7 @@ class Draft:
     message: str | None
     progress: Steps | float | None
     stages: tuple[str, ...] | None
-    history: tuple[Entered, ...] | None
+    history: tuple[HistoryEntry, ...] | None
     result: Any
     owner: Any
     run: Any
@@ -380,7 +380,7 @@ class Job(Draft):
             "elapsedMs": self.elapsed_ms(now_ms),
         }
 
-    def timeline(self) -> tuple[Entered, ...]:
+    def timeline(self) -> tuple[HistoryEntry, ...]:
         """Every stage entered, oldest first, as far as the file tells.
 
         A foreign writer that moves the stage knows nothing of the history.
@@ -388,11 +388,11 @@ class Job(Draft):
         if self.history:
             if self.history[-1].stage == self.stage:
                 return self.history
-            return (*self.history, Entered(self.stage, self._entered_at()))
-        start = Entered(PENDING, self.created_at)
+            return (*self.history, HistoryEntry(self.stage, self._entered_at()))
+        start = HistoryEntry(PENDING, self.created_at)
         if self.stage == PENDING:
             return (start,)
-        return (start, Entered(self.stage, self._entered_at()))
+        return (start, HistoryEntry(self.stage, self._entered_at()))
 
     def _entered_at(self) -> str:
         """When the present stage was entered: the first time that can be, of those that tell."""
@@ -593,7 +593,7 @@ def create(
     job.created_at = job.updated_at = job.stage_started_at = now
     job.title = title
     job.stages = tuple(stages) if stages is not None else None
-    job.history = (Entered(PENDING, now),)
+    job.history = (HistoryEntry(PENDING, now),)
     job.retry_count = job.revision = 0
     job.completed_at = job.error = job.result_session_id = job.message = job.progress = None
     job.result = job.owner = job.run = job.source = None
@@ -716,7 +716,7 @@ def legal_moves(job: Job) -> tuple[str, ...]:
 
 
 def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
-    history = (*job.timeline(), Entered(stage, now))
+    history = (*job.timeline(), HistoryEntry(stage, now))
     if len(history) > MAX_HISTORY:
         history = (history[0], *history[1 - MAX_HISTORY :])
     return job.replace(

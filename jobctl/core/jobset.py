@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 
 from jobctl.core.codec import as_wire, to_wire
 from jobctl.core.cursor import ZERO, Cursor
-from jobctl.core.digests import Digests, mark_of
+from jobctl.core.digests import Digests, version_hash
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "joined", "mark_of"]
+__all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "joined", "version_hash"]
 
 MAX_TOMBSTONES = 4096
 """Deletions that a set remembers for readers that lag; older ones raise the floor."""
@@ -57,7 +57,7 @@ class Delta(NamedTuple):
     ``since`` 0 says "clear first". ``more`` says that this is not all: ask again with the cursor
     that it gives. ``jobs`` stand in ascending revision. ``floor`` and ``merged`` are for replicas
     that serve others: the oldest cursor that can be resumed, and the ids of which intermediate
-    versions were skipped (``None``: any may have been). ``began``, with ``more``, goes into the
+    versions were skipped (``None``: any may have been). ``snapshot_start``, with ``more``, goes into the
     call for the next page. ``digest`` is that of the set that made the delta, under the reader's
     filter, if asked for.
     """
@@ -70,7 +70,7 @@ class Delta(NamedTuple):
     more: bool = False
     floor: int = 0
     merged: frozenset[str] | None = None
-    began: int = 0
+    snapshot_start: int = 0
     digest: str | None = None
 
     def __bool__(self) -> bool:
@@ -216,7 +216,7 @@ class JobSet:
     def digest(self, filter: Filter = EVERYTHING) -> str:
         """What the set holds under the filter, as 16 hex digits: equal for who holds the same.
 
-        The exclusive or of `mark_of` each job. It is known without a filter and under one for which
+        The exclusive or of `version_hash` each job. It is known without a filter and under one for which
         `keep_digest` was called; under another it costs a look at every job.
         """
         return f"{self._digests.under(filter, self):016x}"
@@ -237,8 +237,8 @@ class JobSet:
         filter: Filter = EVERYTHING,
         *,
         limit: int | None = None,
-        looks: int | None = None,
-        began: int = 0,
+        max_examined: int | None = None,
+        snapshot_start: int = 0,
         tombstones: bool = False,
         details: bool = False,
     ) -> Delta:
@@ -246,39 +246,44 @@ class JobSet:
 
         ``limit`` bounds a page in bytes on the wire (one job always fits in), as a reader with or
         without ``details`` gets them, so that the page tells nothing of what is hidden. The jobs
-        themselves are whole: `wire` has what the reader gets. ``looks`` bounds the work
+        themselves are whole: `wire` has what the reader gets. ``max_examined`` bounds the work
         for it, in jobs looked at: such a page may be empty with ``more`` to come, and a reader that
         lags further behind under a filter that jobs may leave is reset. Jobs that share a revision
         (files that a store had no revision for, see stores/reader.py) always go into one page.
-        ``began`` is that of the page before, for a reader whom we served it: what was gone by then
+        ``snapshot_start`` is that of the page before, for a reader whom we served it: what was gone by then
         is nothing to it, so the floor is checked against that. ``tombstones`` adds the remembered
         deletions to a reset, for a replica without a filter that serves others in its turn.
         """
         since = cursor.revision
-        if not self.resumes(cursor, filter, began=began):
-            since = began = 0
-        known = max(since, began)
+        if not self.resumes(cursor, filter, snapshot_start=snapshot_start):
+            since = snapshot_start = 0
+        known = max(since, snapshot_start)
         jobs: list[Job] = []
         checks = filter.may_lose and known
-        if checks and looks is not None and not filter.ids and self.changed_since(known) > looks:
-            return self.since(ZERO, filter, limit=limit, looks=looks, details=details)
-        gone = self._lost(known, filter, limit) if checks else []
+        if (
+            checks
+            and max_examined is not None
+            and not filter.ids
+            and self.changed_since(known) > max_examined
+        ):
+            return self.since(ZERO, filter, limit=limit, max_examined=max_examined, details=details)
+        gone = self._gone_since(known, filter, limit) if checks else []
         size = sum(len(item.id) + 3 for item in gone)
         if limit is not None and size > limit and len(gone) > 1:  # a reset is shorter
-            return self.since(ZERO, filter, limit=limit, looks=looks, details=details)
+            return self.since(ZERO, filter, limit=limit, max_examined=max_examined, details=details)
         through, more, empty = since, False, True
-        for looked, (id, entry) in enumerate(self._newest(since, filter.ids)):
+        for examined, (id, entry) in enumerate(self._newest(since, filter.ids)):
             # No cursor names a place between two jobs that share a revision.
             may_end = entry.revision > through
-            if looks is not None and looked >= looks and may_end:
+            if max_examined is not None and examined >= max_examined and may_end:
                 more = True
                 break
             job = entry.job
             if job is not None:
                 wanted = filter.matches(job)
             else:
-                told = 0 < known < entry.revision or (since == 0 and tombstones)
-                wanted = told and not filter.may_lose and filter.may_hold(id)
+                knew_it = 0 < known < entry.revision or (since == 0 and tombstones)
+                wanted = knew_it and not filter.may_lose and filter.may_hold(id)
             if wanted:
                 if limit is not None:
                     size += len(self.wire(id, details=details)) if job is not None else len(id) + 3
@@ -299,25 +304,35 @@ class JobSet:
         if filter.may_lose:
             gone = [Gone(item.id, min(item.revision, through)) for item in gone]
         if filter.may_lose or since == 0:
-            began = self.revision
+            snapshot_start = self.revision
         return Delta(
-            self.epoch, since, through, tuple(jobs), tuple(gone), True, self.floor, None, began
+            self.epoch,
+            since,
+            through,
+            tuple(jobs),
+            tuple(gone),
+            True,
+            self.floor,
+            None,
+            snapshot_start,
         )
 
-    def resumes(self, cursor: Cursor, filter: Filter = EVERYTHING, *, began: int = 0) -> bool:
+    def resumes(
+        self, cursor: Cursor, filter: Filter = EVERYTHING, *, snapshot_start: int = 0
+    ) -> bool:
         """Whether the cursor gets exactly the difference; otherwise it gets a reset."""
         return (
             cursor.epoch == self.epoch
             and cursor.tag == filter.tag
             and cursor.revision <= self.revision
-            and max(cursor.revision, began) >= self.floor
+            and max(cursor.revision, snapshot_start) >= self.floor
         )
 
     def changed_since(self, revision: int) -> int:
         """How many jobs and deletions a cursor at ``revision`` lags behind, at the most."""
         return len(self._order) - bisect_right(self._order, revision)
 
-    def _lost(self, known: int, filter: Filter, limit: int | None) -> list[Gone]:
+    def _gone_since(self, known: int, filter: Filter, limit: int | None) -> list[Gone]:
         """What a reader who stood at ``known`` may hold and must not: deleted, or left its filter.
 
         All of it, whichever page it is for: a job that left before the page's end, and changed

@@ -59,22 +59,22 @@ __all__ = [
     "CLOSE_NO_TOKEN",
     "CLOSE_SESSION_FAILED",
     "CLOSE_TOO_FAST",
-    "FIRST",
+    "FIRST_MESSAGE_HEADER",
     "MAX_FROM_CLIENT",
     "MAX_FROM_HUB",
     "MAX_PAGE",
     "SUBPROTOCOL",
     "Ack",
     "Auth",
+    "DeadOwners",
     "Dialect",
-    "Owners",
     "Ping",
     "Pong",
     "Subscribe",
     "ack_message",
+    "dead_owners_message",
     "delta_message",
     "init_message",
-    "owners_message",
     "parse_from_client",
     "parse_from_hub",
     "parse_query",
@@ -91,7 +91,7 @@ MAX_FROM_HUB = 2 * 1024 * 1024
 """What a client should be ready to take: one page, or one job with its text escaped."""
 MAX_FROM_CLIENT = 64 * 1024
 
-FIRST = "Jobctl-First"
+FIRST_MESSAGE_HEADER = "Jobctl-First"
 """The header of a handshake's answer that names the message which has to come first."""
 
 CLOSE_GOING_AWAY = 1001
@@ -144,7 +144,7 @@ class Pong(NamedTuple):
     at: Any
 
 
-class Owners(NamedTuple):
+class DeadOwners(NamedTuple):
     """Who of those that work on jobs has died: the whole list, by the names in `Job.owner`."""
 
     dead: frozenset[str]
@@ -181,7 +181,7 @@ def update_message(job: bytes) -> bytes:
     return b'{"type":"jobs:update","job":' + job + b"}"
 
 
-def owners_message(dead: Iterable[str]) -> bytes:
+def dead_owners_message(dead: Iterable[str]) -> bytes:
     """A ``jobs:owners``: the names of all owners that have died, of whatever jobs."""
     return json.dumps({"type": "jobs:owners", "dead": sorted(dead)}, separators=(",", ":")).encode()
 
@@ -191,7 +191,7 @@ def pong_message(at: Any) -> bytes:
     return json.dumps({"type": "jobs:pong", "at": at}, separators=(",", ":")).encode()
 
 
-def parse_from_hub(data: str | bytes) -> Delta | Pong | Owners:
+def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners:
     """What a jobctl.v1 client is told; `ProtocolError` for anything else."""
     value = _object(data)
     match value.get("type"):
@@ -203,7 +203,7 @@ def parse_from_hub(data: str | bytes) -> Delta | Pong | Owners:
             dead = value.get("dead")
             if not isinstance(dead, list) or not all(isinstance(name, str) for name in dead):
                 raise ProtocolError("the hub sent owners that are none")
-            return Owners(frozenset(dead))
+            return DeadOwners(frozenset(dead))
         case other:
             raise ProtocolError(f"the hub sent {ascii(str(other)[:40])}")
 

@@ -28,9 +28,9 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from jobctl.errors import UsageError
-from jobctl.hub.origin import Doorkeeper, is_here
+from jobctl.hub.origin import OriginCheck, is_loopback_host
 
-__all__ = ["MIN_TOKEN", "Door", "Knock", "Refused", "Rights", "no_token"]
+__all__ = ["MIN_TOKEN", "AccessPolicy", "AccessRefused", "AccessRequest", "Rights", "unauthorized"]
 
 MIN_TOKEN = 16
 """Bytes of a token, at the least."""
@@ -41,7 +41,7 @@ _MAX_DELAY_S = 4.0
 _MAX_PEERS = 1024
 _MAX_WAITING = 64
 _MAX_WRONG = 8  # of one peer, before it is no longer listened to while so many wait
-_IN_URL = {"token", "access_token"}
+_TOKEN_PARAMETERS = {"token", "access_token"}
 
 
 class Rights(Flag):
@@ -57,7 +57,7 @@ _ALL = Rights.VIEW | Rights.DETAILS
 _ROOT = 0
 
 
-class Refused(Exception):
+class AccessRefused(Exception):
     """A request that may not pass: the HTTP ``status``, and a ``kind`` to count it under."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Refused(Exception):
         self.status, self.kind, self.headers = status, kind, dict(headers or {})
 
 
-class Knock(NamedTuple):
+class AccessRequest(NamedTuple):
     """The parts of a request that the access decision depends on.
 
     ``headers`` have lower-case names. ``peer`` is the address of the sender, ``secure`` whether the
@@ -90,7 +90,7 @@ class Knock(NamedTuple):
         secure: bool,
         query: str = "",
         uid: int | None = None,
-    ) -> Knock:
+    ) -> AccessRequest:
         """From the headers as they came."""
         return cls(
             tuple(
@@ -104,7 +104,7 @@ class Knock(NamedTuple):
         )
 
     @property
-    def is_private(self) -> bool:
+    def is_encrypted(self) -> bool:
         """Whether whoever asked did so through TLS, be it that of a proxy.
 
         Good for what only the asker gains or loses by.
@@ -117,7 +117,7 @@ class Knock(NamedTuple):
         return [value for key, value in self.headers if key == name]
 
 
-class Door:
+class AccessPolicy:
     """The access policy of one hub; see the module for the rules.
 
     ``bound`` is the host that the hub listens on. ``local_users`` admits the other users of this
@@ -140,12 +140,14 @@ class Door:
         own_uid: int | None = None,
     ) -> None:
         allow_hosts, allow_origins = tuple(allow_hosts), tuple(allow_origins)
-        self._keeper = Doorkeeper(bound, allow_hosts=allow_hosts, allow_origins=allow_origins)
+        self._origin_check = OriginCheck(
+            bound, allow_hosts=allow_hosts, allow_origins=allow_origins
+        )
         self._given, self._insecure = token, insecure
         self._token = token if token is not None else secrets.token_urlsafe(32).encode()
         self._open = insecure or local_users
         self._own_uids = {_ROOT, os.geteuid() if own_uid is None else own_uid}
-        self._wrong: OrderedDict[str, int] = OrderedDict()
+        self._wrong_by_peer: OrderedDict[str, int] = OrderedDict()
         self._waiting = 0
         self.wrong_tokens = 0
         if token is not None and len(token) < MIN_TOKEN:
@@ -161,10 +163,10 @@ class Door:
         if token is not None or insecure:
             return
         foreign = next(
-            (f"--allow-host {host}" for host in allow_hosts if not is_here(host)),
+            (f"--allow-host {host}" for host in allow_hosts if not is_loopback_host(host)),
             next((f"--allow-origin {origin}" for origin in allow_origins), ""),
         )
-        if not is_here(bound):
+        if not is_loopback_host(bound):
             foreign = f"--host {bound}"
         if foreign:
             raise UsageError(
@@ -182,93 +184,107 @@ class Door:
         """The token that the hub generated for its own user; ``None`` if one was configured."""
         return self._token if self._given is None else None
 
-    def check_source(self, knock: Knock) -> None:
-        """`Refused` for a host, an origin or a proxy that may not pass, and a token in the URL.
+    def check_source(self, access_request: AccessRequest) -> None:
+        """`AccessRefused` for a host, an origin or a proxy that may not pass, and a token in the URL.
 
         It is asked first, for every request, whatever its path.
         """
-        hosts = knock.all("host")
-        refusal = self._keeper.refusal(hosts[0] if len(hosts) == 1 else None, knock.all("origin"))
+        hosts = access_request.all("host")
+        refusal = self._origin_check.refusal(
+            hosts[0] if len(hosts) == 1 else None, access_request.all("origin")
+        )
         if refusal is not None:
-            raise Refused(403, refusal.kind, refusal.text)
-        if self._given is None and not self._insecure and _is_passed_on(knock):
-            raise Refused(
+            raise AccessRefused(403, refusal.kind, refusal.text)
+        if self._given is None and not self._insecure and _is_proxied(access_request):
+            raise AccessRefused(
                 403,
                 "proxy",
                 "the request came through a proxy, whoever asked for it: "
                 "start the hub with --token-file, or with --insecure",
             )
-        if any(name in _IN_URL for name, _ in parse_qsl(knock.query, keep_blank_values=True)):
-            raise Refused(400, "url", "a token is never taken from a URL; send it as a header")
+        if any(
+            name in _TOKEN_PARAMETERS
+            for name, _ in parse_qsl(access_request.query, keep_blank_values=True)
+        ):
+            raise AccessRefused(
+                400, "url", "a token is never taken from a URL; send it as a header"
+            )
 
-    def is_own(self, knock: Knock) -> bool:
+    def is_own(self, access_request: AccessRequest) -> bool:
         """Whether the request comes from the hub's own user or root, and needs no token.
 
         A request that a proxy of these users has passed on is not theirs.
         """
-        return self._given is None and knock.uid in self._own_uids and not _is_passed_on(knock)
+        return (
+            self._given is None
+            and access_request.uid in self._own_uids
+            and not _is_proxied(access_request)
+        )
 
-    async def admit(self, knock: Knock) -> Rights | None:
+    async def authenticate(self, access_request: AccessRequest) -> Rights | None:
         """The rights of the sender; ``None`` if it has to show a token first.
 
-        Raises `Refused` for a wrong token in the header, and for another user of this machine.
+        Raises `AccessRefused` for a wrong token in the header, and for another user of this machine.
         """
-        if self.is_own(knock):
+        if self.is_own(access_request):
             return _ALL
-        for header in knock.all("authorization"):
+        for header in access_request.all("authorization"):
             scheme, _, given = header.partition(" ")
             if scheme.lower() != "bearer":
                 continue
             if not self._open or self.needs_token:
-                return await self.check(_bytes(given.strip()), knock.peer)
+                return await self.check_token(_bytes(given.strip()), access_request.peer)
             if hmac.compare_digest(_bytes(given.strip()), self._token):
                 return _ALL
         expected = self._cookie_value().encode()
-        if any(hmac.compare_digest(_bytes(value), expected) for value in self._cookies(knock)):
+        if any(
+            hmac.compare_digest(_bytes(value), expected) for value in self._cookies(access_request)
+        ):
             return _ALL
         if self.needs_token:
             return None
         if self._open:
             return Rights.VIEW
-        if knock.uid is not None:
-            raise Refused(
+        if access_request.uid is not None:
+            raise AccessRefused(
                 403,
                 "user",
                 f"this hub serves only the user who runs it, and this request comes from another "
-                f"user (uid {knock.uid}): start the hub with --local-users, or with --token-file",
+                f"user (uid {access_request.uid}): start the hub with --local-users, "
+                "or with --token-file",
             )
         return None
 
-    async def check(self, given: bytes, peer: str) -> Rights:
-        """The rights that this token grants; raises `Refused` unless it is the hub's token.
+    async def check_token(self, given: bytes, peer: str) -> Rights:
+        """The rights that this token grants; raises `AccessRefused` unless it is the hub's token.
 
         Each wrong one makes its sender wait longer. While many wait, a sender of many wrong ones is
         not listened to at all, or the delay could be got round by asking many times at once.
         """
         flooded = self._waiting >= _MAX_WAITING
-        if flooded and self._wrong.get(peer, 0) >= _MAX_WRONG:
-            self._note_wrong(peer)
-            raise _too_many()
+        if flooded and self._wrong_by_peer.get(peer, 0) >= _MAX_WRONG:
+            self._count_wrong_token(peer)
+            raise _too_many_requests()
         if hmac.compare_digest(given, self._token):
-            self._wrong.pop(peer, None)
+            self._wrong_by_peer.pop(peer, None)
             return _ALL
-        count = self._note_wrong(peer)
+        count = self._count_wrong_token(peer)
         if flooded:
-            raise _too_many()
+            raise _too_many_requests()
         self._waiting += 1
         try:
             await asyncio.sleep(min(_MAX_DELAY_S, _DELAY_S * 2 ** min(count - 1, 8)))
         finally:
             self._waiting -= 1
-        raise no_token("that is not the token")
+        raise unauthorized("that is not the token")
 
-    def _note_wrong(self, peer: str) -> int:
+    def _count_wrong_token(self, peer: str) -> int:
         """How many it has sent; the peers that sent one last are remembered, and no others."""
         self.wrong_tokens += 1
-        count = self._wrong.pop(peer, 0) + 1
-        self._wrong[peer] = count
-        if len(self._wrong) > _MAX_PEERS:
-            self._wrong.popitem(last=False)
+        count = self._wrong_by_peer.pop(peer, 0) + 1
+        self._wrong_by_peer[peer] = count
+        if len(self._wrong_by_peer) > _MAX_PEERS:
+            self._wrong_by_peer.popitem(last=False)
         return count
 
     def cookie(self) -> tuple[str, str]:
@@ -283,39 +299,41 @@ class Door:
     def _cookie_value(self) -> str:
         return hmac.new(self._token, b"jobctl login cookie", hashlib.sha256).hexdigest()
 
-    def _cookies(self, knock: Knock) -> list[str]:
+    def _cookies(self, access_request: AccessRequest) -> list[str]:
         """The values of our cookie in the request (RFC 6265, section 4.2.1)."""
         ours, _ = self.cookie()
         pairs = [
             pair.strip().partition("=")
-            for header in knock.all("cookie")
+            for header in access_request.all("cookie")
             for pair in header.split(";")
         ]
         return [value for name, _, value in pairs if name == ours]
 
-    def ask_for_token(self) -> Refused:
+    def ask_for_token(self) -> AccessRefused:
         """The refusal of a request that needs a token and has none."""
         if self.needs_token:
-            return no_token("a token is needed: send 'Authorization: Bearer TOKEN'")
-        return no_token(
+            return unauthorized("a token is needed: send 'Authorization: Bearer TOKEN'")
+        return unauthorized(
             "the hub cannot find out which user asks: send 'Authorization: Bearer TOKEN' with "
             "the token in its file in .jobctl/hubs, or start it with --local-users or --token-file"
         )
 
 
-def no_token(text: str) -> Refused:
+def unauthorized(text: str) -> AccessRefused:
     """The refusal of somebody who has to show a token first."""
-    return Refused(401, "token", text, {"WWW-Authenticate": 'Bearer realm="jobctl"'})
+    return AccessRefused(401, "token", text, {"WWW-Authenticate": 'Bearer realm="jobctl"'})
 
 
-def _too_many() -> Refused:
-    return Refused(429, "token", "too many wrong tokens; come back later", {"Retry-After": "5"})
+def _too_many_requests() -> AccessRefused:
+    return AccessRefused(
+        429, "token", "too many wrong tokens; come back later", {"Retry-After": "5"}
+    )
 
 
-def _is_passed_on(knock: Knock) -> bool:
+def _is_proxied(access_request: AccessRequest) -> bool:
     return any(
         name.startswith("x-forwarded-") or name in ("forwarded", "via", "x-real-ip")
-        for name, _ in knock.headers
+        for name, _ in access_request.headers
     )
 
 

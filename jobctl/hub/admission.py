@@ -1,6 +1,6 @@
 """The front of the port: WebSockets and plain HTTP come in by the same door.
 
-Whoever connects sends the head of a request first. `Front` reads it, bounded in size and time, and
+Whoever connects sends the head of a request first. `RequestHeadReader` reads it, bounded in size and time, and
 then hands the connection on, whole: an upgrade to websockets, everything else to aiohttp. Until
 then it costs no more than its bytes, and it is counted from the moment that it is accepted, also
 while TLS is being agreed on, so that half-open handshakes have a limit.
@@ -19,9 +19,9 @@ __all__ = [
     "GRACE_S",
     "HEAD_TIMEOUT_S",
     "MAX_HEAD",
-    "Front",
-    "Gate",
-    "Lobby",
+    "AdmissionControl",
+    "PendingConnections",
+    "RequestHeadReader",
     "is_unix",
     "is_upgrade",
 ]
@@ -37,19 +37,19 @@ GRACE_S = 1.0
 _END = b"\r\n\r\n"
 
 
-_FEW = 64
+_MIN_PENDING = 64
 _RETRY_S = 5
 
 
-class Lobby(Generic[T]):
-    """Those of whom it is not known yet what they want: ``most`` of them, and no crowd.
+class PendingConnections(Generic[T]):
+    """Those of whom it is not known yet what they want: ``limit`` of them, and no crowd.
 
     Past that the ones that have been there for the longest have to go, if that is over a second:
     so whoever comes in earnest, and is through in no time, finds room.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._since_s: dict[T, float] = {}  # the oldest first
 
     def __len__(self) -> int:
@@ -61,11 +61,11 @@ class Lobby(Generic[T]):
     def __contains__(self, one: object) -> bool:
         return one in self._since_s
 
-    def enter(self, one: T, now_s: float) -> list[T]:
+    def add(self, one: T, now_s: float) -> list[T]:
         """Who has to go for it, and is no longer in the lobby."""
         gone: list[T] = []
         self._since_s[one] = now_s
-        while len(self._since_s) > self._most:
+        while len(self._since_s) > self._limit:
             oldest, since_s = next(iter(self._since_s.items()))
             if now_s - since_s < GRACE_S:
                 break
@@ -73,7 +73,7 @@ class Lobby(Generic[T]):
             gone.append(oldest)
         return gone
 
-    def leave(self, one: T) -> None:
+    def remove(self, one: T) -> None:
         """It has shown itself, or gone."""
         self._since_s.pop(one, None)
 
@@ -86,27 +86,27 @@ class Lobby(Generic[T]):
         return next(iter(self._since_s.values()), None)
 
 
-class Gate:
+class AdmissionControl:
     """Lets ``max_connections`` of all kinds in; the rest gets 503, and ``on_refusal`` is called.
 
-    At most a third of them may still be in front (see `Lobby`). ``others`` says how many there are
+    At most a third of them may still be in front (see `PendingConnections`). ``other_connections`` says how many there are
     beside those. With ``tls`` all have to speak it.
     """
 
     def __init__(
         self,
         max_connections: int,
-        others: Callable[[], int],
+        other_connections: Callable[[], int],
         *,
         tls: ssl.SSLContext | None = None,
         on_refusal: Callable[[], None] = lambda: None,
     ) -> None:
         self.max_connections = max_connections
-        self.max_opening = max(max_connections // 3, _FEW)
+        self.max_pending = max(max_connections // 3, _MIN_PENDING)
         self.tls = tls
-        self.fronts: Lobby[Front] = Lobby(self.max_opening)
+        self.pending: PendingConnections[RequestHeadReader] = PendingConnections(self.max_pending)
         self.refused = 0
-        self._others, self._on_refusal = others, on_refusal
+        self._other_connections, self._on_refusal = other_connections, on_refusal
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -118,17 +118,17 @@ class Gate:
     @property
     def full(self) -> bool:
         """Whether the next one is one too many."""
-        return len(self.fronts) + self._others() >= self.max_connections
+        return len(self.pending) + self._other_connections() >= self.max_connections
 
-    def enter(self, front: Front) -> bool:
+    def add(self, connection: RequestHeadReader) -> bool:
         """Count it; ``False`` when there is no room."""
         if self.full:
             self.refused += 1
             self._on_refusal()
             return False
         loop = asyncio.get_running_loop()
-        for oldest in self.fronts.enter(front, loop.time()):
-            oldest.give_up("others come in; come back")
+        for oldest in self.pending.add(connection, loop.time()):
+            oldest.reject("others come in; come back")
         if self._timer is None:
             self._timer = loop.call_later(HEAD_TIMEOUT_S, self._expire)
         return True
@@ -136,9 +136,9 @@ class Gate:
     def _expire(self) -> None:
         """Answer those whose time is up; one timer serves all, and is set for the oldest."""
         loop = asyncio.get_running_loop()
-        for front in self.fronts.entered_by(loop.time() - HEAD_TIMEOUT_S):
-            front.give_up("no request came", 408)
-        oldest_s = self.fronts.oldest_s()
+        for connection in self.pending.entered_by(loop.time() - HEAD_TIMEOUT_S):
+            connection.reject("no request came", 408)
+        oldest_s = self.pending.oldest_s()
         self._timer = None
         if oldest_s is not None:
             self._timer = loop.call_at(oldest_s + HEAD_TIMEOUT_S, self._expire)
@@ -148,11 +148,11 @@ class Gate:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        for front in list(self.fronts):
-            front.abort()
+        for connection in list(self.pending):
+            connection.abort()
 
 
-class Front(asyncio.Protocol):
+class RequestHeadReader(asyncio.Protocol):
     """Reads a request's head, and hands the connection on.
 
     ``choose`` gets the head and the transport, and returns the protocol that takes over. TLS is for
@@ -160,32 +160,34 @@ class Front(asyncio.Protocol):
     """
 
     def __init__(
-        self, choose: Callable[[bytes, asyncio.Transport], asyncio.Protocol], gate: Gate
+        self,
+        choose: Callable[[bytes, asyncio.Transport], asyncio.Protocol],
+        admission: AdmissionControl,
     ) -> None:
-        self._choose, self._gate = choose, gate
+        self._choose, self._admission = choose, admission
         self._head = bytearray()
         self._read_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._is_plain = True  # what we read and write is HTTP
-        self._securing: asyncio.Task[None] | None = None
+        self._tls_task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport), "it is a stream"
         self._transport = transport
-        if self._gate.closed:
+        if self._admission.closed:
             transport.abort()
             return
-        tls = None if is_unix(transport) else self._gate.tls
+        tls = None if is_unix(transport) else self._admission.tls
         self._is_plain = tls is None
-        if not self._gate.enter(self):
-            self._end(503, "too many connections; come back later")
+        if not self._admission.add(self):
+            self._answer_and_close(503, "too many connections; come back later")
             return
         if tls is not None:
             transport.pause_reading()
             loop = asyncio.get_running_loop()
-            self._securing = loop.create_task(self._secure(transport, tls))
+            self._tls_task = loop.create_task(self._start_tls(transport, tls))
 
-    async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+    async def _start_tls(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
         """Speak TLS from here on. What comes before this goes on is kept."""
         loop = asyncio.get_running_loop()
         # Or up to 64 KiB of ciphertext wait there, beside what waits in the connection.
@@ -197,15 +199,15 @@ class Front(asyncio.Protocol):
         except (OSError, asyncio.CancelledError):
             secure = None
         self._is_plain = True
-        if secure is None or self not in self._gate.fronts:
-            self._leave()
+        if secure is None or self not in self._admission.pending:
+            self._remove()
             (secure or transport).abort()
             return
         self._transport = secure
         self._read()
 
     def data_received(self, data: bytes) -> None:
-        if self not in self._gate.fronts:
+        if self not in self._admission.pending:
             return  # it has its answer
         self._read_bytes += len(data)
         self._head = (self._head + data).lstrip(b"\r\n")  # blank lines: RFC 9112, section 2.2
@@ -216,13 +218,13 @@ class Front(asyncio.Protocol):
             return
         if _END in self._head:
             assert self._transport is not None, "it has just sent something"
-            self._hand_on(self._choose(bytes(self._head), self._transport))
+            self._hand_over(self._choose(bytes(self._head), self._transport))
         elif self._read_bytes > MAX_HEAD:
-            self._leave()
-            self._end(431, f"a request's head has {MAX_HEAD} bytes at the most")
+            self._remove()
+            self._answer_and_close(431, f"a request's head has {MAX_HEAD} bytes at the most")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave()
+        self._remove()
         self._transport = None
 
     def abort(self) -> None:
@@ -230,13 +232,13 @@ class Front(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def give_up(self, why: str, status: int = 503) -> None:
+    def reject(self, why: str, status: int = 503) -> None:
         """It has had its time."""
-        self._leave()
-        self._end(status, why)
+        self._remove()
+        self._answer_and_close(status, why)
 
-    def _hand_on(self, to: asyncio.Protocol) -> None:
-        self._leave()
+    def _hand_over(self, to: asyncio.Protocol) -> None:
+        self._remove()
         transport = self._transport
         assert transport is not None, "it has just sent something"
         head, self._head = bytes(self._head), bytearray()
@@ -244,10 +246,10 @@ class Front(asyncio.Protocol):
         to.connection_made(transport)
         to.data_received(head)
 
-    def _leave(self) -> None:
-        self._gate.fronts.leave(self)
+    def _remove(self) -> None:
+        self._admission.pending.remove(self)
 
-    def _end(self, status: int, text: str) -> None:
+    def _answer_and_close(self, status: int, text: str) -> None:
         """Answer, and close; whoever does not take the answer is cut, or has agreed on no TLS."""
         transport = self._transport
         if transport is None:
@@ -255,7 +257,7 @@ class Front(asyncio.Protocol):
         if not self._is_plain:
             transport.abort()
             return
-        transport.write(_answer(status, text))
+        transport.write(_response(status, text))
         transport.close()
         asyncio.get_running_loop().call_later(1.0, transport.abort)
 
@@ -267,7 +269,7 @@ _REASONS = {
 }
 
 
-def _answer(status: int, text: str) -> bytes:
+def _response(status: int, text: str) -> bytes:
     """A whole HTTP answer of one line, after which the connection is closed."""
     body = f"{text}\n".encode()
     retry = f"Retry-After: {_RETRY_S}\r\n" if status == 503 else ""

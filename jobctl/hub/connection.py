@@ -36,7 +36,7 @@ from jobctl.core.protocol import MAX_FROM_CLIENT, SUBPROTOCOL, Dialect, Subscrib
 from jobctl.hub.access import Rights
 from jobctl.hub.admission import is_unix
 
-__all__ = ["ConnectionEvents", "HubConnection", "deflated_frame", "text_frame", "untaken"]
+__all__ = ["ConnectionEvents", "HubConnection", "deflated_frame", "text_frame", "unsent_bytes"]
 
 GOODBYE_S = 1.0
 """How long a peer may take to answer a close frame, or to hang up after a refusal."""
@@ -47,13 +47,13 @@ _SEND_BUFFER = 64 * 1024
 _TLS_CHUNK = 16 * 1024  # the bytes of one TLS record
 _MAX_EARLY = 4  # messages that are kept before no more is read
 _WINDOW_S = 10
-_LEAST_DEFLATED = 256  # bytes: below that it is not worth the while
+_MIN_DEFLATED = 256  # bytes: below that it is not worth the while
 _WINDOW_BITS = 15
 _PONG = 0x80 | Opcode.PONG
 _MESSAGE = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
-def untaken(transport: asyncio.WriteTransport) -> int:
+def unsent_bytes(transport: asyncio.WriteTransport) -> int:
     """Bytes that the peer has not taken, be they with us or with the system, where that tells."""
     sock = transport.get_extra_info("socket")
     queued = 0
@@ -73,7 +73,7 @@ def deflated_frame(message: bytes) -> bytes:
     It depends on nothing that was sent before (``server_no_context_takeover``, RFC 7692), so that
     one frame does for everybody.
     """
-    if len(message) < _LEAST_DEFLATED:
+    if len(message) < _MIN_DEFLATED:
         return text_frame(message)
     deflate = zlib.compressobj(wbits=-_WINDOW_BITS)
     data = deflate.compress(message) + deflate.flush(zlib.Z_SYNC_FLUSH)
@@ -132,11 +132,11 @@ class HubConnection(asyncio.Protocol):
         "_leaving",
         "_loop",
         "_parts",
-        "_pinged",
+        "_ping_sent",
         "_taken",
         "_unwritten",
         "_window",
-        "heard_s",
+        "last_seen_s",
         "opened_at",
         "paused",
         "peer_uid",
@@ -169,7 +169,7 @@ class HubConnection(asyncio.Protocol):
         """Whether the transport has asked for no more data."""
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self.heard_s = self._loop.time()
+        self.last_seen_s = self._loop.time()
         self._fd = -1  # of a socket that may be written to past its transport; there is none yet
         self._unwritten: list[bytes | memoryview] = []
         self._eof_due = False
@@ -180,7 +180,7 @@ class HubConnection(asyncio.Protocol):
         self._early: list[str | bytes] = []
         self._first: asyncio.Future[str | bytes] | None = None
         self._parts: tuple[Opcode, bytearray] | None = None
-        self._pinged = False
+        self._ping_sent = False
         self._window = (0, 0)
 
     # -- what is known of it ------------------------------------------------------------------
@@ -290,12 +290,12 @@ class HubConnection(asyncio.Protocol):
             if len(self._early) > _MAX_EARLY:
                 self.transport.pause_reading()
 
-    def talks_too_fast(self, most: int) -> bool:
+    def exceeds_message_rate(self, limit: int) -> bool:
         """To be asked for each message: whether more than so many a second came for ten seconds."""
         window, count = self._window
         now = int(self._loop.time() / _WINDOW_S)
         self._window = (now, count + 1 if now == window else 1)
-        return self._window[1] > most * _WINDOW_S
+        return self._window[1] > limit * _WINDOW_S
 
     # -- to the client ------------------------------------------------------------------------
 
@@ -305,7 +305,7 @@ class HubConnection(asyncio.Protocol):
             self._write(frames)
             self.sent_bytes += len(frames)
 
-    def say_goodbye(self, code: int, reason: str) -> None:
+    def send_close_frame(self, code: int, reason: str) -> None:
         """Send a close frame and hear no more messages. Does not wait.
 
         A peer that is still there after `GOODBYE_S` is cut, one whose handshake has no answer yet
@@ -324,12 +324,12 @@ class HubConnection(asyncio.Protocol):
         While data waits to be written a ping would wait behind it, and tell nothing more.
         """
         if (
-            not self._pinged
+            not self._ping_sent
             and not self._unwritten
             and self.is_open
-            and self._loop.time() - self.heard_s >= quiet_s
+            and self._loop.time() - self.last_seen_s >= quiet_s
         ):
-            self._pinged = True
+            self._ping_sent = True
             self.protocol.send_ping(b"jobctl")
             self._send()
 
@@ -338,11 +338,11 @@ class HubConnection(asyncio.Protocol):
 
         A slow reader's pong waits behind the data, so data that moves is a sign of life too.
         """
-        taken = self._handed - untaken(self.transport)
+        taken = self._handed - unsent_bytes(self.transport)
         if taken > self._taken:
-            self.heard_s = self._loop.time()
+            self.last_seen_s = self._loop.time()
         self._taken = taken
-        return self._loop.time() - self.heard_s
+        return self._loop.time() - self.last_seen_s
 
     def abort(self) -> None:
         """Cut the connection now."""
@@ -423,8 +423,8 @@ class HubConnection(asyncio.Protocol):
         self._events.connected(self)
 
     def data_received(self, data: bytes) -> None:
-        self.heard_s = self._loop.time()
-        self._pinged = False
+        self.last_seen_s = self._loop.time()
+        self._ping_sent = False
         self.protocol.receive_data(data)
         events = self.protocol.events_received()
         self._send()

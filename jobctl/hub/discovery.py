@@ -28,9 +28,9 @@ from jobctl.errors import StoreError
 __all__ = [
     "RunningHub",
     "announced",
-    "hub_of",
-    "hubs_of",
-    "is_near",
+    "find_hub",
+    "find_hubs",
+    "is_same_network",
     "running_hubs",
     "token_in",
     "usable_hub",
@@ -134,14 +134,14 @@ def usable_hub(directory: Path) -> RunningHub | None:
     return next((hub for hub in running_hubs(directory) if hub.usable), None)
 
 
-def hubs_of(directory: Path) -> list[str]:
+def find_hubs(directory: Path) -> list[str]:
     """The URLs of the live hubs on the directory, newest first."""
     return [hub.url for hub in running_hubs(directory)]
 
 
-def hub_of(directory: Path) -> str | None:
+def find_hub(directory: Path) -> str | None:
     """The URL of the newest live hub on the directory, or ``None``."""
-    return next(iter(hubs_of(directory)), None)
+    return next(iter(find_hubs(directory)), None)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _hub_in(name: str, dir_fd: int) -> RunningHub | None:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             value = json.loads(os.read(fd, 4096) or b"{}")
-            if not isinstance(value, dict) or not is_near(value):
+            if not isinstance(value, dict) or not is_same_network(value):
                 return None
             url = value.get("url")
             if not isinstance(url, str):
@@ -190,7 +190,7 @@ def _hub_in(name: str, dir_fd: int) -> RunningHub | None:
         os.close(fd)
 
 
-def is_near(about: Mapping[str, object]) -> bool:
+def is_same_network(about: Mapping[str, object]) -> bool:
     """Whether what a hub's file says was said in our network; in doubt it was."""
     return about.get("network", _network()) == _network()
 

@@ -29,12 +29,12 @@ __all__ = ["POLL_S", "Feed"]
 POLL_S = 1.0
 """The store is read this often without a bell."""
 
-_INLINE = 64  # records that are read in the loop; each costs some 50 µs
-_FALSE_RINGS = 50  # reads in a poll interval that may find nothing before rings must wait
-_FALSE_RING_DELAY_S = 0.01
-_GATHER_S = 0.2  # file events are gathered this long: a busy job is looked at five times a second
+_MAX_INLINE_RECORDS = 64  # records that are read in the loop; each costs some 50 µs
+_MAX_EMPTY_READS = 50  # reads in a poll interval that may find nothing before rings must wait
+_RING_PAUSE_S = 0.01
+_DEBOUNCE_S = 0.2  # file events are gathered this long: a busy job is looked at five times a second
 _RESCAN_S = 5.0
-_FORGET_S = 10.0
+_FORGET_OWNERS_S = 10.0
 _CLOSE_S = 0.5
 _MIN_RESCAN_RATIO = 20  # a rescan may take a twentieth of the time at the most
 
@@ -61,25 +61,25 @@ class Feed:
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: asyncio.Future[Delta | JobSet] | None = None
         self._reading_since_s = 0.0
-        self._asked: dict[Callable[[], Any], asyncio.Future[Any]] = {}
-        self._again = False
-        self._idle_reads = 0
-        self._deaf: asyncio.TimerHandle | None = None
+        self._shared_calls: dict[Callable[[], Any], asyncio.Future[Any]] = {}
+        self._more_to_read = False
+        self._empty_reads = 0
+        self._bell_pause: asyncio.TimerHandle | None = None
         self._held: asyncio.TimerHandle | None = None
-        self._suspects: set[str] = set()
-        self._wake_watcher = asyncio.Event()
-        self._said = ""
+        self._changed_ids: set[str] = set()
+        self._files_changed = asyncio.Event()
+        self._last_error = ""
         self._closed = False
-        self._whole_reads = 0
+        self._complete_reads = 0
         self._owners_known = asyncio.Event()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self.rings = 0
         self.reads = Buckets()
 
     @property
-    def trouble(self) -> str:
+    def last_error(self) -> str:
         """Why the last read failed; an empty text when it did not."""
-        return self._said
+        return self._last_error
 
     def reading_s(self) -> float:
         """How long the read that is under way in a thread has taken so far; 0 without one."""
@@ -87,11 +87,11 @@ class Feed:
 
     async def dead(self) -> frozenset[str]:
         """Who of the owners has died, by a look of now."""
-        return await self._shared(self._store.owners.dead)
+        return await self._in_shared_thread(self._store.owners.dead)
 
     async def bad(self) -> list[BadFile]:
         """The files that are no jobs."""
-        return await self._shared(self._store.bad)
+        return await self._in_shared_thread(self._store.bad)
 
     @property
     def active(self) -> bool:
@@ -119,9 +119,9 @@ class Feed:
         self._tasks.clear()
         self._owners_known.set()  # as far as it will be: nobody looks any more
         self._unlisten()
-        if self._deaf is not None:
-            self._deaf.cancel()
-            self._deaf = None
+        if self._bell_pause is not None:
+            self._bell_pause.cancel()
+            self._bell_pause = None
         if self._held is not None:
             self._held.cancel()
             self._held = None
@@ -140,7 +140,7 @@ class Feed:
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(coroutine)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._task_done)
         self._tasks.append(task)
 
     def _in_thread(self, call: Callable[..., _T], *args: object) -> asyncio.Future[_T]:
@@ -168,19 +168,19 @@ class Feed:
         threading.Thread(target=run, name="jobctl-store", daemon=True).start()
         return future
 
-    def _shared(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
+    def _in_shared_thread(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
         """As `_in_thread`, one for all who ask meanwhile: a store that hangs costs one thread."""
 
         def ended(future: asyncio.Future[Any]) -> None:
-            self._asked.pop(call, None)
+            self._shared_calls.pop(call, None)
             _ = future.cancelled() or future.exception()  # perhaps nobody waits any more
 
-        if call not in self._asked:
-            self._asked[call] = self._in_thread(call)
-            self._asked[call].add_done_callback(ended)
-        return asyncio.shield(self._asked[call])
+        if call not in self._shared_calls:
+            self._shared_calls[call] = self._in_thread(call)
+            self._shared_calls[call].add_done_callback(ended)
+        return asyncio.shield(self._shared_calls[call])
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _task_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             self.fail(task.exception())
 
@@ -207,14 +207,14 @@ class Feed:
         assert self._listener is not None, "its reader is removed with it"
         self._listener.drain()
         self.rings += 1
-        if self._idle_reads > _FALSE_RINGS:
+        if self._empty_reads > _MAX_EMPTY_READS:
             # Somebody rings for nothing: hear them together, a hundred times a second.
             self._loop.remove_reader(self._listener.fileno())
-            self._deaf = self._loop.call_later(_FALSE_RING_DELAY_S, self._hear_again)
+            self._bell_pause = self._loop.call_later(_RING_PAUSE_S, self._resume_bell)
         self.read_soon()
 
-    def _hear_again(self) -> None:
-        self._deaf = None
+    def _resume_bell(self) -> None:
+        self._bell_pause = None
         if self._listener is not None:
             self._loop.add_reader(self._listener.fileno(), self._on_bell)
 
@@ -225,15 +225,17 @@ class Feed:
         if self._closed:
             return
         if self._reading is not None:
-            self._again = True
+            self._more_to_read = True
             return
         try:
-            little = self._hub.loaded and self._store.behind(self._hub.cursor) <= _INLINE
+            little = (
+                self._hub.loaded and self._store.behind(self._hub.cursor) <= _MAX_INLINE_RECORDS
+            )
             if little:
                 self._read_inline()
                 return
         except JobctlError as error:
-            self._complain(error)
+            self._log_read_error(error)
             return
         except Exception as error:
             self.fail(error)
@@ -242,7 +244,7 @@ class Feed:
 
     def _read_in_thread(self) -> None:
         self._reading_since_s = self._loop.time()
-        self._reading = self._in_thread(self._read_much, self._hub.cursor)
+        self._reading = self._in_thread(self._read_large, self._hub.cursor)
         self._reading.add_done_callback(self._read_done)
 
     def _read_later(self) -> None:
@@ -254,19 +256,19 @@ class Feed:
         self._held = None
         self.read_soon()
 
-    async def look(self) -> bool:
+    async def read_now(self) -> bool:
         """Return after a read that began after this call; whether it got all there was."""
         while self._reading is not None:
             await asyncio.wait([self._reading])
-        before = self._whole_reads
+        before = self._complete_reads
         self.read_soon()
         while self._reading is not None:
             await asyncio.wait([self._reading])
-        return self._whole_reads > before
+        return self._complete_reads > before
 
-    async def first_look(self) -> None:
-        """As `look`; and wait until it is known who of the owners has died."""
-        await self.look()
+    async def first_read(self) -> None:
+        """As `read_now`; and wait until it is known who of the owners has died."""
+        await self.read_now()
         if self.active:
             await self._owners_known.wait()
 
@@ -280,19 +282,19 @@ class Feed:
             here = self._hub.cursor
             taken = self._hub.feed(delta)
             if taken and not delta.more:
-                self._whole_reads += 1
+                self._complete_reads += 1
                 break
             if self._hub.cursor == here:
                 self._read_later()
                 break
         self.reads.add(time.perf_counter() - began_s)
         moved = self._hub.cursor != before  # an empty store resets whoever asks, and says nothing
-        self._idle_reads = 0 if moved else self._idle_reads + 1
-        self._said = ""
+        self._empty_reads = 0 if moved else self._empty_reads + 1
+        self._last_error = ""
         if moved:
             self._changed()
 
-    def _read_much(self, cursor: Cursor) -> Delta | JobSet:
+    def _read_large(self, cursor: Cursor) -> Delta | JobSet:
         """In a thread, which must leave the hub's replica alone: a full load makes its own.
 
         A full load is read to its end, since nobody may take a part of it for all there is.
@@ -312,39 +314,39 @@ class Feed:
         try:
             self._take(reading.result())
         except JobctlError as error:
-            self._complain(error)
+            self._log_read_error(error)
         except Exception as error:
             self.fail(error)
-        if self._again:
-            self._again = False
+        if self._more_to_read:
+            self._more_to_read = False
             self.read_soon()
 
     def _take(self, read: Delta | JobSet) -> None:
-        self._said = ""
+        self._last_error = ""
         if isinstance(read, JobSet):
-            self._hub.adopt(read)
-            whole = True
+            self._hub.replace_replica(read)
+            complete = True
         else:
             here = self._hub.cursor
             taken = self._hub.feed(read)
-            whole = taken and not read.more
+            complete = taken and not read.more
             if taken and read.more and self._hub.cursor == here:
                 self._read_later()
-            elif not whole:
-                self._again = True
-        self._whole_reads += whole
+            elif not complete:
+                self._more_to_read = True
+        self._complete_reads += complete
         self._changed()
 
-    def _complain(self, error: JobctlError) -> None:
+    def _log_read_error(self, error: JobctlError) -> None:
         """Once for each trouble: the last state is served until it is over."""
-        if str(error) != self._said:
-            self._said = str(error)
+        if str(error) != self._last_error:
+            self._last_error = str(error)
             _log.error("cannot read the store, so serving what is known: %s", error)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            self._idle_reads = 0
+            self._empty_reads = 0
             if self._listener is None:
                 self._listen()
             self.read_soon()
@@ -356,20 +358,20 @@ class Feed:
         checked_s = self._loop.time()
         while True:
             dead = await self._in_thread(self._store.owners.dead)
-            due = bool(dead) and self._loop.time() - checked_s >= _FORGET_S
+            due = bool(dead) and self._loop.time() - checked_s >= _FORGET_OWNERS_S
             # They were dead before the look, so it shows all that they have ever written. Nobody
             # hears of their death before that, nor when it could not be taken.
-            if (due or dead != self._hub.dead) and await self.look():
-                if self._hub.bury(dead):
+            if (due or dead != self._hub.dead) and await self.read_now():
+                if self._hub.set_dead_owners(dead):
                     self._changed()
                 if due:
                     checked_s = self._loop.time()
                     ended = dead - {job.owned_by for job in self._hub.replica if job.active}
-                    await self._in_thread(self._forget, ended)
+                    await self._in_thread(self._forget_owners, ended)
             self._owners_known.set()
             await asyncio.sleep(POLL_S)
 
-    def _forget(self, ended: frozenset[str]) -> None:
+    def _forget_owners(self, ended: frozenset[str]) -> None:
         """In a thread. A job that nobody can read may be theirs, so then nobody is forgotten."""
         with suppress(JobctlError, OSError):
             if not self._store.bad():
@@ -399,8 +401,8 @@ class Feed:
                         break  # another directory lies there now
                     ids = {Path(name).name[:-5] for _, name in events if name.endswith(".json")}
                     if ids:
-                        self._suspects |= ids
-                        self._wake_watcher.set()
+                        self._changed_ids |= ids
+                        self._files_changed.set()
             except (OSError, RuntimeError) as error:
                 _log.warning("cannot watch %s, so rescanning only: %s", path, error)
                 await asyncio.sleep(_RESCAN_S)
@@ -409,28 +411,28 @@ class Feed:
         """Have the store look at what was reported, and at everything now and then."""
         next_scan_s = self._loop.time() + _RESCAN_S
         unsettled = False
-        said = ""
+        last_error = ""
         while True:
-            wait_s = _GATHER_S if unsettled else max(0.0, next_scan_s - self._loop.time())
+            wait_s = _DEBOUNCE_S if unsettled else max(0.0, next_scan_s - self._loop.time())
             try:
                 async with asyncio.timeout(wait_s):  # wait_for() may lose a cancellation
-                    await self._wake_watcher.wait()
-                await asyncio.sleep(_GATHER_S)
+                    await self._files_changed.wait()
+                await asyncio.sleep(_DEBOUNCE_S)
             except TimeoutError:
                 pass
-            self._wake_watcher.clear()
-            ids, self._suspects = self._suspects, set()
+            self._files_changed.clear()
+            ids, self._changed_ids = self._changed_ids, set()
             began_s = self._loop.time()
             full = began_s >= next_scan_s
             try:
                 unsettled = await self._in_thread(self._store.refresh, None if full else ids)
             except JobctlError as error:
-                self._suspects |= ids
-                if str(error) != said:
-                    said = str(error)
+                self._changed_ids |= ids
+                if str(error) != last_error:
+                    last_error = str(error)
                     _log.error("cannot look for foreign changes: %s", error)
             else:
-                said = ""
+                last_error = ""
             if full:
                 took_s = self._loop.time() - began_s
                 next_scan_s = self._loop.time() + max(_RESCAN_S, _MIN_RESCAN_RATIO * took_s)

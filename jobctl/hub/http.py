@@ -1,7 +1,7 @@
 """Plain HTTP on the hub's port: a page for people, health, metrics, and the jobs as JSON.
 
 Every answer is small or paged, so that nobody's reading holds up the hub. The same rules of who
-may come in hold as for sockets, and they are asked in one place: `_admit`.
+may come in hold as for sockets, and they are asked in one place: `_middleware`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.core.pipeline import known
 from jobctl.core.protocol import MAX_PAGE, Subscribe, parse_query
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
-from jobctl.hub.access import Door, Knock, Refused, Rights
-from jobctl.hub.connection import untaken
+from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
+from jobctl.hub.connection import unsent_bytes
 from jobctl.hub.metrics import CONTENT_TYPE, Counts
 from jobctl.hub.sessions import Hub
 
-__all__ = ["Pages", "Served", "rights_of"]
+__all__ = ["HttpApi", "ServerState", "rights_of"]
 
-_PATIENCE_S = 5.0
+_STORE_TIMEOUT_S = 5.0
 _BODY_S = 5.0
 _IDLE_S = 2.0  # the whole head is there when a connection comes here
 _MAX_LIMIT = 1000
-_LOOKS = 20_000  # jobs looked at between two turns of the loop: some 20 ms
-_LATER = {"Retry-After": "2"}
+_MAX_EXAMINED = 20_000  # jobs looked at between two turns of the loop: some 20 ms
+_RETRY_LATER = {"Retry-After": "2"}
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -52,7 +52,7 @@ _SIGN_IN = ("/login", "/login.js")
 _log = logging.getLogger("jobctl.hub")
 
 
-class Served(Protocol):
+class ServerState(Protocol):
     """What the pages show: the hub, as the server has it."""
 
     hub: Hub
@@ -61,7 +61,7 @@ class Served(Protocol):
     async def refresh(self) -> None:
         """Have the hub know what the store holds now; `JobctlError` when that cannot be had."""
 
-    def trouble(self) -> str:
+    def failing_part(self) -> str:
         """What is wrong with the hub; nothing is an empty text."""
 
     def clients(self) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ class Served(Protocol):
     async def metrics(self) -> bytes:
         """The exposition for Prometheus."""
 
-    def note_refusal(self, refused: Refused, peer: str) -> None:
+    def record_refusal(self, refused: AccessRefused, peer: str) -> None:
         """Count and log it."""
 
 
@@ -92,17 +92,21 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun, and cannot be taken back")
-        return _sealed(_refusal(status, "that is no request" if status == 400 else "it failed"))
+        return _with_common_headers(
+            _refusal(status, "that is no request" if status == 400 else "it failed")
+        )
 
 
-class Pages:
+class HttpApi:
     """The HTTP side of one hub, under ``base``; ``server`` makes protocols for connections."""
 
-    def __init__(self, served: Served, door: Door, *, base: str, socket_path: str) -> None:
-        self._served, self._door, self._base = served, door, base
+    def __init__(
+        self, state: ServerState, access: AccessPolicy, *, base: str, socket_path: str
+    ) -> None:
+        self._state, self._access, self._base = state, access, base
         self._socket_path = socket_path
         self._unsent: dict[int, tuple[int, float]] = {}
-        app = web.Application(middlewares=[self._admit], client_max_size=4096)
+        app = web.Application(middlewares=[self._middleware], client_max_size=4096)
         app.add_routes(
             [
                 web.get(f"{base}/", self._page),
@@ -122,10 +126,10 @@ class Pages:
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.5)
 
     async def start(self) -> None:
-        """To be called before `make`."""
+        """To be called before `new_connection`."""
         await self._runner.setup()
 
-    def make(self, peer_uid: int | None = None) -> asyncio.Protocol:
+    def new_connection(self, peer_uid: int | None = None) -> asyncio.Protocol:
         """The protocol of one connection; ``peer_uid`` counts for all of its requests."""
         assert self._runner.server is not None, "it was started"
         logger = _quiet_logger()
@@ -149,7 +153,7 @@ class Pages:
             if transport is not None:
                 transport.abort()  # closed it is, but not before its peer has taken everything
 
-    def open(self) -> int:
+    def open_connections(self) -> int:
         """How many connections there are."""
         server = self._runner.server
         return len(server.connections) if server is not None else 0
@@ -160,7 +164,7 @@ class Pages:
         before, self._unsent = self._unsent, {}
         for protocol in server.connections if server is not None else []:
             transport = protocol.transport
-            unsent = untaken(transport) if transport is not None else 0
+            unsent = unsent_bytes(transport) if transport is not None else 0
             if transport is None or not unsent:
                 continue
             known, since_s = before.get(id(protocol), (unsent, now_s))
@@ -172,28 +176,30 @@ class Pages:
     # -- for every request --------------------------------------------------------------------
 
     @web.middleware
-    async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        answer = _sealed(await self._answer(request, handler))
-        self._served.counts.requests[answer.status] += 1
+    async def _middleware(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        answer = _with_common_headers(await self._answer(request, handler))
+        self._state.counts.requests[answer.status] += 1
         return answer
 
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        knock = _knock(request)
+        access_request = _access_request(request)
         path = request.path.removeprefix(self._base)
         try:
-            self._door.check_source(knock)
+            self._access.check_source(access_request)
             if path != "/healthz":  # open to all users: it only says whether the hub is healthy
-                rights = _connection(request).rights = await self._door.admit(knock)
+                rights = _connection(request).rights = await self._access.authenticate(
+                    access_request
+                )
                 if rights is None and path not in _SIGN_IN:
-                    raise self._door.ask_for_token()
-        except Refused as refused:
+                    raise self._access.ask_for_token()
+        except AccessRefused as refused:
             if (
                 refused.status == 401
                 and path in ("", "/")
                 and "text/html" in request.headers.get("Accept", "")
             ):
                 return web.Response(status=303, headers={"Location": f"{self._base}/login"})
-            self._served.note_refusal(refused, knock.peer)
+            self._state.record_refusal(refused, access_request.peer)
             return _refusal(refused.status, str(refused), refused.headers)
         try:
             return await handler(request)
@@ -205,7 +211,7 @@ class Pages:
             return _refusal(error.status, text, allow)
         except JobctlError as error:
             usage = error.exit_code == 2
-            return _refusal(400 if usage else 503, str(error), None if usage else _LATER)
+            return _refusal(400 if usage else 503, str(error), None if usage else _RETRY_LATER)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
@@ -240,18 +246,18 @@ class Pages:
                 form = await request.post()
         except TimeoutError:
             return _refusal(408, "no token came")
-        knock = _knock(request)
+        access_request = _access_request(request)
         try:
-            await self._door.check(str(form.get("token", "")).encode(), knock.peer)
-        except Refused as refused:
-            self._served.note_refusal(refused, knock.peer)
+            await self._access.check_token(str(form.get("token", "")).encode(), access_request.peer)
+        except AccessRefused as refused:
+            self._state.record_refusal(refused, access_request.peer)
             said = "That is not the token." if refused.status == 401 else "Come back later."
             return self._html(request, self._sign_in(said), status=refused.status)
         answer = web.Response(status=303, headers={"Location": f"{self._base}/"})
-        name, value = self._door.cookie()
+        name, value = self._access.cookie()
         answer.set_cookie(
             name, value, path=f"{self._base}/", httponly=True, samesite="Strict",
-            secure=knock.is_private,
+            secure=access_request.is_encrypted,
         )  # fmt: skip
         return answer
 
@@ -273,88 +279,97 @@ class Pages:
     async def _health(self, request: web.Request) -> web.Response:
         try:
             await self._refresh()
-            trouble = self._served.trouble()
+            failing_part = self._state.failing_part()
         except JobctlError as error:
-            trouble = f"store: {error}"
-        if not trouble:
+            failing_part = f"store: {error}"
+        if not failing_part:
             return web.Response(text="ok\n")
-        if not self._door.is_own(_knock(request)):  # and nobody was asked for a token here
-            trouble = trouble.partition(":")[0]
-        return _refusal(503, trouble, _LATER)
+        if not self._access.is_own(
+            _access_request(request)
+        ):  # and nobody was asked for a token here
+            failing_part = failing_part.partition(":")[0]
+        return _refusal(503, failing_part, _RETRY_LATER)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         with suppress(JobctlError):  # then it is of what is known
             await self._refresh()
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                body = await self._served.metrics()
+            async with asyncio.timeout(_STORE_TIMEOUT_S):
+                body = await self._state.metrics()
         except TimeoutError:
-            return _refusal(503, "the store does not answer", _LATER)
+            return _refusal(503, "the store does not answer", _RETRY_LATER)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def _refresh(self) -> None:
         """Have the hub know what is so now; `StoreError` where that takes too long."""
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                await self._served.refresh()
+            async with asyncio.timeout(_STORE_TIMEOUT_S):
+                await self._state.refresh()
         except TimeoutError as error:
-            raise StoreError(f"the store has not answered for {_PATIENCE_S:g} s") from error
+            raise StoreError(f"the store has not answered for {_STORE_TIMEOUT_S:g} s") from error
 
     # -- the API ------------------------------------------------------------------------------
 
     async def _jobs(self, request: web.Request) -> web.Response:
-        asked, began = _asked(request.rel_url.raw_query_string)
+        subscribe, snapshot_start = _parse_read(request.rel_url.raw_query_string)
         limit = _limit(request.query.get("limit"))
         details = _sees_details(request)
         await self._refresh()
-        hub = self._served.hub
+        hub = self._state.hub
         deaths = zlib.crc32("\n".join(sorted(hub.dead)).encode())
         # The epoch tells readers with and without details apart.
         epoch = epoch_for(hub.replica.epoch, details=details)
-        head = Cursor(epoch, hub.replica.revision, asked.filter.tag)
-        tag = f'"{head};{asked.cursor}@{began};{limit or ""};{deaths:x}"'
-        if _has(request, tag):
-            return web.Response(status=304, headers=_fresh(tag))
-        return _json(await self._delta(asked, began, limit, details=details), _fresh(tag))
+        head = Cursor(epoch, hub.replica.revision, subscribe.filter.tag)
+        tag = f'"{head};{subscribe.cursor}@{snapshot_start};{limit or ""};{deaths:x}"'
+        if _matches_etag(request, tag):
+            return web.Response(status=304, headers=_etag_headers(tag))
+        return _json(
+            await self._delta(subscribe, snapshot_start, limit, details=details), _etag_headers(tag)
+        )
 
     async def _delta(
-        self, asked: Subscribe, began: int, limit: int | None, *, details: bool
+        self, subscribe: Subscribe, snapshot_start: int, limit: int | None, *, details: bool
     ) -> bytes:
         """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost.
 
         The hub keeps nothing of a reader between two pages, so the cursor of a page that others
         follow says as well at which revision the first of them began (see `JobSet.since`).
         """
-        hub = self._served.hub
-        cursor = store_cursor(asked.cursor, details=details)
-        if began and not cursor.revision <= began <= hub.replica.revision:
+        hub = self._state.hub
+        cursor = store_cursor(subscribe.cursor, details=details)
+        if snapshot_start and not cursor.revision <= snapshot_start <= hub.replica.revision:
             cursor = ZERO
         since = -1
         while True:
             delta = hub.replica.since(
-                cursor, asked.filter, limit=MAX_PAGE, looks=_LOOKS, began=began, details=details
+                cursor,
+                subscribe.filter,
+                limit=MAX_PAGE,
+                max_examined=_MAX_EXAMINED,
+                snapshot_start=snapshot_start,
+                details=details,
             )
             since = delta.since if since < 0 or delta.since == 0 else since
-            began = delta.began if delta.more else began
+            snapshot_start = delta.snapshot_start if delta.more else snapshot_start
             if delta.jobs or delta.gone or not delta.more:
                 break
-            cursor = delta.cursor(asked.filter)
+            cursor = delta.cursor(subscribe.filter)
             await asyncio.sleep(0)  # others have their turn; and the replica may change
         jobs, through, more = delta.jobs, delta.through, delta.more
         if limit is not None and len(jobs) > limit and jobs[limit - 1].revision < jobs[-1].revision:
             # No cursor names a place between two jobs that share a revision.
             through, more = jobs[limit - 1].revision, True
             jobs = tuple(job for job in jobs if job.revision <= through)
-            if asked.filter.may_lose or delta.since == 0:
-                began = hub.replica.revision
+            if subscribe.filter.may_lose or delta.since == 0:
+                snapshot_start = hub.replica.revision
         epoch = epoch_for(delta.epoch, details=details)
-        here = Cursor(epoch, through, asked.filter.tag)
+        here = Cursor(epoch, through, subscribe.filter.tag)
         head = {
             "epoch": epoch,
             "since": since,
             "through": through,
             "more": more,
-            "cursor": f"{here}@{began}" if more and began else str(here),
+            "cursor": f"{here}@{snapshot_start}" if more and snapshot_start else str(here),
             "gone": [item.id for item in delta.gone],
             "lost": [job.id for job in jobs if job.lost(hub.dead)],
         }
@@ -365,17 +380,17 @@ class Pages:
     async def _job(self, request: web.Request) -> web.Response:
         details = _sees_details(request)
         await self._refresh()
-        id, hub = request.match_info["id"], self._served.hub
+        id, hub = request.match_info["id"], self._state.hub
         job = hub.replica.get(id)
         if job is None:
             return _refusal(404, f"no job {ascii(id[:128])[1:-1]}")
         tag = f'"{epoch_for(hub.replica.epoch, details=details)}:{job.revision}"'
-        if _has(request, tag):
-            return web.Response(status=304, headers=_fresh(tag))
-        return _json(hub.replica.wire(job.id, details=details), _fresh(tag))
+        if _matches_etag(request, tag):
+            return web.Response(status=304, headers=_etag_headers(tag))
+        return _json(hub.replica.wire(job.id, details=details), _etag_headers(tag))
 
     async def _clients(self, request: web.Request) -> web.Response:
-        return _json(json.dumps({"clients": self._served.clients()}).encode(), {})
+        return _json(json.dumps({"clients": self._state.clients()}).encode(), {})
 
 
 def rights_of(request: web.Request) -> Rights | None:
@@ -389,8 +404,8 @@ def _connection(request: web.Request) -> _Connection:
     return connection
 
 
-def _knock(request: web.Request) -> Knock:
-    return Knock.of(
+def _access_request(request: web.Request) -> AccessRequest:
+    return AccessRequest.of(
         request.raw_headers,
         request.remote or "unix",
         secure=request.secure,
@@ -418,21 +433,21 @@ def _pipelines() -> str:
     return json.dumps(pipelines).replace("<", "\\u003c")
 
 
-def _asked(query: str) -> tuple[Subscribe, int]:
+def _parse_read(query: str) -> tuple[Subscribe, int]:
     """What the query asks for, and at which revision its first page began (0 where it is that)."""
     try:
-        asked = parse_query(query)
+        subscribe = parse_query(query)
         since, _, page = parse_qs(query).get("since", [""])[-1].partition("@")
     except ValueError as error:
         raise UsageError(f"the query cannot be read: {error}") from error
     if not page:
-        return asked, 0
-    began = int(page) if page.isascii() and page.isdigit() and len(page) < 17 else 0
+        return subscribe, 0
+    snapshot_start = int(page) if page.isascii() and page.isdigit() and len(page) < 17 else 0
     try:
-        cursor = Cursor.parse(since) if began else ZERO
+        cursor = Cursor.parse(since) if snapshot_start else ZERO
     except InvalidCursor:
         cursor = ZERO
-    return asked._replace(cursor=cursor), began if cursor != ZERO else 0
+    return subscribe._replace(cursor=cursor), snapshot_start if cursor != ZERO else 0
 
 
 def _limit(text: str | None) -> int | None:
@@ -443,7 +458,7 @@ def _limit(text: str | None) -> int | None:
     return int(text)
 
 
-def _sealed(answer: web.StreamResponse) -> web.StreamResponse:
+def _with_common_headers(answer: web.StreamResponse) -> web.StreamResponse:
     """The answer with what every answer says, after which the connection ends."""
     answer.headers.update(_SECURITY)
     answer.headers["Server"] = "jobctl"
@@ -459,12 +474,12 @@ def _quiet_logger() -> logging.Logger:
     return logger
 
 
-def _has(request: web.Request, tag: str) -> bool:
+def _matches_etag(request: web.Request, tag: str) -> bool:
     """Whether the client has what the ETag stands for."""
     return tag in request.headers.get("If-None-Match", "")
 
 
-def _fresh(tag: str) -> dict[str, str]:
+def _etag_headers(tag: str) -> dict[str, str]:
     """The headers of an answer that depends on what its reader may see."""
     return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
 

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-__all__ = ["CONTENT_TYPE", "Buckets", "Counts", "Exporter", "Sampled"]
+__all__ = ["CONTENT_TYPE", "Buckets", "Counts", "Exporter", "MetricsSource"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -80,7 +80,7 @@ class Counts:
     """Seconds that the event loop was late."""
 
 
-class Sampled(Protocol):
+class MetricsSource(Protocol):
     """What is as it is when somebody asks."""
 
     counts: Counts
@@ -107,7 +107,7 @@ class Sampled(Protocol):
 class Exporter:
     """The text that Prometheus scrapes."""
 
-    def __init__(self, hub: Sampled) -> None:
+    def __init__(self, hub: MetricsSource) -> None:
         self._hub = hub
         self._registry = CollectorRegistry()
         self._registry.register(self)

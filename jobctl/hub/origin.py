@@ -15,14 +15,14 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-__all__ = ["Doorkeeper", "Refusal", "host_of", "is_here"]
+__all__ = ["OriginCheck", "RefusalReason", "is_loopback_host", "parse_host"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9.:/\[\]-]{1,200}\Z")
 _WILDCARDS = {"", "0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 
 
 @lru_cache(maxsize=64)  # the same few for every connection
-def host_of(authority: str) -> str | None:
+def parse_host(authority: str) -> str | None:
     """The host of ``host``, ``host:port`` or ``[v6]:port``, lower case; ``None`` for nonsense."""
     try:
         parts = urlsplit(f"//{authority}")
@@ -35,7 +35,7 @@ def host_of(authority: str) -> str | None:
 
 
 @lru_cache(maxsize=64)
-def is_here(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
     """Whether the name or address is this machine's own, for itself alone."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -45,19 +45,19 @@ def is_here(host: str) -> bool:
         return False
 
 
-def _is_plain(text: str | None) -> bool:
+def _is_printable(text: str | None) -> bool:
     """Whether it can be typed again as it stands."""
     return text is not None and _PLAIN.match(text) is not None
 
 
-class Refusal(NamedTuple):
+class RefusalReason(NamedTuple):
     """Why a request may not pass, and under which word it is counted."""
 
     kind: str
     text: str
 
 
-class Doorkeeper:
+class OriginCheck:
     """Says why a request may not pass. ``bound`` is the host that the hub listens on."""
 
     def __init__(
@@ -72,29 +72,31 @@ class Doorkeeper:
             self._hosts.add(bound.lower())
         self._origins = {origin.lower().rstrip("/") for origin in allow_origins}
 
-    def refusal(self, host: str | None, origins: list[str]) -> Refusal | None:
+    def refusal(self, host: str | None, origins: list[str]) -> RefusalReason | None:
         """A reason to answer 403, or ``None``. A request has one Host and at most one Origin."""
-        name = host_of(host) if host else None
-        if name is None or not self._knows(name):
+        name = parse_host(host) if host else None
+        if name is None or not self._is_known_host(name):
             said = ascii(host[:200] if host else host)
-            flag = f": 'jobctl serve --allow-host {name}' would" if _is_plain(name) else ""
-            return Refusal("host", f"host {said} is not served here{flag}")
+            flag = f": 'jobctl serve --allow-host {name}' would" if _is_printable(name) else ""
+            return RefusalReason("host", f"host {said} is not served here{flag}")
         if len(origins) > 1:
-            return Refusal("origin", "several origins")
-        if origins and not self._trusts(origins[0]):
+            return RefusalReason("origin", "several origins")
+        if origins and not self._is_allowed_origin(origins[0]):
             origin = origins[0][:200]
-            flag = f": 'jobctl serve --allow-origin {origin}' would" if _is_plain(origin) else ""
-            return Refusal("origin", f"origin {ascii(origin)} is not allowed here{flag}")
+            flag = (
+                f": 'jobctl serve --allow-origin {origin}' would" if _is_printable(origin) else ""
+            )
+            return RefusalReason("origin", f"origin {ascii(origin)} is not allowed here{flag}")
         return None
 
-    def _knows(self, host: str) -> bool:
-        return is_here(host) or host in self._hosts
+    def _is_known_host(self, host: str) -> bool:
+        return is_loopback_host(host) or host in self._hosts
 
-    def _trusts(self, origin: str) -> bool:
+    def _is_allowed_origin(self, origin: str) -> bool:
         if origin.lower().rstrip("/") in self._origins:
             return True
         scheme, separator, authority = origin.partition("://")
         if scheme not in ("http", "https") or not separator:
             return False
-        host = host_of(authority)
-        return host is not None and self._knows(host)
+        host = parse_host(authority)
+        return host is not None and self._is_known_host(host)

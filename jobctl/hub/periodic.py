@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-__all__ = ["Chore", "Done", "Housekeeping"]
+__all__ = ["PeriodicTask", "PeriodicTasks", "TaskResult"]
 
 _STOP_S = 0.5
 
 _log = logging.getLogger("jobctl.hub")
 
 
-class Done(NamedTuple):
+class TaskResult(NamedTuple):
     """What a chore came to: what to log of it, if anything, and what went wrong."""
 
     fields: Mapping[str, object] = {}
     errors: Sequence[Exception] = ()
 
 
-class Chore(NamedTuple):
-    """Something that is done at the start of the hub, and then every ``every_s`` seconds.
+class PeriodicTask(NamedTuple):
+    """Something that is done at the start of the hub, and then every ``interval_s`` seconds.
 
     ``call`` runs in a thread of its own, never twice at once, and should end soon once the event
     that it gets is set. Its fields are logged as one event with the chore's name; an error of its,
@@ -32,28 +32,31 @@ class Chore(NamedTuple):
     """
 
     name: str
-    every_s: float
-    call: Callable[[threading.Event], Done]
+    interval_s: float
+    call: Callable[[threading.Event], TaskResult]
 
 
-class Housekeeping:
+class PeriodicTasks:
     """Does the chores from `start` to `stop`; belongs to the running loop."""
 
-    def __init__(self, chores: Iterable[Chore]) -> None:
-        self._chores = tuple(chores)
+    def __init__(self, periodic_tasks: Iterable[PeriodicTask]) -> None:
+        self._periodic_tasks = tuple(periodic_tasks)
         self._stopping = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: list[asyncio.Future[None]] = []
 
     def start(self) -> None:
         """Begin with all chores now."""
-        for chore in self._chores:
+        for periodic_task in self._periodic_tasks:
             ended = self._loop.create_future()
             self._ended.append(ended)
             # A daemon: nobody should wait at the exit for one that waits for a store. Being killed
             # in the middle of a write is what the stores are made for.
             threading.Thread(
-                target=self._run, args=(chore, ended), name=f"jobctl-{chore.name}", daemon=True
+                target=self._run,
+                args=(periodic_task, ended),
+                name=f"jobctl-{periodic_task.name}",
+                daemon=True,
             ).start()
 
     async def stop(self) -> None:
@@ -62,29 +65,29 @@ class Housekeeping:
         if self._ended:
             await asyncio.wait(self._ended, timeout=_STOP_S)
 
-    def _run(self, chore: Chore, ended: asyncio.Future[None]) -> None:
+    def _run(self, periodic_task: PeriodicTask, ended: asyncio.Future[None]) -> None:
         try:
-            self._keep_doing(chore)
+            self._run_forever(periodic_task)
         finally:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(ended.set_result, None)
 
-    def _keep_doing(self, chore: Chore) -> None:
-        said: set[str] = set()
+    def _run_forever(self, periodic_task: PeriodicTask) -> None:
+        logged: set[str] = set()
         while not self._stopping.is_set():
             try:
-                done = chore.call(self._stopping)
+                done = periodic_task.call(self._stopping)
             except Exception as error:
-                done = Done(errors=[error])
+                done = TaskResult(errors=[error])
             if self._stopping.is_set():
                 return  # what goes wrong when all is being closed is no news
             if done.fields:
-                _log.info(chore.name, extra=dict(done.fields))
+                _log.info(periodic_task.name, extra=dict(done.fields))
             texts = {_text(error) for error in done.errors}
-            for text in sorted(texts - said):
-                _log.error("%s failed: %s", chore.name, text)
-            said = texts
-            self._stopping.wait(chore.every_s)
+            for text in sorted(texts - logged):
+                _log.error("%s failed: %s", periodic_task.name, text)
+            logged = texts
+            self._stopping.wait(periodic_task.interval_s)
 
 
 def _text(error: Exception) -> str:

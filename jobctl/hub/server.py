@@ -34,46 +34,53 @@ from jobctl.core.protocol import (
     CLOSE_NO_TOKEN,
     CLOSE_SESSION_FAILED,
     CLOSE_TOO_FAST,
-    FIRST,
+    FIRST_MESSAGE_HEADER,
     Auth,
     Dialect,
     parse_from_client,
     parse_query,
 )
 from jobctl.errors import ProtocolError, StoreError, UsageError
-from jobctl.hub.access import Door, Knock, Refused, no_token
+from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, unauthorized
 from jobctl.hub.address import DEFAULT_PATH, hub_url
-from jobctl.hub.admission import Front, Gate, Lobby, is_upgrade
+from jobctl.hub.admission import AdmissionControl, PendingConnections, RequestHeadReader, is_upgrade
 from jobctl.hub.connection import GOODBYE_S, HubConnection, deflated_frame, text_frame
 from jobctl.hub.discovery import announced
 from jobctl.hub.eager import now_or_later
 from jobctl.hub.feed import Feed
-from jobctl.hub.http import Pages
+from jobctl.hub.http import HttpApi
 from jobctl.hub.listen import BACKLOG, Sockets, listen
-from jobctl.hub.log_limit import Seldom
+from jobctl.hub.log_limit import LogRateLimit
 from jobctl.hub.metrics import Counts, Exporter
 from jobctl.hub.peers import PeerUid, PeerUids
-from jobctl.hub.periodic import Chore, Housekeeping
+from jobctl.hub.periodic import PeriodicTask, PeriodicTasks
 from jobctl.hub.sessions import Hub
 from jobctl.stores import Store
 
-__all__ = ["DEFAULT_PATH", "DEFAULT_PORT", "MAX_CONNECTIONS", "SILENCE_S", "HubServer", "serve"]
+__all__ = [
+    "DEFAULT_PATH",
+    "DEFAULT_PORT",
+    "LIVENESS_TIMEOUT_S",
+    "MAX_CONNECTIONS",
+    "HubServer",
+    "serve",
+]
 
 DEFAULT_PORT = 8765
-SILENCE_S = 18.0
+LIVENESS_TIMEOUT_S = 18.0
 """A peer that has given no sign of life for this long is cut; with the sweep, within 20 s."""
 
 _SWEEP_S = 2.0
-_LATE_S = 1.0  # a loop that is later is no longer well
-_READ_S = 5.0  # nor is a store that is still being read after so long
-_QUIET_S = 6.0
+_MAX_LOOP_DELAY_S = 1.0  # a loop that is later is no longer well
+_MAX_READ_S = 5.0  # nor is a store that is still being read after so long
+_PING_AFTER_S = 6.0
 _HANDSHAKE_S = 8.0
 MAX_CONNECTIONS = 10_000
 """Connections of all kinds, unless said otherwise."""
 
 _MAX_MESSAGES = 100  # that a client may send in a second, on the average over ten
-_ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
-_HERD = 250  # clients a second that a hub takes back with ease
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+_RECONNECTS_PER_S = 250  # clients a second that a hub takes back with ease
 
 # Neither side keeps a window from one message to the next: that is what it costs in memory.
 _DEFLATE = ServerPerMessageDeflateFactory(
@@ -92,11 +99,11 @@ async def serve(
     path: str = DEFAULT_PATH,
     watch_files: bool = True,
     base: str = "",
-    door: Door | None = None,
+    access: AccessPolicy | None = None,
     tls: ssl.SSLContext | None = None,
     max_connections: int = MAX_CONNECTIONS,
     compression: bool = True,
-    chores: Iterable[Chore] = (),
+    periodic_tasks: Iterable[PeriodicTask] = (),
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
     sockets: Sockets | None = None,
@@ -105,8 +112,8 @@ async def serve(
 
     ``port`` 0 takes a free one. ``unix`` is the path of a Unix socket to listen on as well, or
     alone with ``host`` ``None``. ``ready`` is called with the hub's URL once it listens: that of
-    the port, if there is one. ``chores`` are done meanwhile (see periodic.py). ``base`` is the
-    path under which a proxy shows the hub, and ``door`` the access policy; by default for this
+    the port, if there is one. ``periodic_tasks`` are done meanwhile (see periodic.py). ``base`` is the
+    path under which a proxy shows the hub, and ``access`` the access policy; by default for this
     user alone.
 
     Raises `AddressInUse` or `HubError` for an address that cannot be bound, and leaves nothing
@@ -115,14 +122,14 @@ async def serve(
     """
     server = HubServer(
         store,
-        door or Door(host or "localhost"),
+        access or AccessPolicy(host or "localhost"),
         path=path,
         base=base,
         tls=tls,
         max_connections=max_connections,
         compression=compression,
         watch_files=watch_files,
-        chores=chores,
+        periodic_tasks=periodic_tasks,
     )
     await server.run(host, port, stop, ready, unix=unix, sockets=sockets)
 
@@ -136,7 +143,7 @@ class HubServer:
     def __init__(
         self,
         store: Store,
-        door: Door,
+        access: AccessPolicy,
         *,
         path: str,
         base: str = "",
@@ -144,28 +151,32 @@ class HubServer:
         max_connections: int = MAX_CONNECTIONS,
         compression: bool = True,
         watch_files: bool,
-        chores: Iterable[Chore] = (),
+        periodic_tasks: Iterable[PeriodicTask] = (),
         peer_uid: PeerUid | None = None,
     ) -> None:
         self._peer_uid = peer_uid
         self._store = store
-        self._door = door
+        self._access = access
         self._path = base + path
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(max_connections, self._connected, tls=tls, on_refusal=self._note_too_many)
+        self._admission = AdmissionControl(
+            max_connections, self._count_connections, tls=tls, on_refusal=self._record_too_many
+        )
         self.counts = Counts()
         self._exporter = Exporter(self)
-        self._pages = Pages(self, door, base=base, socket_path=path)
-        self._bad = 0
-        self._swept_s, self._late_s = self._loop.time(), 0.0
-        self._refusals, self._complaints = Seldom(5), Seldom(1)
+        self._http = HttpApi(self, access, base=base, socket_path=path)
+        self._bad_files = 0
+        self._last_sweep_s, self._loop_delay_s = self._loop.time(), 0.0
+        self._refusal_log_limit, self._error_log_limit = LogRateLimit(5), LogRateLimit(1)
         self.hub = Hub()
         self.feed = Feed(store, self.hub, self._pump, watch_files=watch_files)
-        self._housekeeping = Housekeeping(chores)
+        self._periodic = PeriodicTasks(periodic_tasks)
         self._sessions: dict[int, HubConnection] = {}
         self._connections: set[HubConnection] = set()
-        self._strangers: Lobby[HubConnection] = Lobby(self._gate.max_opening)  # without a token
+        self._unauthenticated: PendingConnections[HubConnection] = PendingConnections(
+            self._admission.max_pending
+        )  # without a token
         self._extensions = [_DEFLATE] if compression else []
         self._protocol_log = _quiet_logger()
         self._all_lost: asyncio.Future[None] | None = None
@@ -200,8 +211,8 @@ class HubServer:
         self._peer_uid = self._peer_uid or peers
         complained_to = self._loop.get_exception_handler()
         try:
-            await self._pages.start()
-            self._loop.set_exception_handler(self._complain)
+            await self._http.start()
+            self._loop.set_exception_handler(self._log_loop_error)
             await self._serve(sockets, self._urls(host, unix, sockets), stop, ready)
         finally:
             self._loop.set_exception_handler(complained_to)
@@ -217,12 +228,16 @@ class HubServer:
         ready: Callable[[str], None] | None,
     ) -> None:
         """Serve until the end."""
-        servers = [await self._loop.create_server(self._front, sock=sock) for sock in sockets.tcp]
+        servers = [
+            await self._loop.create_server(self._new_connection, sock=sock) for sock in sockets.tcp
+        ]
         if sockets.unix is not None:
-            servers.append(await self._loop.create_unix_server(self._front, sock=sockets.unix))
+            servers.append(
+                await self._loop.create_unix_server(self._new_connection, sock=sockets.unix)
+            )
         for sock in sockets:
             sock.listen(BACKLOG)  # what asyncio takes is also how many it accepts at a time
-        self._swept_s = self._loop.time()
+        self._last_sweep_s = self._loop.time()
         sweep = self._loop.create_task(self._sweep())
         stopped = self._loop.create_task(stop.wait())
         url, here = urls
@@ -234,14 +249,14 @@ class HubServer:
                         announced(
                             self._store.path,
                             here,
-                            needs_token=self._door.needs_token,
-                            token=self._door.own_token,
+                            needs_token=self._access.needs_token,
+                            token=self._access.own_token,
                         )
                     )
                 _log.info("listening", extra={"url": url, "store": self._store.where})
                 if ready is not None:
                     ready(url)
-                self._housekeeping.start()
+                self._periodic.start()
                 ends: list[asyncio.Future[Any]] = [stopped, sweep, self.feed.failed]
                 done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in done:
@@ -252,16 +267,16 @@ class HubServer:
             await self._stop_accepting(sockets)
             for server in servers:
                 server.close()
-            self._gate.close()
+            self._admission.close()
             tasks = [*self._tasks, *([self._opening] if self._opening is not None else [])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(
-                self._say_goodbye(),
-                self._pages.stop(),
+                self._close_connections(),
+                self._http.stop(),
                 self.feed.close(),
-                self._housekeeping.stop(),
+                self._periodic.stop(),
             )
             for server in servers:
                 await server.wait_closed()
@@ -273,7 +288,7 @@ class HubServer:
             url = hub_url(f"unix:{unix}:{self._path}")
             return url, url
         port = sockets.tcp[0].getsockname()[1]
-        return self._url(host, port), self._url(_ON_THIS_MACHINE.get(host, host), port)
+        return self._url(host, port), self._url(_LOOPBACK_OF.get(host, host), port)
 
     def _url(self, host: str, port: int) -> str:
         scheme = "wss" if self._tls is not None else "ws"
@@ -291,12 +306,12 @@ class HubServer:
         for _ in range(3):
             await asyncio.sleep(0)
 
-    async def _say_goodbye(self) -> None:
+    async def _close_connections(self) -> None:
         """Close all that answer, then cut the rest: a paused peer would hold us for ever."""
-        spread_s = 0.3 + len(self._connections) / _HERD
+        spread_s = 0.3 + len(self._connections) / _RECONNECTS_PER_S
         for connection in list(self._connections):
             back_s = random.uniform(0.1, spread_s)
-            connection.say_goodbye(
+            connection.send_close_frame(
                 CLOSE_GOING_AWAY, f"the hub goes away; come back in {back_s:.1f} s"
             )
         await self._until_all_are_lost(GOODBYE_S)
@@ -311,31 +326,31 @@ class HubServer:
 
     # -- connections ------------------------------------------------------------------------
 
-    def _connected(self) -> int:
-        return len(self._connections) + self._pages.open()
+    def _count_connections(self) -> int:
+        return len(self._connections) + self._http.open_connections()
 
-    def _front(self) -> Front:
-        return Front(self._choose, self._gate)
+    def _new_connection(self) -> RequestHeadReader:
+        return RequestHeadReader(self._choose, self._admission)
 
     def _choose(self, head: bytes, transport: asyncio.Transport) -> asyncio.Protocol:
         """The protocol that takes over from the front."""
         uid = self._uid_of(transport)
         if not is_upgrade(head):
-            return self._pages.make(uid)
+            return self._http.new_connection(uid)
         return HubConnection(self, self._extensions, self._protocol_log, uid)
 
     def _uid_of(self, transport: asyncio.Transport) -> int | None:
         """The user id of the peer; looked up once a connection, and only if the policy needs it."""
-        if self._peer_uid is None or self._door.needs_token:
+        if self._peer_uid is None or self._access.needs_token:
             return None
         return self._peer_uid(transport.get_extra_info("socket"))
 
-    def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """asyncio tells of a lack of descriptors a hundred times a second, with tracebacks."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
-        elif self._complaints.passes("files", self._loop.time()) is not None:
+        elif self._error_log_limit.allow("files", self._loop.time()) is not None:
             _log.error("cannot accept connections: %s; see 'ulimit -n'", error.strerror)
 
     def connected(self, connection: HubConnection) -> None:
@@ -350,7 +365,7 @@ class HubServer:
     def received(self, connection: HubConnection, message: str | bytes) -> None:
         id = connection.session_id
         try:
-            if connection.talks_too_fast(_MAX_MESSAGES):
+            if connection.exceeds_message_rate(_MAX_MESSAGES):
                 self.counts.refused["messages"] += 1
                 self._dismiss(connection, CLOSE_TOO_FAST, "too many messages")
                 return
@@ -358,7 +373,7 @@ class HubServer:
         except ProtocolError as error:
             self._dismiss(connection, CLOSE_BAD_MESSAGE, str(error)[:100])
         except Exception as error:
-            self._break((id,), error)
+            self._fail_sessions((id,), error)
         if id in self.hub.sessions and self.hub.sessions[id].held:
             connection.hold()
             self._held.append(connection)
@@ -381,7 +396,7 @@ class HubServer:
         self.hub.close(id)
         if _log.isEnabledFor(logging.INFO):
             code, reason = connection.protocol.close_code, connection.protocol.close_reason
-            extra = self._about(id, peer=connection.peer, code=code, reason=reason)
+            extra = self._log_fields(id, peer=connection.peer, code=code, reason=reason)
             _log.info("close", extra=extra)
         if not self._sessions and self.feed.active:
             self.feed.stop()
@@ -397,14 +412,16 @@ class HubServer:
             if response is None:
                 response = connection.accept(request)
             if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
-                if self._gate.closed:
+                if self._admission.closed:
                     unavailable = http.HTTPStatus.SERVICE_UNAVAILABLE
                     response = connection.respond(unavailable, "the hub goes away; come back\n")
                 elif connection.rights is None:
-                    response.headers[FIRST] = "jobs:auth"  # a client need not wait to be told so
+                    response.headers[FIRST_MESSAGE_HEADER] = (
+                        "jobs:auth"  # a client need not wait to be told so
+                    )
             connection.answer(request, response)
             if connection.is_open and (
-                connection.rights is not None or await self._is_shown_token(connection)
+                connection.rights is not None or await self._authenticate(connection)
             ):
                 self._begin(connection)
         except Exception as error:
@@ -418,12 +435,14 @@ class HubServer:
         headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
         url = urlsplit(request.path)
         secure = connection.transport.get_extra_info("sslcontext") is not None
-        knock = Knock(headers, _host_of(peer), secure, url.query, connection.peer_uid)
+        access_request = AccessRequest(
+            headers, _host_of(peer), secure, url.query, connection.peer_uid
+        )
         try:
-            self._door.check_source(knock)
-            connection.rights = await self._door.admit(knock)
-        except Refused as refused:
-            self.note_refusal(refused, peer)
+            self._access.check_source(access_request)
+            connection.rights = await self._access.authenticate(access_request)
+        except AccessRefused as refused:
+            self.record_refusal(refused, peer)
             response = connection.respond(http.HTTPStatus(refused.status), f"{refused}\n")
             response.headers.update(refused.headers)
             return response
@@ -444,7 +463,7 @@ class HubServer:
         connection.opened_at = now()
         self.counts.opened[connection.dialect.value] += 1
         if _log.isEnabledFor(logging.INFO):
-            _log.info("open", extra=self._about(id, dialect=connection.dialect.value))
+            _log.info("open", extra=self._log_fields(id, dialect=connection.dialect.value))
         if len(self._sessions) == 1:
             self.feed.start()
             _log.info("subscribed", extra={"store": self._store.where, "sessions": 1})
@@ -461,11 +480,11 @@ class HubServer:
             waiting, self._waiting = self._waiting, []
             held, self._held = self._held, []
             try:
-                await self.feed.first_look()
+                await self.feed.first_read()
                 if any(self.hub.is_ahead(one.cursor) for one in waiting):
-                    await self.feed.look()
+                    await self.feed.read_now()
             except Exception as error:
-                self._break([one.session_id for one in (*waiting, *held)], error)
+                self._fail_sessions([one.session_id for one in (*waiting, *held)], error)
                 continue
             for connection in held:
                 self.hub.release(connection.session_id)
@@ -493,11 +512,11 @@ class HubServer:
             self.hub.stall(connection.session_id)
         connection.release()
 
-    async def _is_shown_token(self, connection: HubConnection) -> bool:
+    async def _authenticate(self, connection: HubConnection) -> bool:
         """Whether the first message has the token, in time; if not, the connection is closed."""
         peer = connection.peer
-        for oldest in self._strangers.enter(connection, self._loop.time()):
-            oldest.say_goodbye(CLOSE_BUSY, "others come in; come back")
+        for oldest in self._unauthenticated.add(connection, self._loop.time()):
+            oldest.send_close_frame(CLOSE_BUSY, "others come in; come back")
         try:
             first = connection.first_message()
             await asyncio.wait([first], timeout=_HANDSHAKE_S)
@@ -505,36 +524,40 @@ class HubServer:
                 raise TimeoutError
             said = parse_from_client(first.result())
             if not isinstance(said, Auth):
-                raise no_token("a token is needed first")
+                raise unauthorized("a token is needed first")
             given = said.token.encode("utf-8", "replace")
-            connection.rights = await self._door.check(given, _host_of(peer))
-        except (TimeoutError, ProtocolError, Refused) as error:
-            refused = error if isinstance(error, Refused) else no_token(str(error) or "none came")
-            self.note_refusal(refused, peer)
+            connection.rights = await self._access.check_token(given, _host_of(peer))
+        except (TimeoutError, ProtocolError, AccessRefused) as error:
+            refused = (
+                error
+                if isinstance(error, AccessRefused)
+                else unauthorized(str(error) or "none came")
+            )
+            self.record_refusal(refused, peer)
             code = CLOSE_NO_TOKEN if refused.status == 401 else CLOSE_BUSY
-            connection.say_goodbye(code, str(refused)[:100])
+            connection.send_close_frame(code, str(refused)[:100])
             return False
         except ConnectionError:
             return False
         finally:
-            self._strangers.leave(connection)
+            self._unauthenticated.remove(connection)
         return True
 
-    def note_refusal(self, refused: Refused, peer: str) -> None:
+    def record_refusal(self, refused: AccessRefused, peer: str) -> None:
         """Count it, and say it: whoever runs the hub may have wanted to let them in.
 
         A flood is told of now and then, so that it does not fill the log.
         """
         self.counts.refused[refused.kind] += 1
-        more = self._refusals.passes(refused.kind, self._loop.time())
+        more = self._refusal_log_limit.allow(refused.kind, self._loop.time())
         if more is not None:
             said = {"reason": str(refused), "peer": peer, **({"more": more} if more else {})}
             _log.warning("refused", extra=said)
 
-    def _note_too_many(self) -> None:
-        most = self._gate.max_connections
+    def _record_too_many(self) -> None:
+        most = self._admission.max_connections
         text = f"{most} connections are the most: 'jobctl serve --max-connections N' has more"
-        self.note_refusal(Refused(503, "full", text), "?")
+        self.record_refusal(AccessRefused(503, "full", text), "?")
 
     def _count_start(self, sent: Cursor, cursor: Cursor, filter: Filter) -> None:
         """Count how a session starts: ``sent`` is its client's cursor, ``cursor`` the replica's."""
@@ -555,7 +578,7 @@ class HubServer:
         elif self.hub.sessions[id].writable:
             connection.write_frames(text_frame(answer))
 
-    def _about(self, id: int, **more: object) -> dict[str, object]:
+    def _log_fields(self, id: int, **more: object) -> dict[str, object]:
         """What every log event of a session says."""
         connection = self._sessions.get(id)
         peer = connection.peer if connection is not None else ""
@@ -569,31 +592,31 @@ class HubServer:
             self._pump_handle.cancel()
             self._pump_handle = None
         wrote = False
-        for sending in self.hub.pump():
-            if sending.error is not None:
-                self._break(sending.sessions, sending.error)
+        for outgoing in self.hub.pump():
+            if outgoing.error is not None:
+                self._fail_sessions(outgoing.sessions, outgoing.error)
                 continue
             wrote = True
-            count = len(sending.sessions)
-            self.counts.deltas += len(sending.messages) * count
-            made = sending.made
+            count = len(outgoing.sessions)
+            self.counts.deltas += len(outgoing.messages) * count
+            made = outgoing.made
             if "plain" not in made:
-                made["plain"] = b"".join(map(text_frame, sending.messages))
+                made["plain"] = b"".join(map(text_frame, outgoing.messages))
             plain = made["plain"]
             self.counts.plain_bytes += len(plain) * count
-            for id in sending.sessions:
+            for id in outgoing.sessions:
                 try:
                     connection = self._sessions[id]
                     frames = plain
                     if connection.deflates:
                         # Once for all of them; what they share is what they have not seen yet.
                         if "deflated" not in made:
-                            made["deflated"] = b"".join(map(deflated_frame, sending.messages))
+                            made["deflated"] = b"".join(map(deflated_frame, outgoing.messages))
                         frames = made["deflated"]
                     connection.write_frames(frames)
                     self.counts.bytes += len(frames)
                 except Exception as error:
-                    self._break((id,), error)
+                    self._fail_sessions((id,), error)
         if wrote:
             self._pump_soon()  # for those with more to come, after the others had their turn
 
@@ -607,7 +630,7 @@ class HubServer:
         except Exception as error:
             self.feed.fail(error)
 
-    def _break(self, ids: Iterable[int], error: Exception) -> None:
+    def _fail_sessions(self, ids: Iterable[int], error: Exception) -> None:
         """Give up these sessions; the others go on. Their clients come back with their cursors."""
         for id in ids:
             connection = self._sessions.get(id)
@@ -617,37 +640,37 @@ class HubServer:
     def _fail(self, connection: HubConnection, error: Exception) -> None:
         """Close a connection that met a defect of the hub, and log the defect."""
         self.counts.failures += 1
-        extra = self._about(connection.session_id, peer=connection.peer)
+        extra = self._log_fields(connection.session_id, peer=connection.peer)
         _log.error("session failed", exc_info=error, extra=extra)
         self._dismiss(connection, CLOSE_SESSION_FAILED, "the session failed; come back")
 
     def _dismiss(self, connection: HubConnection, code: int, reason: str) -> None:
         """Close the session now, and its connection with this code."""
         self.hub.close(connection.session_id)
-        connection.say_goodbye(code, reason)
+        connection.send_close_frame(code, reason)
 
     async def _sweep(self) -> None:
         """Ping the quiet, cut the silent. A sweep that comes late accuses nobody: it was we."""
-        nudges = False
+        sends_positions = False
         while True:
             await asyncio.sleep(_SWEEP_S)
             now_s = self._loop.time()
-            late_s = self._late_s = max(0.0, now_s - self._swept_s - _SWEEP_S)
+            late_s = self._loop_delay_s = max(0.0, now_s - self._last_sweep_s - _SWEEP_S)
             self.counts.loop_lag.add(late_s)
             we_slept = late_s > _SWEEP_S
-            self._swept_s = now_s
-            self._pages.sweep(now_s, SILENCE_S)
-            nudges = not nudges
-            if nudges and self.hub.nudge():
+            self._last_sweep_s = now_s
+            self._http.sweep(now_s, LIVENESS_TIMEOUT_S)
+            sends_positions = not sends_positions
+            if sends_positions and self.hub.queue_position_updates():
                 self._pump_soon()
             for connection in list(self._connections):
                 if we_slept:
-                    connection.heard_s = now_s
-                elif connection.silent_s() >= SILENCE_S:
-                    _log.info("silent", extra=self._about(connection.session_id))
+                    connection.last_seen_s = now_s
+                elif connection.silent_s() >= LIVENESS_TIMEOUT_S:
+                    _log.info("silent", extra=self._log_fields(connection.session_id))
                     connection.abort()
                 else:
-                    connection.ping_if_quiet(_QUIET_S)
+                    connection.ping_if_quiet(_PING_AFTER_S)
 
     # -- what the pages show ----------------------------------------------------------------
 
@@ -656,20 +679,20 @@ class HubServer:
         if self.feed.active and self.hub.loaded:
             return
         dead = await self.feed.dead()  # first: then the look shows all that they have written
-        if not await self.feed.look():
-            raise StoreError(self.feed.trouble or f"{self._store.where} cannot be read now")
-        self.hub.bury(dead)
+        if not await self.feed.read_now():
+            raise StoreError(self.feed.last_error or f"{self._store.where} cannot be read now")
+        self.hub.set_dead_owners(dead)
 
-    def trouble(self) -> str:
+    def failing_part(self) -> str:
         """What is wrong with the hub: the part, a colon, and what it is."""
         if self.feed.failed.done():
             return f"task: it has died: {self.feed.failed.exception()}"
-        if self.feed.trouble:
-            return f"store: {self.feed.trouble}"
-        if (read_s := self.feed.reading_s()) > _READ_S:
+        if self.feed.last_error:
+            return f"store: {self.feed.last_error}"
+        if (read_s := self.feed.reading_s()) > _MAX_READ_S:
             return f"store: a read has taken {read_s:.0f} s so far"
-        late_s = max(self._late_s, self._loop.time() - self._swept_s - _SWEEP_S)
-        return f"loop: {late_s:.1f} s late" if late_s > _LATE_S else ""
+        late_s = max(self._loop_delay_s, self._loop.time() - self._last_sweep_s - _SWEEP_S)
+        return f"loop: {late_s:.1f} s late" if late_s > _MAX_LOOP_DELAY_S else ""
 
     def clients(self) -> list[dict[str, Any]]:
         """The sessions, oldest first."""
@@ -678,7 +701,7 @@ class HubServer:
             session = self.hub.sessions.get(id)
             if session is None:
                 continue
-            standing = self.hub.standing(id)
+            session_progress = self.hub.session_progress(id)
             rows.append(
                 {
                     "id": id,
@@ -686,10 +709,10 @@ class HubServer:
                     "dialect": session.dialect.value,
                     "filter": session.filter.to_wire(),
                     "openedAt": connection.opened_at,
-                    "sent": standing.sent,
-                    "acked": standing.acked,
-                    "lagRevisions": standing.lag_revisions,
-                    "lagJobs": standing.lag_jobs,
+                    "sent": session_progress.sent,
+                    "acked": session_progress.acked,
+                    "lagRevisions": session_progress.lag_revisions,
+                    "lagJobs": session_progress.lag_jobs,
                     "stalled": not session.writable,
                     "compressed": connection.deflates,
                     "bytes": connection.sent_bytes,
@@ -700,16 +723,16 @@ class HubServer:
     async def metrics(self) -> bytes:
         """What Prometheus scrapes."""
         with suppress(StoreError, OSError):
-            self._bad = len(await self.feed.bad())
+            self._bad_files = len(await self.feed.bad())
         self.counts.rings, self.counts.reads = self.feed.rings, self.feed.reads
         return self._exporter.text()
 
     def connections(self) -> dict[str, int]:
         """Connections by state."""
         return {
-            "opening": len(self._gate.fronts) + len(self._connections) - len(self._sessions),
+            "opening": len(self._admission.pending) + len(self._connections) - len(self._sessions),
             "session": len(self._sessions),
-            "http": self._pages.open(),
+            "http": self._http.open_connections(),
         }
 
     def sessions(self) -> dict[str, int]:
@@ -724,11 +747,11 @@ class HubServer:
 
     def lags(self) -> list[int]:
         """How many revisions each session lags behind."""
-        return [self.hub.standing(id).lag_revisions for id in self.hub.sessions]
+        return [self.hub.session_progress(id).lag_revisions for id in self.hub.sessions]
 
     def quarantined(self) -> int:
         """Files that are no jobs, as of the last look."""
-        return self._bad
+        return self._bad_files
 
     def revision(self) -> int:
         """The newest revision that the hub knows."""

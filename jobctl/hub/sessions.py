@@ -27,16 +27,16 @@ from jobctl.core.protocol import (
     Dialect,
     Ping,
     Subscribe,
+    dead_owners_message,
     delta_message,
     init_message,
-    owners_message,
     parse_from_client,
     pong_message,
     update_message,
 )
 from jobctl.errors import ProtocolError
 
-__all__ = ["Hub", "Sending", "Session"]
+__all__ = ["Hub", "Outgoing", "Session"]
 
 _KEPT_PAGES = 4  # as many full pages are kept for those to come
 
@@ -44,9 +44,9 @@ _KEPT_PAGES = 4  # as many full pages are kept for those to come
 class Position(NamedTuple):
     """Where a session stands.
 
-    It holds everything up to ``sent``. Nothing up to ``looked`` concerns it, so the search goes on
-    from there. ``began`` is the revision at which the snapshot that it is paging began, else 0.
-    ``fresh`` says that it has not heard anything yet, and must, even when there is nothing to say.
+    It holds everything up to ``sent``. Nothing up to ``examined`` concerns it, so the search goes on
+    from there. ``snapshot_start`` is the revision at which the snapshot that it is paging began, else 0.
+    ``must_send`` says that it has not heard anything yet, and must, even when there is nothing to say.
 
     A plain session that is still being sent its first jobs lacks the active ones that were created
     before ``before``, and then those that ended after the revision ``ended``.
@@ -54,9 +54,9 @@ class Position(NamedTuple):
 
     epoch: str
     sent: int
-    looked: int
-    began: int = 0
-    fresh: bool = True
+    examined: int
+    snapshot_start: int = 0
+    must_send: bool = True
     before: Key | None = None
     ended: int | None = None
 
@@ -71,11 +71,19 @@ class Session:
 
     ``details`` says whether it may see command lines (see redaction.py).
     ``held`` until the shell has taken one fresh look at the store: its cursor is ahead of ours.
-    ``told`` is which of the hub's lists of dead owners it has.
+    ``owners_version`` is which of the hub's lists of dead owners it has.
     """
 
     __slots__ = (
-        "acked", "details", "dialect", "digest", "filter", "held", "id", "position", "told",
+        "acked",
+        "details",
+        "dialect",
+        "digest",
+        "filter",
+        "held",
+        "id",
+        "owners_version",
+        "position",
         "writable",
     )  # fmt: skip
 
@@ -88,7 +96,7 @@ class Session:
         self.digest = False
         self.details = False
         self.held = False
-        self.told = 0
+        self.owners_version = 0
         self.acked = 0
 
     @property
@@ -106,7 +114,7 @@ _Kind = tuple[Position, Dialect, Filter, bool, bool]
 """Sessions that are alike in this are sent the same: place, dialect, filter, digest, details."""
 
 
-class Standing(NamedTuple):
+class SessionProgress(NamedTuple):
     """Where a session stands: revisions sent and acknowledged, and its lag behind the newest."""
 
     sent: int
@@ -115,7 +123,7 @@ class Standing(NamedTuple):
     lag_jobs: int
 
 
-class Sending(NamedTuple):
+class Outgoing(NamedTuple):
     """These messages, in this order, to each of these sessions.
 
     ``made`` is for the shell: it keeps there what it makes of the messages, and finds it again when
@@ -145,12 +153,12 @@ class Hub:
         self.sessions: dict[int, Session] = {}
         self.loaded = False
         self.dead: frozenset[str] = frozenset()
-        self._deaths = 0  # how often that has changed
+        self._owners_version = 0  # how often that has changed
         self._max_page = max_page
         # Who is to be looked at by the next pump, in the order in which they came to be; and who
         # is woken by which change. A session under a filter on ids is woken by these alone.
         self._due: dict[int, None] = {}
-        self._wide: set[int] = set()
+        self._any_id: set[int] = set()
         self._by_id: dict[str, set[int]] = {}
         self._pages: dict[_Kind, _Page] = {}
         self._pages_at = ZERO
@@ -171,13 +179,13 @@ class Hub:
         elif not found:
             pass  # as most looks, while clients connect
         else:
-            self._due.update(dict.fromkeys(self._wide))
+            self._due.update(dict.fromkeys(self._any_id))
             for id in [*(job.id for job in delta.jobs), *(item.id for item in delta.gone)]:
                 self._due.update(dict.fromkeys(self._by_id.get(id, ())))
         self.loaded = True
         return True
 
-    def adopt(self, replica: JobSet) -> None:
+    def replace_replica(self, replica: JobSet) -> None:
         """Take a replica that was loaded elsewhere (a large one, in a thread)."""
         self.replica = replica
         for session in self.sessions.values():
@@ -195,16 +203,16 @@ class Hub:
     def _wake_all(self) -> None:
         self._due.update(dict.fromkeys(self.sessions))
 
-    def bury(self, dead: frozenset[str]) -> bool:
+    def set_dead_owners(self, dead: frozenset[str]) -> bool:
         """Take who of the jobs' owners has died; whether that is news, for the next `pump`."""
         if dead == self.dead:
             return False
         self.dead = dead
-        self._deaths += 1
+        self._owners_version += 1
         self._wake_all()
         return True
 
-    def nudge(self) -> bool:
+    def queue_position_updates(self) -> bool:
         """Have those that were sent nothing for long told how far they have come; whether any is.
 
         What concerns nobody under a filter moves their place all the same: the next `pump` has an
@@ -218,11 +226,11 @@ class Hub:
                 session.filter != EVERYTHING
                 and session.dialect is Dialect.V1
                 and session.writable
-                and not position.began
+                and not position.snapshot_start
                 and position.epoch == self.replica.epoch
                 and position.sent < self.replica.revision
             ):
-                session.position = position._replace(fresh=True)
+                session.position = position._replace(must_send=True)
                 self._due[session.id] = None
                 found = True
         return found
@@ -255,44 +263,44 @@ class Hub:
         Only with ``details`` it is sent command lines.
         """
         cursor = store_cursor(cursor, details=details)
-        session = Session(id, dialect, filter, self._start(dialect, cursor, filter))
+        session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
         session.digest = digest
         session.details = details
         self.sessions[id] = session
         self._plain_sessions += dialect is Dialect.PLAIN
-        self._heed(session)
+        self._register(session)
         return session
 
     def close(self, id: int) -> None:
         """Forget the session; for one that is not known, nothing."""
         session = self.sessions.pop(id, None)
         if session is not None:
-            self._unheed(session)
+            self._unregister(session)
             self._due.pop(id, None)
             if session.dialect is Dialect.PLAIN:
                 self._plain_sessions -= 1
                 if not self._plain_sessions:
                     self._newest = NewestFirst()
 
-    def _heed(self, session: Session) -> None:
+    def _register(self, session: Session) -> None:
         """The session is new, or reads on under another filter."""
         if session.filter.ids:
             for id in session.filter.ids:
                 self._by_id.setdefault(id, set()).add(session.id)
         else:
-            self._wide.add(session.id)
+            self._any_id.add(session.id)
         if session.proves:
             self.replica.keep_digest(session.filter)
         self._due[session.id] = None
 
-    def _unheed(self, session: Session) -> None:
+    def _unregister(self, session: Session) -> None:
         if session.proves:
             self.replica.release_digest(session.filter)
-        self._wide.discard(session.id)
+        self._any_id.discard(session.id)
         for id in session.filter.ids:
-            heeding = self._by_id[id]
-            heeding.discard(session.id)
-            if not heeding:
+            readers = self._by_id[id]
+            readers.discard(session.id)
+            if not readers:
                 del self._by_id[id]
 
     def receive(self, id: int, data: str | bytes) -> bytes | None:
@@ -313,11 +321,11 @@ class Hub:
             case Subscribe(cursor, filter, digest):
                 if session.dialect is Dialect.PLAIN:
                     raise ProtocolError("a plain client's filter stands in its query")
-                self._unheed(session)
+                self._unregister(session)
                 session.filter, session.digest = filter, digest
-                self._heed(session)
+                self._register(session)
                 cursor = store_cursor(cursor, details=session.details)
-                session.position = self._start(session.dialect, cursor, filter)
+                session.position = self._position_at(session.dialect, cursor, filter)
                 session.held = self.is_ahead(session.cursor)
         return None
 
@@ -345,7 +353,7 @@ class Hub:
 
     # -- to the sessions --------------------------------------------------------------------
 
-    def pump(self) -> Iterator[Sending]:
+    def pump(self) -> Iterator[Outgoing]:
         """What to write now: at most one page for each writable session that lags.
 
         A session has moved on when it is in what this yields, so write all of it or cut the
@@ -354,7 +362,7 @@ class Hub:
         if not self.loaded:
             return
         epoch, head = self.replica.epoch, self.replica.revision
-        alike: dict[_Kind, list[Session]] = {}
+        groups: dict[_Kind, list[Session]] = {}
         due, self._due = self._due, {}
         for id in due:
             session = self.sessions[id]
@@ -363,31 +371,31 @@ class Hub:
                 not session.writable
                 or session.held
                 or (
-                    position.looked == head
+                    position.examined == head
                     and position.epoch == epoch
-                    and not position.fresh
+                    and not position.must_send
                     and not position.unfinished
                 )
             ):
                 continue
             kind = (position, session.dialect, session.filter, session.digest, session.details)
-            alike.setdefault(kind, []).append(session)
-        for kind, sessions in alike.items():
+            groups.setdefault(kind, []).append(session)
+        for kind, sessions in groups.items():
             ids = tuple(session.id for session in sessions)
             try:
                 page = self._page(kind)
             except Exception as error:
-                yield Sending((), ids, {}, error)
+                yield Outgoing((), ids, {}, error)
                 continue
             position = page.position
             for session in sessions:
                 session.position = position
-                if position.looked != head or position.unfinished:
+                if position.examined != head or position.unfinished:
                     self._due[session.id] = None  # there is more to come
             if page.messages:
-                yield Sending(page.messages, ids, page.made)
-        if self._deaths:
-            yield from self._tell_deaths(due)
+                yield Outgoing(page.messages, ids, page.made)
+        if self._owners_version:
+            yield from self._send_dead_owners(due)
 
     def _page(self, kind: _Kind) -> _Page:
         """The page for sessions of this kind. It is kept for those that come later.
@@ -417,41 +425,43 @@ class Hub:
         self._pages.clear()
         self._pages_size = 0
 
-    def _tell_deaths(self, due: Iterable[int]) -> Iterator[Sending]:
+    def _send_dead_owners(self, due: Iterable[int]) -> Iterator[Outgoing]:
         """Send the list of dead owners to the sessions that lack it and hold every change.
 
         Only sessions that this pump looked at can have become ready for it: a change of the list
         makes all sessions due, and each of the other conditions comes true for a due session only.
         """
-        late = [
+        lagging = [
             session
             for session in map(self.sessions.get, sorted(due))
             if session is not None
-            and session.told != self._deaths
+            and session.owners_version != self._owners_version
             and session.dialect is Dialect.V1
             and session.writable
             and not session.held
-            and not session.position.fresh
-            and session.position.looked == self.replica.revision
+            and not session.position.must_send
+            and session.position.examined == self.replica.revision
             and session.position.epoch == self.replica.epoch
         ]
-        for session in late:
-            session.told = self._deaths
-        if late:
-            yield Sending((owners_message(self.dead),), tuple(session.id for session in late), {})
+        for session in lagging:
+            session.owners_version = self._owners_version
+        if lagging:
+            yield Outgoing(
+                (dead_owners_message(self.dead),), tuple(session.id for session in lagging), {}
+            )
 
-    def standing(self, id: int) -> Standing:
+    def session_progress(self, id: int) -> SessionProgress:
         """How far the session has been served, and how far it said that it has come."""
         session = self.sessions[id]
-        sent = session.position.looked if session.position.epoch == self.replica.epoch else 0
-        return Standing(
+        sent = session.position.examined if session.position.epoch == self.replica.epoch else 0
+        return SessionProgress(
             sent,
             session.acked,
             max(0, self.replica.revision - sent),
             self.replica.changed_since(sent),
         )
 
-    def _start(self, dialect: Dialect, cursor: Cursor, filter: Filter) -> Position:
+    def _position_at(self, dialect: Dialect, cursor: Cursor, filter: Filter) -> Position:
         """A plain client has no cursor; one under another filter is as good as none."""
         if dialect is Dialect.PLAIN or cursor.tag != filter.tag:
             cursor = ZERO
@@ -460,19 +470,25 @@ class Hub:
     def _v1(
         self, position: Position, filter: Filter, *, digest: bool, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
-        cursor = Cursor(position.epoch, position.looked, filter.tag)
+        cursor = Cursor(position.epoch, position.examined, filter.tag)
         delta = self.replica.since(
-            cursor, filter, limit=self._max_page, began=position.began, details=details
+            cursor,
+            filter,
+            limit=self._max_page,
+            snapshot_start=position.snapshot_start,
+            details=details,
         )
         since = position.sent if delta.since else 0
-        began = delta.began if delta.more else 0
-        if not (delta or position.fresh):
-            return (), position._replace(looked=delta.through, began=began)
+        snapshot_start = delta.snapshot_start if delta.more else 0
+        if not (delta or position.must_send):
+            return (), position._replace(examined=delta.through, snapshot_start=snapshot_start)
         proof = self.replica.digest(filter) if digest and not delta.more else None
         wires = (self.replica.wire(job.id, details=details) for job in delta.jobs)
-        told = delta if details else delta._replace(epoch=epoch_for(delta.epoch, details=False))
-        message = delta_message(told, since, wires, filter.tag, proof)
-        moved = Position(delta.epoch, delta.through, delta.through, began, fresh=False)
+        owners_version = (
+            delta if details else delta._replace(epoch=epoch_for(delta.epoch, details=False))
+        )
+        message = delta_message(owners_version, since, wires, filter.tag, proof)
+        moved = Position(delta.epoch, delta.through, delta.through, snapshot_start, must_send=False)
         return (message,), moved
 
     # The plain dialect knows no cursor and no deletion: what it cannot say starts it over.
@@ -480,21 +496,21 @@ class Hub:
     def _plain(
         self, position: Position, filter: Filter, *, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
-        if position.fresh:
+        if position.must_send:
             return self._plain_start(filter, details=details)
         while position.unfinished and position.epoch == self.replica.epoch:
             messages, position = self._plain_rest(position, filter, details=details)
             if messages:
                 return messages, position
-        cursor = Cursor(position.epoch, position.looked, filter.tag)
+        cursor = Cursor(position.epoch, position.examined, filter.tag)
         delta = self.replica.since(cursor, filter, limit=self._max_page, details=details)
         if delta.since == 0:
             return self._plain_start(filter, details=details)
         if delta.gone:
-            return self._plain_start(filter, ended=position.looked, details=details)
+            return self._plain_start(filter, ended=position.examined, details=details)
         wires = (self.replica.wire(job.id, details=details) for job in delta.jobs)
         messages = tuple(map(update_message, wires))
-        return messages, Position(delta.epoch, delta.through, delta.through, fresh=False)
+        return messages, Position(delta.epoch, delta.through, delta.through, must_send=False)
 
     def _plain_start(
         self, filter: Filter, *, ended: int | None = None, details: bool
@@ -504,7 +520,7 @@ class Hub:
         head = self.replica.revision
         ids, before = self._older(None, filter, head, details=details)
         start = Position(
-            self.replica.epoch, head, head, head, fresh=False, before=before, ended=ended
+            self.replica.epoch, head, head, head, must_send=False, before=before, ended=ended
         )
         wires = [self.replica.wire(id, details=details) for id in ids]
         return (init_message(wires),), start
@@ -514,23 +530,31 @@ class Hub:
     ) -> tuple[tuple[bytes, ...], Position]:
         """The next of what did not fit into ``jobs:init``; what changed since follows anyway."""
         if position.before is not None:
-            ids, before = self._older(position.before, filter, position.began, details=details)
+            ids, before = self._older(
+                position.before, filter, position.snapshot_start, details=details
+            )
             position = position._replace(before=before)
         else:
             assert position.ended is not None, "or nothing is left"
             cursor = Cursor(position.epoch, position.ended, filter.tag)
             delta = self.replica.since(
-                cursor, filter, limit=self._max_page, began=position.began, details=details
+                cursor,
+                filter,
+                limit=self._max_page,
+                snapshot_start=position.snapshot_start,
+                details=details,
             )
             if delta.since == 0:
                 return self._plain_start(filter, details=details)
             ids = [
-                job.id for job in delta.jobs if not job.active and job.revision <= position.began
+                job.id
+                for job in delta.jobs
+                if not job.active and job.revision <= position.snapshot_start
             ]
-            more = delta.more and delta.through < position.began
+            more = delta.more and delta.through < position.snapshot_start
             position = position._replace(ended=delta.through if more else None)
         if not position.unfinished:
-            position = position._replace(began=0)
+            position = position._replace(snapshot_start=0)
         wires = (self.replica.wire(id, details=details) for id in ids)
         return tuple(map(update_message, wires)), position
 

@@ -9,7 +9,7 @@ __all__ = ["BASE_S", "CAP_S", "Backoff"]
 
 BASE_S = 0.5
 CAP_S = 15.0
-_LEAST_S = 0.05
+_MIN_S = 0.05
 
 
 class Backoff:
@@ -28,7 +28,7 @@ class Backoff:
         """The seconds to wait before the next try."""
         ceiling_s = min(CAP_S, BASE_S * (1 << min(self.tries, 10)))
         self.tries += 1
-        return max(_LEAST_S, ceiling_s * self._draw())
+        return max(_MIN_S, ceiling_s * self._draw())
 
     def reset(self) -> None:
         """Start over: somebody spoke sense to us."""

@@ -33,18 +33,18 @@ from websockets.typing import Subprotocol
 
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
-from jobctl.core.jobset import Delta, mark_of
+from jobctl.core.jobset import Delta, version_hash
 from jobctl.core.protocol import (
-    FIRST,
+    FIRST_MESSAGE_HEADER,
     MAX_FROM_HUB,
     SUBPROTOCOL,
-    Owners,
+    DeadOwners,
     Pong,
     ack_message,
     parse_from_hub,
     query_of,
 )
-from jobctl.errors import Differs, HubError, ProtocolError, TimedOut, UsageError
+from jobctl.errors import DigestMismatch, HubError, ProtocolError, TimedOut, UsageError
 from jobctl.hub.address import address_of, hub_url, is_loopback
 from jobctl.hub.credentials import client_tls, read_token
 from jobctl.reader.backoff import Backoff
@@ -56,18 +56,18 @@ PATIENCE_S = 18.0
 """A hub that has been silent for so long is given up; with the goodbye, within 20 s."""
 
 _OPEN_TIMEOUT_S = 8.0
-_SILENCE_S = 60.0  # a hub that starts on 100,000 jobs takes 8
-_FATAL = range(4400, 4500)
+_MAX_SILENCE_S = 60.0  # a hub that starts on 100,000 jobs takes 8
+_FINAL_CODES = range(4400, 4500)
 _DEFLATE = ClientPerMessageDeflateFactory(
     server_no_context_takeover=True, client_no_context_takeover=True
 )
 _ACK_S = 1.0
-_HINT = re.compile(r"come back in ([0-9]{1,4}(?:\.[0-9]{1,3})?) s\Z")
-_MAX_HINT_S = 30.0
+_RETRY_HINT = re.compile(r"come back in ([0-9]{1,4}(?:\.[0-9]{1,3})?) s\Z")
+_MAX_RETRY_HINT_S = 30.0
 
 
 class Client:
-    """Deltas, `Owners` and `Status` changes of one hub, from ``cursor`` on, under ``filter``.
+    """Deltas, `DeadOwners` and `Status` changes of one hub, from ``cursor`` on, under ``filter``.
 
     Iterate it once. ``retry`` False ends with the error that the first failure was; ``timeout_s``
     raises `TimedOut` after so long without a connection. A hub that is silent for ``patience_s``,
@@ -108,25 +108,25 @@ class Client:
         self._patience_s = patience_s
         self._once = once
         self._verify = verify
-        self._held: dict[str, int] | None = None  # from the first reset on
+        self._held_revisions: dict[str, int] | None = None  # from the first reset on
         self.mismatches = 0
         self._backoff = backoff or Backoff()
 
-    def __aiter__(self) -> AsyncIterator[Delta | Status | Owners]:
+    def __aiter__(self) -> AsyncIterator[Delta | Status | DeadOwners]:
         return self.events()
 
-    async def events(self) -> AsyncGenerator[Delta | Status | Owners, None]:
+    async def events(self) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
         """What iterating the client gives; close it with ``contextlib.aclosing`` to leave early."""
         loop = asyncio.get_running_loop()
         lost_s = loop.time()
         while True:
             yield Status("connecting", "hub", self.url)
-            opened = differs = False
+            opened = digest_mismatch = False
             try:
-                async with self._connect() as connection, _Acks(connection) as acks:
+                async with self._connect() as connection, _AckSender(connection) as acks:
                     self._raise_if_token_wanted(connection)
                     while (message := await self._next(connection)) is not None:
-                        said = self._said(message)
+                        said = self._parse(message)
                         if said is None:
                             if self._once:
                                 return  # the pong: all that was to be said came before it
@@ -137,7 +137,7 @@ class Client:
                             yield Status("open", "hub", self.url)
                             if self.dead:  # the hub will say so, unless it is no longer true
                                 self.dead = frozenset()
-                                yield Owners(self.dead)
+                                yield DeadOwners(self.dead)
                         yield said
                         if isinstance(said, Delta):
                             acks.note(said.through)
@@ -145,7 +145,7 @@ class Client:
                             await connection.send('{"type":"jobs:ping","at":0}')
                 detail = connection.close_reason or "the hub closed the connection"
             except (OSError, WebSocketException, ProtocolError) as error:
-                detail, differs = _explain(error), isinstance(error, Differs)
+                detail, digest_mismatch = _explain(error), isinstance(error, DigestMismatch)
                 self._raise_if_final(error, detail)
             if opened:
                 lost_s = loop.time()
@@ -153,8 +153,8 @@ class Client:
                 hint = None if opened else "is 'jobctl serve' running there?"
                 raise HubError(f"{self.url}: {detail}", url=self.url, hint=hint)
             delay_s = self._backoff.next_s()
-            if (said_s := _HINT.search(detail)) is not None:  # the hub spreads the herd
-                delay_s = min(_MAX_HINT_S, float(said_s[1]))
+            if (retry_hint := _RETRY_HINT.search(detail)) is not None:  # the hub spreads the herd
+                delay_s = min(_MAX_RETRY_HINT_S, float(retry_hint[1]))
             if self._timeout_s is not None:
                 left_s = lost_s + self._timeout_s - loop.time()
                 if left_s <= 0:
@@ -164,7 +164,7 @@ class Client:
                     )
                 delay_s = min(delay_s, left_s)
             state: State = "closed" if opened else "error"
-            yield Status(state, "hub", self.url, detail, delay_s, differs=differs)
+            yield Status(state, "hub", self.url, detail, delay_s, digest_mismatch=digest_mismatch)
             await asyncio.sleep(delay_s)
 
     def _connect(self) -> _Connect:
@@ -200,17 +200,17 @@ class Client:
         if connection.subprotocol != SUBPROTOCOL:
             raise ProtocolError(f"it does not speak {SUBPROTOCOL}", url=self.url)
         try:
-            async with asyncio.timeout(_SILENCE_S if self._once else None):
+            async with asyncio.timeout(_MAX_SILENCE_S if self._once else None):
                 return await connection.recv()
         except ConnectionClosedOK:
             return None
 
-    def _said(self, message: str | bytes) -> Delta | Owners | None:
+    def _parse(self, message: str | bytes) -> Delta | DeadOwners | None:
         """What the message says, if anything; a delta has to follow from where we are."""
         delta = parse_from_hub(message)
         if isinstance(delta, Pong):
             return None
-        if isinstance(delta, Owners):
+        if isinstance(delta, DeadOwners):
             self.dead = delta.dead
             return delta
         here = (self.cursor.epoch, self.cursor.revision)
@@ -221,7 +221,7 @@ class Client:
         return delta
 
     def _raise_if_token_wanted(self, connection: ClientConnection) -> None:
-        if connection.response is not None and FIRST in connection.response.headers:
+        if connection.response is not None and FIRST_MESSAGE_HEADER in connection.response.headers:
             raise HubError(
                 f"{self.url} wants a token", url=self.url, hint="give it by --token-file"
             )
@@ -229,21 +229,21 @@ class Client:
     def _check(self, delta: Delta) -> None:
         """Hold what we have been told against the hub's proof, and start over where they differ."""
         if delta.since == 0 and self._verify:
-            self._held = {}
-        if self._held is None:
+            self._held_revisions = {}
+        if self._held_revisions is None:
             return
-        self._held.update((job.id, job.revision) for job in delta.jobs)
+        self._held_revisions.update((job.id, job.revision) for job in delta.jobs)
         for item in delta.gone:
-            self._held.pop(item.id, None)
+            self._held_revisions.pop(item.id, None)
         if delta.digest is None:
             return
-        digest = reduce(xor, starmap(mark_of, self._held.items()), 0)
+        digest = reduce(xor, starmap(version_hash, self._held_revisions.items()), 0)
         if f"{digest:016x}" != delta.digest:
             self.mismatches += 1
             self.cursor = ZERO
-            raise Differs(
-                f"what is held ({len(self._held)} jobs) is not what the hub holds, so all is read "
-                "anew",
+            raise DigestMismatch(
+                f"what is held ({len(self._held_revisions)} jobs) is not what the hub holds, "
+                "so all is read anew",
                 url=self.url,
             )
 
@@ -254,25 +254,25 @@ class Client:
         status = error.response.status_code if isinstance(error, InvalidStatus) else 0
         code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else 0
         refused = 400 <= status < 500 and status not in (408, 425, 429)
-        if refused or code in _FATAL:
+        if refused or code in _FINAL_CODES:
             raise HubError(f"{self.url} refuses: {detail}", url=self.url) from error
 
 
-class _Acks:
+class _AckSender:
     """Tells the hub what has been taken: the newest only, and once a second at most."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
-        self._through = self._said = 0
-        self._news = asyncio.Event()
+        self._through = self._parse = 0
+        self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def note(self, through: int) -> None:
         """Everything up to here has been taken."""
         self._through = through
-        self._news.set()
+        self._changed.set()
 
-    async def __aenter__(self) -> _Acks:
+    async def __aenter__(self) -> _AckSender:
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -283,12 +283,12 @@ class _Acks:
 
     async def _run(self) -> None:
         while True:
-            await self._news.wait()
-            self._news.clear()
-            if self._through != self._said:
-                self._said = self._through
+            await self._changed.wait()
+            self._changed.clear()
+            if self._through != self._parse:
+                self._parse = self._through
                 with suppress(ConnectionClosed):
-                    await self._connection.send(ack_message(self._said))
+                    await self._connection.send(ack_message(self._parse))
             await asyncio.sleep(_ACK_S)
 
 

@@ -13,7 +13,7 @@ from contextlib import aclosing, suppress
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta
-from jobctl.core.protocol import Owners
+from jobctl.core.protocol import DeadOwners
 from jobctl.errors import HubError, JobctlError, StoreError, UsageError
 from jobctl.hub.discovery import RunningHub, usable_hub
 from jobctl.reader.client import Client
@@ -24,13 +24,13 @@ from jobctl.stores.subscriptions import AGAIN_S
 
 __all__ = ["follow"]
 
-_LOOK_S = 0.4
+_POLL_S = 0.4
 """Without a ring the directory is read this often, also for foreign writers, who ring no bell."""
 _PATIENCE_S = 2.0
 """A hub that is silent for so long may be stopped: the directory knows as much, so read that."""
-_SHUN_S = 3.0
+_HUB_RETRY_S = 3.0
 """A hub that was lost is left alone for so long, and for longer the oftener it does not answer."""
-_MAX_SHUN_S = 30.0
+_MAX_HUB_RETRY_S = 30.0
 
 
 async def follow(
@@ -41,8 +41,8 @@ async def follow(
     cursor: Cursor = ZERO,
     timeout_s: float | None = None,
     verify: bool = False,
-) -> AsyncGenerator[Delta | Status | Owners, None]:
-    """Deltas from ``cursor`` on under ``filter``, `Owners` and `Status` changes, without end.
+) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
+    """Deltas from ``cursor`` on under ``filter``, `DeadOwners` and `Status` changes, without end.
 
     With ``url`` it insists on that hub, and raises `TimedOut` after ``timeout_s`` seconds without
     it. Else it reads ``store`` through a hub that runs on it, or directly while there is none. With
@@ -57,36 +57,36 @@ async def follow(
     if store is None:
         raise UsageError("nothing to follow: give a store or the URL of a hub")
     loop = asyncio.get_running_loop()
-    shun_s, shun_until_s = _SHUN_S, 0.0
+    hub_retry_s, hub_retry_at_s = _HUB_RETRY_S, 0.0
     dead: frozenset[str] = frozenset()
     while True:
         hub = usable_hub(store.path) if store.path is not None else None
-        if hub is not None and loop.time() < shun_until_s:
+        if hub is not None and loop.time() < hub_retry_at_s:
             hub = None
         if hub is not None:
             source = _from_hub(hub, cursor, filter, verify=verify)
         else:
-            source = _from_store(store, cursor, filter, shun_until_s)
+            source = _from_store(store, cursor, filter, hub_retry_at_s)
         opened = False
         async with aclosing(source):
             async for event in source:
                 if isinstance(event, Delta):
                     opened = True
                     cursor = event.cursor(filter)
-                elif isinstance(event, Owners):
+                elif isinstance(event, DeadOwners):
                     dead = event.dead
                 yield event
         if dead:  # whoever comes next tells anew
             dead = frozenset()
-            yield Owners(dead)
+            yield DeadOwners(dead)
         if hub is not None:
-            shun_s = _SHUN_S if opened else min(2 * shun_s, _MAX_SHUN_S)
-            shun_until_s = loop.time() + shun_s
+            hub_retry_s = _HUB_RETRY_S if opened else min(2 * hub_retry_s, _MAX_HUB_RETRY_S)
+            hub_retry_at_s = loop.time() + hub_retry_s
 
 
 async def _from_hub(
     hub: RunningHub, cursor: Cursor, filter: Filter, *, verify: bool
-) -> AsyncGenerator[Delta | Status | Owners, None]:
+) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
     """Until the hub is gone: then somebody else has to go on."""
     with suppress(HubError, UsageError):  # a hub file may hold nonsense
         client = Client(
@@ -99,58 +99,60 @@ async def _from_hub(
 
 
 async def _from_store(
-    store: Store, cursor: Cursor, filter: Filter, shun_until_s: float
-) -> AsyncGenerator[Delta | Status | Owners, None]:
+    store: Store, cursor: Cursor, filter: Filter, hub_retry_at_s: float
+) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
     """Until a hub runs on the store, and the time for which hubs are shunned is over."""
     loop = asyncio.get_running_loop()
-    rung = asyncio.Event()
-    dead = told = frozenset[str]()
+    bell_rang = asyncio.Event()
+    dead = sent_dead = frozenset[str]()
     listener: Listener | None = None
-    trouble = ""
+    last_error = ""
     first = True
-    said, unfinished = cursor.revision, False  # the last delta that was passed on
+    sent_through, unfinished = cursor.revision, False  # the last delta that was passed on
     more = False
-    looked_s = 0.0
+    polled_s = 0.0
     yield Status("open", "directory", store.where)
     try:
         while True:
             if listener is None:
-                listener = _listen(store, loop, rung)
-            rung.clear()
+                listener = _listen(store, loop, bell_rang)
+            bell_rang.clear()
             try:
-                if loop.time() - looked_s >= _LOOK_S:
+                if loop.time() - polled_s >= _POLL_S:
                     await asyncio.to_thread(store.refresh)
-                    looked_s = loop.time()
+                    polled_s = loop.time()
                     # Before the read: it then holds all that they have written.
                     dead = await asyncio.to_thread(store.owners.dead)
                 more = moving = True
                 while more and moving:
                     delta = await asyncio.to_thread(_read, store, cursor, filter)
-                    news = delta.jobs or delta.gone or delta.since == 0 != cursor.revision
+                    changed = delta.jobs or delta.gone or delta.since == 0 != cursor.revision
                     more, moving = delta.more, delta.cursor(filter) != cursor
                     cursor = delta.cursor(filter)
-                    if news or first or (unfinished and not more):
+                    if changed or first or (unfinished and not more):
                         first = False
-                        # What was read in silence before is part of it: it follows from `said`.
-                        yield delta._replace(since=min(delta.since, said))
-                        said, unfinished = delta.through, more
-                if dead != told and not more:  # else they may have written more than we have read
-                    told = dead
-                    yield Owners(dead)
-                if trouble:
-                    trouble = ""
+                        # What was read in silence before is part of it: it follows from `sent_through`.
+                        yield delta._replace(since=min(delta.since, sent_through))
+                        sent_through, unfinished = delta.through, more
+                if (
+                    dead != sent_dead and not more
+                ):  # else they may have written more than we have read
+                    sent_dead = dead
+                    yield DeadOwners(dead)
+                if last_error:
+                    last_error = ""
                     yield Status("open", "directory", store.where)
             except StoreError as error:
                 more = False
-                if str(error) != trouble:
-                    trouble = str(error)
-                    yield Status("error", "directory", store.where, trouble, _LOOK_S)
+                if str(error) != last_error:
+                    last_error = str(error)
+                    yield Status("error", "directory", store.where, last_error, _POLL_S)
             with suppress(TimeoutError):
                 # Not wait_for(): before Python 3.12 it loses a cancellation that comes with a ring.
-                async with asyncio.timeout(AGAIN_S if more else _LOOK_S):
-                    await rung.wait()
+                async with asyncio.timeout(AGAIN_S if more else _POLL_S):
+                    await bell_rang.wait()
             if (
-                loop.time() >= shun_until_s
+                loop.time() >= hub_retry_at_s
                 and store.path is not None
                 and usable_hub(store.path) is not None
             ):
@@ -161,7 +163,9 @@ async def _from_store(
             listener.close()
 
 
-def _listen(store: Store, loop: asyncio.AbstractEventLoop, rung: asyncio.Event) -> Listener | None:
+def _listen(
+    store: Store, loop: asyncio.AbstractEventLoop, bell_rang: asyncio.Event
+) -> Listener | None:
     """A listener on the store's bell, or ``None`` while there is no bell for us."""
     try:
         listener = store.listen()
@@ -170,7 +174,7 @@ def _listen(store: Store, loop: asyncio.AbstractEventLoop, rung: asyncio.Event) 
 
     def ring() -> None:
         listener.drain()
-        rung.set()
+        bell_rang.set()
 
     loop.add_reader(listener.fileno(), ring)
     return listener

@@ -10,12 +10,12 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job, check_id
 from jobctl.core.jobset import Delta, joined
-from jobctl.core.protocol import Owners
+from jobctl.core.protocol import DeadOwners
 from jobctl.errors import HubError, JobNotFound
 from jobctl.reader.client import Client, hub_url
 from jobctl.reader.status import Status
 
-__all__ = ["MAX_IDS", "candidates", "find", "read"]
+__all__ = ["MAX_IDS", "find", "find_matching", "read"]
 
 MAX_IDS = 100
 """A filter on more ids than these does not fit into the request line of a handshake."""
@@ -32,12 +32,12 @@ async def read(
     retry: bool = False,
     timeout_s: float | None = None,
     on_status: Callable[[Status], object] | None = None,
-    on_owners: Callable[[Owners], object] | None = None,
+    on_dead_owners: Callable[[DeadOwners], object] | None = None,
 ) -> Delta:
     """All that changed on the hub since the cursor under the filter, its pages made one delta.
 
     `HubError` at once when the hub is out of reach; with ``retry``, `TimedOut` after ``timeout_s``
-    without it. The files that are no jobs are known to the hub's directory alone; ``on_owners``
+    without it. The files that are no jobs are known to the hub's directory alone; ``on_dead_owners``
     hears who has died, if anybody has.
     """
     if len(filter.ids) > MAX_IDS:
@@ -48,7 +48,7 @@ async def read(
             retry=retry,
             timeout_s=timeout_s,
             on_status=on_status,
-            on_owners=on_owners,
+            on_dead_owners=on_dead_owners,
         )
         return delta.filtered(filter)
     client = Client(
@@ -67,9 +67,9 @@ async def read(
                 if on_status is not None:
                     on_status(event)
                 continue
-            if isinstance(event, Owners):
-                if on_owners is not None:
-                    on_owners(event)
+            if isinstance(event, DeadOwners):
+                if on_dead_owners is not None:
+                    on_dead_owners(event)
                 continue
             if event.since == 0:
                 pages.clear()
@@ -83,24 +83,24 @@ async def read(
 
 async def find(
     url: str,
-    starts: Iterable[str],
+    prefixes: Iterable[str],
     *,
     retry: bool = False,
     timeout_s: float | None = None,
     on_status: Callable[[Status], object] | None = None,
-    on_owners: Callable[[Owners], object] | None = None,
+    on_dead_owners: Callable[[DeadOwners], object] | None = None,
 ) -> list[Job]:
     """The hub's jobs whose ids are these, or start so; `JobNotFound` unless each has exactly one.
 
     Whole ids cost these jobs alone; a start of one costs a read of all.
     """
-    found = await candidates(
+    found = await find_matching(
         url,
-        starts,
+        prefixes,
         retry=retry,
         timeout_s=timeout_s,
         on_status=on_status,
-        on_owners=on_owners,
+        on_dead_owners=on_dead_owners,
     )
     for text, jobs in found.items():
         if len(jobs) != 1:
@@ -108,21 +108,26 @@ async def find(
     return [jobs[0] for jobs in found.values()]
 
 
-async def candidates(
+async def find_matching(
     url: str,
-    starts: Iterable[str],
+    prefixes: Iterable[str],
     *,
     retry: bool = False,
     timeout_s: float | None = None,
     on_status: Callable[[Status], object] | None = None,
-    on_owners: Callable[[Owners], object] | None = None,
+    on_dead_owners: Callable[[DeadOwners], object] | None = None,
 ) -> dict[str, list[Job]]:
     """For each text the one job of that id, or else all jobs whose ids start so, by id."""
-    texts = [check_id(text) for text in starts]
+    texts = [check_id(text) for text in prefixes]
     if not texts:
         return {}
     read_it = partial(
-        read, url, retry=retry, timeout_s=timeout_s, on_status=on_status, on_owners=on_owners
+        read,
+        url,
+        retry=retry,
+        timeout_s=timeout_s,
+        on_status=on_status,
+        on_dead_owners=on_dead_owners,
     )
     jobs = {job.id: job for job in (await read_it(Filter.make(ids=texts))).jobs}
     if not jobs.keys() >= set(texts):

@@ -23,5 +23,5 @@ class Status:
     where: str
     detail: str = ""
     retry_s: float | None = None
-    differs: bool = False
+    digest_mismatch: bool = False
     """The connection was given up since what we hold is not what the hub holds."""

@@ -14,7 +14,7 @@ from jobctl.errors import Conflict, JobNotFound
 from jobctl.stores.bell import Listener, MemoryBell
 from jobctl.stores.contract import BadFile, Change, Check
 from jobctl.stores.owners import MemoryOwners, Owners
-from jobctl.stores.subscriptions import Watcher
+from jobctl.stores.subscriptions import Subscriptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class MemoryStore:
         self._set = JobSet(os.urandom(6).hex(), max_tombstones=max_tombstones)
         self.owners: Owners = MemoryOwners()
         self._bell = MemoryBell()
-        self._watcher = Watcher(self.head, self.since, self.listen)
+        self._subscriptions = Subscriptions(self.head, self.since, self.listen)
 
     def head(self) -> Cursor:
         return self._set.cursor
@@ -104,10 +104,10 @@ class MemoryStore:
         return self._bell.listen()
 
     def subscribe(self, callback: Callable[[Delta], None]) -> Callable[[], None]:
-        return self._watcher.add(callback)
+        return self._subscriptions.add(callback)
 
     def close(self) -> None:
-        self._watcher.close()
+        self._subscriptions.close()
         self._bell.close()
 
     def _put(self, job: Job) -> Job:

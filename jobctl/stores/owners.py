@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple, Protocol
 
-__all__ = ["MemoryOwners", "Owners", "Who"]
+__all__ = ["MemoryOwners", "OwnerInfo", "Owners"]
 
 
 class Owners(Protocol):
@@ -37,19 +37,19 @@ class Owners(Protocol):
         among the dead.
         """
 
-    def called(self, ids: Collection[str]) -> frozenset[str]:
+    def take_cancel_requests(self, ids: Collection[str]) -> frozenset[str]:
         """Which of these jobs of ours somebody wants cancelled, once each.
 
         To be called now and then: it also sees to it that we can be found.
         """
 
-    def call(self, name: str, id: str) -> bool:
+    def request_cancel(self, name: str, id: str) -> bool:
         """Ask the owner to cancel its job; ``False`` when it cannot be reached."""
 
     def dead(self) -> frozenset[str]:
         """The names of those that are known to have died."""
 
-    def who(self, name: str) -> Who | None:
+    def info(self, name: str) -> OwnerInfo | None:
         """What is known of an owner, dead or alive; ``None`` for nothing."""
 
     def forget(self, names: Iterable[str]) -> None:
@@ -59,7 +59,7 @@ class Owners(Protocol):
         """Own nothing any more."""
 
 
-class Who(NamedTuple):
+class OwnerInfo(NamedTuple):
     """An owner, for a person."""
 
     pid: int
@@ -74,7 +74,7 @@ class MemoryOwners:
     """The owners of a store in memory: they die with it, so there is only us."""
 
     def __init__(self) -> None:
-        self._called: set[str] = set()
+        self._cancel_requests: set[str] = set()
         self._guard = threading.Lock()
         self._name = f"{os.getpid()}-{os.urandom(6).hex()}"
 
@@ -83,24 +83,24 @@ class MemoryOwners:
 
     def drop(self, *, orphaned: bool = False) -> None: ...
 
-    def called(self, ids: Collection[str]) -> frozenset[str]:
+    def take_cancel_requests(self, ids: Collection[str]) -> frozenset[str]:
         with self._guard:
-            found = self._called.intersection(ids)
-            self._called -= found
+            found = self._cancel_requests.intersection(ids)
+            self._cancel_requests -= found
         return frozenset(found)
 
-    def call(self, name: str, id: str) -> bool:
+    def request_cancel(self, name: str, id: str) -> bool:
         if name != self._name:
             return False
         with self._guard:
-            self._called.add(id)
+            self._cancel_requests.add(id)
         return True
 
     def dead(self) -> frozenset[str]:
         return frozenset()
 
-    def who(self, name: str) -> Who | None:
-        return Who(os.getpid(), os.uname().nodename, now()) if name == self._name else None
+    def info(self, name: str) -> OwnerInfo | None:
+        return OwnerInfo(os.getpid(), os.uname().nodename, now()) if name == self._name else None
 
     def forget(self, names: Iterable[str]) -> None: ...
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jobctl.core.cursor import Cursor
     from jobctl.stores.bell import Listener
 
-__all__ = ["AGAIN_S", "POLL_S", "Watcher"]
+__all__ = ["AGAIN_S", "POLL_S", "Subscriptions"]
 
 POLL_S = 1.0
 """Whoever waits for the bell reads the store this often without it."""
@@ -27,7 +27,7 @@ AGAIN_S = 0.05
 Callback = Callable[[Delta], None]
 
 
-class Watcher:
+class Subscriptions:
     """Callbacks on a store's changes. The thread lives while there is a callback.
 
     ``head`` gives the cursor of now; ``since`` is the store's read; ``listen`` its bell.
@@ -113,13 +113,13 @@ class Watcher:
                 if any(fd == stopped.fileno() for fd, _ in poll.poll(wait_s * 1000)):
                     break
                 listener.drain()
-                cursor, whole = self._tell(cursor, callbacks)
+                cursor, whole = self._notify(cursor, callbacks)
                 wait_s = POLL_S if whole else AGAIN_S
         finally:
             listener.close()
             stopped.close()
 
-    def _tell(self, cursor: Cursor, callbacks: dict[object, Callback]) -> tuple[Cursor, bool]:
+    def _notify(self, cursor: Cursor, callbacks: dict[object, Callback]) -> tuple[Cursor, bool]:
         """Where the reader stands afterwards, and whether that is as far as it can."""
         while True:
             try:

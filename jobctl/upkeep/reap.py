@@ -37,23 +37,23 @@ def reap(store: Store, *, dry_run: bool = False) -> Reaped:
         if dry_run:
             reaped.jobs.append(job)
             continue
-        who = store.owners.who(job.owned_by or "") or "its process"
+        owner = store.owners.info(job.owned_by or "") or "its process"
         try:
-            now_it_is = store.update(job.id, _bury(dead, str(who)))
+            updated = store.update(job.id, _fail_if_lost(dead, str(owner)))
         except JobctlError as error:
             reaped.failed.append((job, error))
         else:
-            if now_it_is.stage == FAILED:
-                reaped.jobs.append(now_it_is)
+            if updated.stage == FAILED:
+                reaped.jobs.append(updated)
     if not dry_run and not store.bad():
         store.owners.forget(dead - {job.owned_by for job, _ in reaped.failed})
     return reaped
 
 
-def _bury(dead: frozenset[str], who: str) -> Change:
+def _fail_if_lost(dead: frozenset[str], owner: str) -> Change:
     def change(job: Job) -> Job:
         if not job.lost(dead):
             return job  # somebody was faster
-        return jobs.fail(job, f"Lost: {who} ended without a word", now=now())
+        return jobs.fail(job, f"Lost: {owner} ended without a word", now=now())
 
     return change

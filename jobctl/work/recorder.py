@@ -32,7 +32,7 @@ PATIENCE_S = 1.0
 """The longest that a call waits for the store; after that calls go by until it writes again."""
 RETRY_S = 1.0
 MAX_RETRY_S = 30.0
-LISTEN_S = 0.5
+CANCEL_POLL_S = 0.5
 """How often it is looked whether somebody wants a job cancelled."""
 EXIT_S = 6.0
 """The longest that the end of the process waits for what could not be written before."""
@@ -49,7 +49,7 @@ class Source(Protocol):
     """A tracked job, as the recorder sees it. `failed` and `recorded_as` run without the guard."""
 
     id: str
-    armed: bool
+    scheduled: bool
     gone: bool
     """There is no job of its own, or no longer: it was refused, removed, or taken over."""
 
@@ -59,7 +59,7 @@ class Source(Protocol):
     def take_report(self) -> Write:
         """The write of the report, which is not pending from here on."""
 
-    def put_back(self) -> None:
+    def restore_report(self) -> None:
         """The report could not be written: it is pending again."""
 
     def recorded_as(self, job: Job) -> None:
@@ -80,7 +80,7 @@ class Write:
     """
 
     __slots__ = (
-        "_told", "_tried", "action", "awaited", "done", "droppable", "error", "last", "report",
+        "_on_done", "_tried", "action", "awaited", "done", "droppable", "error", "last", "report",
         "source",
     )  # fmt: skip
 
@@ -100,15 +100,15 @@ class Write:
         self.done = False
         """Written or dropped: nothing more will happen."""
         self._tried = threading.Event()
-        self._told: Callable[[], None] | None = None
+        self._on_done: Callable[[], None] | None = None
 
     def wait(self, timeout_s: float | None) -> None:
         """Wait until it is done, or postponed since the store failed."""
         self._tried.wait(timeout_s)
 
-    def tell(self, callback: Callable[[], None]) -> None:
+    def on_done(self, callback: Callable[[], None]) -> None:
         """Call back when there is nothing to wait for, from the recorder's thread, or at once."""
-        self._told = callback
+        self._on_done = callback
         if self._tried.is_set():
             callback()
 
@@ -120,8 +120,8 @@ class Write:
     def release(self) -> None:
         """Let go whoever waits."""
         self._tried.set()
-        if self._told is not None:
-            self._told()
+        if self._on_done is not None:
+            self._on_done()
 
 
 class Recorder:
@@ -139,14 +139,14 @@ class Recorder:
         self._store: Store | None = None
         self._users = 0
         self._held: set[Source] = set()
-        self._heeded: set[Source] = set()
-        self._listen_at = 0.0
+        self._watched_for_cancel: set[Source] = set()
+        self._cancel_poll_at = 0.0
         self._ready: deque[Write] = deque()
         self._later: list[tuple[float, int, Source]] = []
         self._retry_at = 0.0
         self._delay_s = RETRY_S
-        self._late = False
-        self._hurry = False
+        self._slow = False
+        self._draining = False
         self._writing = False
         self._warned_at = -_WARN_EVERY_S
         self._thread = threading.Thread(target=self._run, name="jobctl-recorder", daemon=True)
@@ -174,7 +174,7 @@ class Recorder:
                 recorder._users += 1
             return recorder
 
-    # -- for the tracked job; `post`, `arm`, `busy` and `retry_at` under the guard ------------
+    # -- for the tracked job; `post`, `schedule`, `busy` and `retry_at` under the guard ------------
 
     @property
     def busy(self) -> bool:
@@ -194,12 +194,12 @@ class Recorder:
         self.guard.notify()
         return write
 
-    def arm(self, source: Source) -> None:
+    def schedule(self, source: Source) -> None:
         """See to the source's report when it is due."""
         due_s = source.due_s()
-        if source.armed or due_s is None:
+        if source.scheduled or due_s is None:
             return
-        source.armed = True
+        source.scheduled = True
         heapq.heappush(self._later, (due_s, next(_numbers), source))
         if self._later[0][2] is source:
             self.guard.notify()
@@ -212,18 +212,20 @@ class Recorder:
         name = self._store.owners.hold()
         if name is not None:
             self._held.add(source)
-        self._store.owners.called({source.id})  # whoever wanted that meant an earlier job
+        self._store.owners.take_cancel_requests(
+            {source.id}
+        )  # whoever wanted that meant an earlier job
         return name
 
-    def heed(self, source: Source) -> None:
+    def watch_for_cancel(self, source: Source) -> None:
         """The source's job is there: tell the source when somebody wants it cancelled."""
         with self.guard:
-            self._heeded.add(source)
+            self._watched_for_cancel.add(source)
 
     def drop(self, source: Source, *, orphaned: bool = False) -> None:
         """The source's job has ended, or was never made; or is ``orphaned``: it stays active."""
         with self.guard:
-            self._heeded.discard(source)
+            self._watched_for_cancel.discard(source)
         if source in self._held and self._store is not None:
             self._held.discard(source)
             self._store.owners.drop(orphaned=orphaned)
@@ -231,19 +233,19 @@ class Recorder:
     def wait(self, write: Write) -> None:
         """Wait for the write as long as is fit; in a strict recorder, raise its error."""
         write.wait(self.patience_s)
-        self.judge(write)
+        self.finish_wait(write)
 
-    def judge(self, write: Write) -> None:
+    def finish_wait(self, write: Write) -> None:
         """After waiting: be less patient from now on, or raise in a strict recorder."""
         if self.strict and write.error is not None:
             raise write.error
         if not write.done:
-            self._late = True
+            self._slow = True
 
     @property
     def patience_s(self) -> float | None:
         """How long it is fit to wait for a write now; ``None`` when until it is done."""
-        return None if self.strict else 0.0 if self._late else PATIENCE_S
+        return None if self.strict else 0.0 if self._slow else PATIENCE_S
 
     # -- the thread ---------------------------------------------------------------------------
 
@@ -257,7 +259,7 @@ class Recorder:
                     self._writing = write is not None
                 if write is not None:
                     self._do(write)
-                elif self._leave():
+                elif self._stop_if_unused():
                     return
             except Exception as error:  # a defect: nobody shall wait for ever because of it
                 _log.exception("jobctl: the recorder failed; the work goes on")
@@ -270,10 +272,10 @@ class Recorder:
         while True:
             now_s = monotonic()
             wait_s: float | None = None
-            if self._heeded and now_s >= self._listen_at:
-                self._listen_at = now_s + LISTEN_S
-                self._listen()
-            if now_s < self._retry_at and not self._hurry:
+            if self._watched_for_cancel and now_s >= self._cancel_poll_at:
+                self._cancel_poll_at = now_s + CANCEL_POLL_S
+                self._poll_cancel_requests()
+            if now_s < self._retry_at and not self._draining:
                 wait_s = self._retry_at - now_s
             elif self._ready:
                 return self._ready.popleft()
@@ -282,23 +284,25 @@ class Recorder:
             else:
                 while self._later and self._later[0][0] <= now_s:
                     source = heapq.heappop(self._later)[2]
-                    source.armed = False
+                    source.scheduled = False
                     due_s = source.due_s()
                     if due_s is not None and due_s <= now_s:
                         return source.take_report()
-                    self.arm(source)
+                    self.schedule(source)
                 if self._later:
                     wait_s = self._later[0][0] - now_s
-            if self._heeded:
-                listen_s = self._listen_at - now_s
-                wait_s = listen_s if wait_s is None else min(wait_s, listen_s)
+            if self._watched_for_cancel:
+                poll_s = self._cancel_poll_at - now_s
+                wait_s = poll_s if wait_s is None else min(wait_s, poll_s)
             self.guard.wait(wait_s)
 
-    def _listen(self) -> None:
+    def _poll_cancel_requests(self) -> None:
         assert self._store is not None, "a job was made in it"
-        called = self._store.owners.called({source.id for source in self._heeded})
-        for source in self._heeded:
-            if source.id in called:
+        wanted = self._store.owners.take_cancel_requests(
+            {source.id for source in self._watched_for_cancel}
+        )
+        for source in self._watched_for_cancel:
+            if source.id in wanted:
                 source.cancel()
 
     def _do(self, write: Write) -> None:
@@ -308,25 +312,25 @@ class Recorder:
             job = write.action(self._store)
         except Exception as error:
             if not isinstance(error, (StoreError, OSError)):
-                self._settle(write, error)
+                self._finish(write, error)
             elif self.strict:
                 self._fail_all(write, error)
             else:
                 self._back_off(write, error)
         else:
             if job is not None:
-                self._retry_at, self._delay_s, self._late = 0.0, RETRY_S, False
+                self._retry_at, self._delay_s, self._slow = 0.0, RETRY_S, False
                 write.source.recorded_as(job)
-            self._settle(write, None)
+            self._finish(write, None)
 
-    def _settle(self, write: Write, error: Exception | None) -> None:
+    def _finish(self, write: Write, error: Exception | None) -> None:
         if error is not None:
             write.source.failed(write, error)
         if write.last:
             self.drop(write.source, orphaned=error is not None and not write.source.gone)
             with self.guard:
                 self._users -= 1
-            self._leave()  # before whoever waits goes on: nothing of ours stays behind then
+            self._stop_if_unused()  # before whoever waits goes on: nothing of ours stays behind then
         write.finish(error)
 
     def _fail_all(self, write: Write, error: Exception) -> None:
@@ -335,19 +339,19 @@ class Recorder:
             others = list(self._ready)
             self._ready.clear()
         for failed in (write, *others):
-            self._settle(failed, error)
+            self._finish(failed, error)
 
     def _back_off(self, write: Write, error: Exception) -> None:
         """Keep the write; its job goes to the end, so that one bad file holds up no other."""
         now_s = monotonic()
         with self.guard:
-            self._hurry = False
-            self._late = True
+            self._draining = False
+            self._slow = True
             self._retry_at = now_s + self._delay_s
             self._delay_s = min(self._delay_s * 2, MAX_RETRY_S)
             if write.report:
-                write.source.put_back()
-                self.arm(write.source)
+                write.source.restore_report()
+                self.schedule(write.source)
             else:
                 mine = [other for other in self._ready if other.source is write.source]
                 others = [other for other in self._ready if other.source is not write.source]
@@ -369,7 +373,7 @@ class Recorder:
                 self._ready.remove(oldest)
                 oldest.finish(None)
 
-    def _leave(self) -> bool:
+    def _stop_if_unused(self) -> bool:
         """End if nobody has joined meanwhile; whether it did."""
         with _registry_guard, self.guard:
             if self._users or self._ready:
@@ -387,9 +391,9 @@ class Recorder:
     def _drain(self, deadline_s: float) -> None:
         """Try once more to write all, at the end of the process."""
         with self.guard:
-            self._hurry = True
+            self._draining = True
             self.guard.notify()
-            while (self._ready or self._writing) and self._hurry and monotonic() < deadline_s:
+            while (self._ready or self._writing) and self._draining and monotonic() < deadline_s:
                 self.guard.wait(0.02)
 
 

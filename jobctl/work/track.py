@@ -36,7 +36,7 @@ from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.stores import Store, open_store
 from jobctl.work.recorder import Recorder, Write, one_line
 
-__all__ = ["INTERRUPTED", "MIN_INTERVAL_S", "TrackedJob", "clean", "track"]
+__all__ = ["INTERRUPTED", "MIN_INTERVAL_S", "TrackedJob", "clean_text", "track"]
 
 INTERRUPTED = "Interrupted"
 """What a job fails with when Ctrl-C or a cancellation ends its work."""
@@ -104,7 +104,7 @@ class TrackedJob:
         on_record: Callable[[Job], None] | None,
     ) -> None:
         self.id = new_id() if id is None else id
-        self.armed = False
+        self.scheduled = False
         self._type, self._title, self._session = type, title, session
         self._stages, self._given_id = stages, id
         self._where, self._strict, self._on_record = store, strict, on_record
@@ -161,21 +161,21 @@ class TrackedJob:
         def enter(old: Job) -> Job:
             return old if old.stage == name else jobs.advance(old, name, now=at)
 
-        self._say(enter, droppable=True)
+        self._record_move(enter, droppable=True)
 
     def result(self, value: Any) -> None:
         """What the job shall complete with, when the block ends: any JSON, at most 64 KiB."""
         try:
             self._result = check_result(value, id=self.id)
         except InvalidJob as error:
-            self._complain(error)
+            self._warn_or_raise(error)
 
     def complete(self, *, result: Any = None, result_session_id: str | None = None) -> None:
         """Complete the job now, whatever becomes of the rest of the block."""
         if result is not None:
             self.result(result)
         value, at = self._result, now()
-        self._say(
+        self._record_move(
             lambda old: jobs.complete(
                 old, now=at, result=value, result_session_id=result_session_id
             )
@@ -183,8 +183,8 @@ class TrackedJob:
 
     def fail(self, text: object) -> None:
         """Fail the job now, whatever becomes of the rest of the block."""
-        error, at = clean(text), now()
-        self._say(lambda old: jobs.fail(old, error, now=at))
+        error, at = clean_text(text), now()
+        self._record_move(lambda old: jobs.fail(old, error, now=at))
 
     @property
     def cancelled(self) -> bool:
@@ -312,18 +312,18 @@ class TrackedJob:
             raise RuntimeError("a tracked job is entered once; call track() for another")
         self._entered, self._pid = True, os.getpid()
         try:
-            self._know_types()
+            self._load_types()
             first = jobs.create(
                 self._type,
                 now=now(),
                 id=self.id,
-                session_id=None if self._session is None else clean(self._session),
-                title=None if self._title is None else clean(self._title),
+                session_id=None if self._session is None else clean_text(self._session),
+                title=None if self._title is None else clean_text(self._title),
                 stages=self._stages,
             )
-            recorder = self._join()
+            recorder = self._join_recorder()
         except Exception as error:  # whatever it is, it is no fault of the work
-            self._complain(error)
+            self._warn_or_raise(error)
             return None
         if recorder is None:
             self._warn("too much waits to be recorded already: this job is not")
@@ -344,17 +344,17 @@ class TrackedJob:
             self._recorder.drop(self)
             raise
         self._attempt = (job.created_at, job.retry_count, owner)
-        self._recorder.heed(self)
+        self._recorder.watch_for_cancel(self)
         return job
 
     def _open(self, store: Store, first: Job) -> Job:
         return store.create(first)
 
-    def _know_types(self) -> None:
+    def _load_types(self) -> None:
         if self._stages is None and not is_settled():
             define(parse_types(Settings(os.environ, Path.cwd()).types))
 
-    def _join(self) -> Recorder | None:
+    def _join_recorder(self) -> Recorder | None:
         store, durable = self._where, None
         if store is None:
             where = resolve_dir(None, os.environ, Path.cwd())
@@ -372,7 +372,7 @@ class TrackedJob:
         return Recorder.join(id(given), lambda: given, owned=False, strict=self._strict)
 
     def _end(self, error: BaseException | None) -> Write | None:
-        recorder = self._mine()
+        recorder = self._active_recorder()
         if recorder is None:
             return None
         at, result = now(), self._result
@@ -406,9 +406,9 @@ class TrackedJob:
         """The job without what may have made it too large: that it has ended matters more."""
         return job.replace(result=None)
 
-    def _say(self, change: Callable[[Job], Job], *, droppable: bool = False) -> None:
+    def _record_move(self, change: Callable[[Job], Job], *, droppable: bool = False) -> None:
         """Record a move, and before it what was reported of the stage that it ends."""
-        recorder = self._mine()
+        recorder = self._active_recorder()
         if recorder is None:
             return
         self._raise_late()
@@ -421,7 +421,7 @@ class TrackedJob:
 
     def _report(self) -> None:
         """Write the report if it is time, or see to it that it is written in time."""
-        recorder = self._mine()
+        recorder = self._active_recorder()
         if recorder is None:
             self._forget_report()
             return
@@ -435,7 +435,7 @@ class TrackedJob:
                 write = None
                 self._pending = True
                 self._look_s = self._next_s if self._next_s > now_s else now_s + MIN_INTERVAL_S
-                recorder.arm(self)
+                recorder.schedule(self)
         self._wait(write)
 
     def _flush(self, recorder: Recorder) -> None:
@@ -447,7 +447,7 @@ class TrackedJob:
     def _forget_report(self) -> None:
         self._pending, self._next_s, self._look_s = True, _NEVER, _NEVER
 
-    def _mine(self) -> Recorder | None:
+    def _active_recorder(self) -> Recorder | None:
         """The recorder, while there is something to record; a forked child has nothing."""
         return None if self._ended or os.getpid() != self._pid else self._recorder
 
@@ -491,19 +491,19 @@ class TrackedJob:
             if not written.done():
                 written.set_result(None)
 
-        def tell() -> None:
+        def notify() -> None:
             try:
                 loop.call_soon_threadsafe(resolve)
             except RuntimeError:
                 pass  # the loop is closed: it did not want to wait that long
 
-        write.tell(tell)
+        write.on_done(notify)
         await asyncio.wait([written], timeout=self._recorder.patience_s)
         if not quietly:
-            self._recorder.judge(write)
+            self._recorder.finish_wait(write)
 
     def _raise_cancelled(self) -> None:
-        if self._cancelled and self._mine() is not None:
+        if self._cancelled and self._active_recorder() is not None:
             raise Cancelled(self.id)
 
     def _raise_late(self) -> None:
@@ -512,7 +512,7 @@ class TrackedJob:
         if error is not None:
             raise error
 
-    def _complain(self, error: Exception) -> None:
+    def _warn_or_raise(self, error: Exception) -> None:
         if self._strict:
             raise error
         self._warn(one_line(error))
@@ -551,13 +551,13 @@ class TrackedJob:
 
         def report(old: Job) -> Job:
             done, total = (None, None) if steps is None else _numbers(*steps)
-            text = None if message is None else clean(message)
+            text = None if message is None else clean_text(message)
             return jobs.report(old, now=at, done=done, total=total, message=text)
 
         self._last = Write(self, self._update(report), report=True, awaited=awaited)
         return self._last
 
-    def put_back(self) -> None:
+    def restore_report(self) -> None:
         if not self._ended:
             self._pending = True
 
@@ -595,14 +595,14 @@ def _text_of(error: BaseException) -> str:
     if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)):
         return INTERRUPTED
     if isinstance(error, SystemExit):
-        return clean(error.code if isinstance(error.code, str) else f"Exit code {error.code}")
-    text = clean(error)
+        return clean_text(error.code if isinstance(error.code, str) else f"Exit code {error.code}")
+    text = clean_text(error)
     if not text or isinstance(error, KeyError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text
 
 
-def clean(text: object) -> str:
+def clean_text(text: object) -> str:
     """Text that a job file can hold: no lone surrogates (as in file names), and not too long."""
     try:
         whole = str(text)

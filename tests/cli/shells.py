@@ -20,7 +20,7 @@ import pytest
 from jobctl.cli.completions import FILES
 from tests.cli.conftest import ROOT
 
-__all__ = ["Place", "Shell", "opened", "put_job"]
+__all__ = ["Shell", "ShellFiles", "opened", "put_job"]
 
 _TAB = "\t"
 _ALL = "\x1b*"
@@ -71,7 +71,7 @@ _PREPARE = {
 }
 
 
-class Place:
+class ShellFiles:
     """Directories for a shell: ``jobs`` (its $JOBCTL_DIR), ``here``, and the rest of a home."""
 
     def __init__(self, root: Path) -> None:
@@ -123,9 +123,9 @@ def put_job(directory: Path, id: str, *, age_s: float = 0, **more: object) -> No
 class Shell:
     """A shell that waits for a line."""
 
-    def __init__(self, name: str, terminal: Any, place: Place, env: dict[str, str]) -> None:
+    def __init__(self, name: str, terminal: Any, files: ShellFiles, env: dict[str, str]) -> None:
         self.name = name
-        self.place = place
+        self.files = files
         self._terminal = terminal
         self._env = env
 
@@ -152,10 +152,10 @@ class Shell:
 
     def given(self, line: str) -> list[str]:
         """What ``jobctl`` is given when the line is completed and run."""
-        self.place.ran.unlink(missing_ok=True)
+        self.files.ran.unlink(missing_ok=True)
         self._terminal.send(f"{line}{_TAB}\r")
-        self._wait_for(self.place.ran)
-        return self.place.ran.read_text().split("\0")[:-1]
+        self._wait_for(self.files.ran)
+        return self.files.ran.read_text().split("\0")[:-1]
 
     def _asked(self, line: str) -> str:
         """What fish answers, asked in the documented way."""
@@ -163,7 +163,7 @@ class Shell:
         done = subprocess.run(
             ["fish", "--no-config", "-c", code, line],
             env=self._env,
-            cwd=self.place.here,
+            cwd=self.files.here,
             capture_output=True,
             text=True,
             check=True,
@@ -187,22 +187,22 @@ class Shell:
 
 
 @contextmanager
-def opened(name: str, place: Place, **more: str) -> Iterator[Shell]:
+def opened(name: str, files: ShellFiles, **more: str) -> Iterator[Shell]:
     """The shell with our script loaded; skips the test where it is not installed."""
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed")
-    env = place.environment(
-        SCRIPT=str(ROOT / "completions" / FILES[name]), SAVED=str(place.root / "saved"), **more
+    env = files.environment(
+        SCRIPT=str(ROOT / "completions" / FILES[name]), SAVED=str(files.root / "saved"), **more
     )
-    prepare = place.root / "prepare"
+    prepare = files.root / "prepare"
     prepare.write_text(_PREPARE[name])
     terminal = pexpect.spawn(
-        name, _START[name], env=env, cwd=place.here, dimensions=(50, 200), encoding="utf-8",
+        name, _START[name], env=env, cwd=files.here, dimensions=(50, 200), encoding="utf-8",
         timeout=_TIMEOUT_S,
     )  # fmt: skip
     try:
         terminal.sendline(f"source {prepare}; echo load''ed")
         terminal.expect("loaded\r?\n")
-        yield Shell(name, terminal, place, env)
+        yield Shell(name, terminal, files, env)
     finally:
         terminal.close(force=True)

@@ -16,7 +16,7 @@ from jobctl.cli.completions.tree import read
 from jobctl.cli.dynamic_completion import KINDS, STAGES, TYPES
 from jobctl.hub.discovery import announced
 from tests.cli.conftest import ROOT, Run
-from tests.cli.shells import Place, Shell, opened, put_job
+from tests.cli.shells import Shell, ShellFiles, opened, put_job
 
 HOSTILE_TYPES = ["$(touch pwned)", "`touch pwned`", "*", "~root", "=ls", "{a,b}", "%1 ?"]
 HOSTILE_SESSIONS = [
@@ -74,35 +74,35 @@ def test_what_a_script_asks_for_is_known() -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShellFiles]:
     """Jobs, honest and hostile, a running hub, and some files."""
-    place = Place(tmp_path_factory.mktemp("completions"))
-    put_job(place.jobs, "alpha", age_s=40, stage="failed", title="\x1b[31mred\n%F{red}`pwned`: 1")
-    put_job(place.jobs, "beta", age_s=30, stage="completed")
-    put_job(place.jobs, "gamma", age_s=20, stages=["fetch", "load", "two words", "$(touch pwned)"])
-    put_job(place.jobs, "gambit", age_s=10, type="create_session", stage="analyze")
+    files = ShellFiles(tmp_path_factory.mktemp("completions"))
+    put_job(files.jobs, "alpha", age_s=40, stage="failed", title="\x1b[31mred\n%F{red}`pwned`: 1")
+    put_job(files.jobs, "beta", age_s=30, stage="completed")
+    put_job(files.jobs, "gamma", age_s=20, stages=["fetch", "load", "two words", "$(touch pwned)"])
+    put_job(files.jobs, "gambit", age_s=10, type="create_session", stage="analyze")
     for n, type in enumerate(HOSTILE_TYPES):
-        put_job(place.jobs, f"type{n}", age_s=100, type=type, stage="completed")
+        put_job(files.jobs, f"type{n}", age_s=100, type=type, stage="completed")
     for n, session in enumerate(HOSTILE_SESSIONS):
-        put_job(place.jobs, f"session{n}", age_s=100 + n, sessionId=session, stage="completed")
-    put_job(place.here / "other place", "only-there")
-    (place.here / "result.json").write_text("{}")
-    (place.here / "token file").write_text("secret")
-    (place.here / "jobctl").symlink_to(place.root / "bin" / "jobctl")
-    tool = place.root / "bin" / "our-own-tool"
+        put_job(files.jobs, f"session{n}", age_s=100 + n, sessionId=session, stage="completed")
+    put_job(files.here / "other place", "only-there")
+    (files.here / "result.json").write_text("{}")
+    (files.here / "token file").write_text("secret")
+    (files.here / "jobctl").symlink_to(files.root / "bin" / "jobctl")
+    tool = files.root / "bin" / "our-own-tool"
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o755)
-    (place.jobs / ".jobctl").mkdir()
-    with announced(place.jobs, HUB):
-        yield place
+    (files.jobs / ".jobctl").mkdir()
+    with announced(files.jobs, HUB):
+        yield files
 
 
 @pytest.fixture(scope="module", params=sorted(FILES))
-def shell(request: pytest.FixtureRequest, place: Place) -> Iterator[Shell]:
+def shell(request: pytest.FixtureRequest, files: ShellFiles) -> Iterator[Shell]:
     """Each of the shells, with our script loaded. Nothing that stands in a job is ever run."""
-    with opened(request.param, place, JOBCTL_TEST_VARIABLE="1") as shell:
+    with opened(request.param, files, JOBCTL_TEST_VARIABLE="1") as shell:
         yield shell
-    assert sorted(path.name for path in place.here.iterdir()) == [
+    assert sorted(path.name for path in files.here.iterdir()) == [
         "jobctl", "other place", "result.json", "token file",
     ]  # fmt: skip
 
@@ -273,7 +273,7 @@ def test_a_value_is_never_run(shell: Shell, prefix: str) -> None:
     """Neither by the completion nor by the line that it makes."""
     (value,) = (type for type in HOSTILE_TYPES if type[0] == prefix[-1])
     assert shell.given(f"jobctl ls --type {prefix}") == ["ls", "--type", value]
-    assert not (shell.place.here / "pwned").exists()
+    assert not (shell.files.here / "pwned").exists()
 
 
 @pytest.mark.slow
@@ -296,18 +296,18 @@ def test_tab_in_the_middle(shell: Shell, line: str, after: str, expected: str) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fish", "zsh"])
-def test_jobs_are_described(place: Place, name: str) -> None:
+def test_jobs_are_described(files: ShellFiles, name: str) -> None:
     """By stage and title, made harmless."""
-    with opened(name, place) as shell:
+    with opened(name, files) as shell:
         listed = shell.listed("jobctl show ")
     assert "failed  \\e[31mred\\n%F{red}`pwned`: 1" in listed
     assert "analyze  create_session" in listed
 
 
 @pytest.mark.slow
-def test_zsh_loads_the_script_by_itself(place: Place, tmp_path: Path) -> None:
+def test_zsh_loads_the_script_by_itself(files: ShellFiles, tmp_path: Path) -> None:
     """From $fpath, where people put it; elsewhere here it is sourced."""
-    with opened("zsh", place, AUTOLOAD=str(ROOT / "completions")) as zsh:
+    with opened("zsh", files, AUTOLOAD=str(ROOT / "completions")) as zsh:
         assert zsh.tab("jobctl adv") == "jobctl advance "
         assert zsh.tab("jobctl show al") == "jobctl show alpha "
 
@@ -316,10 +316,10 @@ def test_zsh_loads_the_script_by_itself(place: Place, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_the_program_may_be_named_by_its_path(tmp_path: Path, name: str) -> None:
     """It is asked where PATH has none. Without any, commands and options still are completed."""
-    place = Place(tmp_path)
-    put_job(place.jobs, "alpha")
-    (tmp_path / "bin" / "jobctl").rename(place.here / "jobctl")
-    with opened(name, place) as shell:
+    files = ShellFiles(tmp_path)
+    put_job(files.jobs, "alpha")
+    (tmp_path / "bin" / "jobctl").rename(files.here / "jobctl")
+    with opened(name, files) as shell:
         assert shell.tab("./jobctl show al") == "./jobctl show alpha "
         assert shell.tab("jobctl show al") == "jobctl show al"
         assert shell.tab("jobctl adv") == "jobctl advance "

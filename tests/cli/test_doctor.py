@@ -138,7 +138,7 @@ def test_signals_end_it_quietly(tmp_path: Path, number: signal.Signals, code: in
             code_text = (
                 "import os\nfrom jobctl.upkeep import doctor\nfrom jobctl.__main__ import main\n"
                 "first = doctor.CHECKS[0]\n"
-                "def begun(case):\n    os.write(1, b'begun\\n')\n    yield from first(case)\n"
+                "def begun(context):\n    os.write(1, b'begun\\n')\n    yield from first(context)\n"
                 "doctor.CHECKS[0] = begun\nimport sys; sys.argv[1:1] = ['doctor', '--dir']\nmain()"
             )
             child = subprocess.Popen(

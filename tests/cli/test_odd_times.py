@@ -10,7 +10,7 @@ import pytest
 
 from jobctl import api
 from jobctl._clock import now_ms
-from jobctl.cli.live_view import Board
+from jobctl.cli.live_view import JobView
 from jobctl.core.cursor import ZERO
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
@@ -118,11 +118,11 @@ def test_watch_shows_what_ended_since(run: Run, odd: Path) -> None:
                "completedAt": old, "updatedAt": to_text(now_ms() - 1000)}  # fmt: skip
     write(odd, touched)
     store = open_store(odd)
-    board = Board("here", since_ms=now_ms() - 600_000, usual=api.usual(store))
-    board.take(store.since(ZERO))
-    shown = {job.id for job in board.shown()}
+    view = JobView("here", since_ms=now_ms() - 600_000, usual=api.usual(store))
+    view.take(store.since(ZERO))
+    shown = {job.id for job in view.shown()}
     assert shown == set(cases(now_ms())) - {"nothing"}
-    screen = "\n".join(line for line, _ in board.screen(200, 99, now_ms()))
+    screen = "\n".join(line for line, _ in view.screen(200, 99, now_ms()))
     assert ABSURD.search(screen) is None
     store.close()
 

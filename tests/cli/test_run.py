@@ -737,8 +737,8 @@ def test_signal_ends_a_cancel_that_waits(store: Store, number: signal.Signals, c
         waiting = subprocess.Popen(
             command("cancel", only(store).id), env=environment(), stderr=subprocess.PIPE
         )
-        letters = Path(str(store.path)) / ".jobctl" / "owners" / str(only(store).owned_by)
-        until(lambda: only(store).id in letters.read_text())
+        owner_file = Path(str(store.path)) / ".jobctl" / "owners" / str(only(store).owned_by)
+        until(lambda: only(store).id in owner_file.read_text())
         waiting.send_signal(number)
         assert waiting.communicate(timeout=20) == (None, b"")
         assert waiting.returncode == code
@@ -894,9 +894,7 @@ def test_one_of_two_that_run_a_job_again_does(store: Store, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("argv", [["a" * 5000, "é\nü"], ["b" * 60_000], ["c"] * 8_000])
-def test_long_command_is_run_again_to_the_letter(
-    store: Store, tmp_path: Path, argv: list[str]
-) -> None:
+def test_long_command_is_run_again_exactly(store: Store, tmp_path: Path, argv: list[str]) -> None:
     """Every character of it."""
     text = f"import json, sys; json.dump(sys.argv[1:], open({str(tmp_path / 'got')!r}, 'w')); 1/0"
     assert jobctl_run(*script(text), *argv).returncode == 1
@@ -979,7 +977,7 @@ def test_work_that_was_done_when_it_was_cancelled_is_completed(store: Store) -> 
         process.stdin.flush()
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         until(lambda: _state(int(children[0])) == "Z")
-        assert store.owners.call(job.owned_by, job.id)
+        assert store.owners.request_cancel(job.owned_by, job.id)
         process.send_signal(signal.SIGCONT)
         assert process.wait(10) == 0
     assert only(store).stage == "completed"
@@ -1004,7 +1002,7 @@ def test_storm_of_signals_keeps_nothing_from_being_seen(store: Store) -> None:
         try:
             until(lambda: only(store).message == "m")
             job = only(store)
-            assert store.owners.call(str(job.owned_by), job.id)
+            assert store.owners.request_cancel(str(job.owned_by), job.id)
             until(lambda: only(store).stage == "failed")
         finally:
             stop.set()

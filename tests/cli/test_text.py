@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobctl._clock import now
-from jobctl.cli.live_view import Board
+from jobctl.cli.live_view import JobView
 from jobctl.cli.text import fit, visible, width
 from jobctl.core.codec import parse_wire
 from jobctl.core.cursor import ZERO
@@ -139,11 +139,11 @@ def test_hostile_field_is_made_visible_on_the_live_screen(name: str, field: str)
     )
     source = JobSet("e")
     source.put(job)
-    board = Board(HOSTILE[name], everything=True)
-    board.take(source.since(ZERO))
-    board.take_status(Status("error", "hub", HOSTILE[name], HOSTILE[name], 1.0), 0)
+    view = JobView(HOSTILE[name], everything=True)
+    view.take(source.since(ZERO))
+    view.take_status(Status("error", "hub", HOSTILE[name], HOSTILE[name], 1.0), 0)
     for columns in (20, 80, 200):
-        for line, _ in board.screen(columns, 24, 0):
+        for line, _ in view.screen(columns, 24, 0):
             assert "\n" not in line
             assert harmless(line)
 

@@ -12,7 +12,7 @@ import pexpect
 import pytest
 
 from jobctl._clock import now
-from jobctl.cli.live_view import Board
+from jobctl.cli.live_view import JobView
 from jobctl.cli.text import width
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job, complete, create, fail
@@ -87,10 +87,10 @@ def test_a_deletion_after_the_cursor_is_told(run: Run, jobs_dir: Path) -> None:
     run("rm", *ids)
     cursor = json.loads(cursor)["cursor"]
     store = open_store(jobs_dir)
-    board = Board("here")
+    view = JobView("here")
     start = Cursor.parse(cursor)
-    board.go_on(start)
-    assert board.take(store.since(Cursor(start.epoch, start.revision))) == ids
+    view.resume_from(start)
+    assert view.take(store.since(Cursor(start.epoch, start.revision))) == ids
     store.close()
 
 
@@ -135,21 +135,21 @@ def test_changes_arrive_live_from_the_directory(tmp_path: Path) -> None:
     store.close()
 
 
-def _board(count: int) -> Board:
-    board = Board("here")
+def _view(count: int) -> JobView:
+    view = JobView("here")
     source = JobSet("e")
     for number in range(count):
         moment = f"2026-01-01T00:00:{number:02d}.000Z"
         job = create("create_session", now=moment, id=f"job{number:04d}")
         source.put(job.replace(revision=number + 1))
-    board.take(source.since(ZERO))
-    return board
+    view.take(source.since(ZERO))
+    return view
 
 
 @pytest.mark.parametrize("columns", [20, 80, 200])
 def test_the_screen_is_cut_to_the_terminal(columns: int) -> None:
     """Never a line too long or too many, and the rest is counted."""
-    lines = _board(53).screen(columns, ROWS, 0)
+    lines = _view(53).screen(columns, ROWS, 0)
     assert len(lines) <= ROWS
     assert all(len(line) <= columns for line, _ in lines)
     assert [line for line, _ in lines if "more" in line] == ["… 32 more"]
@@ -159,11 +159,11 @@ def test_the_screen_is_cut_to_the_terminal(columns: int) -> None:
 def test_screen_looks_as_it_did(columns: int) -> None:
     """Golden files pin it at two widths."""
     store = open_store(DATA / "node-app-jobs")
-    board = Board("data/jobs", everything=True, others=store.ids())
-    board.take(store.since(ZERO))
+    view = JobView("data/jobs", everything=True, others=store.ids())
+    view.take(store.since(ZERO))
     store.close()
-    board.take_status(Status("open", "hub", "ws://127.0.0.1:8765/ws/jobs"), NOW_MS)
-    lines = [line for line, _ in board.screen(columns, 60, NOW_MS)]
+    view.take_status(Status("open", "hub", "ws://127.0.0.1:8765/ws/jobs"), NOW_MS)
+    lines = [line for line, _ in view.screen(columns, 60, NOW_MS)]
     golden = Path(__file__).parent / "golden" / f"watch-{columns}.txt"
     assert "\n".join(lines) + "\n" == golden.read_text()
     assert max(map(width, lines)) <= columns
@@ -171,13 +171,13 @@ def test_screen_looks_as_it_did(columns: int) -> None:
 
 def test_stage_is_whole_on_the_narrowest_screen() -> None:
     """FAULTS row 40: the id and the stage, and nothing that would cut them."""
-    lines = [line for line, _ in _board(1).screen(19, ROWS, 0)]
+    lines = [line for line, _ in _view(1).screen(19, ROWS, 0)]
     assert lines[0] == "job0000  pending"
 
 
 def test_nothing_to_show_says_so() -> None:
     """And waits."""
-    assert _board(0).screen(80, ROWS, 0)[0][0] == "No active jobs in here; waiting"
+    assert _view(0).screen(80, ROWS, 0)[0][0] == "No active jobs in here; waiting"
 
 
 def test_what_ended_before_is_shown_only_on_request() -> None:
@@ -185,15 +185,15 @@ def test_what_ended_before_is_shown_only_on_request() -> None:
     source = JobSet("e")
     old = complete(create("t", now=now(), id="old"), now=now())
     source.put(old.replace(revision=1))
-    board, everything = Board("here"), Board("here", everything=True)
-    for one in (board, everything):
+    view, everything = JobView("here"), JobView("here", everything=True)
+    for one in (view, everything):
         one.take(source.since(ZERO))
-    assert (board.shown(), [job.id for job in everything.shown()]) == ([], ["old"])
+    assert (view.shown(), [job.id for job in everything.shown()]) == ([], ["old"])
     cursor = source.cursor
     new = complete(create("t", now=now(), id="new"), now=now())
     source.put(new.replace(revision=2))
-    board.take(source.since(cursor))
-    assert [job.id for job in board.shown()] == ["new"]
+    view.take(source.since(cursor))
+    assert [job.id for job in view.shown()] == ["new"]
 
 
 def test_a_named_job_that_runs_has_not_ended_for_being_unchanged_since_the_cursor() -> None:
@@ -202,18 +202,18 @@ def test_a_named_job_that_runs_has_not_ended_for_being_unchanged_since_the_curso
     running = create("t", now=now(), id="j")
     source.put(running.replace(revision=1))
     for end in ("completed", "removed", "reset"):
-        board = Board("here", only=["j"])
-        board.go_on(source.cursor, named=[running])
-        board.take(source.since(source.cursor))
-        assert not board.all_ended()
+        view = JobView("here", only=["j"])
+        view.resume_from(source.cursor, named=[running])
+        view.take(source.since(source.cursor))
+        assert not view.all_ended()
         after = JobSet("other") if end == "reset" else JobSet("e")
         if end == "completed":
             after.put(complete(running, now=now()).replace(revision=2))
         elif end == "removed":
             after.put(running.replace(revision=1))
             after.delete("j", 2)
-        board.take(after.since(source.cursor))
-        assert board.all_ended()
+        view.take(after.since(source.cursor))
+        assert view.all_ended()
 
 
 def test_a_named_file_that_is_no_job_is_an_error(run: Run) -> None:
@@ -227,9 +227,9 @@ def test_short_ids_on_the_screen_are_unique_among_the_others_as_well() -> None:
     source = JobSet("e")
     job = create("t", now=now(), id="nightly-2026-01-01")
     source.put(job.replace(revision=1))
-    board = Board("here", others=["nightly-2026-01-02"])
-    board.take(source.since(ZERO))
-    assert "nightly-2026-01-01" in board.screen(80, ROWS, 0)[0][0]
+    view = JobView("here", others=["nightly-2026-01-02"])
+    view.take(source.since(ZERO))
+    assert "nightly-2026-01-01" in view.screen(80, ROWS, 0)[0][0]
 
 
 @pytest.mark.parametrize("url", ["ws://a\U000e0041b", "ws://\x9bm", "ws://a\u202e", "ws://a b\x1b"])
@@ -263,48 +263,48 @@ def test_exit_status_tells_of_a_failure(run: Run, jobs_dir: Path) -> None:
 def test_what_was_shown_ends_a_watch_for_its_exit_status() -> None:
     """Once nothing of it is active; what ended long ago, also after a reset, is not of it."""
     source = JobSet("e")
-    board = Board("here", ends=True)
+    view = JobView("here", ends=True)
 
     def put(job: Job) -> None:
         source.put(job.replace(revision=source.revision + 1))
 
     def read() -> None:
-        board.take(source.since(board.jobs.cursor))
+        view.take(source.since(view.jobs.cursor))
 
     put(fail(create("t", now=now(), id="long-ago"), "boom", now=now()))
     read()
-    assert not board.all_ended(), "nothing has been shown yet"
+    assert not view.all_ended(), "nothing has been shown yet"
     first, second = (create("t", now=now(), id=id) for id in ("first", "second"))
     put(first)
     put(second)
     read()
     put(complete(first, now=now()))
     read()
-    assert not board.all_ended()
+    assert not view.all_ended()
     kept, source = list(source), JobSet("another")
     for job in kept:
         put(job)
     read()
-    assert not board.all_ended()
+    assert not view.all_ended()
     put(complete(second, now=now()))
     read()
-    assert (board.all_ended(), board.exit_code()) == (True, 0)
+    assert (view.all_ended(), view.exit_code()) == (True, 0)
     put(fail(create("t", now=now(), id="third"), "boom", now=now()))
     read()
     source.delete("third", source.revision + 1)
     read()
-    assert board.exit_code() == 3, "it was seen to fail"
+    assert view.exit_code() == 3, "it was seen to fail"
 
 
 def test_a_named_job_that_is_removed_before_its_end_has_not_ended_well() -> None:
     """For the exit status: as for `wait`."""
     source = JobSet("e")
     source.put(create("t", now=now(), id="j").replace(revision=1))
-    board = Board("here", only=["j"], ends=True)
-    board.take(source.since(ZERO))
+    view = JobView("here", only=["j"], ends=True)
+    view.take(source.since(ZERO))
     source.delete("j", 2)
-    board.take(source.since(Cursor("e", 1)))
-    assert (board.all_ended(), board.exit_code()) == (True, 4)
+    view.take(source.since(Cursor("e", 1)))
+    assert (view.all_ended(), view.exit_code()) == (True, 4)
 
 
 @pytest.mark.slow
@@ -401,12 +401,12 @@ def test_on_a_terminal_it_shows_what_is_and_leaves_its_last_frame(
 
 def test_death_is_told_once() -> None:
     """Also when nobody is told to be dead in between: who reads a hub and a directory in turn."""
-    board = Board("here")
+    view = JobView("here")
     job = create("etl", now=now(), id="a1")
     job = job.replace(owner="1-0123456789ab", revision=1)
-    board.take(Delta("e", 0, 1, (job,)))
+    view.take(Delta("e", 0, 1, (job,)))
     dead = frozenset({"1-0123456789ab"})
-    assert [lost.id for lost in board.bury(dead)] == ["a1"]
-    assert board.bury(frozenset()) == []
-    assert board.bury(dead) == []
-    assert board.dead == dead
+    assert [lost.id for lost in view.set_dead_owners(dead)] == ["a1"]
+    assert view.set_dead_owners(frozenset()) == []
+    assert view.set_dead_owners(dead) == []
+    assert view.dead == dead

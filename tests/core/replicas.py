@@ -84,7 +84,7 @@ class Reader:
     def __init__(self, filter: Filter) -> None:
         self.filter = self.held_under = filter
         self.set = JobSet()
-        self.began = 0
+        self.snapshot_start = 0
         self.synced = False
         self.ahead = 0
         """The newest head that it saw a page of; short of it, it lacks what was deleted by then."""
@@ -174,7 +174,7 @@ class World:
     def cross_over(self, reader: Reader) -> None:
         """From the source to the hub, or back, with the cursor alone."""
         reader.through_hub = not reader.through_hub
-        reader.began = 0
+        reader.snapshot_start = 0
         reader.pipe.clear()
 
     def ask(self, reader: Reader, limit: int | None) -> None:
@@ -184,7 +184,9 @@ class World:
             server = self.hub
             if reader.set.epoch != server.epoch or reader.set.revision > server.revision:
                 self.hub_reads()  # one fresh look before a reset
-        delta = server.since(reader.cursor, reader.filter, limit=limit, began=reader.began)
+        delta = server.since(
+            reader.cursor, reader.filter, limit=limit, snapshot_start=reader.snapshot_start
+        )
         self._check_shape(reader, delta, limit)
         reader.asked += 1
         answer = Answer(delta, reader.filter, reader.asked, server.revision)
@@ -213,7 +215,7 @@ class World:
             assert reader.set.cursor == before
             return
         reader.held_under = reader.filter
-        reader.began, reader.synced = delta.began, not delta.more
+        reader.snapshot_start, reader.synced = delta.snapshot_start, not delta.more
         reader.answered = max(reader.answered, answer.asked)
         if before.epoch != delta.epoch:
             reader.ahead = 0
@@ -236,7 +238,7 @@ class World:
             assert not delta.gone, "nothing is gone for one who holds nothing"
         history = self.histories[delta.epoch]
         exactly = history.exact and not reader.through_hub
-        known = max(delta.since, reader.began)
+        known = max(delta.since, reader.snapshot_start)
         for item in delta.gone:
             assert history.touched(item.id, known, exactly=exactly), "gone for no reason"
         if (
@@ -248,7 +250,7 @@ class World:
         ):
             dropped = history.deletions()[:-MAX_TOMBSTONES]
             assert dropped, "a reset without a reason"
-            assert max(reader.set.revision, reader.began) < max(dropped)
+            assert max(reader.set.revision, reader.snapshot_start) < max(dropped)
 
     def check(self) -> None:
         """I2: after a delta through r, the reader holds the model at r, deletions included."""

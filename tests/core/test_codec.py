@@ -21,7 +21,7 @@ from jobctl.core.codec import (
     as_wire,
     encode,
     parse,
-    parse_own,
+    parse_trusted,
     parse_wire,
     to_wire,
 )
@@ -331,7 +331,7 @@ def test_a_job_may_hold_its_wire_form_alone(job: Job, revision: int) -> None:
 def test_bytes_of_our_own_are_read_as_all_others(job: Job, run: Any, revision: int) -> None:
     """They only cost less."""
     data = encode(job.replace(run=run))
-    own, any_ = (one(data, id=job.id, revision=revision) for one in (parse_own, parse))
+    own, any_ = (one(data, id=job.id, revision=revision) for one in (parse_trusted, parse))
     assert (own, own.source) == (any_, any_.source)
     assert to_wire(own) == to_wire(any_)
 
@@ -343,9 +343,9 @@ def test_bytes_of_our_own_are_read_as_all_others(job: Job, run: Any, revision: i
 def test_what_cannot_be_our_own_is_refused_as_usual(data: bytes) -> None:
     """Also where a digest vouches for it: somebody may have made both."""
     with pytest.raises(InvalidJob):
-        parse_own(data, id="a1")
+        parse_trusted(data, id="a1")
     with pytest.raises(InvalidJob):
-        parse_own(file_with("x", "1"), id="other")
+        parse_trusted(file_with("x", "1"), id="other")
 
 
 # -- the fast way and the strict one ----------------------------------------------------------

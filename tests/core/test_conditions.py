@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from jobctl.core import job as jobs
-from jobctl.core.conditions import LOST, Condition, Outcome, Verdict, Waiter, code_of
+from jobctl.core.conditions import LOST, Condition, ConditionTracker, Outcome, Verdict, code_of
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
@@ -78,9 +78,9 @@ class World:
 class Reader:
     """Pages through the world as a client does, and feeds a waiter."""
 
-    def __init__(self, world: World, waiter: Waiter, filter: Filter) -> None:
-        self.world, self.waiter, self.filter = world, waiter, filter
-        self.cursor, self.began = ZERO, 0
+    def __init__(self, world: World, tracker: ConditionTracker, filter: Filter) -> None:
+        self.world, self.tracker, self.filter = world, tracker, filter
+        self.cursor, self.snapshot_start = ZERO, 0
         self.known: Known = {}
         self.lost: dict[str, Job] = {}
         self.points: list[Point] = []
@@ -91,8 +91,10 @@ class Reader:
     def read(self) -> bool:
         """The next page; whether there is more."""
         limit = self.world.chance.choice([None, 300, 600])
-        delta = self.world.truth.since(self.cursor, self.filter, limit=limit, began=self.began)
-        self.cursor, self.began = delta.cursor(self.filter), delta.began
+        delta = self.world.truth.since(
+            self.cursor, self.filter, limit=limit, snapshot_start=self.snapshot_start
+        )
+        self.cursor, self.snapshot_start = delta.cursor(self.filter), delta.snapshot_start
         if delta.since == 0:
             self.known, self._whole = {}, False
         self.known |= {job.id: job for job in delta.jobs}
@@ -100,26 +102,26 @@ class Reader:
             self.known.pop(item.id, None)
         self._whole = self._whole or not delta.more
         if self._whole:
-            self._bury()
+            self._mark_lost()
             for id, job in list(self.lost.items()):
                 if id not in self.known or self.known[id].updated_at != job.updated_at:
                     del self.lost[id]
             self.points.append((dict(self.known), frozenset(self.lost)))
-        self.said += self.waiter.take(delta)
+        self.said += self.tracker.take(delta)
         return delta.more
 
     def catch_up(self) -> None:
         while self.read():
             pass
 
-    def lose(self, ids: list[str]) -> None:
+    def mark_lost(self, ids: list[str]) -> None:
         self._dead |= set(ids)
-        self.said += self.waiter.lose(ids)
+        self.said += self.tracker.mark_lost(ids)
         if self._whole:
-            self._bury()
+            self._mark_lost()
             self.points.append((dict(self.known), frozenset(self.lost)))
 
-    def _bury(self) -> None:
+    def _mark_lost(self) -> None:
         self.lost |= {id: self.known[id] for id in self._dead if id in self.known}
         self._dead.clear()
 
@@ -182,8 +184,8 @@ def run_schedule(seed: int) -> tuple[str, int | None]:
         world.step()
     ids = tuple(chance.sample(IDS, chance.choice([1, 1, 2, 3])))
     condition, any = chance.choice(CONDITIONS), chance.random() < 0.4
-    waiter = Waiter(ids, Condition.parse(condition), any=any)
-    reader = Reader(world, waiter, chance.choice([EVERYTHING, Filter.make(ids=ids)]))
+    tracker = ConditionTracker(ids, Condition.parse(condition), any=any)
+    reader = Reader(world, tracker, chance.choice([EVERYTHING, Filter.make(ids=ids)]))
     for _ in range(chance.randrange(25)):
         draw = chance.random()
         if draw < 0.5:
@@ -191,27 +193,27 @@ def run_schedule(seed: int) -> tuple[str, int | None]:
         elif draw < 0.95:
             reader.read()
         else:
-            reader.lose(chance.sample(IDS, 2))
+            reader.mark_lost(chance.sample(IDS, 2))
         due = expected(condition, ids, any, reader.points)
-        assert (waiter.outcome.code if waiter.outcome else None) == due, seed
+        assert (tracker.outcome.code if tracker.outcome else None) == due, seed
     reader.catch_up()
     due = expected(condition, ids, any, reader.points)
-    assert (waiter.outcome.code if waiter.outcome else None) == due, seed
-    if waiter.outcome is None:
+    assert (tracker.outcome.code if tracker.outcome else None) == due, seed
+    if tracker.outcome is None:
         running = {id for id in ids if (job := world.truth.get(id)) and job.active}
         assert running or condition == "gone" or any, "nothing is left to wait for"
-        error = waiter.timed_out("1 s", "here")
-        kinds = {verdict.id: verdict.kind for verdict in waiter.verdicts}
+        error = tracker.timed_out("1 s", "here")
+        kinds = {verdict.id: verdict.kind for verdict in tracker.verdicts}
         named = [id for id in ids if f"{id} (" in str(error)]
         assert named == [id for id in ids if kinds[id] == "waiting"] != [], seed
         assert error.exit_code == 124
     told = {verdict.id: verdict.kind for verdict in reader.said}
-    stands = {verdict.id: verdict.kind for verdict in waiter.verdicts}
+    stands = {verdict.id: verdict.kind for verdict in tracker.verdicts}
     assert {id: told.get(id) for id in ids if stands[id] != "waiting"} == {
         id: kind for id, kind in stands.items() if kind != "waiting"
     }, "every verdict was told when it came"
-    if not any and due == 0 and waiter.outcome is not None:
-        assert {verdict.kind for verdict in waiter.outcome.verdicts} <= {"met"}
+    if not any and due == 0 and tracker.outcome is not None:
+        assert {verdict.kind for verdict in tracker.outcome.verdicts} <= {"met"}
     return condition, due
 
 
@@ -259,9 +261,9 @@ def made(id: str, *stages: str, type: str = "create_session") -> Job:
 
 
 def outcome(condition: str, *found: Job, any: bool = False) -> Outcome | None:
-    waiter = Waiter([job.id for job in found], Condition.parse(condition), any=any)
-    waiter.take(snapshot(*found))
-    return waiter.outcome
+    tracker = ConditionTracker([job.id for job in found], Condition.parse(condition), any=any)
+    tracker.take(snapshot(*found))
+    return tracker.outcome
 
 
 def test_a_job_that_ended_before_is_decided_by_the_first_read() -> None:
@@ -274,13 +276,13 @@ def test_a_job_that_ended_before_is_decided_by_the_first_read() -> None:
 
 def test_a_page_of_a_snapshot_decides_nothing_about_absence() -> None:
     """A job may stand on the next page."""
-    waiter = Waiter(["j", "k"], Condition())
-    assert waiter.take(snapshot(made("j", "completed"), more=True)) == []
-    assert waiter.outcome is None
-    assert str(waiter.timed_out("1 s", "here")) == "here could not be read within 1 s"
+    tracker = ConditionTracker(["j", "k"], Condition())
+    assert tracker.take(snapshot(made("j", "completed"), more=True)) == []
+    assert tracker.outcome is None
+    assert str(tracker.timed_out("1 s", "here")) == "here could not be read within 1 s"
     last = made("k", "completed").replace(revision=2)
-    kinds = [verdict.kind for verdict in waiter.take(Delta("e", 1, 2, (last,)))]
-    assert (kinds, waiter.outcome is not None and waiter.outcome.code) == (["met", "met"], 0)
+    kinds = [verdict.kind for verdict in tracker.take(Delta("e", 1, 2, (last,)))]
+    assert (kinds, tracker.outcome is not None and tracker.outcome.code) == (["met", "met"], 0)
 
 
 @pytest.mark.parametrize(
@@ -311,41 +313,41 @@ def test_a_stage_is_met_by_who_is_has_been_or_is_past_it(
 def test_a_stage_that_was_met_stays_met_for_foreign_writers_too() -> None:
     """They keep no history."""
     foreign = made("j", "analyze", type="etl").replace(history=None)
-    waiter = Waiter(["j", "k"], Condition("stage", "analyze"))
-    waiter.take(snapshot(foreign, made("k", type="etl")))
+    tracker = ConditionTracker(["j", "k"], Condition("stage", "analyze"))
+    tracker.take(snapshot(foreign, made("k", type="etl")))
     moved = foreign.replace(stage="load", revision=3)
-    waiter.take(Delta("e", 2, 3, (moved,)))
-    assert [verdict.kind for verdict in waiter.verdicts] == ["met", "waiting"]
+    tracker.take(Delta("e", 2, 3, (moved,)))
+    assert [verdict.kind for verdict in tracker.verdicts] == ["met", "waiting"]
 
 
 def test_a_failed_job_that_is_retried_before_the_decision_is_pending() -> None:
     """The wait for all goes on with what is now."""
-    waiter = Waiter(["j", "k"], Condition())
-    waiter.take(snapshot(made("j", "failed"), made("k")))
+    tracker = ConditionTracker(["j", "k"], Condition())
+    tracker.take(snapshot(made("j", "failed"), made("k")))
     again = jobs.retry(made("j", "failed"), now=to_text(0)).replace(revision=3)
-    waiter.take(Delta("e", 2, 3, (again,)))
-    assert [verdict.kind for verdict in waiter.verdicts] == ["waiting", "waiting"]
-    assert waiter.outcome is None
+    tracker.take(Delta("e", 2, 3, (again,)))
+    assert [verdict.kind for verdict in tracker.verdicts] == ["waiting", "waiting"]
+    assert tracker.outcome is None
 
 
 def test_a_lost_job_fails_unless_it_ended_or_comes_back() -> None:
     """Its reason is said; what another worker writes counts again."""
-    waiter = Waiter(["j", "k"], Condition())
-    waiter.take(snapshot(made("j"), made("k")))
-    assert [verdict.reason for verdict in waiter.lose({"j"})] == [LOST]
+    tracker = ConditionTracker(["j", "k"], Condition())
+    tracker.take(snapshot(made("j"), made("k")))
+    assert [verdict.reason for verdict in tracker.mark_lost({"j"})] == [LOST]
     again = made("j", "extract").replace(revision=3)
-    waiter.take(Delta("e", 2, 3, (again,)))
-    assert [verdict.kind for verdict in waiter.verdicts] == ["waiting", "waiting"]
-    waiter.lose({"j", "k", "unknown"})
-    assert waiter.outcome is not None
-    assert (waiter.outcome.code, code_of(waiter.outcome.verdicts)) == (3, 3)
-    assert str(waiter.outcome) == "2 of 2 jobs failed: j, k; see 'jobctl show j'"
-    alone = Waiter(["j"], Condition("gone"))
+    tracker.take(Delta("e", 2, 3, (again,)))
+    assert [verdict.kind for verdict in tracker.verdicts] == ["waiting", "waiting"]
+    tracker.mark_lost({"j", "k", "unknown"})
+    assert tracker.outcome is not None
+    assert (tracker.outcome.code, code_of(tracker.outcome.verdicts)) == (3, 3)
+    assert str(tracker.outcome) == "2 of 2 jobs failed: j, k; see 'jobctl show j'"
+    alone = ConditionTracker(["j"], Condition("gone"))
     alone.take(snapshot(made("j")))
-    assert alone.lose({"j"}) == []  # it may be removed all the same
-    ended = Waiter(["j", "k"], Condition())
+    assert alone.mark_lost({"j"}) == []  # it may be removed all the same
+    ended = ConditionTracker(["j", "k"], Condition())
     ended.take(snapshot(made("j", "completed"), made("k")))
-    assert ended.lose({"j"}) == []
+    assert ended.mark_lost({"j"}) == []
 
 
 def test_the_first_of_several_is_the_one_that_ended_first() -> None:
@@ -360,7 +362,7 @@ def test_the_first_of_several_is_the_one_that_ended_first() -> None:
 
 def test_nothing_to_wait_for_is_decided_at_once() -> None:
     """All of none meet it; any of none never will."""
-    done = [Waiter((), Condition(), any=any).outcome for any in (False, True)]
+    done = [ConditionTracker((), Condition(), any=any).outcome for any in (False, True)]
     assert [(one.code, str(one)) for one in done if one is not None] == [
         (0, "the condition is met"),
         (4, "no job that could meet the condition"),
@@ -369,13 +371,13 @@ def test_nothing_to_wait_for_is_decided_at_once() -> None:
 
 def test_a_job_that_vanishes_is_told_from_one_that_never_was() -> None:
     """Both are exit code 4."""
-    waiter = Waiter(["j", "k"], Condition())
-    waiter.take(snapshot(made("j")))
-    assert str(waiter.outcome) == "job k is not there"
-    waiter = Waiter(["j"], Condition())
-    waiter.take(snapshot(made("j")))
-    waiter.take(JobSet("other").since(Cursor("e", 1)))
-    assert str(waiter.outcome) == "job j was removed while it was waited for"
+    tracker = ConditionTracker(["j", "k"], Condition())
+    tracker.take(snapshot(made("j")))
+    assert str(tracker.outcome) == "job k is not there"
+    tracker = ConditionTracker(["j"], Condition())
+    tracker.take(snapshot(made("j")))
+    tracker.take(JobSet("other").since(Cursor("e", 1)))
+    assert str(tracker.outcome) == "job j was removed while it was waited for"
 
 
 @pytest.mark.parametrize("text", ["", "stage", "stage=", "done", "terminal=1", "Completed"])
@@ -389,7 +391,7 @@ def test_a_job_that_is_absent_is_doubted_until_somebody_has_looked() -> None:
     """It may be back, or gone beyond doubt; and it may come again after that."""
     for goal, kind in (("terminal", "vanished"), ("gone", "met"), ("completed", "vanished")):
         truth = JobSet("e")
-        waiter = Waiter(["a1", "b1"], Condition.parse(goal), doubtful=True)
+        tracker = ConditionTracker(["a1", "b1"], Condition.parse(goal), confirm_absence=True)
 
         def put(job: Job, truth: JobSet = truth) -> None:
             truth.put(job.replace(revision=truth.revision + 1))
@@ -397,18 +399,18 @@ def test_a_job_that_is_absent_is_doubted_until_somebody_has_looked() -> None:
         for id in ("a1", "b1"):
             put(jobs.create("etl", now=to_text(0), id=id))
         first = truth.since(ZERO)
-        waiter.take(first)
-        assert waiter.absent == set()
+        tracker.take(first)
+        assert tracker.absent == set()
         truth.delete("a1", truth.revision + 1)
         gone = truth.since(first.cursor())
-        assert waiter.take(gone) == []
-        assert (waiter.absent, waiter.outcome, waiter.hopes) == ({"a1"}, None, False)
+        assert tracker.take(gone) == []
+        assert (tracker.absent, tracker.outcome, tracker.may_still_be_met) == ({"a1"}, None, False)
         put(jobs.create("etl", now=to_text(0), id="a1"))
         back = truth.since(gone.cursor())
-        assert waiter.take(back) == []
-        assert waiter.absent == set()
+        assert tracker.take(back) == []
+        assert tracker.absent == set()
         truth.delete("a1", truth.revision + 1)
-        waiter.take(truth.since(back.cursor()))
-        assert [(one.id, one.kind) for one in waiter.vanish(["a1"])] == [("a1", kind)]
-        assert waiter.absent == set()
-        assert (waiter.outcome is not None) == (kind == "vanished")
+        tracker.take(truth.since(back.cursor()))
+        assert [(one.id, one.kind) for one in tracker.mark_gone(["a1"])] == [("a1", kind)]
+        assert tracker.absent == set()
+        assert (tracker.outcome is not None) == (kind == "vanished")

@@ -76,18 +76,18 @@ class Counting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.matches = self.marks = 0
-        real_matches, real_mark = Filter.matches, digests_module.mark_of
+        real_matches, real_mark = Filter.matches, digests_module.version_hash
 
         def matches(filter: Filter, job: Job) -> bool:
             self.matches += 1
             return real_matches(filter, job)
 
-        def mark_of(id: str, revision: int) -> int:
+        def version_hash(id: str, revision: int) -> int:
             self.marks += 1
             return real_mark(id, revision)
 
         monkeypatch.setattr(Filter, "matches", matches)
-        monkeypatch.setattr(digests_module, "mark_of", mark_of)
+        monkeypatch.setattr(digests_module, "version_hash", version_hash)
 
 
 def changed(hub: Hub, count: int) -> None:
@@ -106,7 +106,7 @@ def test_change_under_a_filter_costs_the_same_in_any_set(monkeypatch, size):
     replica = JobSet("e")
     for number in range(1, size + 1):
         replica.put(make_job(f"a{number}", number, stage="extract"))
-    hub.adopt(replica)
+    hub.replace_replica(replica)
     hub.open(1, filter=Filter.make(stages=["extract"]), digest=True)
     hub.open(2, filter=Filter.make(types=["etl"], active=True), digest=True)
     while list(hub.pump()):
@@ -125,7 +125,7 @@ def test_digest_that_no_session_wants_costs_nothing(monkeypatch):
     hub.open(2, filter=some, digest=True)
     replica = JobSet("e")
     replica.put(make_job("a1", 1, stage="extract"))
-    hub.adopt(replica)
+    hub.replace_replica(replica)
     changed_filter = '{"type":"jobs:subscribe","digest":true,"filter":{"type":"etl"}}'
     hub.receive(1, changed_filter)
     hub.close(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobctl import api
 from jobctl.core import job as jobs
-from jobctl.core.eta import MAX_LEARNED, MIN_LEARNED, Usual
+from jobctl.core.eta import MAX_LEARNED, MIN_LEARNED, UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
@@ -26,7 +26,7 @@ def running(type: str = "create_session") -> Job:
 
 def test_the_band_of_the_type_counts_until_enough_are_known() -> None:
     """Then it is the median and the 90th percentile."""
-    usual = Usual(ended(number, 10 + number) for number in range(MIN_LEARNED - 1))
+    usual = UsualDurations(ended(number, 10 + number) for number in range(MIN_LEARNED - 1))
     assert usual.band(running()) == (30_000, 120_000)
     usual.take([ended(99, 1000)])
     low, high = usual.band(running()) or (0, 0)
@@ -43,12 +43,12 @@ def test_failed_and_retried_jobs_say_nothing() -> None:
     ]
     retried = [ended(number, 1, retry_count=1) for number in range(9)]
     same = [ended(1, 1)] * 9
-    assert Usual([*failed, *retried, *same]).band(running()) == (30_000, 120_000)
+    assert UsualDurations([*failed, *retried, *same]).band(running()) == (30_000, 120_000)
 
 
 def test_the_newest_count() -> None:
     """What a job takes changes with the program."""
-    usual = Usual(ended(number, 5) for number in range(MAX_LEARNED))
+    usual = UsualDurations(ended(number, 5) for number in range(MAX_LEARNED))
     usual.take(ended(1000 + number, 50) for number in range(MAX_LEARNED))
     assert usual.band(running()) == (50_000, 50_000)
 
@@ -61,4 +61,4 @@ def test_a_store_is_asked_for_what_changed_lately() -> None:
     for number in range(api.RECENT):
         store.create(ended(1000 + number, 50))
     assert api.usual(store).band(running()) == (50_000, 50_000)
-    assert Usual(store.since(api.ZERO).jobs[:10]).band(running()) == (5_000, 5_000)
+    assert UsualDurations(store.since(api.ZERO).jobs[:10]).band(running()) == (5_000, 5_000)

@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 
 from jobctl.core import job as jobs
 from jobctl.core.codec import encode, parse
-from jobctl.core.job import MAX_HISTORY, MAX_RESULT_BYTES, Command, Entered, Job, Steps, values_of
+from jobctl.core.job import (
+    MAX_HISTORY,
+    MAX_RESULT_BYTES,
+    Command,
+    HistoryEntry,
+    Job,
+    Steps,
+    values_of,
+)
 from jobctl.core.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
 from jobctl.core.times import known_ms, to_ms, to_text
 from jobctl.errors import IllegalTransition, InvalidId, InvalidJob
@@ -174,7 +182,7 @@ def test_a_new_job_is_pending() -> None:
         T0,
         T0,
     )
-    assert job.history == (Entered(stage=PENDING, at=T0),)
+    assert job.history == (HistoryEntry(stage=PENDING, at=T0),)
     assert (job.retry_count, job.revision, job.active) == (0, 0, True)
 
 
@@ -250,7 +258,7 @@ def test_a_result_is_bounded() -> None:
 
 def test_the_history_is_bounded() -> None:
     """The first line and the newest ones are kept, also of a foreign history that is too long."""
-    job = at("s499", "etl", history=tuple(Entered(stage=f"s{n}", at=T0) for n in range(500)))
+    job = at("s499", "etl", history=tuple(HistoryEntry(stage=f"s{n}", at=T0) for n in range(500)))
     for number in range(5):
         job = jobs.advance(job, f"t{number}", now=T1)
     assert job.history is not None
@@ -262,9 +270,9 @@ def test_the_history_is_bounded() -> None:
 def test_a_file_without_history_still_has_a_timeline() -> None:
     """As far as its times tell; and the next move keeps that much."""
     job = at("analyze", history=None, stage_started_at=T1)
-    told = (Entered(stage=PENDING, at=T0), Entered(stage="analyze", at=T1))
+    told = (HistoryEntry(stage=PENDING, at=T0), HistoryEntry(stage="analyze", at=T1))
     assert job.timeline() == told
-    assert jobs.advance(job, now=T2).timeline() == (*told, Entered(stage="generate", at=T2))
+    assert jobs.advance(job, now=T2).timeline() == (*told, HistoryEntry(stage="generate", at=T2))
     assert at("pending", history=None).timeline() == told[:1]
 
 

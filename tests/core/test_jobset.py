@@ -10,7 +10,7 @@ from jobctl.core import job as jobs
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
-from jobctl.core.jobset import Delta, Gone, JobSet, joined, mark_of
+from jobctl.core.jobset import Delta, Gone, JobSet, joined, version_hash
 from tests.strategies import T0
 
 EXTRACT = Filter(stages=frozenset({"extract"}))
@@ -325,8 +325,8 @@ def pages(source: JobSet, filter: Filter = EVERYTHING, *, limit: int) -> list[De
     """A whole snapshot, page by page."""
     got = [source.since(ZERO, filter, limit=limit)]
     while got[-1].more:
-        cursor, began = got[-1].cursor(filter), got[-1].began
-        got.append(source.since(cursor, filter, limit=limit, began=began))
+        cursor, snapshot_start = got[-1].cursor(filter), got[-1].snapshot_start
+        got.append(source.since(cursor, filter, limit=limit, snapshot_start=snapshot_start))
     return got
 
 
@@ -349,7 +349,7 @@ def test_one_job_always_fits() -> None:
     assert [ids(delta) for delta in got] == [["j1"], ["j2"], ["j3"]]
 
 
-@pytest.mark.parametrize("bound", [{"limit": 1}, {"looks": 1}], ids=["limit", "looks"])
+@pytest.mark.parametrize("bound", [{"limit": 1}, {"max_examined": 1}], ids=["limit", "looks"])
 @pytest.mark.parametrize("filter", [EVERYTHING, ETL], ids=["all", "etl"])
 def test_jobs_that_share_a_revision_share_a_page(bound: dict[str, int], filter: Filter) -> None:
     """FAULTS row 63: no cursor names a place between them, so the rest would be lost."""
@@ -358,7 +358,9 @@ def test_jobs_that_share_a_revision_share_a_page(bound: dict[str, int], filter: 
     read, page = [], source.since(ZERO, filter, **bound)
     read.append(ids(page))
     while page.more:
-        page = source.since(page.cursor(filter), filter, began=page.began, **bound)
+        page = source.since(
+            page.cursor(filter), filter, snapshot_start=page.snapshot_start, **bound
+        )
         read.append(ids(page))
     assert [page for page in read if page] == [["a"], ["b"], ["c0", "c1", "c2", "c3"], ["d"]]
 
@@ -396,7 +398,10 @@ def test_a_reader_is_not_reset_while_it_pages_its_snapshot() -> None:
         source.delete(f"j{n}", 10 + n)
     first = source.since(ZERO, limit=1)
     assert (ids(first), first.more, source.floor > first.through) == (["j6"], True, True)
-    assert source.since(first.cursor(), limit=1, began=first.began).since == first.through
+    assert (
+        source.since(first.cursor(), limit=1, snapshot_start=first.snapshot_start).since
+        == first.through
+    )
     assert source.since(first.cursor(), limit=1).since == 0
 
 
@@ -406,7 +411,7 @@ def test_what_a_reader_cannot_hold_yet_is_not_gone() -> None:
     first = source.since(ZERO, limit=1)
     assert ids(first) == ["a"]
     source.delete("a", 5)
-    second = source.since(first.cursor(), began=first.began)
+    second = source.since(first.cursor(), snapshot_start=first.snapshot_start)
     assert (ids(second), gone(second)) == (["c"], ["a"])
 
 
@@ -441,11 +446,13 @@ def test_more_than_a_page_of_gone_is_a_reset() -> None:
 def test_pages_may_be_bounded_by_the_work_for_them(filter: Filter) -> None:
     """Some are empty then, and together they are what one is."""
     source = filled(*(job(f"j{n}", n) for n in range(1, 100)), job("last", 100, stage="extract"))
-    whole, found, cursor, began = source.since(ZERO, filter), list[str](), ZERO, 0
+    whole, found, cursor, snapshot_start = source.since(ZERO, filter), list[str](), ZERO, 0
     for _ in range(20):
-        page = source.since(cursor, filter, limit=10_000, looks=7, began=began)
+        page = source.since(
+            cursor, filter, limit=10_000, max_examined=7, snapshot_start=snapshot_start
+        )
         assert len(page.jobs) <= 7
-        found, cursor, began = found + ids(page), page.cursor(filter), page.began
+        found, cursor, snapshot_start = found + ids(page), page.cursor(filter), page.snapshot_start
         if not page.more:
             break
     assert (found, cursor) == (ids(whole), whole.cursor(filter))
@@ -454,9 +461,9 @@ def test_pages_may_be_bounded_by_the_work_for_them(filter: Filter) -> None:
 def test_who_lags_further_than_a_page_may_look_is_reset() -> None:
     """What is gone would have to be looked for to the very head."""
     source = filled(*(job(f"j{n}", n, stage="extract") for n in range(1, 21)))
-    assert source.since(at(10, EXTRACT), EXTRACT, looks=10).since == 10
-    assert source.since(at(9, EXTRACT), EXTRACT, looks=10).since == 0
-    assert source.since(at(9), looks=10).since == 9
+    assert source.since(at(10, EXTRACT), EXTRACT, max_examined=10).since == 10
+    assert source.since(at(9, EXTRACT), EXTRACT, max_examined=10).since == 0
+    assert source.since(at(9), max_examined=10).since == 9
 
 
 def test_a_reader_that_pages_slowly_is_not_reset_for_what_it_was_told() -> None:
@@ -469,7 +476,7 @@ def test_a_reader_that_pages_slowly_is_not_reset_for_what_it_was_told() -> None:
             head += 1
             source.delete(f"j{head - 20}", head)
         since = delta.cursor(EXTRACT)
-        delta = source.since(since, EXTRACT, limit=100, began=delta.began)
+        delta = source.since(since, EXTRACT, limit=100, snapshot_start=delta.snapshot_start)
         assert delta.since == since.revision
         held = (held | set(ids(delta))) - set(gone(delta))
     assert source.floor > 20
@@ -521,4 +528,6 @@ def test_digest_stands_for_the_present_versions_only() -> None:
     walked.delete("b", 6)
     for id, revision in (("c", 4), ("a", 5)):
         fresh.put(job(id, revision))
-    assert walked.digest() == fresh.digest() == f"{mark_of('a', 5) ^ mark_of('c', 4):016x}"
+    assert (
+        walked.digest() == fresh.digest() == f"{version_hash('a', 5) ^ version_hash('c', 4):016x}"
+    )

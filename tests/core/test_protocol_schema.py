@@ -16,7 +16,7 @@ from jobctl.core.job import Job
 from jobctl.core.protocol import (
     Dialect,
     ack_message,
-    owners_message,
+    dead_owners_message,
     parse_from_client,
     pong_message,
     subscribe_message,
@@ -77,7 +77,7 @@ def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
 
 def test_the_rest_that_a_hub_says() -> None:
     """Who has died, and pongs."""
-    for message in (owners_message(["1-0123456789ab"]), pong_message("x"), pong_message(None)):
+    for message in (dead_owners_message(["1-0123456789ab"]), pong_message("x"), pong_message(None)):
         FROM_HUB.validate(json.loads(message))
 
 

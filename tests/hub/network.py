@@ -24,8 +24,8 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
-from jobctl.core.protocol import SUBPROTOCOL, Owners
-from jobctl.hub.access import Door
+from jobctl.core.protocol import SUBPROTOCOL, DeadOwners
+from jobctl.hub.access import AccessPolicy
 from jobctl.hub.server import HubServer
 from jobctl.reader.backoff import Backoff
 from jobctl.reader.client import Client
@@ -85,20 +85,23 @@ class Running:
 
 @asynccontextmanager
 async def running_hub(
-    store: Store, *, port: int = 0, watch_files: bool = False, **doors: Any
+    store: Store, *, port: int = 0, watch_files: bool = False, **access_options: Any
 ) -> AsyncIterator[Running]:
     """A hub on the store for the block; its end is clean, and within 3 s."""
     stop = asyncio.Event()
     urls: list[str] = []
-    unix, host = doors.pop("unix", None), doors.pop("host", "127.0.0.1")
+    unix, host = access_options.pop("unix", None), access_options.pop("host", "127.0.0.1")
     server_options = {
-        key: doors.pop(key)
+        key: access_options.pop(key)
         for key in ("tls", "max_connections", "compression", "peer_uid")
-        if key in doors
+        if key in access_options
     }
     own = {"local_users", "own_uid"}
-    door = Door(host or "localhost", **({"insecure": True} if doors.keys() - own else {}) | doors)
-    server = HubServer(store, door, path="/ws/jobs", watch_files=watch_files, **server_options)
+    access = AccessPolicy(
+        host or "localhost",
+        **({"insecure": True} if access_options.keys() - own else {}) | access_options,
+    )
+    server = HubServer(store, access, path="/ws/jobs", watch_files=watch_files, **server_options)
     task = asyncio.create_task(server.run(host, port, stop, urls.append, unix=unix))
     await until(lambda: urls or task.done())
     if not urls:
@@ -156,7 +159,7 @@ class Reader:
     """Follows a source in a task and holds the set that its deltas make, or fails."""
 
     def __init__(
-        self, source: AsyncGenerator[Delta | Status | Owners, None], filter: Filter
+        self, source: AsyncGenerator[Delta | Status | DeadOwners, None], filter: Filter
     ) -> None:
         self.set = JobSet()
         self.filter = filter
@@ -184,12 +187,12 @@ class Reader:
     ) -> Reader:
         return cls(follow(store=store, cursor=cursor, filter=filter), filter)
 
-    async def _run(self, source: AsyncGenerator[Delta | Status | Owners, None]) -> None:
+    async def _run(self, source: AsyncGenerator[Delta | Status | DeadOwners, None]) -> None:
         async for event in source:
             if isinstance(event, Status):
                 self.statuses.append(event)
                 continue
-            if isinstance(event, Owners):
+            if isinstance(event, DeadOwners):
                 self.dead.append(event.dead)
                 continue
             assert self.set.apply(event), "every delta follows from where the reader stands"

@@ -16,8 +16,8 @@ from aiohttp import ClientSession
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from jobctl.errors import HubError, UsageError
-from jobctl.hub import access as door_module
-from jobctl.hub.access import Door, Knock, Refused, Rights
+from jobctl.hub import access as access_module
+from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
 from jobctl.hub.credentials import client_tls, read_token, server_tls
 from jobctl.reader.client import Client
 from tests.hub.network import Reader, new_job, plain, running_hub, said, until, v1
@@ -29,8 +29,8 @@ ALL = Rights.VIEW | Rights.DETAILS
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong token costs a quarter of a second in earnest."""
-    assert door_module._DELAY_S >= 0.25
-    monkeypatch.setattr(door_module, "_DELAY_S", 0.01)
+    assert access_module._DELAY_S >= 0.25
+    monkeypatch.setattr(access_module, "_DELAY_S", 0.01)
 
 
 async def status(url: str, **headers: str) -> int:
@@ -50,7 +50,7 @@ def http(url: str, path: str) -> str:
 # -- the token ----------------------------------------------------------------------------------
 
 
-async def test_three_ways_in_and_none_without(served):
+async def test_three_ways_to_authenticate_and_none_without_a_token(served):
     """FAULTS row 49: a header, a cookie, a first message; nothing is said before that."""
     served.create(new_job("a1"))
     async with running_hub(served, token=TOKEN.encode()) as hub:
@@ -60,7 +60,7 @@ async def test_three_ways_in_and_none_without(served):
         assert await status(http(hub.url, "/healthz")) == 200
         async with v1(hub.url, additional_headers={"Authorization": f"Bearer {TOKEN}"}) as one:
             assert (await said(one))["type"] == "jobs:delta"
-        name, value = hub.server._door.cookie()
+        name, value = hub.server._access.cookie()
         assert TOKEN not in value
         async with plain(hub.url, additional_headers={"Cookie": f"x=y; {name}={value}"}) as one:
             assert (await said(one))["type"] == "jobs:init"
@@ -102,7 +102,7 @@ async def test_first_message_is_the_token_or_the_last(served, first):
         assert closed.value.rcvd.code == 4401
 
 
-async def test_who_shows_no_token_is_not_waited_for(served, monkeypatch):
+async def test_authentication_has_a_timeout(served, monkeypatch):
     """Within the time of a handshake."""
     monkeypatch.setattr("jobctl.hub.server._HANDSHAKE_S", 0.2)
     async with running_hub(served, token=TOKEN.encode()) as hub, v1(hub.url) as one:
@@ -129,24 +129,24 @@ async def test_wrong_tokens_are_slowed_and_counted(monkeypatch):
     async def sleep(delay_s: float) -> None:
         delays.append(delay_s)
 
-    monkeypatch.setattr(door_module, "_DELAY_S", 0.25)
-    monkeypatch.setattr(door_module.asyncio, "sleep", sleep)
-    door = Door("127.0.0.1", token=TOKEN.encode())
+    monkeypatch.setattr(access_module, "_DELAY_S", 0.25)
+    monkeypatch.setattr(access_module.asyncio, "sleep", sleep)
+    access = AccessPolicy("127.0.0.1", token=TOKEN.encode())
     for _ in range(12):
-        with pytest.raises(Refused):
-            await door.check(b"wrong", "10.0.0.1")
+        with pytest.raises(AccessRefused):
+            await access.check_token(b"wrong", "10.0.0.1")
     assert delays[:5] == [0.25, 0.5, 1.0, 2.0, 4.0]
     assert max(delays) == 4.0
-    with pytest.raises(Refused):
-        await door.check(b"wrong", "10.0.0.2")
+    with pytest.raises(AccessRefused):
+        await access.check_token(b"wrong", "10.0.0.2")
     assert delays[-1] == 0.25
     for number in range(3000):
-        with pytest.raises(Refused):
-            await door.check(b"wrong", f"peer {number}")
-    assert len(door._wrong) <= 1024
-    assert door.wrong_tokens == 3013
-    await door.check(TOKEN.encode(), "peer 2999")
-    assert "peer 2999" not in door._wrong
+        with pytest.raises(AccessRefused):
+            await access.check_token(b"wrong", f"peer {number}")
+    assert len(access._wrong_by_peer) <= 1024
+    assert access.wrong_tokens == 3013
+    await access.check_token(TOKEN.encode(), "peer 2999")
+    assert "peer 2999" not in access._wrong_by_peer
 
 
 async def test_flood_of_wrong_tokens_is_turned_away(monkeypatch):
@@ -155,24 +155,26 @@ async def test_flood_of_wrong_tokens_is_turned_away(monkeypatch):
     Who has sent many wrong ones is not told meanwhile which one is right: else asking many times
     at once would get round the delay.
     """
-    monkeypatch.setattr(door_module, "_DELAY_S", 30.0)
-    door = Door("127.0.0.1", token=TOKEN.encode())
-    tasks = [asyncio.create_task(door.check(b"wrong", f"{number % 8}")) for number in range(64)]
+    monkeypatch.setattr(access_module, "_DELAY_S", 30.0)
+    access = AccessPolicy("127.0.0.1", token=TOKEN.encode())
+    tasks = [
+        asyncio.create_task(access.check_token(b"wrong", f"{number % 8}")) for number in range(64)
+    ]
     await asyncio.sleep(0)
     for given, peer in ((b"wrong", "one more"), (b"wrong", "3"), (TOKEN.encode(), "3")):
-        with pytest.raises(Refused) as caught:
-            await door.check(given, peer)
+        with pytest.raises(AccessRefused) as caught:
+            await access.check_token(given, peer)
         assert caught.value.status == 429
-    assert await asyncio.wait_for(door.check(TOKEN.encode(), "a friend"), 1) == ALL
+    assert await asyncio.wait_for(access.check_token(TOKEN.encode(), "a friend"), 1) == ALL
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert await door.check(TOKEN.encode(), "3") == ALL
+    assert await access.check_token(TOKEN.encode(), "3") == ALL
 
 
 async def test_flood_of_wrong_first_messages_may_come_back(served, monkeypatch):
     """With a code that says so: it may be somebody else's flood, by way of one proxy."""
-    monkeypatch.setattr(door_module, "_MAX_WAITING", 0)
+    monkeypatch.setattr(access_module, "_MAX_WAITING", 0)
     async with running_hub(served, token=TOKEN.encode()) as hub, v1(hub.url) as one:
         await one.send(json.dumps({"type": "jobs:auth", "token": "wrong"}))
         with pytest.raises(ConnectionClosed) as closed:
@@ -220,10 +222,10 @@ async def test_login_of_another_page_is_refused(served):
 BOB, EVE = 1001, 1002
 
 
-def asked(uid: int | None, **headers: str) -> Knock:
+def asked(uid: int | None, **headers: str) -> AccessRequest:
     """A request of this user."""
     named = {"host": "localhost", **{name.lower(): value for name, value in headers.items()}}
-    return Knock(tuple(named.items()), "127.0.0.1", False, uid=uid)
+    return AccessRequest(tuple(named.items()), "127.0.0.1", False, uid=uid)
 
 
 @pytest.mark.parametrize(
@@ -245,13 +247,15 @@ def asked(uid: int | None, **headers: str) -> Knock:
 )
 async def test_user_decides_where_no_token_was_given(options, uid, rights):
     """FAULTS row 65: the hub's own user and root; others where that is said, and to view only."""
-    assert await Door("127.0.0.1", own_uid=BOB, **options).admit(asked(uid)) == rights
+    assert (
+        await AccessPolicy("127.0.0.1", own_uid=BOB, **options).authenticate(asked(uid)) == rights
+    )
 
 
 async def test_another_user_is_told_what_to_do():
     """FAULTS row 65: in one line, with the flags."""
-    with pytest.raises(Refused, match=r"uid 1002\).*--local-users.*--token-file") as caught:
-        await Door("127.0.0.1", own_uid=BOB).admit(asked(EVE))
+    with pytest.raises(AccessRefused, match=r"uid 1002\).*--local-users.*--token-file") as caught:
+        await AccessPolicy("127.0.0.1", own_uid=BOB).authenticate(asked(EVE))
     assert (caught.value.status, caught.value.kind) == (403, "user")
 
 
@@ -259,59 +263,62 @@ async def test_another_user_is_told_what_to_do():
 @pytest.mark.parametrize("uid", [None, EVE])
 async def test_hubs_own_token_is_as_good_as_its_user(options, uid):
     """By header, cookie and first message; a wrong one gets no more than none."""
-    door = Door("127.0.0.1", own_uid=BOB, **options)
-    assert door.own_token is not None
-    name, value = door.cookie()
-    assert await door.admit(asked(uid, Authorization=f"Bearer {door.own_token.decode()}")) == ALL
-    assert await door.admit(asked(uid, Cookie=f"a=b; {name}={value}")) == ALL
-    assert await door.check(door.own_token, "127.0.0.1") == ALL
-    with pytest.raises(Refused, match="that is not the token"):
-        await door.check(TOKEN.encode(), "127.0.0.1")
+    access = AccessPolicy("127.0.0.1", own_uid=BOB, **options)
+    assert access.own_token is not None
+    name, value = access.cookie()
+    assert (
+        await access.authenticate(asked(uid, Authorization=f"Bearer {access.own_token.decode()}"))
+        == ALL
+    )
+    assert await access.authenticate(asked(uid, Cookie=f"a=b; {name}={value}")) == ALL
+    assert await access.check_token(access.own_token, "127.0.0.1") == ALL
+    with pytest.raises(AccessRefused, match="that is not the token"):
+        await access.check_token(TOKEN.encode(), "127.0.0.1")
     wrong = asked(uid, Authorization=f"Bearer {TOKEN}")
     if options:
-        assert await door.admit(wrong) == Rights.VIEW
+        assert await access.authenticate(wrong) == Rights.VIEW
     else:
-        with pytest.raises(Refused, match="that is not the token"):
-            await door.admit(wrong)
+        with pytest.raises(AccessRefused, match="that is not the token"):
+            await access.authenticate(wrong)
 
 
 async def test_token_for_another_hub_does_not_lock_its_user_out():
     """``$JOBCTL_TOKEN`` may be set for somebody else's."""
-    door = Door("127.0.0.1", own_uid=BOB)
-    assert await door.admit(asked(BOB, Authorization=f"Bearer {TOKEN}")) == ALL
-    assert door.wrong_tokens == 0
+    access = AccessPolicy("127.0.0.1", own_uid=BOB)
+    assert await access.authenticate(asked(BOB, Authorization=f"Bearer {TOKEN}")) == ALL
+    assert access.wrong_tokens == 0
 
 
 def test_own_token_is_made_anew_and_only_where_none_was_given():
     """It cannot be guessed, and is long enough for what is asked of tokens."""
-    one, two = Door("127.0.0.1").own_token, Door("127.0.0.1").own_token
+    one, two = AccessPolicy("127.0.0.1").own_token, AccessPolicy("127.0.0.1").own_token
     assert one is not None
     assert two is not None
     assert one != two
     assert len(one) >= 32
-    assert Door("127.0.0.1", token=TOKEN.encode()).own_token is None
+    assert AccessPolicy("127.0.0.1", token=TOKEN.encode()).own_token is None
 
 
 def test_cookies_of_two_hubs_do_not_replace_each_other():
     """A browser sends a host's cookies to all of its ports."""
-    assert Door("127.0.0.1").cookie()[0] != Door("127.0.0.1").cookie()[0]
+    assert AccessPolicy("127.0.0.1").cookie()[0] != AccessPolicy("127.0.0.1").cookie()[0]
 
 
 async def test_proxy_of_the_own_user_is_not_the_user():
     """Where it may pass at all, it asks for whoever asks it: they do not see details."""
-    door = Door("127.0.0.1", insecure=True, own_uid=BOB)
-    assert await door.admit(asked(BOB, **{"X-Forwarded-For": "192.0.2.7"})) == Rights.VIEW
-    with pytest.raises(Refused, match="proxy"):
-        Door("127.0.0.1", local_users=True).check_source(asked(BOB, Via="1.1 x"))
+    access = AccessPolicy("127.0.0.1", insecure=True, own_uid=BOB)
+    assert await access.authenticate(asked(BOB, **{"X-Forwarded-For": "192.0.2.7"})) == Rights.VIEW
+    with pytest.raises(AccessRefused, match="proxy"):
+        AccessPolicy("127.0.0.1", local_users=True).check_source(asked(BOB, Via="1.1 x"))
 
 
 def test_local_users_and_a_token_are_two_choices():
     """The one says that none is needed, the other that everybody needs it."""
     with pytest.raises(UsageError, match="--local-users does without a token"):
-        Door("127.0.0.1", token=TOKEN.encode(), local_users=True)
+        AccessPolicy("127.0.0.1", token=TOKEN.encode(), local_users=True)
     for bound, options in (("0.0.0.0", {}), ("127.0.0.1", {"allow_hosts": ["jobs.example"]})):
         with pytest.raises(UsageError, match="lets others in"):
-            Door(bound, local_users=True, **options)
+            AccessPolicy(bound, local_users=True, **options)
 
 
 # -- where it is read from ----------------------------------------------------------------------
@@ -375,13 +382,13 @@ def test_token_comes_through_a_pipe(tmp_path):
         ("127.0.0.1", {"token": b"short"}),
     ],
 )
-def test_what_would_let_strangers_in_does_not_start(bound, options):
+def test_unsafe_access_policy_does_not_start(bound, options):
     """Unless that is said."""
     with pytest.raises(UsageError):
-        Door(bound, **options)
+        AccessPolicy(bound, **options)
     if "token" not in options:
-        Door(bound, **options, insecure=True)
-        assert Door(bound, **options, token=TOKEN.encode()).needs_token
+        AccessPolicy(bound, **options, insecure=True)
+        assert AccessPolicy(bound, **options, token=TOKEN.encode()).needs_token
 
 
 @pytest.mark.parametrize(
@@ -389,11 +396,11 @@ def test_what_would_let_strangers_in_does_not_start(bound, options):
 )
 def test_proxy_needs_a_token(name):
     """Its requests come from this machine, whoever asked for them."""
-    knock = Knock((("host", "127.0.0.1"), (name.lower(), "x")), "127.0.0.1", False)
-    with pytest.raises(Refused, match="proxy"):
-        Door("127.0.0.1").check_source(knock)
-    Door("127.0.0.1", token=TOKEN.encode()).check_source(knock)
-    Door("127.0.0.1", insecure=True).check_source(knock)
+    access_request = AccessRequest((("host", "127.0.0.1"), (name.lower(), "x")), "127.0.0.1", False)
+    with pytest.raises(AccessRefused, match="proxy"):
+        AccessPolicy("127.0.0.1").check_source(access_request)
+    AccessPolicy("127.0.0.1", token=TOKEN.encode()).check_source(access_request)
+    AccessPolicy("127.0.0.1", insecure=True).check_source(access_request)
 
 
 async def test_refusal_names_the_flag_that_would_allow_it(served, caplog):
@@ -425,11 +432,11 @@ async def test_client_shows_the_token_of_its_environment(served, monkeypatch):
             async for _ in Client(hub.url):
                 pass
         monkeypatch.delenv("JOBCTL_TOKEN")
-        began = time.monotonic()
+        snapshot_start = time.monotonic()
         with pytest.raises(HubError, match="wants a token; give it by --token-file"):
             async for _ in Client(hub.url):
                 pass
-        assert time.monotonic() - began < 5, "it did not wait to be turned away"
+        assert time.monotonic() - snapshot_start < 5, "it did not wait to be turned away"
 
 
 async def test_directory_is_read_where_its_hub_wants_a_token(served, writer):

@@ -26,9 +26,9 @@ async def test_connection_that_comes_as_the_hub_leaves_is_cut(served):
     """asyncio may have accepted it, and make its transport when nobody looks any more."""
     async with running_hub(served) as hub:
         pass
-    front = hub.server._front()
+    head_reader = hub.server._new_connection()
     transport = Cut()
-    front.connection_made(transport)
+    head_reader.connection_made(transport)
     assert transport.cut
 
 
@@ -73,10 +73,10 @@ class Hub:
 
     def __init__(self) -> None:
         self.messages: list[str | bytes] = []
-        self.told: list[str] = []
+        self.owners_version: list[str] = []
 
     def connected(self, connection: HubConnection) -> None:
-        self.told.append("connected")
+        self.owners_version.append("connected")
 
     def requested(self, connection: HubConnection, request: Request) -> None:
         connection.answer(request, connection.accept(request))
@@ -86,13 +86,13 @@ class Hub:
         self.messages.append(message)
 
     def stalled(self, connection: HubConnection) -> None:
-        self.told.append("stalled")
+        self.owners_version.append("stalled")
 
     def recovered(self, connection: HubConnection) -> None:
-        self.told.append("recovered")
+        self.owners_version.append("recovered")
 
     def lost(self, connection: HubConnection) -> None:
-        self.told.append("lost")
+        self.owners_version.append("lost")
 
 
 @asynccontextmanager
@@ -113,7 +113,7 @@ async def connected() -> AsyncIterator[tuple[Hub, HubConnection, Client]]:
     finally:
         theirs.close()
         connection.abort()
-        await until(lambda: hub.told[-1] == "lost")
+        await until(lambda: hub.owners_version[-1] == "lost")
 
 
 REQUEST = (
@@ -163,13 +163,13 @@ async def test_what_does_not_fit_waits_without_a_copy():
     page = text_frame(secrets.token_bytes(1_000_000))
     async with connected() as (hub, connection, client):
         connection.write_frames(page)
-        assert hub.told == ["connected", "stalled"]
+        assert hub.owners_version == ["connected", "stalled"]
         assert connection.transport.get_write_buffer_size() <= 1
         [rest] = connection._unwritten
         assert isinstance(rest, memoryview)
         assert rest.obj is page
         assert 0 < len(rest) < len(page)
-        await until(lambda: client.read() and hub.told[-1] == "recovered")
+        await until(lambda: client.read() and hub.owners_version[-1] == "recovered")
         await until(lambda: client.read() and len(client.data) == len(page))
         assert client.data == page
         assert connection._unwritten == []
@@ -183,7 +183,7 @@ async def test_what_comes_later_waits_behind_it_and_whole():
             connection.write_frames(page)
         client.sock.sendall(masked(9, b"one") + masked(1, b'"said"') + masked(9, b"two"))
         await until(lambda: hub.messages == ['"said"'])
-        connection.say_goodbye(4000, "come back")
+        connection.send_close_frame(4000, "come back")
         await until(lambda: client.read() and len(client.frames) == 5)
         assert [len(data) for opcode, data in client.frames if opcode == 1] == [400_000] * 3
         assert client.frames[3:] == [(10, b"two"), (8, b"\x0f\xa0come back")]
@@ -229,9 +229,9 @@ async def test_peer_that_does_not_hang_up_is_cut(monkeypatch):
             if leave:
                 client.sock.sendall(masked(8, b"\x03\xe8"))
             else:
-                connection.say_goodbye(4000, "come back")
+                connection.send_close_frame(4000, "come back")
                 client.sock.sendall(masked(1, b'"late"'))
-            await until(lambda told=hub.told: told[-1] == "lost")
+            await until(lambda owners_version=hub.owners_version: owners_version[-1] == "lost")
             assert hub.messages == []
 
 
@@ -241,15 +241,17 @@ async def test_peer_that_does_not_hang_up_is_cut(monkeypatch):
 async def test_sessions_that_open_together_share_one_look_at_the_store(served, monkeypatch):
     """It was one for each; and there was a task for each connection."""
     served.create(new_job("a1"))
-    looks: list[object] = []
+    max_examined: list[object] = []
     real = served.since
     async with running_hub(served) as hub, v1(hub.url) as first:
         await said(first)
-        monkeypatch.setattr(served, "since", lambda cursor: (looks.append(cursor), real(cursor))[1])
+        monkeypatch.setattr(
+            served, "since", lambda cursor: (max_examined.append(cursor), real(cursor))[1]
+        )
         tasks = len(asyncio.all_tasks())
         socks = [raw_upgrade(hub.port) for _ in range(40)]
         await until(lambda: hub.sessions == 41)
-        assert len(looks) <= 10
+        assert len(max_examined) <= 10
         assert len(asyncio.all_tasks()) <= tasks + 1
         for sock in socks:
             data = b""

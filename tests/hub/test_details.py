@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 
 from jobctl.core.codec import parse
 from jobctl.core.cursor import ZERO, Cursor
-from jobctl.hub.access import Door, Knock, Rights
+from jobctl.hub.access import AccessPolicy, AccessRequest, Rights
 from jobctl.reader.once import read
 from jobctl.stores import Store
 from tests.cli.conftest import command, environment, run_process
@@ -62,10 +62,10 @@ async def limited_hub(store: Store, **options: Any) -> AsyncIterator[Running]:
     """A hub on the store that lets everybody view, and nobody see details."""
     async with running_hub(store, **options) as hub:
 
-        async def admit(knock: Knock) -> Rights:
+        async def admit(access_request: AccessRequest) -> Rights:
             return Rights.VIEW
 
-        hub.server._door.admit = admit
+        hub.server._access.authenticate = admit
         yield hub
 
 
@@ -127,19 +127,19 @@ async def test_viewer_sees_no_command(failed_run: Store) -> None:
 
 async def test_hub_that_lets_others_in_without_a_token_lets_them_view() -> None:
     """FAULTS row 65: ``--insecure`` gives no right to details, a token gives it."""
-    someone = Knock((), "192.0.2.1", secure=False)
-    assert await Door("127.0.0.1", insecure=True).admit(someone) == Rights.VIEW
-    door = Door("127.0.0.1", token=TOKEN.encode(), insecure=True)
-    assert await door.admit(someone) is None
+    someone = AccessRequest((), "192.0.2.1", secure=False)
+    assert await AccessPolicy("127.0.0.1", insecure=True).authenticate(someone) == Rights.VIEW
+    access = AccessPolicy("127.0.0.1", token=TOKEN.encode(), insecure=True)
+    assert await access.authenticate(someone) is None
     bearer = someone._replace(headers=(("authorization", f"Bearer {TOKEN}"),))
-    assert await door.admit(bearer) == Rights.VIEW | Rights.DETAILS
+    assert await access.authenticate(bearer) == Rights.VIEW | Rights.DETAILS
 
 
 @pytest.mark.parametrize("way", ["header", "cookie", "message"])
 async def test_token_brings_the_details(failed_run: Store, way: str) -> None:
     """By each of the ways to show it; never the kept variables."""
     async with running_hub(failed_run, token=TOKEN.encode()) as hub:
-        name, value = hub.server._door.cookie()
+        name, value = hub.server._access.cookie()
         headers = {"header": BEARER, "cookie": {"Cookie": f"{name}={value}"}, "message": {}}[way]
         if way != "message":
             found = await everything_sent(hub, failed_run, **headers)
@@ -160,8 +160,8 @@ async def test_cache_never_mixes_the_views(failed_run: Store) -> None:
         async with start(failed_run) as hub:
             for path, seen in tags.items():
                 for other in seen[-1:]:
-                    fresh = await get(hub, path, **BEARER, **{"If-None-Match": other})
-                    assert fresh[0] == 200, "the other view's body does not do"
+                    must_send = await get(hub, path, **BEARER, **{"If-None-Match": other})
+                    assert must_send[0] == 200, "the other view's body does not do"
                 status, headers, _ = await get(hub, path, **BEARER)
                 assert (status, headers["Vary"]) == (200, "Authorization, Cookie")
                 assert headers["Cache-Control"] == "private, no-cache"

@@ -15,11 +15,11 @@ import pytest
 
 from jobctl.config import Where
 from jobctl.errors import StoreError
-from jobctl.hub.access import Door
-from jobctl.hub.discovery import announced, hub_of, hubs_of, usable_hub
+from jobctl.hub.access import AccessPolicy
+from jobctl.hub.discovery import announced, find_hub, find_hubs, usable_hub
 from jobctl.hub.server import HubServer
 from jobctl.stores import open_store
-from jobctl.upkeep.doctor.finding import Case
+from jobctl.upkeep.doctor.finding import CheckContext
 from jobctl.upkeep.doctor.listeners import hubs
 from tests.hub.network import HubProcess, Reader, new_job, running_hub, until
 from tests.stores.support import environment
@@ -33,11 +33,11 @@ def files(directory):
 
 async def test_running_hub_is_found_and_a_stopped_one_is_gone(served, directory):
     """The file says where it listens, and goes with the hub."""
-    assert hub_of(directory) is None
+    assert find_hub(directory) is None
     async with running_hub(served) as hub:
-        assert hub_of(directory) == hub.url
+        assert find_hub(directory) == hub.url
         assert len(files(directory)) == 1
-    assert hub_of(directory) is None
+    assert find_hub(directory) is None
     assert files(directory) == []
 
 
@@ -45,10 +45,10 @@ async def test_running_hub_is_found_and_a_stopped_one_is_gone(served, directory)
 def test_file_of_a_killed_hub_is_swept(directory):
     """FAULTS row 19: after kill -9 its lock is free, so the next who looks removes the file."""
     hub = HubProcess(directory)
-    assert hub_of(directory) == hub.url
+    assert find_hub(directory) == hub.url
     hub.kill()
     assert len(files(directory)) == 1
-    assert hub_of(directory) is None
+    assert find_hub(directory) is None
     assert files(directory) == []
 
 
@@ -59,7 +59,7 @@ def test_file_of_a_live_hub_is_never_taken(directory):
         dead = HubProcess(directory)
         dead.kill()
         for _ in range(50):
-            assert hubs_of(directory) == [live.url]
+            assert find_hubs(directory) == [live.url]
         assert len(files(directory)) == 1
 
 
@@ -68,8 +68,8 @@ def test_newest_hub_comes_first(served, directory):
     with announced(directory, "ws://one"), announced(directory, "ws://two"):
         for age, name in enumerate(sorted(files(directory))):
             os.utime(directory / ".jobctl" / "hubs" / name, (1000 - age, 1000 - age))
-        assert len(hubs_of(directory)) == 2
-        assert hub_of(directory) == hubs_of(directory)[0]
+        assert len(find_hubs(directory)) == 2
+        assert find_hub(directory) == find_hubs(directory)[0]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 7}', "\udcff", "[" * 4000])
@@ -80,7 +80,7 @@ def test_nonsense_in_a_hub_file_is_no_hub(served, directory, text):
         path.write_bytes(text.encode(errors="surrogateescape"))
         with path.open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            assert hubs_of(directory) == ["ws://one"]
+            assert find_hubs(directory) == ["ws://one"]
 
 
 def test_link_in_the_hubs_directory_is_not_followed(served, directory, tmp_path):
@@ -89,7 +89,7 @@ def test_link_in_the_hubs_directory_is_not_followed(served, directory, tmp_path)
     target.write_text("{}")
     with announced(directory, "ws://one"):
         (directory / ".jobctl" / "hubs" / "link.json").symlink_to(target)
-        assert hubs_of(directory) == ["ws://one"]
+        assert find_hubs(directory) == ["ws://one"]
     assert target.exists()
 
 
@@ -104,7 +104,7 @@ async def test_a_hub_that_stops_meanwhile_hides_no_other(served, directory, monk
     async with running_hub(served) as hub:
         listed = os.listdir(directory / ".jobctl" / "hubs")
         monkeypatch.setattr(os, "listdir", lambda path: ["1-gone.json", *listed])
-        assert hub_of(directory) == hub.url
+        assert find_hub(directory) == hub.url
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
@@ -122,7 +122,7 @@ async def test_hub_that_another_user_announces_is_not_sent_our_token(directory, 
         with announced(directory, url):
             (name,) = files(directory)
             os.chown(directory / ".jobctl" / "hubs" / name, 65534, 65534)
-            assert hub_of(directory) == url
+            assert find_hub(directory) == url
             assert usable_hub(directory) is None
             async with Reader.of_store(writer) as reader:
                 await until(lambda: reader.contents)
@@ -146,12 +146,12 @@ async def test_hub_in_another_network_is_not_taken_for_ours(directory, writer):
         )  # fmt: skip
         try:
             assert await asyncio.to_thread(inside.stdout.readline) == "said\n"
-            assert hub_of(directory) is None
+            assert find_hub(directory) is None
             async with Reader.of_store(writer) as reader:
                 await until(lambda: reader.contents)
                 assert (reader.source, list(reader.contents)) == ("directory", ["a1"])
             where = Where(str(directory), "--dir", explicit=True)
-            (found,) = hubs(Case(where, {}, directory, time.monotonic() + 5))
+            (found,) = hubs(CheckContext(where, {}, directory, time.monotonic() + 5))
             assert (found.level, found.where) == ("info", hub.url)
             assert "network of its own" in found.what
         finally:
@@ -162,9 +162,9 @@ async def test_hub_in_another_network_is_not_taken_for_ours(directory, writer):
 INSIDE = """
 import sys
 from pathlib import Path
-from jobctl.hub.discovery import announced, hub_of
+from jobctl.hub.discovery import announced, find_hub
 with announced(Path(sys.argv[1]), sys.argv[2]):
-    assert hub_of(Path(sys.argv[1])) == sys.argv[2], "it is found by its neighbours"
+    assert find_hub(Path(sys.argv[1])) == sys.argv[2], "it is found by its neighbours"
     print("said", flush=True)
     sys.stdin.readline()
 """
@@ -181,11 +181,11 @@ async def test_hub_for_all_is_found_where_it_can_be_reached(
     store = open_store(directory, adopt=True)
     stop, urls = asyncio.Event(), list[str]()
     server = HubServer(
-        store, Door(host, token=b"0123456789abcdef"), path="/ws/jobs", watch_files=False
+        store, AccessPolicy(host, token=b"0123456789abcdef"), path="/ws/jobs", watch_files=False
     )
     task = asyncio.create_task(server.run(host, 0, stop, urls.append))
     await until(lambda: urls)
-    assert hub_of(directory) == urls[0].replace(host if host != "::" else "[::]", here)
+    assert find_hub(directory) == urls[0].replace(host if host != "::" else "[::]", here)
     writer.create(new_job("a1"))
     async with Reader.of_store(writer) as reader:
         await until(lambda: reader.contents)
@@ -218,7 +218,7 @@ def test_link_in_place_of_the_hubs_directory_is_not_followed(tmp_path, name):
     else:
         (jobs / ".jobctl").mkdir()
         (jobs / ".jobctl" / "hubs").symlink_to(precious)
-    assert hub_of(jobs) is None
+    assert find_hub(jobs) is None
     assert usable_hub(jobs) is None
     assert sorted(path.name for path in precious.rglob("*.txt")) == ["letter.txt", "letter.txt"]
 
@@ -232,5 +232,5 @@ def test_file_of_another_user_is_not_swept(directory, writer):
     for name, uid in (("1-aa.json", 0), ("2-bb.json", 65534)):
         (hubs / name).write_text("{}")
         os.chown(hubs / name, uid, uid)
-    assert hubs_of(directory) == []
+    assert find_hubs(directory) == []
     assert files(directory) == ["2-bb.json"]

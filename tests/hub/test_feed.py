@@ -167,9 +167,9 @@ async def test_trouble_of_the_store_is_said_once_and_outlived(served, writer, mo
             patched.setattr(served, "since", refuse)
             writer.update("a1", retitle("two"))
             await until(lambda: len(tries) > 2)
-            async with Reader.of_hub(hub.url) as late:
-                await until(lambda: late.deltas)
-                assert late.contents == reader.contents
+            async with Reader.of_hub(hub.url) as lagging:
+                await until(lambda: lagging.deltas)
+                assert lagging.contents == reader.contents
         await until(lambda: reader.contents == stored(writer))
     said = [record for record in caplog.records if "out of reach" in record.getMessage()]
     assert len(said) == 1
@@ -249,7 +249,7 @@ async def test_a_defect_after_a_large_read_ends_the_hub(served, monkeypatch):
     def broken(self, replica):
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("jobctl.hub.sessions.Hub.adopt", broken)
+    monkeypatch.setattr("jobctl.hub.sessions.Hub.replace_replica", broken)
     with pytest.raises(ZeroDivisionError):
         async with running_hub(served) as hub, v1(hub.url):
             await asyncio.wait_for(hub.task, 5)
@@ -276,10 +276,10 @@ async def test_what_could_not_be_looked_at_is_looked_at_again(
     served, directory, writer, monkeypatch
 ):
     """A report of the system is kept while the store gives an error, which is told once."""
-    looked, failing = [], True
+    examined, failing = [], True
 
     def refresh(ids=None):
-        looked.append(ids)
+        examined.append(ids)
         if failing:
             raise StoreError("the disk is away")
         return False
@@ -289,7 +289,7 @@ async def test_what_could_not_be_looked_at_is_looked_at_again(
         await until(lambda: reader.deltas)
         await asyncio.sleep(1)  # until the system watches
         (directory / "b1.json").touch()
-        await until(lambda: {"b1"} in looked)
+        await until(lambda: {"b1"} in examined)
         (directory / "b2.json").touch()
-        await until(lambda: {"b1", "b2"} in looked)
+        await until(lambda: {"b1", "b2"} in examined)
         failing = False

@@ -79,18 +79,18 @@ def test_quiet_session_is_told_how_far_it_has_come() -> None:
         world.put("b1", title=str(number))
     world.pump()
     before = quiet.cursor
-    assert world.hub.nudge()
+    assert world.hub.queue_position_updates()
     world.pump()
     assert quiet.cursor.revision == world.hub.replica.revision > before.revision
     assert (quiet.deltas[-1].jobs, quiet.deltas[-1].gone) == ((), ())
-    assert not world.hub.nudge()
+    assert not world.hub.queue_position_updates()
     assert len(everything.deltas) == 51 or everything.cursor == world.hub.cursor
     world.resume(1)
     world.pump()
     assert quiet.deltas[-1].since == before.revision or quiet.stages == {"a1": "pending"}
 
 
-def test_nudge_leaves_alone_who_stalls_or_is_read_to() -> None:
+def test_no_position_update_for_stalled_or_paging_sessions() -> None:
     """The one has no room, and the other hears anyway."""
     world = World()
     world.put("a1")
@@ -100,10 +100,10 @@ def test_nudge_leaves_alone_who_stalls_or_is_read_to() -> None:
     world.hub.stall(1)
     world.put("b1")
     world.pump()
-    assert not world.hub.nudge()
+    assert not world.hub.queue_position_updates()
     world.hub.recover(1)
     world.pump()
-    assert world.hub.nudge()
+    assert world.hub.queue_position_updates()
 
 
 @pytest.mark.parametrize("jobs", [0, 3])
@@ -150,10 +150,10 @@ def test_ack_makes_no_work() -> None:
     world.pump()
     assert world.hub.receive(1, '{"type":"jobs:ack","through":1}') is None
     assert not world.hub.has_work
-    assert world.hub.standing(1).acked == 1
+    assert world.hub.session_progress(1).acked == 1
 
 
-def test_standing_tells_the_lag_in_revisions_and_jobs() -> None:
+def test_session_progress_has_the_lag_in_revisions_and_jobs() -> None:
     """Fifty versions of one job are one job."""
     world = World()
     world.put("a1")
@@ -163,9 +163,9 @@ def test_standing_tells_the_lag_in_revisions_and_jobs() -> None:
     for number in range(50):
         world.put("b1", title=str(number))
     world.pump()
-    standing = world.hub.standing(1)
-    assert (standing.sent, standing.lag_revisions) == (1, 50)
-    assert standing.lag_jobs >= 1
+    session_progress = world.hub.session_progress(1)
+    assert (session_progress.sent, session_progress.lag_revisions) == (1, 50)
+    assert session_progress.lag_jobs >= 1
 
 
 def test_digest_tells_a_lost_job() -> None:

@@ -106,8 +106,8 @@ def test_deletion_goes_to_all_but_filters_on_other_ids():
     }
     world.pump()
     world.delete("a2")
-    told = {id for sending in world.pump() for id in sending.sessions}
-    assert told == {1, 2}
+    owners_version = {id for outgoing in world.pump() for id in outgoing.sessions}
+    assert owners_version == {1, 2}
     assert all(client.stages == {} for client in clients.values())
 
 

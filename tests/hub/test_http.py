@@ -25,7 +25,7 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.pipeline import define, parse_types
 from jobctl.core.protocol import parse_query
-from jobctl.hub import admission as front_module
+from jobctl.hub import admission as admission_module
 from jobctl.hub import http as http_module
 from jobctl.stores import open_store
 from tests.hub.network import Reader, Running, new_job, plain, running_hub, until, v1
@@ -84,7 +84,7 @@ async def test_every_page_answers_get_and_head_alike(served, path):
     "headers",
     [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"X-Forwarded-For": "1.2.3.4"}],
 )
-async def test_strangers_get_nothing_anywhere(served, path, headers):
+async def test_unauthenticated_requests_get_nothing_anywhere(served, path, headers):
     """FAULTS rows 47 and 48: rebinding and cross-site requests, on every path; and proxies."""
     served.create(new_job("a1"))
     async with running_hub(served) as hub:
@@ -132,8 +132,8 @@ async def test_page_knows_the_types_that_settings_define(served):
     async with running_hub(served) as hub:
         page = (await get(hub, "/")).body.decode()
     assert "</script><b>" not in page
-    (told,) = re.findall(r'id="pipelines">(.*?)</script>', page, flags=re.DOTALL)
-    etl = json.loads(told)["etl"]
+    (owners_version,) = re.findall(r'id="pipelines">(.*?)</script>', page, flags=re.DOTALL)
+    etl = json.loads(owners_version)["etl"]
     assert (etl["label"], etl["stalledMs"]) == ("</script><b>Night", 600_000)
     assert etl["stages"]["fetch"] == "Fetching"
 
@@ -215,7 +215,7 @@ async def test_pages_under_a_filter_end(served, monkeypatch, limit):
     for number in range(600):
         served.create(new_job(f"a{number:03d}").replace(type=f"t{number % 12}"))
     async with running_hub(served) as hub:
-        hub.server.hub.adopt(merged(served))
+        hub.server.hub.replace_replica(merged(served))
         found = await pages(hub, f"type=t1{limit}")
         assert [job["id"] for page in found for job in page["jobs"]] == [
             f"a{number:03d}" for number in range(1, 600, 12)
@@ -231,7 +231,7 @@ async def test_pages_part_no_jobs_that_share_a_revision(served, limit):
     for number in range(12):
         made.put(new_job(f"a{number:02d}", revision=1 + min(number, 7)))
     async with running_hub(served) as hub:
-        hub.server.hub.adopt(made)
+        hub.server.hub.replace_replica(made)
         hub.server.refresh = served_as_it_is
         found = await pages(hub, f"limit={limit}")
         ids = [job["id"] for page in found for job in page["jobs"]]
@@ -244,20 +244,20 @@ async def test_pages_part_no_jobs_that_share_a_revision(served, limit):
 async def test_no_request_holds_up_the_loop(served, query):
     """FAULTS row 27: at 100,000 jobs, whatever is asked for."""
     async with running_hub(served) as hub:
-        hub.server.hub.adopt(a_hundred_thousand())
+        hub.server.hub.replace_replica(a_hundred_thousand())
         hub.server.refresh = served_as_it_is
         filter = parse_query(query.replace("limit=1000", "")).filter
         old = Cursor("e1", 1, filter.tag)
-        looks: list[float] = []
+        max_examined: list[float] = []
         gc.collect()
         gc.freeze()
         for cursor in (ZERO, old):
-            beat = asyncio.create_task(beats(looks))
+            beat = asyncio.create_task(beats(max_examined))
             answer = await get(hub, f"/api/jobs?{query}&since={cursor}")
             beat.cancel()
             assert answer.status == 200
         gc.unfreeze()
-        assert max(looks) < 0.05
+        assert max(max_examined) < 0.05
 
 
 @cache
@@ -305,15 +305,15 @@ async def test_what_leaves_a_filter_between_pages_is_gone(served, monkeypatch):
         assert Cursor.parse(rest["cursor"]).revision == rest["through"]
 
 
-@pytest.mark.parametrize("began", ["", "x", "-1", "9" * 17, "99999999", "0"])
-async def test_odd_page_is_a_reset(served, began):
+@pytest.mark.parametrize("snapshot_start", ["", "x", "-1", "9" * 17, "99999999", "0"])
+async def test_odd_page_is_a_reset(served, snapshot_start):
     """FAULTS row 31: nonsense where a page began is no error of ours, and never silence."""
     for number in range(5):
         served.create(new_job(f"a{number}"))
     async with running_hub(served) as hub:
         first = json.loads((await get(hub, "/api/jobs?limit=2")).body)
         cursor = first["cursor"].partition("@")[0]
-        page = json.loads((await get(hub, f"/api/jobs?since={cursor}@{began}")).body)
+        page = json.loads((await get(hub, f"/api/jobs?since={cursor}@{snapshot_start}")).body)
         assert (page["since"], len(page["jobs"])) == (0, 5)
 
 
@@ -415,7 +415,7 @@ async def test_one_job_that_is_unchanged_is_not_sent_again(served):
 @pytest.mark.slow
 async def test_store_that_hangs_costs_an_answer_and_one_thread(served, monkeypatch):
     """FAULTS row 27: 503 in time, on every page that reads it; and the hub ends in time."""
-    monkeypatch.setattr(http_module, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(http_module, "_STORE_TIMEOUT_S", 0.2)
     served.create(new_job("a1"))
     go_on, calls = threading.Event(), []
 
@@ -439,11 +439,11 @@ async def test_store_that_hangs_costs_an_answer_and_one_thread(served, monkeypat
 @pytest.mark.slow
 async def test_health_tells_of_a_read_that_does_not_end(served, writer, monkeypatch):
     """FAULTS row 22: while sessions are served with what is known."""
-    monkeypatch.setattr("jobctl.hub.server._READ_S", 0.1)
+    monkeypatch.setattr("jobctl.hub.server._MAX_READ_S", 0.1)
     go_on = threading.Event()
     async with running_hub(served) as hub, v1(hub.url) as connection:
         await connection.recv()
-        monkeypatch.setattr("jobctl.hub.feed._INLINE", -1)
+        monkeypatch.setattr("jobctl.hub.feed._MAX_INLINE_RECORDS", -1)
         since = served.since
         monkeypatch.setattr(served, "since", lambda cursor: go_on.wait(20) and since(cursor))
         writer.create(new_job("a1"))
@@ -460,17 +460,17 @@ async def test_health_tells_of_a_read_that_does_not_end(served, writer, monkeypa
 async def test_health_tells_of_a_loop_that_is_late(served, monkeypatch):
     """FAULTS rows 22 and 27: until it is in time again."""
     monkeypatch.setattr("jobctl.hub.server._SWEEP_S", 0.2)
-    monkeypatch.setattr("jobctl.hub.server._LATE_S", 0.3)
+    monkeypatch.setattr("jobctl.hub.server._MAX_LOOP_DELAY_S", 0.3)
     async with running_hub(served) as hub:
         assert (await get(hub, "/healthz")).status == 200
         time.sleep(0.8)
         answer = await get(hub, "/healthz")
         assert (answer.status, answer.body[:5]) == (503, b"loop:")
-        await until(lambda: not hub.server.trouble())
+        await until(lambda: not hub.server.failing_part())
         assert (await get(hub, "/healthz")).status == 200
 
 
-async def test_health_tells_strangers_the_part_alone(served, monkeypatch):
+async def test_health_without_a_token_names_the_part_alone(served, monkeypatch):
     """Where a token is needed, the rest is in the log."""
     async with running_hub(served, token=b"0123456789abcdef") as hub:
         assert (await get(hub, "/healthz")).status == 200
@@ -561,7 +561,7 @@ async def test_large_body_arrives_whole_at_a_slow_reader(served, monkeypatch):
 async def test_reader_that_stands_still_is_cut(served, monkeypatch):
     """Its answer would be kept for ever."""
     monkeypatch.setattr(http_module, "MAX_PAGE", 64 * 1024 * 1024)
-    monkeypatch.setattr("jobctl.hub.server.SILENCE_S", 0.5)
+    monkeypatch.setattr("jobctl.hub.server.LIVENESS_TIMEOUT_S", 0.5)
     monkeypatch.setattr("jobctl.hub.server._SWEEP_S", 0.1)
     for number in range(100):
         served.create(new_job(f"a{number:03d}", title="x" * 100_000))
@@ -588,14 +588,14 @@ async def test_answer_under_way_does_not_hold_up_the_end(served, monkeypatch, pe
             await until(lambda: unsent(hub) > 1_000_000)
             if peer == "reads slowly":
                 sock.recv(4096)
-            transports = [one.transport for one in hub.server._pages._runner.server.connections]
+            transports = [one.transport for one in hub.server._http._runner.server.connections]
         assert asyncio.all_tasks() == before
         assert [transport.get_extra_info("socket").fileno() for transport in transports] == [-1]
 
 
 def unsent(hub: Running) -> int:
     """Bytes that the hub still holds for its HTTP peers."""
-    server = hub.server._pages._runner.server
+    server = hub.server._http._runner.server
     return sum(one.transport.get_write_buffer_size() for one in server.connections if one.transport)
 
 
@@ -603,7 +603,7 @@ def unsent(hub: Running) -> int:
 async def test_reader_that_is_very_slow_is_not_cut(served, monkeypatch):
     """FAULTS row 30: what it takes frees the system's buffers long before it frees ours."""
     monkeypatch.setattr(http_module, "MAX_PAGE", 64 * 1024 * 1024)
-    monkeypatch.setattr("jobctl.hub.server.SILENCE_S", 0.6)
+    monkeypatch.setattr("jobctl.hub.server.LIVENESS_TIMEOUT_S", 0.6)
     monkeypatch.setattr("jobctl.hub.server._SWEEP_S", 0.1)
     for number in range(100):
         served.create(new_job(f"a{number:03d}", title="x" * 100_000))
@@ -630,7 +630,7 @@ def read_all(sock: socket.socket) -> int:
 
 async def test_head_may_come_in_pieces_but_not_without_end(served, monkeypatch):
     """It is bounded in size and in time, and counted until it is whole."""
-    monkeypatch.setattr(front_module, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(admission_module, "HEAD_TIMEOUT_S", 0.3)
     async with running_hub(served) as hub:
         reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
         for byte in b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n":
@@ -710,7 +710,7 @@ async def test_body_that_does_not_come_is_not_waited_for(served, monkeypatch, ca
 
 async def test_blank_lines_are_no_head(served, monkeypatch):
     """FAULTS row 25: they may stand before a request (RFC 9112, section 2.2), and end no wait."""
-    monkeypatch.setattr(front_module, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(admission_module, "HEAD_TIMEOUT_S", 0.3)
     async with running_hub(served) as hub:
         request = b"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         assert (await raw(hub, request)).endswith(b"ok\n")

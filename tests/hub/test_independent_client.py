@@ -18,18 +18,18 @@ from tests.hub.network import HubProcess, new_job, running_hub, until
 
 pytestmark = pytest.mark.slow
 
-STRANGER = Path(__file__).with_name("independent_client.py")
+CLIENT = Path(__file__).with_name("independent_client.py")
 
 
 @pytest.mark.parametrize("query", ["", "active=1"])
-async def test_stranger_follows_through_a_restart(
+async def test_independent_client_follows_through_a_restart(
     directory: Path, writer: Store, query: str
 ) -> None:
     """Snapshot, changes, deletions, a kill and a stop of the hub; each state is proved."""
     writer.create(new_job("a1"))
     hub = HubProcess(directory)
     process = subprocess.Popen(
-        [sys.executable, str(STRANGER), hub.url, query], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(CLIENT), hub.url, query], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     last: dict[str, str] = {}

@@ -25,7 +25,7 @@ def test_session_that_cannot_be_computed_is_an_error_for_itself_alone():
     world.connect(2, filter=Broken(ids=frozenset({"a1"})))
     world.connect(3, filter=Filter(ids=frozenset({"a1"})))
     turn = world.pump_once()
-    errors = {sending.sessions: sending.error for sending in turn if sending.error}
+    errors = {outgoing.sessions: outgoing.error for outgoing in turn if outgoing.error}
     assert list(errors) == [(2,)]
     assert str(errors[2,]) == "defect"
     assert well.stages == world.expected()
@@ -38,7 +38,7 @@ def test_broken_session_does_not_move():
     world.put("a1")
     session = world.hub.open(1, filter=Broken(ids=frozenset({"a1"})))
     before = session.position
-    assert [sending.error is not None for sending in world.hub.pump()] == [True]
+    assert [outgoing.error is not None for outgoing in world.hub.pump()] == [True]
     assert session.position == before
 
 
@@ -47,7 +47,7 @@ def test_session_moves_only_with_a_message():
     world = World()
     world.put("a1")
     session = world.hub.open(1)
-    sent = {id for sending in world.hub.pump() for id in sending.sessions}
+    sent = {id for outgoing in world.hub.pump() for id in outgoing.sessions}
     assert sent == {1}
     assert session.cursor == world.store.cursor
     world.hub.stall(1)

@@ -17,7 +17,7 @@ from tests.hub.network import Reader, new_job, retitle, running_hub, said, until
 async def test_slow_disk_does_not_block_the_hub(served, writer, monkeypatch):
     """FAULTS row 27: while a read hangs, pings are answered and the last state is served."""
     writer.create(new_job("a1"))
-    monkeypatch.setattr(feed_module, "_INLINE", 0)  # every read counts as a large one
+    monkeypatch.setattr(feed_module, "_MAX_INLINE_RECORDS", 0)  # every read counts as a large one
     here, go_on = threading.get_ident(), threading.Event()
     asked: list[bool] = []
     real = served.since
@@ -62,8 +62,8 @@ async def test_snapshot_larger_than_a_message_comes_in_pages(served):
 async def test_one_large_job_is_one_message(served):
     """The largest that there can be, with text that grows when it is escaped."""
     served.create(new_job("a1", title="\x01" * 40_000))
-    began = time.monotonic()
+    snapshot_start = time.monotonic()
     async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
         await until(lambda: reader.contents)
         assert len(reader.deltas) == 1
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - snapshot_start < 20

@@ -22,9 +22,9 @@ import pytest
 
 from jobctl.core.cursor import Cursor
 from jobctl.core.jobset import Delta
-from jobctl.hub import admission as front_module
+from jobctl.hub import admission as admission_module
 from jobctl.hub.credentials import server_tls
-from jobctl.hub.log_limit import Seldom
+from jobctl.hub.log_limit import LogRateLimit
 from jobctl.reader.client import Client
 from jobctl.reader.status import Status
 from tests.hub.network import HubProcess, Reader, new_job, retitle, running_hub, said, until, v1
@@ -83,24 +83,24 @@ async def test_one_too_many_is_told_to_come_back(served, caplog):
         with ExitStack() as stack:
             for _ in range(2):
                 stack.enter_context(opened(hub.port, b"GET"))
-            await until(lambda: len(hub.server._gate.fronts) == 2)
+            await until(lambda: len(hub.server._admission.pending) == 2)
             reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
             answer = await asyncio.wait_for(reader.read(), 5)
             writer.close()
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"\r\nRetry-After: 5\r\n" in answer
-            assert hub.server._gate.refused == hub.server.counts.refused["full"] == 1
+            assert hub.server._admission.refused == hub.server.counts.refused["full"] == 1
             assert "--max-connections N" in caplog.records[-1].reason
-        await until(lambda: not hub.server._gate.fronts)
+        await until(lambda: not hub.server._admission.pending)
         async with v1(hub.url) as two:
             await said(two)
 
 
 @pytest.mark.slow
-async def test_half_handshakes_are_counted_and_go(served, monkeypatch):
+async def test_pending_handshakes_are_counted_and_time_out(served, monkeypatch):
     """FAULTS row 25: 2,000 of them, by different halves; others come in meanwhile."""
-    assert front_module.HEAD_TIMEOUT_S < 10
-    monkeypatch.setattr(front_module, "HEAD_TIMEOUT_S", 4.0)
+    assert admission_module.HEAD_TIMEOUT_S < 10
+    monkeypatch.setattr(admission_module, "HEAD_TIMEOUT_S", 4.0)
     many = 2000 if allow_files(4100) >= 4000 else 300
     served.create(new_job("a1"))
     async with running_hub(served) as hub:
@@ -117,9 +117,9 @@ async def test_half_handshakes_are_counted_and_go(served, monkeypatch):
 
 
 @pytest.mark.slow
-async def test_half_handshakes_of_tls_are_counted_and_go(served, certificate, monkeypatch):
+async def test_pending_tls_handshakes_are_counted_and_time_out(served, certificate, monkeypatch):
     """FAULTS row 25: silent, half-said and nonsensical ones; the log says nothing of them."""
-    monkeypatch.setattr(front_module, "HEAD_TIMEOUT_S", 1.5)
+    monkeypatch.setattr(admission_module, "HEAD_TIMEOUT_S", 1.5)
     served.create(new_job("a1"))
     async with running_hub(served, tls=server_tls(*certificate), max_connections=150) as hub:
         hello = client_hello()
@@ -127,41 +127,41 @@ async def test_half_handshakes_of_tls_are_counted_and_go(served, certificate, mo
             for number in range(60):
                 start = hello[: (0, 1, 40, len(hello) - 1)[number % 4]]
                 stack.enter_context(await asyncio.to_thread(opened, hub.port, start))
-            await until(lambda: len(hub.server._gate.fronts) == 60)
+            await until(lambda: len(hub.server._admission.pending) == 60)
             stack.enter_context(await asyncio.to_thread(opened, hub.port, b"GET / HTTP/1.1"))
             monkeypatch.setenv("JOBCTL_CA", str(certificate[0]))
             async with Reader.of_hub(hub.url) as reader:
                 await until(lambda: reader.contents, 3)
-            await until(lambda: not hub.server._gate.fronts, 5)
+            await until(lambda: not hub.server._admission.pending, 5)
         assert hub.server.connections() == {"opening": 0, "session": 0, "http": 0}
 
 
-async def test_half_handshakes_of_tls_hold_no_end_up(served, certificate):
+async def test_pending_tls_handshakes_do_not_delay_the_stop(served, certificate):
     """FAULTS row 24: the stop of `running_hub` is timed."""
     async with running_hub(served, tls=server_tls(*certificate)) as hub:
         sock = await asyncio.to_thread(opened, hub.port, client_hello()[:40])
-        await until(lambda: hub.server._gate.fronts)
+        await until(lambda: hub.server._admission.pending)
     assert await asyncio.to_thread(sock.recv, 10) == b""
     sock.close()
 
 
-async def test_half_handshakes_take_a_third_of_the_room(served, monkeypatch):
+async def test_pending_handshakes_take_a_third_of_the_limit(served, monkeypatch):
     """Past that the oldest has to go, and who comes in earnest comes in."""
     served.create(new_job("a1"))
     async with running_hub(served, max_connections=210) as hub:
-        fronts = hub.server._gate.fronts
+        pending = hub.server._admission.pending
         with ExitStack() as stack:
             socks = [stack.enter_context(opened(hub.port, b"GET")) for _ in range(70)]
-            await until(lambda: len(fronts) == 70)
-            monkeypatch.setattr(front_module, "GRACE_S", 0.0)
+            await until(lambda: len(pending) == 70)
+            monkeypatch.setattr(admission_module, "GRACE_S", 0.0)
             async with v1(hub.url) as one:
                 await said(one)
             last = await asyncio.to_thread(heard, socks[0], b"come back\n")
             assert last.startswith(b"HTTP/1.1 503")
-            assert len(fronts) == 69
+            assert len(pending) == 69
 
 
-async def test_nobody_goes_who_came_just_now(served):
+async def test_a_new_connection_is_not_evicted(served):
     """A herd comes back at once, and all of it is served."""
     served.create(new_job("a1"))
     async with running_hub(served, max_connections=210) as hub:
@@ -171,18 +171,20 @@ async def test_nobody_goes_who_came_just_now(served):
         assert {answer[:12] for answer in answers} == {b"HTTP/1.1 200"}
 
 
-async def test_who_has_shown_no_token_takes_a_third_of_the_room(served, monkeypatch):
+async def test_unauthenticated_connections_take_a_third_of_the_limit(served, monkeypatch):
     """Past that the oldest has to go, whether it answers or not."""
     served.create(new_job("a1"))
     token = b"0123456789abcdef"
     async with running_hub(served, max_connections=210, token=token) as hub:
-        strangers = hub.server._strangers
+        unauthenticated = hub.server._unauthenticated
         with ExitStack() as stack:
             socks = [stack.enter_context(opened(hub.port, UPGRADE)) for _ in range(70)]
-            await until(lambda: len(strangers) == 70)
-            monkeypatch.setattr(front_module, "GRACE_S", 0.0)
+            await until(lambda: len(unauthenticated) == 70)
+            monkeypatch.setattr(admission_module, "GRACE_S", 0.0)
             async with v1(hub.url) as one:
-                await until(lambda: len(strangers) == 70 and len(hub.server._connections) == 70)
+                await until(
+                    lambda: len(unauthenticated) == 70 and len(hub.server._connections) == 70
+                )
                 await one.send('{"type":"jobs:auth","token":"0123456789abcdef"}')
                 await said(one)
             last = await asyncio.to_thread(heard, socks[0], b"come back")
@@ -234,9 +236,9 @@ async def test_flood_of_refusals_does_not_fill_the_log(served, caplog):
                 assert answer.startswith(b"HTTP/1.1 403 ")
             assert len(caplog.records) == 5
             assert hub.server.counts.refused["host"] == 40
-    seldom = Seldom(2)
-    assert [seldom.passes("host", at) for at in (0.0, 1.0, 2.0, 9.0)] == [0, 0, None, None]
-    assert [seldom.passes("origin", 9.0), seldom.passes("host", 10.0)] == [0, 2]
+    limit = LogRateLimit(2)
+    assert [limit.allow("host", at) for at in (0.0, 1.0, 2.0, 9.0)] == [0, 0, None, None]
+    assert [limit.allow("origin", 9.0), limit.allow("host", 10.0)] == [0, 2]
 
 
 @contextmanager
@@ -258,7 +260,7 @@ def hub_with(directory: Path, files: int) -> Iterator[tuple[subprocess.Popen[byt
 
 
 @pytest.mark.slow
-async def test_lack_of_descriptors_passes_and_is_said_seldom(directory, writer):
+async def test_lack_of_descriptors_passes_and_its_log_is_rate_limited(directory, writer):
     """FAULTS row 26: 60 connections for 40 descriptors; when they go, all is well within 2 s."""
     writer.create(new_job("a1"))
     with hub_with(directory, 40) as (process, port):
@@ -318,7 +320,7 @@ async def test_filter_that_is_too_long_is_refused(served):
 
 
 @pytest.mark.slow
-async def test_herd_comes_back_spread_and_with_its_cursors(directory, writer):
+async def test_clients_reconnect_spread_out_and_with_their_cursors(directory, writer):
     """FAULTS row 34: 500 watchers after a stop; all are live again within 5 s, none from zero."""
     for number in range(20):
         writer.create(new_job(f"a{number:02d}"))
@@ -358,11 +360,11 @@ async def test_herd_comes_back_spread_and_with_its_cursors(directory, writer):
         hub.kill()
 
 
-async def test_goodbye_says_when_to_come_back(served):
+async def test_close_reason_says_when_to_come_back(served):
     """And our client keeps to it."""
     async with running_hub(served) as hub, v1(hub.url) as one:
         await said(one)
-        await hub.server._say_goodbye()
+        await hub.server._close_connections()
         await one.wait_closed()
         assert one.close_code == 1001
         assert "come back in " in (one.close_reason or "")
@@ -398,9 +400,9 @@ async def test_flood_of_connections_slows_nobody(directory, writer):
             flooded = [await latency("flooded")]
             while crowd.poll() is None or len(flooded) < 200:
                 flooded.append(await latency(f"flooded {len(flooded)}"))
-            told, opened_s = crowd.communicate()[0].split()
+            owners_version, opened_s = crowd.communicate()[0].split()
             print(f"p99: {p99(quiet) * 1e3:.1f} ms; with a flood, {p99(flooded) * 1e3:.1f} ms")
-            assert int(told) == 5000
+            assert int(owners_version) == 5000
             assert float(opened_s) < 10, "none had to knock twice"
             assert p99(flooded) < p99(quiet) + 0.1
             assert reader.statuses[said_before:] == []

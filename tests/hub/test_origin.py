@@ -9,7 +9,7 @@ import socket
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from jobctl.hub.origin import Doorkeeper, host_of
+from jobctl.hub.origin import OriginCheck, parse_host
 from tests.hub.network import plain, raw_upgrade, running_hub, said
 
 
@@ -98,8 +98,8 @@ async def test_two_hosts_or_two_origins_are_refused(served):
 
 async def test_allowed_host_and_origin_may_speak(served):
     """What the operator allows is served."""
-    doors = {"allow_hosts": ["jobs.example"], "allow_origins": ["https://page.example"]}
-    async with running_hub(served, **doors) as hub:
+    access_options = {"allow_hosts": ["jobs.example"], "allow_origins": ["https://page.example"]}
+    async with running_hub(served, **access_options) as hub:
         for head in (
             upgrade(hub.port, "jobs.example"),
             upgrade(hub.port, "127.0.0.1", "Origin: https://page.example"),
@@ -143,12 +143,12 @@ async def test_refused_peer_never_becomes_a_session(served):
 )
 def test_host_is_read_out_of_an_authority(authority, host):
     """Nonsense has no host, so it is refused."""
-    assert host_of(authority) == host
+    assert parse_host(authority) == host
 
 
 def test_bound_host_is_known_and_a_wildcard_is_not():
     """Bound to all addresses, only names that were allowed and loopback are served."""
-    assert Doorkeeper("192.0.2.7").refusal("192.0.2.7:80", []) is None
-    assert Doorkeeper("0.0.0.0").refusal("192.0.2.7:80", []) is not None
-    assert Doorkeeper("0.0.0.0").refusal("0.0.0.0", []) is not None
-    assert Doorkeeper("0.0.0.0").refusal("localhost", []) is None
+    assert OriginCheck("192.0.2.7").refusal("192.0.2.7:80", []) is None
+    assert OriginCheck("0.0.0.0").refusal("192.0.2.7:80", []) is not None
+    assert OriginCheck("0.0.0.0").refusal("0.0.0.0", []) is not None
+    assert OriginCheck("0.0.0.0").refusal("localhost", []) is None

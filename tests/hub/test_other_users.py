@@ -140,11 +140,11 @@ async def test_file_of_the_hub_is_closed_to_others(directory: Path, served: Stor
     try:
         async with running_hub(served) as hub:
             (file,) = (directory / ".jobctl" / "hubs").iterdir()
-            assert hub.server._door.own_token is not None
-            assert hub.server._door.own_token.decode() in file.read_text()
+            assert hub.server._access.own_token is not None
+            assert hub.server._access.own_token.decode() in file.read_text()
             assert file.stat().st_mode & 0o777 == 0o600
             assert file.parent.stat().st_mode & 0o777 == 0o700
-            assert running_hubs(directory)[0].token == hub.server._door.own_token
+            assert running_hubs(directory)[0].token == hub.server._access.own_token
     finally:
         os.umask(before)
     assert not file.exists()
@@ -163,7 +163,7 @@ async def test_health_is_told_to_all_and_its_reason_to_the_own_user(
                 return answer.status, await answer.text()
 
         assert await health() == (200, "ok\n")
-        monkeypatch.setattr(hub.server, "trouble", lambda: f"store: {SECRET}")
+        monkeypatch.setattr(hub.server, "failing_part", lambda: f"store: {SECRET}")
         assert await health() == (503, "store\n")
         uids[0] = os.geteuid()
         assert await health() == (503, f"store: {SECRET}\n")
@@ -220,9 +220,9 @@ async def test_own_token_opens_where_the_user_is_unknown(served: Store) -> None:
     secretive(served)
     async with running_hub(served, peer_uid=unknown) as hub, ClientSession() as session:
         root = hub.url.replace("ws", "http", 1).removesuffix("/ws/jobs")
-        door = hub.server._door
-        assert door.own_token is not None
-        bearer = {"Authorization": f"Bearer {door.own_token.decode()}"}
+        access = hub.server._access
+        assert access.own_token is not None
+        bearer = {"Authorization": f"Bearer {access.own_token.decode()}"}
         for path in ("/api/jobs", "/metrics", "/api/clients", "/app.js"):
             async with session.get(root + path) as answer:
                 assert answer.status == 401
@@ -238,7 +238,7 @@ async def test_own_token_opens_where_the_user_is_unknown(served: Store) -> None:
             async for _ in Client(hub.url, token=b"x" * 32):
                 pass
         async with v1(hub.url) as one:
-            auth = {"type": "jobs:auth", "token": door.own_token.decode()}
+            auth = {"type": "jobs:auth", "token": access.own_token.decode()}
             await one.send(json.dumps(auth))
             assert (await said(one))["type"] == "jobs:delta"
 
@@ -274,7 +274,7 @@ async def test_link_of_serve_signs_in_and_is_stripped(served: Store) -> None:
     """FAULTS row 50: the token is behind the ``#`` only, and in no address that is kept or sent."""
     secretive(served)
     async with running_hub(served, peer_uid=unknown) as hub, browser() as page:
-        token = hub.server._door.own_token
+        token = hub.server._access.own_token
         assert token is not None
         root = hub.url.replace("ws", "http", 1).removesuffix("ws/jobs")
         await page.go(root)

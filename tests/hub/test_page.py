@@ -276,8 +276,8 @@ async def test_filter_stands_in_the_address(served, writer):
     async with running_hub(served) as hub, browser() as page:
         await page.go(page_of(hub.url) + "?active=1&type=etl")
         await page.shows(ROWS, {"a1": "pending"})
-        told = "document.getElementById('filter').checkVisibility() && {}"
-        text = told.format("document.querySelector('#filter span').textContent")
+        owners_version = "document.getElementById('filter').checkVisibility() && {}"
+        text = owners_version.format("document.querySelector('#filter span').textContent")
         await page.shows(text, "active, type etl")
         for session in list(hub.server._sessions.values()):
             session.transport.abort()

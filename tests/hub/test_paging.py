@@ -37,7 +37,7 @@ def test_one_page_a_turn_so_that_others_have_theirs():
     world.clients[2].set.revision = 10
     world.hub.sessions[2].digest = False  # it does not hold what it says
     turn = world.pump_once()
-    assert sorted(sending.sessions for sending in turn) == [(1,), (2,)]
+    assert sorted(outgoing.sessions for outgoing in turn) == [(1,), (2,)]
     assert not live.deltas[-1].more
 
 

@@ -14,10 +14,10 @@ from jobctl._clock import now_ms
 from jobctl.core import job as jobs
 from jobctl.core.times import to_text
 from jobctl.errors import StoreError
-from jobctl.hub.periodic import Chore, Done, Housekeeping
+from jobctl.hub.periodic import PeriodicTask, PeriodicTasks, TaskResult
 from jobctl.hub.server import serve
 from jobctl.stores import open_store
-from jobctl.upkeep.tasks import pruning, reaping
+from jobctl.upkeep.tasks import prune_task, reap_task
 from tests.hub.network import Reader, new_job, stored, until
 from tests.stores.support import environment
 
@@ -31,10 +31,12 @@ def heard(caplog):
     return caplog
 
 
-async def hub(store, chores):
+async def hub(store, periodic_tasks):
     """A hub that does these chores; its URL, its task, and what stops it."""
     stop, urls = asyncio.Event(), []
-    task = asyncio.create_task(serve(store, port=0, chores=chores, stop=stop, ready=urls.append))
+    task = asyncio.create_task(
+        serve(store, port=0, periodic_tasks=periodic_tasks, stop=stop, ready=urls.append)
+    )
     await until(lambda: urls or task.done())
     return urls[0], task, stop
 
@@ -44,15 +46,17 @@ def ended(id, days):
     return jobs.complete(jobs.create("etl", now=at, id=id), now=at)
 
 
-async def test_chores_are_done_at_once_and_again_in_threads(served):
+async def test_tasks_run_at_once_and_again_in_threads(served):
     """Not in the event loop's; each in its own, never twice at once."""
     calls: list[threading.Thread] = []
 
     def call(stopping):
         calls.append(threading.current_thread())
-        return Done()
+        return TaskResult()
 
-    _, task, stop = await hub(served, [Chore("one", 0.01, call), Chore("two", 3600, call)])
+    _, task, stop = await hub(
+        served, [PeriodicTask("one", 0.01, call), PeriodicTask("two", 3600, call)]
+    )
     await until(lambda: len(calls) > 4)
     stop.set()
     await task
@@ -65,7 +69,7 @@ async def test_chores_are_done_at_once_and_again_in_threads(served):
 
 
 @pytest.mark.slow
-async def test_a_chore_that_takes_long_holds_up_nobody(served, writer):
+async def test_a_long_task_holds_up_no_other(served, writer):
     """Clients are served meanwhile, and the stop waits only a little."""
     begun, leave = threading.Event(), threading.Event()
 
@@ -74,7 +78,7 @@ async def test_a_chore_that_takes_long_holds_up_nobody(served, writer):
         leave.wait(20)
         raise StoreError("too late to be news")
 
-    url, task, stop = await hub(served, [Chore("slow", 1, call)])
+    url, task, stop = await hub(served, [PeriodicTask("slow", 1, call)])
     try:
         await until(begun.is_set)
         async with Reader.of_hub(url) as reader:
@@ -91,10 +95,10 @@ async def test_a_chore_that_takes_long_holds_up_nobody(served, writer):
 async def test_what_goes_wrong_is_said_once_until_it_is_over(heard):
     """An error that stays is one event; a new one, or the same after a good turn, is another."""
     outcomes = [
-        *[Done(errors=[StoreError("disk full")])] * 3,
-        Done({"jobs": 2}),
+        *[TaskResult(errors=[StoreError("disk full")])] * 3,
+        TaskResult({"jobs": 2}),
         *[ValueError("odd\x1b")] * 2,
-        Done(errors=[StoreError("disk full"), StoreError("and more")]),
+        TaskResult(errors=[StoreError("disk full"), StoreError("and more")]),
     ]
     turns = iter(outcomes)
     over = threading.Event()
@@ -103,17 +107,17 @@ async def test_what_goes_wrong_is_said_once_until_it_is_over(heard):
         outcome = next(turns, None)
         if outcome is None:
             over.set()
-            return Done()
+            return TaskResult()
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    keeping = Housekeeping([Chore("tidy", 0.001, call)])
+    keeping = PeriodicTasks([PeriodicTask("tidy", 0.001, call)])
     keeping.start()
     await until(over.is_set)
     await keeping.stop()
-    said = [(record.levelname, record.getMessage()) for record in heard.records]
-    assert said == [
+    logged = [(record.levelname, record.getMessage()) for record in heard.records]
+    assert logged == [
         ("ERROR", "tidy failed: disk full"),
         ("INFO", "tidy"),
         ("ERROR", "tidy failed: odd\x1b"),
@@ -123,15 +127,15 @@ async def test_what_goes_wrong_is_said_once_until_it_is_over(heard):
     assert [record.jobs for record in heard.records if record.levelname == "INFO"] == [2]
 
 
-async def test_a_stop_ends_a_chore_between_two_jobs(served, heard):
+async def test_a_stop_ends_a_task_between_two_jobs(served, heard):
     """The event that it gets is set; what it says after that is no news."""
     seen: list[bool] = []
 
     def call(stopping):
         seen.append(stopping.wait(20))
-        return Done({"never": "said"})
+        return TaskResult({"never": "said"})
 
-    _, task, stop = await hub(served, [Chore("patient", 1, call)])
+    _, task, stop = await hub(served, [PeriodicTask("patient", 1, call)])
     stop.set()
     await task
     assert seen == [True]
@@ -142,18 +146,18 @@ async def test_the_hub_prunes_and_its_clients_hear_of_it(served, writer, directo
     """One event says how many; those who look see the jobs go."""
     for id, days in (("old", 8), ("older", 9), ("fresh", 1)):
         writer.create(ended(id, days))
-    gate = threading.Event()
+    go_on = threading.Event()
     side = open_store(directory)
-    chore = pruning(side, 7 * 86_400)
+    periodic_task = prune_task(side, 7 * 86_400)
 
     def call(stopping):
-        gate.wait(20)
-        return chore.call(stopping)
+        go_on.wait(20)
+        return periodic_task.call(stopping)
 
-    url, task, stop = await hub(served, [chore._replace(call=call)])
+    url, task, stop = await hub(served, [periodic_task._replace(call=call)])
     async with Reader.of_hub(url) as reader:
         await until(lambda: set(reader.contents) == {"old", "older", "fresh"})
-        gate.set()
+        go_on.set()
         await until(lambda: set(reader.contents) == {"fresh"})
         assert reader.resets == 1
     await until(lambda: any(record.getMessage() == "prune" for record in heard.records))
@@ -165,10 +169,10 @@ async def test_the_hub_prunes_and_its_clients_hear_of_it(served, writer, directo
     assert set(stored(writer)) == {"fresh"}
 
 
-async def test_a_pruning_with_nothing_to_do_says_nothing(served, writer, heard):
+async def test_a_prune_task_with_nothing_to_do_logs_nothing(served, writer, heard):
     """Every minute of a quiet day."""
     writer.create(ended("fresh", 1))
-    done = pruning(writer, 7 * 86_400).call(threading.Event())
+    done = prune_task(writer, 7 * 86_400).call(threading.Event())
     assert done == ({}, ())
 
 
@@ -192,7 +196,7 @@ with track("etl", store=sys.argv[1], id=sys.argv[2]):
             processes.append(process)
             assert await process.stdout.readline() == b"works\n"
         side = open_store(directory)
-        _, task, stop = await hub(served, [reaping(side)])
+        _, task, stop = await hub(served, [reap_task(side)])
         processes[0].kill()
         await until(lambda: served.get("a1").stage == "failed", 2)
         error = served.get("a1").error

@@ -194,15 +194,15 @@ def test_session_in_the_middle_of_its_init_holds_a_position():
     world.pump_once()
     tracemalloc.start()
     try:
-        began = 0
+        snapshot_start = 0
         for id in range(1, 41):
             if id == 21:
-                began = tracemalloc.get_traced_memory()[0]
+                snapshot_start = tracemalloc.get_traced_memory()[0]
             world.put("b1", title=str(id))  # each stands at a revision of its own
             world.connect(id, dialect=PLAIN)
             list(world.hub.pump())
             world.hub.stall(id)
-        grown = tracemalloc.get_traced_memory()[0] - began
+        grown = tracemalloc.get_traced_memory()[0] - snapshot_start
     finally:
         tracemalloc.stop()
     assert {session.cursor.revision for session in world.hub.sessions.values()} >= {3001, 3040}
@@ -211,11 +211,11 @@ def test_session_in_the_middle_of_its_init_holds_a_position():
 
 def test_init_of_a_large_set_costs_a_page(monkeypatch):
     """Each new session made the hub look at all jobs, and sort them."""
-    looked: list[str] = []
+    examined: list[str] = []
     real = Filter.matches
 
     def matches(filter: Filter, job: Job) -> bool:
-        looked.append(job.id)
+        examined.append(job.id)
         return real(filter, job)
 
     world = World(max_page=1200)
@@ -229,7 +229,7 @@ def test_init_of_a_large_set_costs_a_page(monkeypatch):
     client = world.connect(2, dialect=PLAIN)
     world.pump_once()
     assert len(client.inits[0]) > 1
-    assert len(looked) < 20
+    assert len(examined) < 20
 
 
 def test_jobs_that_ended_follow_page_by_page():

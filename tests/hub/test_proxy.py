@@ -17,7 +17,7 @@ import pytest
 from aiohttp import ClientSession, CookieJar, TCPConnector
 
 from jobctl.hub import server as server_module
-from jobctl.hub.access import Door
+from jobctl.hub.access import AccessPolicy
 from jobctl.stores import open_store
 from tests.hub.network import Reader, new_job, until
 from tests.stores.support import ROOT
@@ -72,11 +72,11 @@ async def test_readmes_example_works(directory, writer, tmp_path, monkeypatch, c
     port, hub_port = free_port(), free_port()
     stop, urls = asyncio.Event(), list[str]()
     store = open_store(directory, adopt=True)
-    door = Door("127.0.0.1", allow_hosts=["jobs.example"], allow_origins=["https://jobs.example"],
+    access = AccessPolicy("127.0.0.1", allow_hosts=["jobs.example"], allow_origins=["https://jobs.example"],
                 token=TOKEN.encode())  # fmt: skip
     task = asyncio.create_task(
         server_module.serve(
-            store, port=hub_port, base="/jobs", door=door, stop=stop, ready=urls.append
+            store, port=hub_port, base="/jobs", access=access, stop=stop, ready=urls.append
         )
     )
     await until(lambda: urls)

@@ -136,7 +136,7 @@ def test_reload_of_the_same_epoch_keeps_the_sessions():
     world.pump()
     world.hub.stall(1)
     world.delete("a1")
-    world.hub.adopt(_loaded(world))
+    world.hub.replace_replica(_loaded(world))
     world.hub.recover(1)
     world.pump()
     assert client.deltas[-1].since == 2

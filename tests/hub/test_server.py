@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from jobctl.core.job import fail
 from jobctl.errors import AddressInUse, HubError, StoreError
 from jobctl.hub import server as server_module
-from jobctl.hub.access import Door
+from jobctl.hub.access import AccessPolicy
 from jobctl.hub.listen import listen
 from jobctl.stores import open_store
 from tests.hub.network import (
@@ -173,7 +173,11 @@ async def test_address_that_cannot_be_bound_is_said_clearly(served):
     stop = asyncio.Event()
     with pytest.raises(HubError, match=r"cannot listen on 192\.0\.2\.1"):
         await server_module.serve(
-            served, host="192.0.2.1", door=Door("192.0.2.1", insecure=True), port=0, stop=stop
+            served,
+            host="192.0.2.1",
+            access=AccessPolicy("192.0.2.1", insecure=True),
+            port=0,
+            stop=stop,
         )
 
 
@@ -204,10 +208,10 @@ async def test_hub_that_cannot_start_leaves_nothing_behind(directory, why):
             hubs.write_text("")
         tasks, files = asyncio.all_tasks(), open_files()
         for _ in range(2):
-            door = Door(host, insecure=True)
+            access = AccessPolicy(host, insecure=True)
             with pytest.raises((HubError, StoreError)) as failed:
                 await server_module.serve(
-                    store, host=host, door=door, port=port, stop=asyncio.Event()
+                    store, host=host, access=access, port=port, stop=asyncio.Event()
                 )
         assert asyncio.all_tasks() == tasks
         assert failed.value.exit_code == 5

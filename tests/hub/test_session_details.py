@@ -66,7 +66,7 @@ def test_sessions_share_messages_only_with_equal_rights() -> None:
         world.connect(id + 10, dialect=Dialect.PLAIN, details=id % 2 == 0)
     turns = [world.pump_once(), (world.put("a2", run=RUN), world.pump_once())[1]]
     for turn in turns:
-        groups = {sending.sessions for sending in turn}
+        groups = {outgoing.sessions for outgoing in turn}
         assert groups == {(1, 3, 5), (2, 4, 6), (11, 13, 15), (12, 14, 16)}
 
 

@@ -110,8 +110,8 @@ def test_stalled_session_is_left_alone_and_lands_on_the_latest_state():
         world.pump()
     assert len(slow.deltas) == 1
     assert len(quick.deltas) == 51
-    assert world.hub.standing(1).lag_jobs >= 1
-    assert world.hub.standing(2).lag_jobs == 0
+    assert world.hub.session_progress(1).lag_jobs >= 1
+    assert world.hub.session_progress(2).lag_jobs == 0
     world.hub.recover(1)
     world.pump()
     assert len(slow.deltas) == 2
@@ -128,7 +128,7 @@ def test_equal_sessions_are_sent_the_same_bytes_object():
         world.connect(id + 10, filter=filter)
         world.connect(id + 20, dialect=Dialect.PLAIN)
     for turn in (world.pump_once(), (world.put("a2"), world.pump_once())[1]):
-        shared = {sending.sessions for sending in turn}
+        shared = {outgoing.sessions for outgoing in turn}
         assert shared == {(1, 2), (11, 12), (21, 22)}
 
 
@@ -143,9 +143,9 @@ def test_sessions_that_stand_apart_meet_again():
     world.put("a2")
     world.pump()
     world.hub.recover(1)
-    assert [sending.sessions for sending in world.pump()] == [(1,)]
+    assert [outgoing.sessions for outgoing in world.pump()] == [(1,)]
     world.put("a3")
-    assert [sending.sessions for sending in world.pump()] == [(1, 2)]
+    assert [outgoing.sessions for outgoing in world.pump()] == [(1, 2)]
 
 
 def test_subscribe_moves_a_session_to_another_cursor_and_filter():
@@ -236,7 +236,7 @@ def test_sessions_that_come_one_after_the_other_share_a_page(dialect: Dialect) -
     made: list[dict[str, bytes]] = []
     for id in range(1, 4):
         world.connect(id, dialect=dialect)
-        made += [sending.made for sending in world.pump()]
+        made += [outgoing.made for outgoing in world.pump()]
         assert world.clients[id].stages == world.expected()
     assert len(made) == 9
     assert len({builtins.id(each) for each in made}) == 3
@@ -253,12 +253,12 @@ def test_page_that_is_kept_is_forgotten_when_a_job_changes() -> None:
     assert again.messages is first.messages
     assert again.made is first.made
     world.put("a1", stage="extract")
-    late = world.connect(3)
+    lagging = world.connect(3)
     world.pump()
-    assert late.stages == {"a1": "extract"}
+    assert lagging.stages == {"a1": "extract"}
     hidden = world.connect(5, details=False)
     world.pump()
-    assert hidden.messages != late.messages
+    assert hidden.messages != lagging.messages
     world.begin_epoch("e2")
     other = world.connect(4)
     world.pump()

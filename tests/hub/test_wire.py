@@ -154,7 +154,7 @@ async def test_client_says_what_it_has_taken(served, writer, monkeypatch):
         session = next(iter(hub.server.hub.sessions.values()))
         await until(lambda: session.acked == hub.server.hub.replica.revision)
         assert len(said_to_hub) < 10
-        assert hub.server.hub.standing(session.id).lag_revisions == 0
+        assert hub.server.hub.session_progress(session.id).lag_revisions == 0
 
 
 async def test_what_was_not_taken_is_not_acknowledged(served, writer, monkeypatch):
@@ -238,7 +238,7 @@ async def test_job_that_the_hub_forgot_to_send_is_noticed(served, writer, monkey
                     elif held == {"a1", "a2"}:
                         break
         assert client.mismatches == 1
-        assert [status.differs for status in seen].count(True) == 1
+        assert [status.digest_mismatch for status in seen].count(True) == 1
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.core.protocol import MAX_FROM_HUB, MAX_PAGE, Dialect, parse_from_hub
-from jobctl.hub.sessions import Hub, Sending
+from jobctl.hub.sessions import Hub, Outgoing
 
 PLAIN = Dialect.PLAIN
 
@@ -151,24 +151,24 @@ class World:
         self.hub.close(id)
         self.connect(id, client.cursor, client.filter, client=client, details=details)
 
-    def pump_once(self) -> list[Sending]:
+    def pump_once(self) -> list[Outgoing]:
         """One turn; the clients take what they are sent, and a broken one is closed."""
-        sendings = list(self.hub.pump())
-        for sending in sendings:
-            for id in sending.sessions:
-                if sending.error is not None:
+        outgoings = list(self.hub.pump())
+        for outgoing in outgoings:
+            for id in outgoing.sessions:
+                if outgoing.error is not None:
                     self.hub.close(id)
-                for message in sending.messages:
+                for message in outgoing.messages:
                     self.clients[id].take(message)
-        return sendings
+        return outgoings
 
-    def pump(self) -> list[Sending]:
+    def pump(self) -> list[Outgoing]:
         """Turns until there is nothing to say."""
-        sendings: list[Sending] = []
+        outgoings: list[Outgoing] = []
         while turn := self.pump_once():
-            sendings += turn
-            assert len(sendings) < 10_000, "it comes to an end"
-        return sendings
+            outgoings += turn
+            assert len(outgoings) < 10_000, "it comes to an end"
+        return outgoings
 
     def expected(self, filter: Filter = EVERYTHING) -> dict[str, str]:
         return {job.id: job.stage for job in self.store if filter.matches(job)}

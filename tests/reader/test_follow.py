@@ -23,7 +23,7 @@ def haste(monkeypatch):
     """Shorter times than in earnest, where a silent hub costs 2 s at the most."""
     assert follow_module._PATIENCE_S <= 2
     monkeypatch.setattr(follow_module, "_PATIENCE_S", 0.6)
-    monkeypatch.setattr(follow_module, "_SHUN_S", 0.3)
+    monkeypatch.setattr(follow_module, "_HUB_RETRY_S", 0.3)
 
 
 class BusyWriter:

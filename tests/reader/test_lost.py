@@ -17,7 +17,7 @@ import pytest
 from jobctl._clock import now
 from jobctl.core.conditions import LOST
 from jobctl.core.job import complete
-from jobctl.core.protocol import Owners
+from jobctl.core.protocol import DeadOwners
 from jobctl.errors import StoreError
 from jobctl.hub import feed as feed_module
 from jobctl.reader.client import Client
@@ -103,7 +103,7 @@ async def test_through_restarts_of_the_hub(directory):
 
 async def test_who_has_no_job_left_is_forgotten(served, directory, monkeypatch):
     """The files of the dead do not pile up where a hub runs; those of lost jobs stay."""
-    monkeypatch.setattr(feed_module, "_FORGET_S", 0.2)
+    monkeypatch.setattr(feed_module, "_FORGET_OWNERS_S", 0.2)
     monkeypatch.setattr(feed_module, "POLL_S", 0.1)
     owners = directory / ".jobctl" / "owners"
     async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
@@ -122,7 +122,7 @@ async def test_who_has_no_job_left_is_forgotten(served, directory, monkeypatch):
 
 async def test_who_may_own_a_job_that_cannot_be_read_is_kept(served, directory, monkeypatch):
     """Its file may heal, and then the job is lost, and not nobody's."""
-    monkeypatch.setattr(feed_module, "_FORGET_S", 0.1)
+    monkeypatch.setattr(feed_module, "_FORGET_OWNERS_S", 0.1)
     monkeypatch.setattr(feed_module, "POLL_S", 0.05)
     owners = directory / ".jobctl" / "owners"
     async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
@@ -175,7 +175,7 @@ async def test_death_is_known_to_who_asks_once(served, directory, monkeypatch):
         process.wait()
         async with running_hub(served) as hub:
             events = [event async for event in Client(hub.url, once=True)]
-        dead = [event.dead for event in events if isinstance(event, Owners)]
+        dead = [event.dead for event in events if isinstance(event, DeadOwners)]
         assert dead == [look()] != [frozenset()]
 
 

@@ -94,7 +94,7 @@ async def test_a_server_that_answers_pings_and_says_nothing_more_is_given_up(
     monkeypatch: pytest.MonkeyPatch, messages: tuple[str, ...], said: str
 ) -> None:
     """It is no hub, or one that cannot read its store."""
-    monkeypatch.setattr(client_module, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(client_module, "_MAX_SILENCE_S", 0.2)
 
     async def handle(connection: ServerConnection) -> None:
         for message in messages:

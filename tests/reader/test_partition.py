@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from jobctl.hub import server as server_module
-from jobctl.hub.access import Door
+from jobctl.hub.access import AccessPolicy
 from jobctl.reader import client as client_module
 from jobctl.stores import open_store
 from tests.hub.network import new_job, retitle, until
@@ -52,7 +52,7 @@ def cable(name: str) -> Iterator[tuple[str, str]]:
 
 def test_both_ends_notice_within_twenty_seconds() -> None:
     """In earnest; the test below is in more of a hurry."""
-    assert server_module.SILENCE_S + server_module._SWEEP_S <= 20
+    assert server_module.LIVENESS_TIMEOUT_S + server_module._SWEEP_S <= 20
     assert client_module.PATIENCE_S <= 20
 
 
@@ -64,7 +64,7 @@ async def test_partition_is_noticed_and_nothing_is_lost(
     directory: Path, writer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By both ends; the client resumes by its cursor."""
-    monkeypatch.setattr(server_module, "SILENCE_S", 3.0)
+    monkeypatch.setattr(server_module, "LIVENESS_TIMEOUT_S", 3.0)
     monkeypatch.setattr(server_module, "_QUIET_S", 1.0)
     monkeypatch.setattr(server_module, "_SWEEP_S", 0.3)
     writer.create(new_job("a1"))
@@ -72,7 +72,7 @@ async def test_partition_is_noticed_and_nothing_is_lost(
     with cable(name) as (address, link):
         store, stop, urls = open_store(directory, adopt=True), asyncio.Event(), list[str]()
         server = server_module.HubServer(
-            store, Door(address, insecure=True), path="/ws/jobs", watch_files=False
+            store, AccessPolicy(address, insecure=True), path="/ws/jobs", watch_files=False
         )
         task = asyncio.create_task(server.run(address, 0, stop, urls.append))
         await until(lambda: urls)

@@ -19,7 +19,7 @@ from jobctl.errors import StoreError, TimedOut
 from jobctl.reader.wait import wait
 from jobctl.stores import Store, open_store, read_all
 from jobctl.stores.memory import MemoryStore
-from jobctl.stores.subscriptions import Watcher
+from jobctl.stores.subscriptions import Subscriptions
 from jobctl.upkeep.prune import Pruner, Rule, prune
 from jobctl.upkeep.reap import reap
 from tests.hub.network import Reader, new_job, retitle, running_hub, stored, until
@@ -243,7 +243,7 @@ def stored_in_pages(store: Store) -> set[str]:
 def test_subscriber_is_told_all() -> None:
     """Each page is a call, and one that does not move ends the turn: the bell rings again."""
     store = MemoryStore()
-    watcher = Watcher(store.head, in_pages(store.since, waits=2), store.listen)
+    watcher = Subscriptions(store.head, in_pages(store.since, waits=2), store.listen)
     seen: list[str] = []
     unsubscribe = watcher.add(lambda delta: seen.extend(job.id for job in delta.jobs))
     for id in "abcdefg":

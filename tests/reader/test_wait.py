@@ -38,14 +38,14 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     By the real backoff, some of a thousand would be unlucky five times, and wait for longer than
     they have.
     """
-    monkeypatch.setattr(follow_module, "_SHUN_S", 0.3)
+    monkeypatch.setattr(follow_module, "_HUB_RETRY_S", 0.3)
     monkeypatch.setattr(client_module, "Backoff", hasty)
 
 
 def has_served(hub: Running) -> bool:
     """Whether somebody has got all there is, or nobody wants it: else nobody would ever get on."""
     sessions = hub.server.hub.sessions.values()
-    return not hub.server._sessions or any(not session.position.fresh for session in sessions)
+    return not hub.server._sessions or any(not session.position.must_send for session in sessions)
 
 
 @asynccontextmanager
@@ -371,7 +371,7 @@ async def test_a_file_that_stays_damaged_is_no_job_that_was_removed(
         began_s = time.monotonic()
         with pytest.raises(StoreError, match=r"a1\.json is damaged: .*; mend the file"):
             await asyncio.wait_for(waiting, 12)
-        assert time.monotonic() - began_s > wait_module._HEAL_S
+        assert time.monotonic() - began_s > wait_module._REPAIR_TIMEOUT_S
         assert told == ["b1"]
         with pytest.raises(StoreError, match=r"a1\.json is damaged"):
             await wait_async(writer, ["a1"], until=goal, timeout_s=0)

@@ -172,7 +172,7 @@ def test_job_of_a_killed_container_is_lost(host: Host) -> None:
     store = open_store(host.jobs)
     (job,) = host.here()
     assert job.owner is not None
-    who = store.owners.who(job.owner)
+    who = store.owners.info(job.owner)
     assert (who.host if who else None) == "container"
     store.close()
 

@@ -267,8 +267,8 @@ async def test_flags_for_others_let_them_in_with_the_token(store: Store, tmp_pat
     host, origin = given["--allow-host"], given["--allow-origin"]
     assert origin == f"http://{host}:5173"
     token = "0123456789abcdef0123456789abcdef"
-    doors = {"allow_hosts": [host], "allow_origins": [origin], "token": token.encode()}
-    async with running_hub(store, insecure=False, **doors) as hub:
+    access_options = {"allow_hosts": [host], "allow_origins": [origin], "token": token.encode()}
+    async with running_hub(store, insecure=False, **access_options) as hub:
         uri = f"ws://{host}:5173/ws/jobs"
         async with passed_on(hub.port, uri, origin=origin, xfwd=True) as page:
             await page.send(json.dumps({"type": "jobs:auth", "token": token}))

@@ -32,7 +32,7 @@ def new(id: str, **given: str) -> Job:
     return jobs.create("create_session", now=T0, id=id, **given)  # type: ignore[arg-type]
 
 
-def say(text: str) -> Callable[[Job], Job]:
+def with_message(text: str) -> Callable[[Job], Job]:
     """The change that leaves this message, so that versions can be told apart."""
     return lambda job: jobs.report(job, now=T0, message=text)
 
@@ -138,7 +138,7 @@ from jobctl.core import job as jobs
 from jobctl.core.cursor import ZERO
 from jobctl.stores import open_store
 T0 = "2026-01-01T00:00:00.000Z"
-def say(text): return lambda job: jobs.report(job, now=T0, message=text)
+def with_message(text): return lambda job: jobs.report(job, now=T0, message=text)
 def new(id): return jobs.create("create_session", now=T0, id=id)
 store = open_store(sys.argv[1], create=True)
 """

@@ -22,7 +22,7 @@ from jobctl.errors import StoreError
 from jobctl.stores.bell import Bell, MemoryBell
 from jobctl.stores.directory.bell import DirectoryBell
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import PRELUDE, environment, new, say
+from tests.stores.support import PRELUDE, environment, new, with_message
 
 LISTEN = (
     PRELUDE
@@ -209,7 +209,7 @@ def test_write_wakes_another_process(store: DirectoryStore) -> None:
     """A change here is heard there, within 0.2 s."""
     with listening(store.path) as process:
         began = time.monotonic()
-        store.update("a", say("1"))
+        store.update("a", with_message("1"))
         assert process.stdout.readline() == "True\n"
         assert time.monotonic() - began < 0.2
 
@@ -223,7 +223,7 @@ def test_stopped_listener_slows_no_writer(store: DirectoryStore) -> None:
         slowest = 0.0
         for round in range(1000):
             began = time.monotonic()
-            store.update("a", say(str(round)))
+            store.update("a", with_message(str(round)))
             slowest = max(slowest, time.monotonic() - began)
         assert store._bell.lost > 900
         assert slowest < 0.5
@@ -242,7 +242,7 @@ def test_dead_listener_is_swept_and_a_new_one_hears(store: DirectoryStore) -> No
         process.wait()
         assert len(sockets(store)) == 2
         with listening(store.path) as again:
-            store.update("a", say("1"))
+            store.update("a", with_message("1"))
             assert again.stdout.readline() == "True\n"
             assert living.wait(1)
             assert len(sockets(store)) == 2
@@ -276,7 +276,7 @@ def test_failed_ring_is_counted_and_fails_no_write(
     monkeypatch.setattr(socket, "socket", Deaf)
     store._bell.close()
     before = store._bell.lost
-    assert store.update("a", say("1")).message == "1"
+    assert store.update("a", with_message("1")).message == "1"
     assert store._bell.lost == before + 1
     monkeypatch.undo()
     listener.close()
@@ -287,7 +287,7 @@ def test_removed_socket_fails_no_write(store: DirectoryStore) -> None:
     listener = store.listen()
     for name in sockets(store):
         (store.path / ".jobctl" / "bell" / name).unlink()  # type: ignore[operator]
-    assert store.update("a", say("1")).message == "1"
+    assert store.update("a", with_message("1")).message == "1"
     assert not listener.wait(0)
     listener.close()
 
@@ -295,9 +295,9 @@ def test_removed_socket_fails_no_write(store: DirectoryStore) -> None:
 def test_removed_bell_is_hung_up_again(store: DirectoryStore) -> None:
     """FAULTS row 17: without its directory a ring is lost, and the next listener is heard."""
     shutil.rmtree(store.path / ".jobctl" / "bell")  # type: ignore[operator]
-    store.update("a", say("1"))
+    store.update("a", with_message("1"))
     listener = store.listen()
-    store.update("a", say("2"))
+    store.update("a", with_message("2"))
     assert listener.wait(1)
     listener.close()
 
@@ -307,7 +307,7 @@ def test_wiped_store_rings_its_new_bell(store: DirectoryStore, tmp_path: Path) -
     os.rename(tmp_path / "jobs" / ".jobctl", tmp_path / "old")
     other = DirectoryStore(tmp_path / "jobs", adopt=True)
     listener = other.listen()
-    store.update("a", say("1"))
+    store.update("a", with_message("1"))
     assert listener.wait(1)
     listener.close()
     other.close()
@@ -324,7 +324,7 @@ def test_deep_directories_work(tmp_path: Path, depth: int) -> None:
             store.listen()
         return
     listener = store.listen()
-    store.update("a", say("1"))
+    store.update("a", with_message("1"))
     assert listener.wait(1)
     listener.close()
     store.close()
@@ -377,7 +377,7 @@ def test_forked_child_rings_by_itself(store: DirectoryStore) -> None:
         status = 1
         try:
             signal.alarm(10)
-            store.update("a", say("child"))
+            store.update("a", with_message("child"))
             status = 0
         finally:
             os._exit(status)

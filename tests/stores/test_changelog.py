@@ -13,7 +13,7 @@ from jobctl.core.jobset import MAX_TOMBSTONES
 from jobctl.stores.directory.changelog import DEL, LINE, PUT, Damaged, Log, Record, digest_of
 from jobctl.stores.directory.place import Place
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, head, new, say, state
+from tests.stores.support import Follower, head, new, state, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -175,13 +175,13 @@ def test_compaction_keeps_state_cursors_and_revisions(opened: Open) -> None:
     follower = Follower(opened())
     follower.step()
     for round in range(20):
-        store.update("a", say(str(round)))
+        store.update("a", with_message(str(round)))
     before = head(store)
     store.compact()
     assert head(store) == before
     assert {job.id for job in follower.step().jobs} == {"a"}
     assert follower.resets == 1
-    assert store.update("b", say("next")).revision == before.revision + 1
+    assert store.update("b", with_message("next")).revision == before.revision + 1
     follower.step()
     assert follower.state() == state(store) == {"a": "19", "b": "next"}
 
@@ -193,7 +193,7 @@ def test_compaction_happens_by_itself(opened: Open, monkeypatch: pytest.MonkeyPa
     store.create(new("a"))
     lines = []
     for round in range(100):
-        (store if round % 2 else other).update("a", say(str(round)))
+        (store if round % 2 else other).update("a", with_message(str(round)))
         lines.append((store.path / ".jobctl" / "changes").stat().st_size // LINE)  # type: ignore[operator]
     assert max(lines) <= 34
     assert state(store) == {"a": "99"}
@@ -212,8 +212,8 @@ def test_write_inside_a_change_never_compacts_the_log_away(
 
         def change(job):
             for _ in range(4):
-                store.update("b", say("inner"))
-            return say(str(round))(job)  # noqa: B023
+                store.update("b", with_message("inner"))
+            return with_message(str(round))(job)  # noqa: B023
 
         store.update("a", change)
         assert {job.id: job.message for job in store.since(before).jobs}["a"] == str(round)
@@ -251,7 +251,7 @@ def test_full_disk_at_compaction_fails_no_write(
 
     monkeypatch.setattr(Log, "create", full)
     for round in range(5):
-        assert store.update("a", say(str(round))).message == str(round)
+        assert store.update("a", with_message(str(round))).message == str(round)
     assert state(store) == {"a": "4"}
 
 
@@ -282,7 +282,7 @@ def test_compacting_is_done_once(opened: Open, monkeypatch: pytest.MonkeyPatch) 
     store = opened()
     store.create(new("a"))
     for text in "123":
-        store.update("a", say(text))
+        store.update("a", with_message(text))
     before = store.since(ZERO).epoch
     replaced: list[object] = []
     replace = Place.replace_log

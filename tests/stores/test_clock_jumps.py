@@ -11,7 +11,7 @@ import pytest
 
 from jobctl.core.cursor import ZERO
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, file_of, new, run, say, state
+from tests.stores.support import Follower, file_of, new, run, state, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -33,7 +33,7 @@ def test_wall_clock_jump_changes_no_order(jobs_dir: Path, opened: Open, jump: st
     before = follower.replica.revision
     result = run(SCRIPT, jobs_dir, prefix=["faketime", "-f", jump])
     assert (result.returncode, result.stdout) == (0, "True\n"), result.stderr
-    store.update("a", say("back"))
+    store.update("a", with_message("back"))
     delta = follower.step()
     assert delta.through == before + 3
     assert follower.state() == state(opened())

@@ -18,10 +18,10 @@ from jobctl.stores import Store, read_all
 from jobctl.stores.directory import files, index
 from jobctl.stores.directory import read as read_module
 from jobctl.stores.directory import store as store_module
-from jobctl.stores.directory.files import Found
+from jobctl.stores.directory.files import FoundFile
 from jobctl.stores.directory.lock import WriteLock
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, file_of, head, new, say, state
+from tests.stores.support import Follower, file_of, head, new, state, with_message
 
 Open = Callable[..., DirectoryStore]
 Act = Callable[[str], object]
@@ -49,9 +49,9 @@ class Looks:
             monkeypatch.setattr(module, "read_file", counted)
 
     def _counted(
-        self, real: Callable[[int, str], Found | None], *, acts: bool
-    ) -> Callable[..., Found | None]:
-        def read_file(dir_fd: int, name: str) -> Found | None:
+        self, real: Callable[[int, str], FoundFile | None], *, acts: bool
+    ) -> Callable[..., FoundFile | None]:
+        def read_file(dir_fd: int, name: str) -> FoundFile | None:
             id = name.removesuffix(".json")
             if self._acting:  # the act's own reads are no reader's
                 return real(dir_fd, name)
@@ -152,7 +152,7 @@ def test_full_load_beside_a_writer_has_every_file(
 
     def write(id: str) -> None:
         if id == "live" and (turn := next(left, None)) is not None:
-            store.update("live", say(str(turn)))
+            store.update("live", with_message(str(turn)))
 
     setattr(looks, when, write)
     busy(locked)
@@ -172,8 +172,8 @@ def test_load_that_cannot_be_completed_says_more(
 
     def write(id: str) -> None:
         if id in ("live", "busy") and (turn := next(left, None)) is not None:
-            store.update("live", say(str(turn)))
-            store.update("busy", say(str(turn)))
+            store.update("live", with_message(str(turn)))
+            store.update("busy", with_message(str(turn)))
 
     looks.after = write
     busy(True)
@@ -192,8 +192,8 @@ def test_files_that_both_write_during_a_load_are_all_there(
     def write_and_rewrite(id: str) -> None:
         turn = next(turns, None)
         if turn is not None:
-            store.update("busy", say(str(turn)))
-            store.update(RENAMED[turn % 3], say(str(turn)))
+            store.update("busy", with_message(str(turn)))
+            store.update(RENAMED[turn % 3], with_message(str(turn)))
             rewrite(jobs_dir, RENAMED[turn % 3], title=f"theirs {turn}")
 
     looks.after = write_and_rewrite
@@ -307,7 +307,7 @@ def test_scan_of_a_quiet_directory_is_made_once(
     scans, real = [], os.listdir
     monkeypatch.setattr(os, "listdir", lambda fd: (scans.append(fd), real(fd))[1])
     fd = os.open(tmp_path, os.O_RDONLY)
-    assert files.names_in(fd) == {"a"}
+    assert files.job_names(fd) == {"a"}
     assert len(scans) == 1
     os.close(fd)
 
@@ -346,7 +346,7 @@ def many(store: DirectoryStore, path: Path, number: int) -> list[str]:
         store.create(new(id))
     for id in made:
         rewrite(path, id)
-    store.update("busy", say("last"))  # the newest record may be of a write in flight
+    store.update("busy", with_message("last"))  # the newest record may be of a write in flight
     return made
 
 
@@ -373,7 +373,7 @@ def test_read_beside_a_writer_looks_once_at_each_changed_file(
         nonlocal writes
         if writes < 1000:
             writes += 1
-            store.update("live", say(str(writes)))
+            store.update("live", with_message(str(writes)))
 
     setattr(looks, when, write)
     busy(locked)
@@ -397,7 +397,7 @@ def test_read_looks_again_at_what_changed_meanwhile_alone(
 
     def write(id: str) -> None:
         if (other := next(changed, None)) is not None:
-            store.update(other, say("ours"))
+            store.update(other, with_message("ours"))
 
     looks.after = write
     delta = opened().since(ZERO)
@@ -437,7 +437,7 @@ def test_unsettled_files_are_looked_at_once_when_the_lock_is_free(
     follower.step()
     looks.count.clear()
     for number in range(5):
-        store.update("live", say(str(number)))
+        store.update("live", with_message(str(number)))
         follower.step()
     assert looks.count.total() == 5
     busy(False)
@@ -481,8 +481,10 @@ def test_racy_file_is_looked_at_again(
     hub.refresh()
     follower.step()
     assert follower.state()["a1"] == "1"
-    as_it_was = files.sign(os.stat(path))
-    monkeypatch.setattr(index, "sign", lambda stat: as_it_was)  # within one tick of the clock
+    as_it_was = files.signature_of(os.stat(path))
+    monkeypatch.setattr(
+        index, "signature_of", lambda stat: as_it_was
+    )  # within one tick of the clock
     path.write_bytes(file_of(new("a1"), message="2"))
     hub.refresh()
     follower.step()
@@ -501,7 +503,7 @@ def test_log_of_a_directory_that_only_others_write_in_is_compacted(
         hub.refresh({"a1"})
         follower.step()
         assert follower.state()["a1"] == str(number)
-        log = hub._place.look().log
+        log = hub._place.current().log
         assert log is not None
         assert log.count() < 40
     assert follower.resets == 1

@@ -15,7 +15,17 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
 from jobctl.errors import Conflict, InvalidId, InvalidJob, JobNotFound
 from jobctl.stores import Store
-from tests.stores.support import T0, Follower, head, messages, new, say, state, tally, until
+from tests.stores.support import (
+    T0,
+    Follower,
+    head,
+    messages,
+    new,
+    state,
+    tally,
+    until,
+    with_message,
+)
 
 
 def test_created_job_is_found_with_its_revision(store: Store) -> None:
@@ -46,7 +56,7 @@ def test_taken_id_is_refused(store: Store) -> None:
 
 def test_each_change_takes_a_greater_revision(store: Store) -> None:
     """Create, update, remove and create again: the revisions only rise."""
-    revisions = [store.create(new("a")).revision, store.update("a", say("1")).revision]
+    revisions = [store.create(new("a")).revision, store.update("a", with_message("1")).revision]
     store.remove("a")
     revisions.append(store.since(ZERO).through)
     revisions.append(store.create(new("a")).revision)
@@ -57,7 +67,7 @@ def test_what_jobctl_wrote_is_not_foreign(store: Store) -> None:
     """Neither as it was made nor as it was changed."""
     store.create(new("a"))
     store.create(new("b"))
-    store.update("b", say("1"))
+    store.update("b", with_message("1"))
     assert store.foreign(store.since(ZERO).jobs) == set()
     assert store.foreign([store.get("a"), new("not-there")]) == set()
 
@@ -76,7 +86,7 @@ def test_error_in_a_change_passes_through(store: Store) -> None:
     with pytest.raises(Odd):
         store.update("a", change)
     assert not store.since(before)
-    assert store.update("a", say("goes on")).message == "goes on"
+    assert store.update("a", with_message("goes on")).message == "goes on"
 
 
 def test_change_to_the_same_value_records_nothing(store: Store) -> None:
@@ -111,7 +121,7 @@ def test_value_that_would_not_survive_is_refused(store: Store) -> None:
     "call",
     [
         lambda store: store.get("nobody"),
-        lambda store: store.update("nobody", say("x")),
+        lambda store: store.update("nobody", with_message("x")),
         lambda store: store.remove("nobody"),
     ],
     ids=["get", "update", "remove"],
@@ -129,7 +139,7 @@ def test_ids_are_checked_before_anything_is_touched(store: Store, id: str) -> No
     for call in (
         lambda: store.get(id),
         lambda: store.create(job),
-        lambda: store.update(id, say("x")),
+        lambda: store.update(id, with_message("x")),
         lambda: store.remove(id),
     ):
         with pytest.raises(InvalidId):
@@ -153,7 +163,7 @@ def test_zero_gets_everything(store: Store) -> None:
     """A reader without a past gets a reset with all jobs, in the order of their last change."""
     for id in ("a", "b", "c"):
         store.create(new(id))
-    store.update("a", say("last"))
+    store.update("a", with_message("last"))
     delta = store.since(ZERO)
     assert delta.since == 0
     assert not delta.more
@@ -166,8 +176,8 @@ def test_cursor_gets_exactly_the_difference(store: Store) -> None:
     for id in ("a", "b"):
         store.create(new(id))
     cursor = head(store)
-    store.update("b", say("1"))
-    store.update("b", say("2"))
+    store.update("b", with_message("1"))
+    store.update("b", with_message("2"))
     store.create(new("c"))
     delta = store.since(cursor)
     assert delta.since == cursor.revision
@@ -190,7 +200,7 @@ def test_deletion_is_a_record(store: Store) -> None:
 def test_removal_may_look_first(store: Store) -> None:
     """`remove` shows its check the job as it stands, and goes on if nothing is raised."""
     store.create(new("a"))
-    store.update("a", say("newest"))
+    store.update("a", with_message("newest"))
     seen: list[str | None] = []
     store.remove("a", lambda job: seen.append(job.message))
     assert seen == ["newest"]
@@ -230,7 +240,7 @@ def test_nobody_writes_between_a_check_and_the_removal(store: Store) -> None:
         removing = pool.submit(store.remove, "a", check)
         try:
             assert inside.wait(5)
-            writing = pool.submit(store.update, "a", say("late"))
+            writing = pool.submit(store.update, "a", with_message("late"))
             with pytest.raises(FutureTimeout):
                 writing.result(0.1)
         finally:
@@ -249,7 +259,7 @@ def test_check_that_changes_the_job_sees_it_again(store: Store) -> None:
     def check(job: Job) -> None:
         seen.append(job.message)
         if job.message is None:
-            store.update("a", say("by the check"))
+            store.update("a", with_message("by the check"))
 
     store.remove("a", check)
     assert seen == [None, "by the check"]
@@ -290,7 +300,7 @@ def test_behind_counts_what_a_read_would_look_at(store: Store) -> None:
     store.create(new("a"))
     cursor = head(store)
     assert store.behind(cursor) == 0
-    store.update("a", say("1"))
+    store.update("a", with_message("1"))
     store.create(new("b"))
     assert store.behind(cursor) == 2
     assert store.behind(ZERO) >= 2
@@ -339,7 +349,7 @@ def test_follower_converges_amid_writers(store: Store) -> None:
             except Conflict:
                 store.remove(id)
             store.create(new(f"{name}-{round}"))
-            store.update(f"{name}-{round}", say(str(round)))
+            store.update(f"{name}-{round}", with_message(str(round)))
 
     def follow() -> None:
         while not done.is_set():
@@ -364,7 +374,7 @@ def test_reader_waits_for_no_writer(store: Store) -> None:
     def change(job: Job) -> Job:
         inside.set()
         assert leave.wait(10)
-        return say("late")(job)
+        return with_message("late")(job)
 
     with ThreadPoolExecutor(2) as pool:
         writing = pool.submit(store.update, "a", change)
@@ -384,8 +394,8 @@ def test_change_may_use_the_store_itself(store: Store) -> None:
         store.create(new(id))
 
     def change(job: Job) -> Job:
-        store.update("b", say(f"with {store.get('a').id}"))
-        return say("outer")(job)
+        store.update("b", with_message(f"with {store.get('a').id}"))
+        return with_message("outer")(job)
 
     store.update("a", change)
     assert state(store) == {"a": "outer", "b": "with a"}
@@ -403,7 +413,7 @@ def test_each_change_rings(store: Store, kind: str) -> None:
     if kind == "create":
         store.create(new("b"))
     elif kind == "update":
-        store.update("a", say("x"))
+        store.update("a", with_message("x"))
     else:
         store.remove("a")
     assert select.select([listener], [], [], 1)[0]
@@ -464,6 +474,6 @@ def test_retry_of_a_change_sees_the_stored_job(store: Store) -> None:
 def test_change_that_changes_nothing_gives_the_job_as_it_stands(store: Store) -> None:
     """With its revision, whoever wrote it."""
     store.create(new("a"))
-    made = store.update("a", say("one"))
+    made = store.update("a", with_message("one"))
     assert store.update("a", lambda job: job) == made
     assert store.update("a", lambda job: job).revision == made.revision == 2

@@ -17,7 +17,7 @@ from jobctl.core.cursor import ZERO
 from jobctl.errors import StoreFull
 from jobctl.stores.directory.changelog import LINE, Log, Record, digest_of
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, command, environment, new, say, state
+from tests.stores.support import Follower, command, environment, new, state, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -34,7 +34,7 @@ for n in range(400):
     id = f"j{n % 60}"
     try:
         if id in known:
-            store.update(id, say(str(n) + "x" * size)); known[id] = str(n) + "x" * size
+            store.update(id, with_message(str(n) + "x" * size)); known[id] = str(n) + "x" * size
         else:
             store.create(new(id)); known[id] = None
     except StoreFull as error:
@@ -47,7 +47,7 @@ for one in (store, other):
     assert {job.id: job.message for job in one.since(ZERO).jobs} == known, "lost or torn"
 for id in sorted(known)[: len(known) // 2 + 1]: store.remove(id); del known[id]
 keep = sorted(known)[0]
-store.update(keep, say("room")); known[keep] = "room"
+store.update(keep, with_message("room")); known[keep] = "room"
 assert {job.id: job.message for job in open_store(path).since(ZERO).jobs} == known
 revisions = [record.revision for record in Log(os.open(path / ".jobctl/changes", 0)).read(0)]
 assert revisions == sorted(set(revisions)), "a revision was used twice"
@@ -98,9 +98,9 @@ def test_size_limit_is_named(jobs_dir: Path) -> None:
     script = """
 import resource
 from jobctl.errors import StoreFull
-store.create(new("a")); store.update("a", say("old"))
+store.create(new("a")); store.update("a", with_message("old"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
-try: store.update("a", say("x" * 5000))
+try: store.update("a", with_message("x" * 5000))
 except StoreFull as error: print(error)
 assert store.get("a").message == "old"
 made = 0
@@ -131,7 +131,7 @@ def test_short_writes_are_continued(opened: Open, monkeypatch: pytest.MonkeyPatc
     store.create(new("a"))
     real = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, bytes(data)[:100]))
-    store.update("a", say("x" * 1000))
+    store.update("a", with_message("x" * 1000))
     monkeypatch.undo()
     assert state(opened()) == {"a": "x" * 1000}
     assert (store.path / ".jobctl" / "changes").stat().st_size % LINE == 0  # type: ignore[operator]
@@ -143,7 +143,7 @@ def test_record_that_fits_in_part_is_taken_back(
     """FAULTS row 3: half a line and then no space leaves no line, and the revision is free."""
     store = opened()
     store.create(new("a"))
-    log = store._place.look().log
+    log = store._place.current().log
     revision = log.repair() + 1
     real, calls = os.write, iter([60])
 
@@ -154,10 +154,10 @@ def test_record_that_fits_in_part_is_taken_back(
 
     monkeypatch.setattr(os, "write", write)
     with pytest.raises(StoreFull, match="disk full writing a"):
-        store.update("a", say("x"))
+        store.update("a", with_message("x"))
     monkeypatch.undo()
     assert log.count() == 1
-    assert store.update("a", say("y")).revision == revision
+    assert store.update("a", with_message("y")).revision == revision
     log.append(Record(log.repair() + 1, "z", "del", digest_of(b"")))
     assert Log(os.dup(log.fd)).head() == revision + 1
 
@@ -174,7 +174,7 @@ def test_failed_write_leaves_no_temporary_file(
 
     monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(StoreFull):
-        store.update("a", say("x"))
+        store.update("a", with_message("x"))
     assert not (store.path / ".jobctl" / "next").exists()  # type: ignore[operator]
 
 

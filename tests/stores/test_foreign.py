@@ -22,7 +22,17 @@ from jobctl.stores.directory.foreign import is_foreign
 from jobctl.stores.directory.store import DirectoryStore
 from tests import odd_times
 from tests.bare_files import full, take_bare_files
-from tests.stores.support import DATA, T0, Follower, age, environment, head, new, say, until
+from tests.stores.support import (
+    DATA,
+    T0,
+    Follower,
+    age,
+    environment,
+    head,
+    new,
+    until,
+    with_message,
+)
 
 Open = Callable[..., DirectoryStore]
 
@@ -120,7 +130,7 @@ def test_edit_between_read_and_replace_is_not_lost(opened: Open, jobs_dir: Path)
         if len(runs) == 1:
             value = json.loads((jobs_dir / "a.json").read_text()) | {"title": "theirs"}
             (jobs_dir / "a.json").write_text(json.dumps(value))
-        return say("ours")(job)
+        return with_message("ours")(job)
 
     job = store.update("a", change)
     assert runs == [None, "theirs"]
@@ -135,7 +145,7 @@ def test_deletion_between_read_and_replace_is_not_undone(opened: Open, jobs_dir:
 
     def change(job):
         (jobs_dir / "a.json").unlink(missing_ok=True)
-        return say("ours")(job)
+        return with_message("ours")(job)
 
     with pytest.raises(Exception, match="no job a"):
         store.update("a", change)
@@ -170,7 +180,7 @@ def test_taking_turns_with_node_loses_nothing(
             hub.refresh({"a"})
             follower.step()
             assert follower.replica.get("a").extra["theirs"] == turn
-            job = hub.update("a", lambda job: say(str(int(job.message or 0) + 1))(job))
+            job = hub.update("a", lambda job: with_message(str(int(job.message or 0) + 1))(job))
             assert (job.extra["theirs"], job.message) == (turn, str(turn))
             follower.step()
             assert follower.replica.get("a") == job
@@ -214,7 +224,7 @@ def test_what_a_foreigner_writes_during_a_check_is_looked_at(opened: Open, jobs_
     def check(job: Job) -> None:
         seen.append(job.message)
         if job.message is None:
-            (jobs_dir / "a.json").write_bytes(encode(say("theirs")(job)))
+            (jobs_dir / "a.json").write_bytes(encode(with_message("theirs")(job)))
         else:
             raise KeyError(job.id)
 

@@ -20,7 +20,7 @@ from jobctl.stores.directory import changelog
 from jobctl.stores.directory import store as store_module
 from jobctl.stores.directory.changelog import Log
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, new, run, say, state
+from tests.stores.support import Follower, new, run, state, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -41,7 +41,7 @@ def step(store: DirectoryStore, verb: str, id: str, text: str | None) -> None:
     if verb == "create":
         store.create(new(id))
     elif verb == "update":
-        store.update(id, say(str(text)))
+        store.update(id, with_message(str(text)))
     else:
         store.remove(id)
 
@@ -211,7 +211,7 @@ def test_acknowledgement_comes_after_the_rename(
 
     monkeypatch.setattr(os, "rename", rename)
     monkeypatch.setattr(Log, "append", append)
-    store.update("a", say("now"))
+    store.update("a", with_message("now"))
     assert order == ["append", "rename"]
     assert json.loads((store.path / "a.json").read_text())["message"] == "now"  # type: ignore[operator]
 

@@ -18,7 +18,7 @@ import pytest
 from jobctl.errors import StoreLocked
 from jobctl.stores.directory.lock import WriteLock, holder_of
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import new, running, say, state, tally, until
+from tests.stores.support import new, running, state, tally, until, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -108,14 +108,14 @@ def test_stopped_holder_is_named(
         os.kill(holder.pid, signal.SIGSTOP)
         began = time.monotonic()
         with pytest.raises(StoreLocked, match=f"process {holder.pid} .*kill -CONT {holder.pid}"):
-            store.update("a", say("late"))
+            store.update("a", with_message("late"))
         assert 0.2 < time.monotonic() - began < 2
         assert state(store) == state(opened(adopt=True)) == {"a": None}
         os.kill(holder.pid, signal.SIGCONT)
         holder.stdin.write("\n")
         holder.stdin.flush()
         until(lambda: state(store) == {"a": "held"})
-    assert store.update("a", say("late")).message == "late"
+    assert store.update("a", with_message("late")).message == "late"
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_lock_of_a_killed_holder_is_free_at_once(opened: Open, jobs_dir: Path) -
         assert holder.stdout.readline() == "inside\n"
         holder.kill()
         began = time.monotonic()
-        store.update("a", say("next"))
+        store.update("a", with_message("next"))
         assert time.monotonic() - began < 1
 
 
@@ -185,7 +185,7 @@ store.update("a", change)
         holder.kill()
         try:
             began = time.monotonic()
-            store.update("a", say("next"))
+            store.update("a", with_message("next"))
             assert time.monotonic() - began < 1
         finally:
             for pid in children:
@@ -205,13 +205,13 @@ def test_lock_directory_deleted_while_held(opened: Open, jobs_dir: Path) -> None
         if not inside.is_set():
             inside.set()
             assert leave.wait(10)
-        return say("first")(job)
+        return with_message("first")(job)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(store.update, "a", change)
         assert inside.wait(5)
         shutil.rmtree(jobs_dir / ".jobctl")
-        other.update("b", say("second"))
+        other.update("b", with_message("second"))
         leave.set()
         assert writing.result(10).message == "first"
     assert state(opened()) == {"a": "first", "b": "second"}

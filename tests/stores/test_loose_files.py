@@ -101,10 +101,10 @@ def test_the_lock_that_is_busy_is_asked_for_again(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
     store.create(new("a"))
     (tmp_path / "jobs" / "y.json").write_bytes(file_of(new("y")))
-    site = store._place.look()
-    assert site.meta is not None
+    state = store._place.current()
+    assert state.meta is not None
     other = WriteLock((0, 0), "another process")
-    with other.held(site.meta.fd):
+    with other.held(state.meta.fd):
         assert store.refresh() is True
     assert store.refresh() is False
     assert {job.id for job in store.since(ZERO).jobs} == {"a", "y"}

@@ -67,18 +67,18 @@ def test_owner_hears_what_it_is_asked(store: Store) -> None:
     """Once each; nobody else hears it, and nobody who is gone can be asked."""
     name = store.owners.hold()
     assert name is not None
-    assert store.owners.called({"a", "b"}) == frozenset()
-    assert store.owners.call(name, "a")
-    assert store.owners.call(name, "b")
-    assert store.owners.called({"a", "b", "c"}) == {"a", "b"}
-    assert store.owners.called({"a", "b"}) == frozenset()
+    assert store.owners.take_cancel_requests({"a", "b"}) == frozenset()
+    assert store.owners.request_cancel(name, "a")
+    assert store.owners.request_cancel(name, "b")
+    assert store.owners.take_cancel_requests({"a", "b", "c"}) == {"a", "b"}
+    assert store.owners.take_cancel_requests({"a", "b"}) == frozenset()
     assert store.owners.dead() == frozenset()
-    who = store.owners.who(name)
+    who = store.owners.info(name)
     assert who is not None
     assert who.pid == os.getpid()
     store.owners.drop()
-    assert not store.owners.call("1-000000000000", "a")
-    assert store.owners.who("1-000000000000") is None
+    assert not store.owners.request_cancel("1-000000000000", "a")
+    assert store.owners.info("1-000000000000") is None
 
 
 def test_owner_stays_as_long_as_it_has_a_job(opened: Open, jobs_dir: Path) -> None:
@@ -101,8 +101,8 @@ def test_names_that_are_none_are_refused(opened: Open, jobs_dir: Path) -> None:
     store.owners.hold()
     (jobs_dir / "x").touch()
     for name in ("../../x", "", ".", "1-00000000000g", "x" * 300, "1-000000000000\n"):
-        assert not store.owners.call(name, "a")
-        assert store.owners.who(name) is None
+        assert not store.owners.request_cancel(name, "a")
+        assert store.owners.info(name) is None
     assert (jobs_dir / "x").read_text() == ""
 
 
@@ -115,7 +115,7 @@ def test_killed_owner_is_dead_at_once(opened: Open, jobs_dir: Path) -> None:
         process.kill()
         process.wait()
         assert store.owners.dead() == {name}
-        assert str(store.owners.who(name)).startswith(f"process {process.pid} on ")
+        assert str(store.owners.info(name)).startswith(f"process {process.pid} on ")
         job = create("etl", now=T0).replace(owner=name)
         assert job.lost(store.owners.dead())
         store.owners.forget([name])
@@ -194,8 +194,8 @@ def test_forked_child_owns_for_itself(opened: Open) -> None:
     childs, dead = queue.get()
     assert childs not in (name, None)
     assert dead == frozenset()
-    assert store.owners.call(name, "a")  # type: ignore[arg-type]
-    assert store.owners.called({"a"}) == {"a"}
+    assert store.owners.request_cancel(name, "a")  # type: ignore[arg-type]
+    assert store.owners.take_cancel_requests({"a"}) == {"a"}
 
 
 NAME = "1-0123456789ab"
@@ -259,7 +259,7 @@ def test_file_that_says_nothing_is_nobodys_death(opened: Open, jobs_dir: Path, t
     plant_owner(jobs_dir, NAME)
     (jobs_dir / ".jobctl" / "owners" / NAME).write_text(text)
     assert store.owners.dead() == frozenset()
-    assert store.owners.who(NAME) is None
+    assert store.owners.info(NAME) is None
 
 
 def test_what_lies_among_the_owners_is_left_alone(opened: Open, jobs_dir: Path) -> None:
@@ -274,8 +274,8 @@ def test_what_lies_among_the_owners_is_left_alone(opened: Open, jobs_dir: Path) 
     (place / "4-0123456789ab").mkdir()
     (place / "note.txt").touch()
     assert store.owners.dead() == frozenset()
-    assert not store.owners.call("2-0123456789ab", "a")
-    assert not store.owners.call("3-0123456789ab", "a")
+    assert not store.owners.request_cancel("2-0123456789ab", "a")
+    assert not store.owners.request_cancel("3-0123456789ab", "a")
     assert target.read_text() == "{}\n"
 
 
@@ -288,13 +288,13 @@ def test_owner_appears_again_where_jobctls_directory_was_wiped(
     store.create(create("etl", now=T0))
     shutil.rmtree(jobs_dir / ".jobctl")
     assert store.owners.dead() == frozenset()
-    assert store.owners.called(()) == frozenset()
+    assert store.owners.take_cancel_requests(()) == frozenset()
     assert files(jobs_dir) == [first]
     shutil.rmtree(jobs_dir / ".jobctl")
     second = store.owners.hold()
     assert second == first
-    assert store.owners.call(second, "a")  # type: ignore[arg-type]
-    assert store.owners.called({"a"}) == {"a"}
+    assert store.owners.request_cancel(second, "a")  # type: ignore[arg-type]
+    assert store.owners.take_cancel_requests({"a"}) == {"a"}
 
 
 @pytest.mark.slow
@@ -303,7 +303,7 @@ def test_owner_lives_when_its_directory_was_replaced_by_a_copy(
 ) -> None:
     """FAULTS row 12: nobody has locked the copy of its file, and neither place calls it dead."""
     store = opened()
-    more = "while True: store.owners.called(()); time.sleep(0.05)"
+    more = "while True: store.owners.take_cancel_requests(()); time.sleep(0.05)"
     aside, copy = jobs_dir.with_name("aside"), jobs_dir.with_name("copy")
     with holder(jobs_dir, more) as (process, name):
         process.send_signal(signal.SIGSTOP)
@@ -313,7 +313,7 @@ def test_owner_lives_when_its_directory_was_replaced_by_a_copy(
         copy.rename(jobs_dir)
         assert opened().owners.dead() == frozenset()
         process.send_signal(signal.SIGCONT)
-        until(lambda: store.owners.call(name, "a") and _is_locked(jobs_dir, name))
+        until(lambda: store.owners.request_cancel(name, "a") and _is_locked(jobs_dir, name))
         assert files(jobs_dir) == [name]
         assert opened(aside).owners.dead() == frozenset()
         shutil.rmtree(jobs_dir)
@@ -350,15 +350,15 @@ def test_owner_that_left_a_job_behind_is_dead(opened: Open, jobs_dir: Path) -> N
     assert store.owners.dead() == {name}
 
 
-def test_letters_of_others_are_kept_for_them(opened: Open) -> None:
+def test_cancel_requests_for_others_are_kept(opened: Open) -> None:
     """Two that read the same letter box do not take each other's letters."""
     store = opened()
     name = store.owners.hold()
     assert name is not None
-    store.owners.call(name, "a")
-    store.owners.call(name, "b")
-    assert store.owners.called({"b"}) == {"b"}
-    assert store.owners.called({"a", "b"}) == {"a"}
+    store.owners.request_cancel(name, "a")
+    store.owners.request_cancel(name, "b")
+    assert store.owners.take_cancel_requests({"b"}) == {"b"}
+    assert store.owners.take_cancel_requests({"a", "b"}) == {"a"}
 
 
 def test_the_dead_stay_dead_without_descriptors(opened: Open, jobs_dir: Path) -> None:

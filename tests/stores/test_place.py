@@ -14,7 +14,7 @@ from jobctl.core.cursor import ZERO
 from jobctl.errors import StoreError, StoreMissing
 from jobctl.stores.directory import place as place_module
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, head, new, say, state
+from tests.stores.support import Follower, head, new, state, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -90,13 +90,13 @@ def test_restored_copy_is_a_new_epoch(
     subprocess.run(["cp", "-a", path, tmp_path / "copy"], check=True)
     follower = Follower(opened(adopt=adopt))
     follower.step()
-    store.update("a", say("newer"))
+    store.update("a", with_message("newer"))
     store.remove("b")
     follower.step()
     shutil.rmtree(path)
     subprocess.run(["cp", "-a", tmp_path / "copy", path], check=True)
     for round in range(writes):
-        opened().update("b", say(str(round)))
+        opened().update("b", with_message(str(round)))
     for _ in range(2):
         follower.step()
     assert follower.resets == 2
@@ -112,7 +112,7 @@ def test_copy_over_the_living_directory_is_a_new_epoch(
     hub = opened(adopt=True)
     follower = Follower(hub)
     follower.step()
-    store.update("a", say("newer"))
+    store.update("a", with_message("newer"))
     follower.step()
     subprocess.run(["cp", "-a", f"{tmp_path}/copy/.", path], check=True)
     hub.refresh()
@@ -130,7 +130,7 @@ def test_wiped_bookkeeping_is_a_new_epoch(
     target = tmp_path / "jobs" / what
     shutil.rmtree(target) if target.is_dir() else target.unlink()
     writer = opened()
-    writer.update("a", say("after"))
+    writer.update("a", with_message("after"))
     for reader in (store, writer, opened()):
         delta = reader.since(old)
         assert delta.since == 0
@@ -192,9 +192,9 @@ def test_moved_directory_is_the_same_store(
 def test_becoming_durable_is_a_new_epoch(store: DirectoryStore, opened: Open) -> None:
     """A store opened as durable is so from its first write on, for everybody after."""
     old = head(store)
-    opened(durable=True).update("a", say("safe"))
+    opened(durable=True).update("a", with_message("safe"))
     assert store.since(old).since == 0
-    assert opened()._place.look().durable
+    assert opened()._place.current().durable
 
 
 def test_want_of_descriptors_is_no_missing_log(
@@ -212,7 +212,7 @@ def test_want_of_descriptors_is_no_missing_log(
     again = opened(create=False)
     again.close()
     monkeypatch.setattr(os, "open", refuse)
-    for call in (lambda: again.update("a", say("x")), lambda: again.since(old)):
+    for call in (lambda: again.update("a", with_message("x")), lambda: again.since(old)):
         with pytest.raises(StoreError, match="too many open files"):
             call()
     monkeypatch.undo()

@@ -15,7 +15,7 @@ import pytest
 from jobctl.core.cursor import ZERO
 from jobctl.errors import Conflict, DamagedFile, JobctlError, JobNotFound, StoreError
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import DATA, Follower, age, file_of, new, say
+from tests.stores.support import DATA, Follower, age, file_of, new, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -75,7 +75,7 @@ def test_bad_files_stay_as_they_are(store: DirectoryStore) -> None:
 
 def test_bad_file_is_refused_by_name(store: DirectoryStore) -> None:
     """`get`, `update` and `create` say which file is damaged; `remove` gets rid of it if told."""
-    for call in (lambda: store.get("nan"), lambda: store.update("nan", say("x"))):
+    for call in (lambda: store.get("nan"), lambda: store.update("nan", with_message("x"))):
         with pytest.raises(
             DamagedFile, match=r"nan\.json is damaged: .*not JSON.*rm --damaged nan"
         ):

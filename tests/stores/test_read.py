@@ -15,11 +15,21 @@ from jobctl.stores.directory import changelog
 from jobctl.stores.directory import read as reading
 from jobctl.stores.directory import store as store_module
 from jobctl.stores.directory.changelog import DEL, PUT, Record, digest_of
-from jobctl.stores.directory.files import Found
+from jobctl.stores.directory.files import FoundFile
 from jobctl.stores.directory.index import Look
-from jobctl.stores.directory.read import Reading, Settled
+from jobctl.stores.directory.read import DirectoryRead, Settled
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, age, file_of, head, messages, new, say, state, until
+from tests.stores.support import (
+    Follower,
+    age,
+    file_of,
+    head,
+    messages,
+    new,
+    state,
+    until,
+    with_message,
+)
 
 Open = Callable[..., DirectoryStore]
 
@@ -50,13 +60,13 @@ def at_each_look(
     """Do something just before, or just after, a reader reads the file of an id."""
     real = reading.read_file
 
-    def look(dir_fd: int, name: str) -> Found | None:
+    def current(dir_fd: int, name: str) -> FoundFile | None:
         before(name.removesuffix(".json"))
         found = real(dir_fd, name)
         after(name.removesuffix(".json"))
         return found
 
-    monkeypatch.setattr(reading, "read_file", look)
+    monkeypatch.setattr(reading, "read_file", current)
 
 
 def read_only(store: DirectoryStore) -> DirectoryStore:
@@ -83,8 +93,8 @@ def test_write_in_flight_ends_the_delta_before_it(
     """The last record without its file is not passed, and the file is not shown without it."""
     reader = Follower(read_only(opened()))
     reader.step()
-    store.update("b", say("landed"))
-    crash(monkeypatch, lambda: store.update("a", say("in flight")))
+    store.update("b", with_message("landed"))
+    crash(monkeypatch, lambda: store.update("a", with_message("in flight")))
     delta = reader.step()
     assert messages(delta) == {"b": "landed"}
     assert delta.through == store.get("b").revision
@@ -95,8 +105,8 @@ def test_write_in_flight_hides_nothing_of_a_full_load(
     store: DirectoryStore, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A first read in that moment gets the version before."""
-    store.update("a", say("before"))
-    crash(monkeypatch, lambda: store.update("a", say("in flight")))
+    store.update("a", with_message("before"))
+    crash(monkeypatch, lambda: store.update("a", with_message("in flight")))
     assert state(read_only(opened())) == {"a": "before", "b": None, "c": None}
 
 
@@ -106,7 +116,7 @@ def test_write_that_lands_during_the_read_is_delivered(
     """A reader that found a record without its file looks once more before it gives up."""
     cursor = head(store)
     reader = opened()
-    log = store._place.look().log
+    log = store._place.current().log
     data = file_of(new("a"), message="landed")
     log.append(Record(log.repair() + 1, "a", PUT, digest_of(data)))
 
@@ -114,7 +124,7 @@ def test_write_that_lands_during_the_read_is_delivered(
         (store.path / "a.json").write_bytes(data)  # type: ignore[operator]
         return Settled({}, refused=False)
 
-    monkeypatch.setattr(reader, "_settle", land)
+    monkeypatch.setattr(reader, "_reconcile", land)
     assert messages(reader.since(cursor)) == {"a": "landed"}
 
 
@@ -126,9 +136,9 @@ def test_burned_record_is_crossed_once(
     reader = opened() if writable else read_only(opened())
     follower = Follower(reader)
     follower.step()
-    crash(monkeypatch, lambda: store.update("a", say("burned")))
+    crash(monkeypatch, lambda: store.update("a", with_message("burned")))
     if not writable:
-        store.update("b", say("next"))
+        store.update("b", with_message("next"))
     follower.step()
     assert reader.behind(follower.replica.cursor) == 0
     assert not follower.step()
@@ -141,8 +151,8 @@ def test_burned_revision_is_never_used_again(
 ) -> None:
     """FAULTS row 1: the next write takes a greater one."""
     before = head(store).revision
-    crash(monkeypatch, lambda: store.update("a", say("burned")))
-    assert store.update("a", say("next")).revision >= before + 2
+    crash(monkeypatch, lambda: store.update("a", with_message("burned")))
+    assert store.update("a", with_message("next")).revision >= before + 2
 
 
 @pytest.mark.parametrize("writable", [True, False])
@@ -153,7 +163,7 @@ def test_half_done_deletion_leaves_the_job(
     follower = Follower(opened() if writable else read_only(opened()))
     follower.step()
     crash(monkeypatch, lambda: store.remove("a"))
-    store.update("b", say("next"))
+    store.update("b", with_message("next"))
     follower.step()
     assert follower.state() == state(store) == {"a": None, "b": "next", "c": None}
 
@@ -162,8 +172,8 @@ def test_get_tells_the_revision_of_what_it_read(
     store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest record may be of a write that never came: its number is not this version's."""
-    revision = store.update("a", say("before")).revision
-    crash(monkeypatch, lambda: store.update("a", say("burned")))
+    revision = store.update("a", with_message("before")).revision
+    crash(monkeypatch, lambda: store.update("a", with_message("burned")))
     assert (store.get("a").message, store.get("a").revision) == ("before", revision)
 
 
@@ -228,7 +238,7 @@ def test_a_b_a_is_three_versions(store: DirectoryStore, opened: Open, jobs_dir: 
     """A file that comes back to old bytes is new again: no reader is left with the middle one."""
     first = (jobs_dir / "a.json").read_bytes()
     started = head(store)
-    store.update("a", say("B"))
+    store.update("a", with_message("B"))
     middle = Follower(opened())
     middle.step()
     (jobs_dir / "a.json").write_bytes(first)
@@ -244,13 +254,13 @@ def test_a_b_a_behind_everybodys_back_meets_the_next_write(
 ) -> None:
     """Our own write over it is based on what lies there."""
     first = (jobs_dir / "a.json").read_bytes()
-    store.update("a", say("B"))
+    store.update("a", with_message("B"))
     (jobs_dir / "a.json").write_bytes(first)
     seen: list[str | None] = []
 
     def change(job: Job) -> Job:
         seen.append(job.message)
-        return say("C")(job)
+        return with_message("C")(job)
 
     store.update("a", change)
     assert seen == [None]
@@ -369,7 +379,7 @@ def test_update_waits_for_a_torn_file_to_be_whole(
         real(seconds)
 
     monkeypatch.setattr(store_module.time, "sleep", finish)
-    job = store.update("a", say("ours"))
+    job = store.update("a", with_message("ours"))
     assert (job.title, job.message) == ("kept", "ours")
 
 
@@ -410,10 +420,10 @@ def test_nothing_delivered_is_newer_than_through(
 
     def write(id: str) -> None:
         if (round := next(rounds, None)) is not None:
-            store.update("a", say(f"a{round}"))
-            store.update("bc"[round % 2], say(f"x{round}"))
+            store.update("a", with_message(f"a{round}"))
+            store.update("bc"[round % 2], with_message(f"x{round}"))
 
-    store.update("a", say("start"))
+    store.update("a", with_message("start"))
     at_each_look(monkeypatch, before=write)
     for _ in range(3):
         follower.step()  # asserts it
@@ -429,20 +439,20 @@ def test_log_that_never_stands_still_still_yields_a_true_past(
     log: list[tuple[int, str, str]] = []
 
     def write(id: str, text: str) -> None:
-        log.append((store.update(id, say(text)).revision, id, text))
+        log.append((store.update(id, with_message(text)).revision, id, text))
 
     reader = opened()
     follower = Follower(reader)
     follower.step()
-    real = Reading._read_tail
+    real = DirectoryRead._read_tail
 
-    def racing(reading: Reading) -> list[str]:
+    def racing(reading: DirectoryRead) -> list[str]:
         write("abc"[len(log) % 3], str(len(log)))
         return real(reading)
 
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(Reading, "_read_tail", racing)
+            patch.setattr(DirectoryRead, "_read_tail", racing)
             delta = follower.step()
         at_cut: dict[str, str | None] = dict.fromkeys("abc")
         for revision, id, text in log:
@@ -463,7 +473,7 @@ def test_full_load_that_writers_are_faster_than_lacks_nothing(
         nonlocal count
         count += 1
         if count % 20:  # they draw breath now and then
-            store.update("a", say(str(count)))
+            store.update("a", with_message(str(count)))
 
     for _ in range(5):
         with monkeypatch.context() as patch:
@@ -481,20 +491,20 @@ def test_full_load_that_writers_are_faster_than_lacks_nothing(
 def test_merged_ids_are_those_with_several_records(store: DirectoryStore) -> None:
     """Of these nobody can say what they were in between; of others the delta is exact."""
     cursor = head(store)
-    store.update("a", say("1"))
-    store.update("a", say("2"))
-    store.update("b", say("1"))
+    store.update("a", with_message("1"))
+    store.update("a", with_message("2"))
+    store.update("b", with_message("1"))
     assert store.since(cursor).merged == frozenset("a")
 
 
 def test_compaction_merges_everything(store: DirectoryStore) -> None:
     """Below its base superseded records are missing: any id may have been merged."""
     cursor = head(store)
-    store.update("a", say("1"))
+    store.update("a", with_message("1"))
     store.compact()
     assert store.since(cursor).merged is None
     later = head(store)
-    store.update("b", say("1"))
+    store.update("b", with_message("1"))
     assert store.since(later).merged == frozenset()
 
 
@@ -504,14 +514,14 @@ def test_reader_survives_a_compaction_in_the_middle(
     """The log that is read may be replaced meanwhile; the read still ends in the truth."""
     follower = Follower(opened())
     follower.step()
-    store.update("a", say("1"))
+    store.update("a", with_message("1"))
     once = iter([1])
 
     def write(id: str) -> None:
         if next(once, None):
-            store.update("a", say("2"))
+            store.update("a", with_message("2"))
             store.compact()
-            store.update("a", say("3"))
+            store.update("a", with_message("3"))
 
     at_each_look(monkeypatch, before=write)
     follower.step()
@@ -536,6 +546,6 @@ def test_deleted_record_of_a_job_that_lies_there_is_corrected(
     store: DirectoryStore, opened: Open
 ) -> None:
     """Whatever the log says, what lies in the directory is the state."""
-    log = store._place.look().log
+    log = store._place.current().log
     log.append(Record(log.repair() + 1, "a", DEL, "0" * 32))
     assert state(opened()) == dict.fromkeys("abc")

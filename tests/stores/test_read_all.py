@@ -9,7 +9,7 @@ from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import StoreError
 from jobctl.stores import read_all
 from jobctl.stores.memory import MemoryStore
-from tests.stores.support import messages, new, say
+from tests.stores.support import messages, new, with_message
 
 
 class Pages(MemoryStore):
@@ -27,9 +27,9 @@ def test_read_all_makes_one_delta_of_the_pages() -> None:
     delta = read_all(store)
     assert ([job.id for job in delta.jobs], delta.more, delta.since) == (["a", "b", "c"], False, 0)
     assert delta.cursor() == store.head()
-    store.update("a", say("1"))
+    store.update("a", with_message("1"))
     store.remove("b")
-    store.update("c", say("2"))
+    store.update("c", with_message("2"))
     later = read_all(store, delta.cursor())
     assert (later.since, later.through) == (delta.through, store.head().revision)
     assert messages(later) == {"a": "1", "c": "2"}

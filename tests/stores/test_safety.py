@@ -16,7 +16,7 @@ from jobctl.core import job as jobs
 from jobctl.core.cursor import ZERO
 from jobctl.errors import JobNotFound, NotObeyed, StoreError
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import T0, file_of, head, new, plant_owner, run, say, state
+from tests.stores.support import T0, file_of, head, new, plant_owner, run, state, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -57,7 +57,7 @@ def test_directory_of_others_is_left_as_it_is(tmp_path: Path, opened: Open) -> N
     store = opened(path)
     store.create(new("a"))
     (path / "a.json").chmod(0o664)
-    store.update("a", say("x"))
+    store.update("a", with_message("x"))
     store.create(new("b"))
     assert (mode(path), mode(path / "a.json"), mode(path / "b.json")) == (0o755, 0o664, 0o600)
     assert store.created is False
@@ -69,7 +69,7 @@ def test_rewrite_keeps_group_and_owner(jobs_dir: Path, opened: Open) -> None:
     store = opened()
     store.create(new("a"))
     os.chown(jobs_dir / "a.json", 1234, 4321)
-    store.update("a", say("x"))
+    store.update("a", with_message("x"))
     found = (jobs_dir / "a.json").stat()
     assert (found.st_uid, found.st_gid) == (1234, 4321)
 
@@ -94,7 +94,7 @@ def test_directory_of_another_user_is_read_only_for_us(jobs_dir: Path, opened: O
     reader = opened(create=False)
     cursor = head(reader)
     with pytest.raises(StoreError, match=r"belongs to another user \(uid 1234\)"):
-        reader.update("a", say("x"))
+        reader.update("a", with_message("x"))
     with pytest.raises(StoreError, match="another user"):
         opened(adopt=True)
     assert not reader.since(cursor)
@@ -191,7 +191,7 @@ def test_descriptors_return_to_baseline(opened: Open, tmp_path: Path) -> None:
         listener = store.listen()
         store.subscribe(lambda delta: None)
         for _ in range(5):
-            store.update("a", say("x"))
+            store.update("a", with_message("x"))
             store.since(ZERO)
             store.compact()
         listener.close()
@@ -308,17 +308,17 @@ def test_safe_directory_is_obeyed_and_written(jobs_dir: Path, opened: Open, own_
         os.chown(path, 1234, 1234)
     jobs_dir.chmod(0o777)
     with pytest.raises(StoreError, match="belongs to another user"):
-        opened(create=False).update("a", say("x"))
+        opened(create=False).update("a", with_message("x"))
     own_file.write_text(f'safe-directories = ["{jobs_dir.parent}"]\n')
     store = opened(create=False)
     assert store.get_runnable("a").id == "a"
-    store.update("a", say("x"))
+    store.update("a", with_message("x"))
     assert state(store) == {"a": "x"}
     assert (jobs_dir / "a.json").stat().st_uid == 1234
     store.listen().close()
     own_file.write_text("no toml [")
     with pytest.raises(StoreError, match="belongs to another user"):
-        opened(create=False).update("a", say("y"))
+        opened(create=False).update("a", with_message("y"))
 
 
 @root_only
@@ -364,7 +364,7 @@ def test_owner_is_not_called_by_a_name_that_leads_elsewhere(
         os.link(precious / OWNER, owners / OWNER)
     else:
         (jobs_dir / ".jobctl").chmod(0o777)
-    assert store.owners.call(OWNER, "a") is False
+    assert store.owners.request_cancel(OWNER, "a") is False
     assert (precious / OWNER).read_text() == "precious\n"
 
 
@@ -373,6 +373,6 @@ def test_owner_is_called_in_a_directory_of_ones_own(jobs_dir: Path, opened: Open
     store = opened()
     store.create(new("a"))
     plant_owner(jobs_dir, OWNER)
-    assert store.owners.call(OWNER, "a") is True
+    assert store.owners.request_cancel(OWNER, "a") is True
     assert (jobs_dir / ".jobctl" / "owners" / OWNER).read_text().endswith("\na\n")
-    assert store.owners.call("2-aaaaaaaaaaaa", "a") is False
+    assert store.owners.request_cancel("2-aaaaaaaaaaaa", "a") is False

@@ -15,7 +15,7 @@ import pytest
 from jobctl.core.cursor import ZERO
 from jobctl.stores.directory.bell import DirectoryBell
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import new, say
+from tests.stores.support import new, with_message
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def test_a_ring_without_descriptors_is_lost_and_the_next_one_is_not(
     assert (bell.lost, listener.drain()) == (1, 0)
     bell.ring()
     assert listener.drain() == 1
-    store.update("x", say("landed"))
+    store.update("x", with_message("landed"))
     bell.close()
     listener.close()
     store.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobctl.stores import Store, open_store
-from tests.stores.support import Follower, Unruly, new, say, state, until
+from tests.stores.support import Follower, Unruly, new, state, until, with_message
 
 
 @pytest.fixture(params=["memory", "directory"])
@@ -26,7 +26,7 @@ def test_follower_converges_with_an_unruly_bell(kind: str, fault: str, tmp_path:
     listener = store.listen()
     follower = Follower(store)
     for round in range(20):
-        store.update("a", say(str(round)))
+        store.update("a", with_message(str(round)))
         store.create(new(f"b{round}"))
         if round % 3 == 0:
             store.remove(f"b{round}")

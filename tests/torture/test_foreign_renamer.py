@@ -39,9 +39,9 @@ while True:
     pick = chance.random()
     try:
         if pick < 0.8:
-            store.update(f"live{turn % 5}", say(str(turn)))
+            store.update(f"live{turn % 5}", with_message(str(turn)))
         elif pick < 0.95:
-            store.update(f"f{chance.randrange(200):03d}", say(str(turn)))
+            store.update(f"f{chance.randrange(200):03d}", with_message(str(turn)))
         elif "guest" in store.ids("guest"):
             store.remove("guest")
         else:

@@ -37,7 +37,7 @@ from jobctl.stores.directory.bell import DirectoryBell
 from jobctl.stores.directory.changelog import LINE
 from jobctl.upkeep import doctor as doctor_package
 from jobctl.upkeep.doctor import CHECKS, Finding, contents, doctor, listeners, location
-from jobctl.upkeep.doctor.finding import Case
+from jobctl.upkeep.doctor.finding import CheckContext
 from tests.hub.network import HubProcess, running_hub
 from tests.stores.support import DATA, age, running
 
@@ -63,14 +63,14 @@ def store(directory: Path) -> Iterator[Store]:
     made.close()
 
 
-def look(path: Path | str | None, **env: str) -> list[Finding]:
+def current(path: Path | str | None, **env: str) -> list[Finding]:
     """All findings, in these surroundings alone."""
     return doctor(path, env=env, cwd=Path("/"))
 
 
 def troubles(path: Path | str | None, **env: str) -> list[Finding]:
     """All that is not as it should be."""
-    return [finding for finding in look(path, **env) if finding.level != "ok"]
+    return [finding for finding in current(path, **env) if finding.level != "ok"]
 
 
 def only(findings: list[Finding]) -> Finding:
@@ -96,7 +96,7 @@ def everything_in(path: Path) -> dict[str, tuple[int, int, int, bytes]]:
 
 def test_a_healthy_directory_has_no_troubles(directory: Path) -> None:
     """And the short list says what is well."""
-    findings = look(directory)
+    findings = current(directory)
     assert {finding.level for finding in findings} == {"ok"}
     said = "\n".join(finding.what for finding in findings)
     for part in ("--dir", "0700", "locks work", "2 records, revision 2", "2 jobs, 1 active"):
@@ -126,21 +126,21 @@ def test_nothing_is_made_moved_or_swept(directory: Path, tmp_path: Path) -> None
 def test_a_check_that_breaks_is_a_finding(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And keeps none of the others; what it had found by then counts."""
 
-    def broken(case: Case) -> Iterator[Finding]:
+    def broken(context: CheckContext) -> Iterator[Finding]:
         yield Finding("info", "so far")
         raise KeyError("odd")
 
-    def refused(case: Case) -> Iterator[Finding]:
+    def refused(context: CheckContext) -> Iterator[Finding]:
         raise StoreError("no way", hint="go round")
         yield
 
-    def unreadable(case: Case) -> Iterator[Finding]:
+    def unreadable(context: CheckContext) -> Iterator[Finding]:
         raise OSError(errno.EIO, "Input/output error", "/x")
         yield
 
-    healthy = look(directory)
+    healthy = current(directory)
     monkeypatch.setattr(doctor_package, "CHECKS", [broken, refused, unreadable, *CHECKS])
-    findings = look(directory)
+    findings = current(directory)
     assert findings[:4] == [
         ("info", "so far", "", ""),
         (
@@ -162,14 +162,14 @@ def test_a_check_that_hangs_is_left_behind(
     """As one in a dead file system does."""
     leave = threading.Event()
 
-    def hanging(case: Case) -> Iterator[Finding]:
+    def hanging(context: CheckContext) -> Iterator[Finding]:
         yield Finding("info", "so far")
         leave.wait(20)
 
     monkeypatch.setattr(doctor_package, "CHECKS", [hanging, *CHECKS])
     monkeypatch.setattr(doctor_package, "_HARD_S", 0.3)
     try:
-        findings = look(directory)
+        findings = current(directory)
     finally:
         leave.set()
     assert [finding.what for finding in findings[:2]] == [
@@ -188,7 +188,7 @@ def test_what_is_no_directory_is_a_finding(tmp_path: Path, kind: str) -> None:
     elif kind == "loop":
         os.symlink(path, path)
     path = {"too long": "x" * 5000, "nul": "a\0b", "empty": ""}.get(kind, path)
-    findings = look(path)
+    findings = current(path)
     assert only([finding for finding in findings if finding.level != "ok"]).level == "error"
     assert any("Python" in finding.what for finding in findings)
 
@@ -223,7 +223,7 @@ def test_many_jobs_are_looked_at_as_far_as_time_goes(
     for number in range(300):
         (directory / f"j{number}.json").write_bytes(encode(jobs.create("t", now=now(), id="x")))
     monkeypatch.setattr(doctor_package, "_SOFT_S", 0.0)
-    said = [finding.what for finding in look(directory)]
+    said = [finding.what for finding in current(directory)]
     assert any("there was time for 0 of 302 job files" in what for what in said)
 
 
@@ -326,7 +326,7 @@ def test_a_file_system_of_another_machine(
         f"37 35 97:97 / {at}/deeper rw - proc proc rw\nnonsense\n"
     )
     monkeypatch.setattr(mounts, "TABLE", str(table))
-    findings = look(directory)
+    findings = current(directory)
     remote = [finding.level for finding in findings if f"type {kind}:" in finding.what]
     local = [finding.level for finding in findings if f"({kind})" in finding.what]
     assert (remote, local) == ((["warning"], []) if warns else ([], ["ok"]))
@@ -605,7 +605,7 @@ def test_listeners_dead_and_alive(directory: Path) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
             dead.bind(str(directory / ".jobctl" / "bell" / f"{number}-dead"))
     (directory / ".jobctl" / "bell" / "a file").write_text("")
-    findings = look(directory)
+    findings = current(directory)
     alive.close()
     found = only([finding for finding in findings if finding.level != "ok"])
     assert (found.level, found.what) == (
@@ -629,7 +629,7 @@ def test_a_hub_that_serves_and_one_that_is_stopped(directory: Path, store: Store
     """FAULTS row 16: it answers, or the process is named."""
     with HubProcess(directory) as hub:
         store.create(jobs.create("etl", now=now(), id="c"))
-        up = only([finding for finding in look(directory) if finding.where == hub.url])
+        up = only([finding for finding in current(directory) if finding.where == hub.url])
         assert (up.level, up.what) == ("ok", "a hub is up to date, revision 3")
         hub.send(signal.SIGSTOP)
         deadline_s = time.monotonic() + 5
@@ -666,7 +666,7 @@ async def asked(directory: Path, hub: FakeHub) -> list[Finding]:
     ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         with announced(directory, f"ws://127.0.0.1:{port}/ws/jobs"):
-            return await asyncio.to_thread(look, directory)
+            return await asyncio.to_thread(current, directory)
 
 
 @pytest.mark.slow
@@ -725,7 +725,7 @@ async def test_a_hub_of_another_user_is_neither_asked_nor_sent_a_token(
         with announced(directory, f"ws://127.0.0.1:{listening.getsockname()[1]}/ws/jobs"):
             (file,) = (directory / ".jobctl" / "hubs").iterdir()
             os.chown(file, 65534, 65534)
-            findings = await asyncio.to_thread(look, directory)
+            findings = await asyncio.to_thread(current, directory)
         with pytest.raises(TimeoutError):
             listening.accept()
     found = only([finding for finding in findings if finding.where.startswith("ws:")])
@@ -736,7 +736,7 @@ async def test_a_hub_of_another_user_is_neither_asked_nor_sent_a_token(
 async def test_a_hub_is_asked_with_its_own_token(directory: Path, store: Store) -> None:
     """Where nobody tells it which user asks."""
     async with running_hub(store, peer_uid=lambda _: None):
-        findings = await asyncio.to_thread(look, directory)
+        findings = await asyncio.to_thread(current, directory)
     found = only([finding for finding in findings if finding.where.startswith("ws:")])
     said = f"a hub is up to date, revision {store.head().revision}"
     assert (found.level, found.what) == ("ok", said)
@@ -757,7 +757,11 @@ def test_a_hub_file_that_says_nothing_yet(directory: Path) -> None:
 def test_settings(directory: Path, tmp_path: Path) -> None:
     """Where they are; and what is wrong with them, once."""
     said = only(
-        [finding for finding in look(directory, JOBCTL_DURABLE="1") if "settings" in finding.what]
+        [
+            finding
+            for finding in current(directory, JOBCTL_DURABLE="1")
+            if "settings" in finding.what
+        ]
     )
     assert said.what == "settings: no file; JOBCTL_DURABLE=1; durable"
     wrong = only(troubles(directory, JOBCTL_DURABLE="maybe"))
@@ -785,7 +789,7 @@ def test_proxies_are_named_without_their_values(directory: Path) -> None:
     env = {"HTTPS_PROXY": "http://me:secret@proxy", "http_proxy": "http://proxy", "no_proxy": "x"}
     found = only(troubles(directory, **env))
     assert (found.level, "(HTTPS_PROXY, http_proxy)" in found.what) == ("info", True)
-    assert "secret" not in str(look(directory, **env))
+    assert "secret" not in str(current(directory, **env))
 
 
 def test_few_descriptors(directory: Path) -> None:
@@ -811,9 +815,9 @@ def test_an_encoding_that_lacks_our_symbols(
 
 def test_no_descriptor_is_left_open(directory: Path) -> None:
     """Of all the checks."""
-    look(directory)
+    current(directory)
     before = len(os.listdir("/proc/self/fd"))
-    look(directory)
+    current(directory)
     assert len(os.listdir("/proc/self/fd")) == before
 
 

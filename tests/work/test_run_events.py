@@ -82,13 +82,13 @@ def test_only_the_user_may_write_it(reader: Reader) -> None:
 
 def test_lines_are_taken_as_they_come(reader: Reader) -> None:
     """Each once; half a line waits for its end."""
-    reader.file.look()
+    reader.file.poll()
     append(reader.path, "message=1\nmessage=2\nmess")
-    reader.file.look()
-    reader.file.look()
+    reader.file.poll()
+    reader.file.poll()
     assert reader.messages() == ["1", "2"]
     append(reader.path, "age=3\nmessage=4")
-    reader.file.look()
+    reader.file.poll()
     assert reader.messages() == ["1", "2", "3"]
     reader.file.finish(lambda: False)
     reader.file.finish(lambda: False)
@@ -99,9 +99,9 @@ def test_lines_are_taken_as_they_come(reader: Reader) -> None:
 def test_one_who_truncates_is_understood(reader: Reader, second: str) -> None:
     """As ``>`` in a shell: shorter, longer or as long."""
     reader.path.write_text("message=12345\n")
-    reader.file.look()
+    reader.file.poll()
     reader.path.write_text(second)
-    reader.file.look()
+    reader.file.poll()
     assert reader.messages() == ["12345", second.strip().partition("=")[2]]
 
 
@@ -111,7 +111,7 @@ def test_nonsense_hurts_nothing(reader: Reader) -> None:
         file.write(b"\xff\xfe\nmessage=\xff\n\0\0\0\nmessage=1\n\r\n  \n")
         file.write(b"x" * 1_000_000 + b"\n")
     append(reader.path, "message=2\r\n")
-    reader.file.look()
+    reader.file.poll()
     assert reader.messages() == ["\\xff", "1", "2"]
     assert reader.complaints
 
@@ -127,7 +127,7 @@ def test_every_way_of_cutting_up_gives_the_same(reader: Reader) -> None:
         os.write(fd, data[:size])
         data = data[size:]
         if chance.random() < 0.5:
-            reader.file.look()
+            reader.file.poll()
     os.close(fd)
     reader.file.finish(lambda: False)
     assert [f"message={message}\n" for message in reader.messages()] == [

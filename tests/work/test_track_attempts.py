@@ -25,7 +25,7 @@ from tests.stores.support import until
 @pytest.fixture(autouse=True)
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for cancellations every 20 ms, where it is half a second in earnest."""
-    monkeypatch.setattr(recorder, "LISTEN_S", 0.02)
+    monkeypatch.setattr(recorder, "CANCEL_POLL_S", 0.02)
 
 
 @pytest.fixture
@@ -101,12 +101,12 @@ def test_a_job_without_an_owner_takes_no_other_ones(
     path = tmp_path / "jobs"
     with closing(open_store(path, create=True)) as store, track("etl", store=path, id="a"):
         with monkeypatch.context() as patched, track("etl", store=path, id="b"):
-            patched.setattr(DirectoryOwners, "_appear", _no_descriptors)
+            patched.setattr(DirectoryOwners, "_ensure_file", _no_descriptors)
             with track("etl", store=path, id="c"):
                 assert store.get("c").owner is None
         owner = store.get("a").owned_by
         assert owner is not None
-        assert store.owners.call(owner, "a")
+        assert store.owners.request_cancel(owner, "a")
         assert store.owners.dead() == frozenset()
 
 
@@ -119,7 +119,7 @@ def test_a_defect_of_the_recorder_keeps_nobody_waiting(
 ) -> None:
     """It is told, and the thread goes on."""
     with track("etl", store=store, id="a", strict=True) as job:
-        listen, failed = Recorder._listen, []
+        listen, failed = Recorder._poll_cancel_requests, []
 
         def broken(self: Recorder) -> None:
             if not failed:
@@ -127,7 +127,7 @@ def test_a_defect_of_the_recorder_keeps_nobody_waiting(
                 raise ZeroDivisionError("a defect")
             listen(self)
 
-        monkeypatch.setattr(Recorder, "_listen", broken)
+        monkeypatch.setattr(Recorder, "_poll_cancel_requests", broken)
         until(lambda: bool(failed))
         job.progress(50)
     assert store.get("a").stage == "completed"

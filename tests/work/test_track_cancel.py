@@ -27,8 +27,8 @@ from tests.stores.support import environment, until
 @pytest.fixture(autouse=True)
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for cancellations every 20 ms, where it is half a second in earnest."""
-    assert recorder.LISTEN_S <= 1
-    monkeypatch.setattr(recorder, "LISTEN_S", 0.02)
+    assert recorder.CANCEL_POLL_S <= 1
+    monkeypatch.setattr(recorder, "CANCEL_POLL_S", 0.02)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def call(store: Store, job: TrackedJob) -> None:
     """Ask for the job to be cancelled, as ``jobctl cancel`` does."""
     name = store.get(job.id).owned_by
     assert name is not None
-    assert store.owners.call(name, job.id)
+    assert store.owners.request_cancel(name, job.id)
 
 
 def cancelled(store: Store) -> bool:
@@ -234,7 +234,7 @@ def test_from_another_process(tmp_path: Path) -> None:
     )
     assert work.stdout is not None
     assert work.stdout.readline() == "in\n"
-    assert store.owners.call(store.get("a").owned_by or "", "a")
+    assert store.owners.request_cancel(store.get("a").owned_by or "", "a")
     out, _ = work.communicate(timeout=2 + 5)
     assert out == "job a was cancelled by user\n"
     assert (store.get("a").stage, store.get("a").error) == ("failed", CANCELLED)
@@ -260,12 +260,12 @@ async def test_an_outer_cancellation_is_not_swallowed_with_ours(store: Store) ->
     assert only(store).stage == "completed"
 
 
-def test_a_letter_to_an_earlier_job_cancels_no_later_one(store: Store) -> None:
+def test_a_cancel_request_for_an_earlier_job_cancels_no_later_one(store: Store) -> None:
     """It came when that one had just ended."""
     with track("etl", store=store, id="a") as job:
         name = store.get("a").owned_by
         assert name is not None
-    assert store.owners.call(name, "a")
+    assert store.owners.request_cancel(name, "a")
     store.remove("a")
     with track("etl", store=store, id="a") as job:
         threading.Event().wait(0.1)

@@ -163,8 +163,8 @@ def _command(command: Command) -> Iterator[str]:
         yield (
             f"complete -c jobctl -n {_quoted(where)} {' '.join(words)} -d {_quoted(option.help)}"
         )
-    for place, argument in enumerate(command.arguments):
-        where = f"{at} {place}" if argument.many else f"{at} {place} {place}"
+    for index, argument in enumerate(command.arguments):
+        where = f"{at} {index}" if argument.many else f"{at} {index} {index}"
         what = _words(argument.value)
         if what:
             yield f"complete -c jobctl -n {_quoted(where)} {what}"

@@ -110,12 +110,12 @@ def _case(command: Command) -> Iterator[str]:
     yield "            _arguments -s -S \\"
     for option in command.options:
         yield from (f"                '{spec}' \\" for spec in _specs(option))
-    for place, argument in enumerate(command.arguments, 1):
+    for index, argument in enumerate(command.arguments, 1):
         if argument.value.kind == "command":
             yield "                '(-)1: :_command_names -e' \\"
             yield "                '(-)*:: :_normal' \\"
             break
-        where = "*" if argument.many else str(place)
+        where = "*" if argument.many else str(index)
         yield f"                '{where}:{_value(argument.value)}' \\"
     if not command.name:
         yield "                '1:command: __jobctl_commands' \\"

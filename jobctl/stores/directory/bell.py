@@ -105,7 +105,7 @@ class DirectoryBell:
     def _listeners(self) -> list[str]:
         stat = os.fstat(self._fd) if self._fd is not None else None
         if stat is None or not stat.st_nlink:  # the directory was removed, and perhaps made anew
-            self._let_go()
+            self._close()
             self._fd = self._open_dir()
             self._listed_ns = -1
             stat = os.fstat(self._fd)
@@ -143,9 +143,9 @@ class DirectoryBell:
     def close(self) -> None:
         """Let go of the descriptors; the next ring opens them again."""
         with self._guard:
-            self._let_go()
+            self._close()
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -59,12 +59,12 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _sealed(text: str) -> bytes:
+def _with_checksum(text: str) -> bytes:
     body = text.ljust(LINE - 9).encode("ascii")
     return b"%s %07x\n" % (body, crc32(body) & 0xFFFFFFF)
 
 
-def _opened(line: bytes) -> list[str] | None:
+def _fields_of(line: bytes) -> list[str] | None:
     """The words of a line, or ``None`` when it is not whole."""
     return line[: LINE - 9].decode("ascii").split() if _is_whole(line) else None
 
@@ -91,7 +91,7 @@ class Log:
         self.read_only = False
         stat = os.fstat(fd)
         self.key = (stat.st_dev, stat.st_ino)
-        words = _opened(os.pread(fd, LINE, 0))
+        words = _fields_of(os.pread(fd, LINE, 0))
         if words is None or len(words) != 6 or words[0] != _MAGIC:
             raise Damaged("the header is not whole")
         self.epoch = words[1]
@@ -211,7 +211,7 @@ class Log:
 
     def append(self, record: Record) -> None:
         """Take the record's revision; straight after `repair`. On an error nothing of it stays."""
-        line = _sealed(
+        line = _with_checksum(
             f"{record.revision:016d} {record.id:<64} {record.verb:<4} {record.digest:<32}"
         )
         size, _ = self._whole
@@ -242,13 +242,15 @@ class Log:
         )
         try:
             lines = [
-                _sealed(f"{item.revision:016d} {item.id:<64} {item.verb:<4} {item.digest:<32}")
+                _with_checksum(
+                    f"{item.revision:016d} {item.id:<64} {item.verb:<4} {item.digest:<32}"
+                )
                 for item in records
             ]
             os.fchmod(fd, 0o600)
             inode = os.fstat(fd).st_ino
             header = f"{_MAGIC} {epoch} {floor:016d} {base:016d} {len(lines):010d} {inode:020d}"
-            write_all(fd, _sealed(header) + b"".join(lines))
+            write_all(fd, _with_checksum(header) + b"".join(lines))
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -20,15 +20,15 @@ else:
     from jobctl._stdlib import NamedTuple
 
 __all__ = [
-    "Found",
+    "FoundFile",
     "Signature",
-    "names_in",
+    "job_names",
     "publish",
-    "raise_if_out_of_files",
+    "raise_if_out_of_descriptors",
     "read_file",
-    "sign",
-    "swept",
-    "translate",
+    "signature_of",
+    "store_error",
+    "temporary_file",
 ]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -43,7 +43,7 @@ steps of up to 10 ms."""
 _MAX_SCANS = 4
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """What lies under a name: its bytes, or the ``problem`` that keeps them from being a job.
 
     With a problem, ``data`` is a text that stands for the state found, so that two looks at the
@@ -60,12 +60,12 @@ class Found(NamedTuple):
     racy: bool = False
 
 
-def sign(stat: os.stat_result) -> Signature:
+def signature_of(stat: os.stat_result) -> Signature:
     """The signature of a file out of its stat."""
     return (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
 
 
-def read_file(dir_fd: int, name: str) -> Found | None:
+def read_file(dir_fd: int, name: str) -> FoundFile | None:
     """What lies under the name, ``None`` for nothing. Never blocks on a FIFO, follows no link."""
     try:
         fd = os.open(name, _READ, dir_fd=dir_fd)
@@ -89,14 +89,16 @@ def read_file(dir_fd: int, name: str) -> Found | None:
                 break  # cut short while we read: the digest or the parser will tell
             data += more
         racy = time.time_ns() - stat.st_ctime_ns < _TICK_NS
-        return Found(data, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid, None, racy)
+        return FoundFile(
+            data, signature_of(stat), stat.st_mode, stat.st_uid, stat.st_gid, None, racy
+        )
     except OSError as error:
         return _unreadable(dir_fd, name, error)
     finally:
         os.close(fd)
 
 
-def raise_if_out_of_files(error: OSError) -> None:
+def raise_if_out_of_descriptors(error: OSError) -> None:
     """What cannot be opened for want of descriptors is there all the same: `StoreError`."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise StoreError(
@@ -104,8 +106,8 @@ def raise_if_out_of_files(error: OSError) -> None:
         ) from error
 
 
-def _unreadable(dir_fd: int, name: str, error: OSError) -> Found | None:
-    raise_if_out_of_files(error)
+def _unreadable(dir_fd: int, name: str, error: OSError) -> FoundFile | None:
+    raise_if_out_of_descriptors(error)
     try:
         stat = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except OSError:
@@ -117,12 +119,14 @@ def _unreadable(dir_fd: int, name: str, error: OSError) -> Found | None:
     return _bad(os.strerror(error.errno or 0).lower(), stat)
 
 
-def _bad(problem: str, stat: os.stat_result) -> Found:
+def _bad(problem: str, stat: os.stat_result) -> FoundFile:
     stands_for = b"\0" + problem.encode()
-    return Found(stands_for, sign(stat), stat.st_mode, stat.st_uid, stat.st_gid, problem)
+    return FoundFile(
+        stands_for, signature_of(stat), stat.st_mode, stat.st_uid, stat.st_gid, problem
+    )
 
 
-def names_in(dir_fd: int) -> set[str]:
+def job_names(dir_fd: int) -> set[str]:
     """The stems of the ``*.json`` that are not hidden.
 
     A scan only discovers names (FAULTS 0.1): while others rename files in the directory, it may
@@ -149,7 +153,7 @@ def publish(
     dir_fd: int,
     temporary: str,
     temporary_dir_fd: int,
-    like: Found | None,
+    like: FoundFile | None,
     sync_fd: int | None,
 ) -> None:
     """Put the bytes under the name in one step, by way of the one temporary file.
@@ -158,7 +162,7 @@ def publish(
     one gets 0600. ``sync_fd`` is the change log's descriptor when the write must survive a power
     cut: file and log are synced before the rename, the directory after it.
     """
-    with swept(temporary, temporary_dir_fd):
+    with temporary_file(temporary, temporary_dir_fd):
         fd = os.open(temporary, _WRITE, 0o600, dir_fd=temporary_dir_fd)
         try:
             write_all(fd, data)
@@ -180,7 +184,7 @@ def publish(
 
 
 @contextmanager
-def swept(name: str, dir_fd: int) -> Iterator[str]:
+def temporary_file(name: str, dir_fd: int) -> Iterator[str]:
     """A file that becomes another one at the end of the block, or is removed: also by a signal.
 
     On a full disk every byte counts.
@@ -193,7 +197,7 @@ def swept(name: str, dir_fd: int) -> Iterator[str]:
         raise
 
 
-def translate(error: OSError, doing: str, path: str) -> StoreError:
+def store_error(error: OSError, doing: str, path: str) -> StoreError:
     """The store's own error for what the system said while ``doing`` (a verb and a job)."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "disk full"

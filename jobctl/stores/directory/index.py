@@ -16,7 +16,7 @@ from jobctl.core.codec import parse
 from jobctl.core.job import Job, check_id
 from jobctl.errors import InvalidId, InvalidJob
 from jobctl.stores.directory.changelog import DEL, SEEN, Log, Record, digest_of
-from jobctl.stores.directory.files import Found, Signature, names_in, read_file, sign
+from jobctl.stores.directory.files import FoundFile, Signature, job_names, read_file, signature_of
 
 __all__ = ["TORN_GRACE_S", "Index", "Look"]
 
@@ -36,7 +36,7 @@ class Look:
 
     __slots__ = ("_parsed", "after", "digest", "found", "id")
 
-    def __init__(self, id: str, found: Found | None, after: int = 0) -> None:
+    def __init__(self, id: str, found: FoundFile | None, after: int = 0) -> None:
         self.id = id
         self.found = found
         self.after = after
@@ -57,7 +57,7 @@ class Look:
             return self.found is None
         except OSError:
             return False
-        return self.found is not None and sign(stat) == self.found.signature
+        return self.found is not None and signature_of(stat) == self.found.signature
 
     def job(self, revision: int) -> Job:
         """The job in the file, as of a revision; `InvalidJob` when it is none."""
@@ -123,7 +123,7 @@ class Index:
         """The ids that files in the directory have; and names that can be no job's, and why."""
         ids: set[str] = set()
         odd: dict[str, str] = {}
-        for id in names_in(dir_fd):
+        for id in job_names(dir_fd):
             try:
                 ids.add(check_id(id))
             except InvalidId:
@@ -152,7 +152,7 @@ class Index:
             except OSError:
                 ids.add(id)
                 continue
-            if sign(stat) != signature:
+            if signature_of(stat) != signature:
                 ids.add(id)
         ids.update(id for id, record in newest.items() if record.verb != DEL and id not in names)
         return ids, odd
@@ -229,5 +229,5 @@ class Index:
         return now - known[1] < TORN_GRACE_S
 
     @staticmethod
-    def _recent(found: Found) -> bool:
+    def _recent(found: FoundFile) -> bool:
         return abs(time.time_ns() - found.signature[1]) < TORN_GRACE_S * 1e9

@@ -69,7 +69,7 @@ class WriteLock:
     def release(self) -> None:
         """Let go, once for each `acquire`; the outermost frees it for others."""
         try:
-            self._let_go()
+            self._close()
         finally:
             self._release_thread()
 
@@ -96,7 +96,7 @@ class WriteLock:
             try:
                 yield True
             finally:
-                self._let_go()
+                self._close()
         finally:
             self._release_thread()
 
@@ -123,7 +123,7 @@ class WriteLock:
             ) from error
         return True
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         if self._depth == 0:
             return  # this is a forked child: the parent holds the lock, not we
         self._depth -= 1

@@ -28,7 +28,7 @@ from jobctl._clock import now
 from jobctl.errors import StoreError
 from jobctl.stores.directory.mounts import is_remote, kind_of
 from jobctl.stores.directory.place import Place, boot_id, first_line
-from jobctl.stores.owners import Who
+from jobctl.stores.owners import OwnerInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _NAME = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAX_HEAD = 1000
-_MAX_LETTERS = 64 * 1024
+_MAX_REQUEST_BYTES = 64 * 1024
 
 
 class DirectoryOwners:
@@ -52,59 +52,59 @@ class DirectoryOwners:
         self._place = place
         self._path = os.path.join(place.meta_path, "owners")
         self._guard = threading.Lock()
-        self._own: _Own | None = None
+        self._own_file: _OwnerFile | None = None
         self._holds = 0
         self._orphans = False
-        self._called: set[str] = set()
+        self._cancel_requests: set[str] = set()
         self._known_dead: frozenset[str] = frozenset()
-        _all.add(self)
+        _instances.add(self)
 
     def hold(self) -> str | None:
         with self._guard:
             try:
-                self._appear()
+                self._ensure_file()
             except (OSError, StoreError):
                 return None  # no such file system, no right to write, no descriptors
-            assert self._own is not None, "it has appeared"
+            assert self._own_file is not None, "it has appeared"
             self._holds += 1
-            return self._own.name
+            return self._own_file.name
 
-    def _appear(self) -> None:
+    def _ensure_file(self) -> None:
         """Have a file that others find, of the same name for as long as we hold jobs."""
-        if self._own is not None and self._own.is_there():
+        if self._own_file is not None and self._own_file.is_visible():
             return
         self._place.writable()
         boot_id()
-        with _making:  # no child may be made that has the lock, and knows nothing of it
-            if self._own is None:
-                self._own = _Own(self._path)
+        with _fork_lock:  # no child may be made that has the lock, and knows nothing of it
+            if self._own_file is None:
+                self._own_file = _OwnerFile(self._path)
             else:
-                self._own.appear()
+                self._own_file.recreate()
 
     def drop(self, *, orphaned: bool = False) -> None:
         with self._guard:
             self._holds = max(0, self._holds - 1)
             self._orphans = self._orphans or orphaned
-            if self._holds == 0 and self._own is not None:
-                own, self._own = self._own, None
+            if self._holds == 0 and self._own_file is not None:
+                own, self._own_file = self._own_file, None
                 if not self._orphans:
                     own.unlink()
                 own.close()
                 self._orphans = False
-                self._called.clear()
+                self._cancel_requests.clear()
 
-    def called(self, ids: Collection[str]) -> frozenset[str]:
+    def take_cancel_requests(self, ids: Collection[str]) -> frozenset[str]:
         with self._guard:
-            if self._own is None:
+            if self._own_file is None:
                 return frozenset()
             with suppress(OSError, StoreError):
-                self._called |= self._own.letters()
-                self._appear()
-            found = self._called.intersection(ids)
-            self._called -= found
+                self._cancel_requests |= self._own_file.read_cancel_requests()
+                self._ensure_file()
+            found = self._cancel_requests.intersection(ids)
+            self._cancel_requests -= found
             return frozenset(found)
 
-    def call(self, name: str, id: str) -> bool:
+    def request_cancel(self, name: str, id: str) -> bool:
         """See `Owners.call`. Where others can write, nobody is called.
 
         There a name may lead to any file of ours, to which the id would be added as a line.
@@ -113,18 +113,18 @@ class DirectoryOwners:
             return False
         with ExitStack() as opened:
             try:
-                site = self._place.look()
-                if site.meta is None or self._place.why_not_obeyed(site.meta_fd, site):
+                state = self._place.current()
+                if state.meta is None or self._place.why_not_obeyed(state.meta_fd, state):
                     return False
-                folder = os.open("owners", _OPEN_DIR, dir_fd=site.meta_fd)
+                folder = os.open("owners", _OPEN_DIR, dir_fd=state.meta_fd)
                 opened.callback(os.close, folder)
                 fd = os.open(name, _APPEND, dir_fd=folder)
                 opened.callback(os.close, fd)
                 stat = os.fstat(fd)
                 if not stats.S_ISREG(stat.st_mode) or stat.st_nlink != 1:
                     return False
-                letter = f"{id}\n".encode()
-                return os.write(fd, letter) == len(letter)
+                request = f"{id}\n".encode()
+                return os.write(fd, request) == len(request)
             except (OSError, StoreError):
                 return False
 
@@ -143,12 +143,12 @@ class DirectoryOwners:
         )
         return self._known_dead
 
-    def who(self, name: str) -> Who | None:
+    def info(self, name: str) -> OwnerInfo | None:
         try:
             head = _head_of(os.path.join(self._path, name)) if _NAME.match(name) else None
         except OSError:
             return None
-        return Who(head["pid"], head["host"], head["since"]) if head is not None else None
+        return OwnerInfo(head["pid"], head["host"], head["since"]) if head is not None else None
 
     def forget(self, names: Iterable[str]) -> None:
         for name in self.dead().intersection(names):
@@ -164,13 +164,13 @@ class DirectoryOwners:
         """In a child: what the parent holds is not ours, and must not outlive it in our hands."""
         self._guard = threading.Lock()
         self._holds, self._orphans = 0, False
-        self._called.clear()
-        own, self._own = self._own, None
+        self._cancel_requests.clear()
+        own, self._own_file = self._own_file, None
         if own is not None:
             own.close()
 
 
-class _Own:
+class _OwnerFile:
     """The file of this process."""
 
     def __init__(self, path: str) -> None:
@@ -206,7 +206,7 @@ class _Own:
             raise
         return fd, len(data), (stat.st_dev, stat.st_ino)
 
-    def is_there(self) -> bool:
+    def is_visible(self) -> bool:
         """Whether others find us; not, when somebody has replaced ``.jobctl``, by a copy even."""
         try:
             stat = os.stat(self._path, follow_symlinks=False)
@@ -216,7 +216,7 @@ class _Own:
             return True  # nobody can say
         return (stat.st_dev, stat.st_ino) == self._key
 
-    def appear(self) -> None:
+    def recreate(self) -> None:
         """Make the file again, in the place of a copy if there is one."""
         with suppress(FileExistsError):
             os.mkdir(os.path.dirname(self._path), 0o700)
@@ -228,14 +228,14 @@ class _Own:
             os.ftruncate(old, 0)
         os.close(old)
 
-    def letters(self) -> frozenset[str]:
+    def read_cancel_requests(self) -> frozenset[str]:
         """The whole lines that came since the last look."""
         size = os.fstat(self._fd).st_size
         if size <= self._read:
             return frozenset()
-        data = os.pread(self._fd, min(size - self._read, _MAX_LETTERS), self._read)
+        data = os.pread(self._fd, min(size - self._read, _MAX_REQUEST_BYTES), self._read)
         whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole) if len(data) < _MAX_LETTERS else len(data)
+        self._read += len(whole) if len(data) < _MAX_REQUEST_BYTES else len(data)
         return frozenset(whole.decode("ascii", "replace").split())
 
     def unlink(self) -> None:
@@ -304,22 +304,22 @@ def _machine() -> str:
     return ""
 
 
-_all: weakref.WeakSet[DirectoryOwners] = weakref.WeakSet()
-_making = threading.Lock()
+_instances: weakref.WeakSet[DirectoryOwners] = weakref.WeakSet()
+_fork_lock = threading.Lock()
 
 
 def _before_fork() -> None:
-    _making.acquire()
+    _fork_lock.acquire()
 
 
 def _after_fork_in_parent() -> None:
-    _making.release()
+    _fork_lock.release()
 
 
 def _after_fork_in_child() -> None:
-    global _making
-    _making = threading.Lock()
-    for owners in list(_all):
+    global _fork_lock
+    _fork_lock = threading.Lock()
+    for owners in list(_instances):
         owners.after_fork()
 
 

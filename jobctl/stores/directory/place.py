@@ -1,7 +1,7 @@
 """The place of a directory store: its descriptors, its mark, its epoch, the change log in force.
 
 A directory may be moved, wiped or restored from a copy while we work in it. So every use looks
-here first, at the price of three ``stat`` calls, and works on the `Site` it gets: all names are
+here first, at the price of three ``stat`` calls, and works on the `DirectoryState` it gets: all names are
 looked up relative to descriptors, and these stay open as long as anybody works on them.
 """
 
@@ -13,10 +13,10 @@ from contextlib import suppress
 from functools import cache
 
 from jobctl._stdlib import blake2b
-from jobctl._trust import is_safe, judge, my_uids
+from jobctl._trust import check_trust, is_safe, my_uids
 from jobctl.errors import StoreError, StoreMissing
 from jobctl.stores.directory.changelog import Damaged, Log, Record, write_all
-from jobctl.stores.directory.files import raise_if_out_of_files, swept, translate
+from jobctl.stores.directory.files import raise_if_out_of_descriptors, store_error, temporary_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["Place", "Site", "boot_id", "first_line"]
+__all__ = ["DirectoryState", "Place", "boot_id", "first_line"]
 
 _LOG = os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -71,7 +71,7 @@ class _Mark(NamedTuple):
     epoch: str
 
 
-class Site(NamedTuple):
+class DirectoryState(NamedTuple):
     """The directory as it was at one look; good to work with, also when it is gone meanwhile."""
 
     dir: _Dir
@@ -104,21 +104,21 @@ class Place:
         self.path = os.fspath(path)
         self.meta_path = os.path.join(path, ".jobctl")
         self.created = False
-        self._site: Site | None = None
+        self._state: DirectoryState | None = None
         self._safe: dict[tuple[int, int], bool] = {}
 
     @property
-    def last(self) -> Site | None:
+    def last(self) -> DirectoryState | None:
         """What the last look gave; a guess as to what the next one will."""
-        return self._site
+        return self._state
 
-    def look(self) -> Site:
+    def current(self) -> DirectoryState:
         """The directory as it stands now; `StoreMissing` when there is none."""
-        old = self._site
+        old = self._state
         dir, stat = self._look_at_dir(old)
-        if old is not None and old.dir is dir and self._is_as_it_was(old):
+        if old is not None and old.dir is dir and self._is_unchanged(old):
             if (stat.st_mode, stat.st_uid) != (old.stat.st_mode, old.stat.st_uid):
-                self._site = old = old._replace(stat=stat)
+                self._state = old = old._replace(stat=stat)
             return old
         meta = self._look_at_meta(dir, old)
         mark = log = None
@@ -129,8 +129,8 @@ class Place:
             mark = self._look_at_mark(meta, old)
             if log is not None and (mark is None or log.epoch != mark.epoch):
                 log = None
-        self._site = site = Site(dir, stat, meta, mark, log)
-        return site
+        self._state = state = DirectoryState(dir, stat, meta, mark, log)
+        return state
 
     def create(self) -> None:
         """Make the directory, for its owner alone, if it is missing."""
@@ -142,94 +142,94 @@ class Place:
         except FileExistsError:
             return
         except OSError as error:
-            raise translate(error, "making the directory", self.path) from error
+            raise store_error(error, "making the directory", self.path) from error
         self.created = True
 
-    def writable(self) -> Site:
-        """As `look`, with ``.jobctl`` made if need be; `StoreError` where writing is unsafe."""
-        site = self.look()
+    def writable(self) -> DirectoryState:
+        """As `current`, with ``.jobctl`` made if need be; `StoreError` where writing is unsafe."""
+        state = self.current()
         path = self.path
-        if site.stat.st_uid != os.geteuid() and not self.is_safe(site):
+        if state.stat.st_uid != os.geteuid() and not self.is_safe(state):
             raise StoreError(
-                f"{path} belongs to another user (uid {site.stat.st_uid}): "
+                f"{path} belongs to another user (uid {state.stat.st_uid}): "
                 "it can be read, not written",
                 path=path,
                 hint="use a directory of your own, or run as its owner",
             )
-        if site.stat.st_mode & stats.S_IWOTH and not self.is_safe(site):
+        if state.stat.st_mode & stats.S_IWOTH and not self.is_safe(state):
             raise StoreError(
                 f"{path} can be written by everybody: it can be read, not written",
                 path=path,
                 hint=f"'chmod o-w {path}' makes it safe",
             )
-        if site.meta is None:
+        if state.meta is None:
             try:
-                os.mkdir(".jobctl", 0o700, dir_fd=site.dir_fd)
-                os.chmod(".jobctl", 0o700, dir_fd=site.dir_fd)  # whatever the umask takes away
+                os.mkdir(".jobctl", 0o700, dir_fd=state.dir_fd)
+                os.chmod(".jobctl", 0o700, dir_fd=state.dir_fd)  # whatever the umask takes away
             except FileExistsError:
                 pass
             except OSError as error:
-                raise translate(error, "making .jobctl", path) from error
-            site = self.look()
-        if site.meta is None:
+                raise store_error(error, "making .jobctl", path) from error
+            state = self.current()
+        if state.meta is None:
             raise StoreError(
                 f"{self.meta_path} is not a directory that we can open",
                 path=path,
                 hint="a link or another user's? remove it, or use another directory",
             )
-        meta = os.fstat(site.meta.fd)
-        if not self._is_ours(meta, site):
+        meta = os.fstat(state.meta.fd)
+        if not self._is_ours(meta, state):
             raise StoreError(
                 f"{self.meta_path} is not ours alone (uid {meta.st_uid}, mode "
                 f"{stats.S_IMODE(meta.st_mode):04o}): the jobs can be read, not written",
                 path=path,
                 hint=f"'chmod 700 {self.meta_path}', as its owner",
             )
-        if site.log is not None and site.log.read_only:
+        if state.log is not None and state.log.read_only:
             try:
-                fd = os.open("changes", os.O_RDWR | _LOG, dir_fd=site.meta.fd)
+                fd = os.open("changes", os.O_RDWR | _LOG, dir_fd=state.meta.fd)
             except OSError as error:
-                raise translate(error, "writing", path) from error
-            os.dup2(fd, site.log.fd, inheritable=False)
+                raise store_error(error, "writing", path) from error
+            os.dup2(fd, state.log.fd, inheritable=False)
             os.close(fd)
-            site.log.read_only = False
-        return site
+            state.log.read_only = False
+        return state
 
     # -- whose it is ------------------------------------------------------------------------
 
-    def why_not_obeyed(self, fd: int, site: Site) -> str | None:
+    def why_not_obeyed(self, fd: int, state: DirectoryState) -> str | None:
         """Why the directory, or an open file or directory in it, is not obeyed (_trust.py).
 
         ``None`` if it is: ``it belongs to …``. A safe directory is obeyed with all that is in it.
         """
-        why = judge(os.fstat(fd), fd, my_uids(os.environ))
-        return f"it {why}" if why is not None and not self.is_safe(site) else None
+        why = check_trust(os.fstat(fd), fd, my_uids(os.environ))
+        return f"it {why}" if why is not None and not self.is_safe(state) else None
 
-    def is_safe(self, site: Site) -> bool:
+    def is_safe(self, state: DirectoryState) -> bool:
         """Whether the user's settings, as they were at the first question, say that it is safe."""
-        key = site.dir.key
+        key = state.dir.key
         if key not in self._safe:
             from jobctl.config import safe_directories  # which few directories need
 
-            self._safe[key] = is_safe(self.path, site.stat, safe_directories(os.environ))
+            self._safe[key] = is_safe(self.path, state.stat, safe_directories(os.environ))
         return self._safe[key]
 
-    def _is_ours(self, meta: os.stat_result, site: Site) -> bool:
+    def _is_ours(self, meta: os.stat_result, state: DirectoryState) -> bool:
         """Whether ``.jobctl`` is ours alone to write; asked for each write, so cheap as a rule."""
         if meta.st_uid == os.geteuid():
             writers = stats.S_IWGRP | stats.S_IWOTH
-            return not meta.st_mode & writers or not self.why_not_obeyed(site.meta_fd, site)
-        return self.is_safe(site)
+            return not meta.st_mode & writers or not self.why_not_obeyed(state.meta_fd, state)
+        return self.is_safe(state)
 
     # -- one look ---------------------------------------------------------------------------
 
-    def _look_at_dir(self, old: Site | None) -> tuple[_Dir, os.stat_result]:
+    def _look_at_dir(self, old: DirectoryState | None) -> tuple[_Dir, os.stat_result]:
         try:
             stat = os.stat(self.path)
         except FileNotFoundError:
             raise StoreMissing(self.path) from None
         except OSError as error:
-            raise translate(error, "looking", self.path) from error
+            raise store_error(error, "looking", self.path) from error
         if old is not None and old.dir.key == (stat.st_dev, stat.st_ino):
             return old.dir, stat
         if not stats.S_ISDIR(stat.st_mode):
@@ -241,12 +241,12 @@ class Place:
         try:
             fd = os.open(self.path, _OPEN_DIR)
         except OSError as error:
-            raise translate(error, "reading", self.path) from error
+            raise store_error(error, "reading", self.path) from error
         stat = os.fstat(fd)
         return _Dir(fd, stat), stat
 
     @staticmethod
-    def _is_as_it_was(old: Site) -> bool:
+    def _is_unchanged(old: DirectoryState) -> bool:
         """Whether mark and log are the old ones; then ``.jobctl`` is, for a mark cannot move
         without another change time."""
         if old.meta is None or old.mark is None or old.log is None:
@@ -263,19 +263,19 @@ class Place:
         )
 
     @staticmethod
-    def _look_at_meta(dir: _Dir, old: Site | None) -> _Dir | None:
+    def _look_at_meta(dir: _Dir, old: DirectoryState | None) -> _Dir | None:
         try:
             stat = os.stat(".jobctl", dir_fd=dir.fd, follow_symlinks=False)
             if old is not None and old.meta and old.meta.key == (stat.st_dev, stat.st_ino):
                 return old.meta
             fd = os.open(".jobctl", _OPEN_DIR | os.O_NOFOLLOW, dir_fd=dir.fd)
         except OSError as error:
-            raise_if_out_of_files(error)
+            raise_if_out_of_descriptors(error)
             return None
         return _Dir(fd, os.fstat(fd))
 
     @staticmethod
-    def _look_at_log(meta: _Dir, old: Site | None) -> Log | None:
+    def _look_at_log(meta: _Dir, old: DirectoryState | None) -> Log | None:
         try:
             stat = os.stat("changes", dir_fd=meta.fd, follow_symlinks=False)
             if old is not None and old.log and old.log.key == (stat.st_dev, stat.st_ino):
@@ -288,13 +288,13 @@ class Place:
         except Damaged:
             return None
         except OSError as error:
-            raise_if_out_of_files(error)
+            raise_if_out_of_descriptors(error)
             return None
         # A log that was copied here has another inode than it says, and is no order of ours.
         return log if log.inode == log.key[1] else None
 
     @staticmethod
-    def _look_at_mark(meta: _Dir, old: Site | None) -> _Mark | None:
+    def _look_at_mark(meta: _Dir, old: DirectoryState | None) -> _Mark | None:
         try:
             stat = os.stat("mark", dir_fd=meta.fd, follow_symlinks=False)
             identity = (stat.st_ino, stat.st_ctime_ns)
@@ -306,43 +306,45 @@ class Place:
             with open(fd, "rb") as file:
                 durable = b"durable" in file.read(100)
         except OSError as error:
-            raise_if_out_of_files(error)
+            raise_if_out_of_descriptors(error)
             return None
         root = f"{identity} {'durable' if durable else boot_id()}"
         return _Mark(identity, durable, blake2b(root.encode(), digest_size=6).hexdigest())
 
     # -- under the writer's lock ------------------------------------------------------------
 
-    def begin_epoch(self, site: Site, records: list[Record], *, durable: bool) -> Site:
+    def begin_epoch(
+        self, state: DirectoryState, records: list[Record], *, durable: bool
+    ) -> DirectoryState:
         """A new mark and a log with these records: every older cursor is invalid from here on."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with swept("mark.new", site.meta_fd) as name:
-            fd = os.open(name, flags, 0o600, dir_fd=site.meta_fd)
+        with temporary_file("mark.new", state.meta_fd) as name:
+            fd = os.open(name, flags, 0o600, dir_fd=state.meta_fd)
             try:
                 os.fchmod(fd, 0o600)
                 write_all(fd, b"jobctl 1\n" + (b"durable\n" if durable else b""))
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            os.rename(name, "mark", src_dir_fd=site.meta_fd, dst_dir_fd=site.meta_fd)
-        mark = self._look_at_mark(site.meta, None) if site.meta else None
+            os.rename(name, "mark", src_dir_fd=state.meta_fd, dst_dir_fd=state.meta_fd)
+        mark = self._look_at_mark(state.meta, None) if state.meta else None
         if mark is None:
             raise StoreError(f"{self.meta_path} was removed meanwhile", path=self.path)
-        return self.replace_log(site, epoch=mark.epoch, floor=0, base=0, records=records)
+        return self.replace_log(state, epoch=mark.epoch, floor=0, base=0, records=records)
 
     def replace_log(
-        self, site: Site, *, epoch: str, floor: int, base: int, records: list[Record]
-    ) -> Site:
+        self, state: DirectoryState, *, epoch: str, floor: int, base: int, records: list[Record]
+    ) -> DirectoryState:
         """Put a whole new log in force; readers notice that the path has another inode."""
-        meta_fd = site.meta_fd
-        with swept("changes.new", meta_fd) as name:
+        meta_fd = state.meta_fd
+        with temporary_file("changes.new", meta_fd) as name:
             Log.create(name, dir_fd=meta_fd, epoch=epoch, floor=floor, base=base, records=records)
             os.rename(name, "changes", src_dir_fd=meta_fd, dst_dir_fd=meta_fd)
         os.fsync(meta_fd)
-        return self.look()
+        return self.current()
 
     # -- the end ----------------------------------------------------------------------------
 
     def close(self) -> None:
         """Let go of all descriptors; the next use opens them again."""
-        self._site = None
+        self._state = None

@@ -9,7 +9,7 @@ before it renames its file into place, and a later record shows that the write b
     costs one look at each changed file, and one at what changes meanwhile.
 3.  A file is *pending* while it is not what its newest record says. If that write may be in flight,
     the delta ends before it. If the write is over, it burned in a crash or a foreign program was
-    here: `settle` gives the file a new record, under the writers' lock, for the bytes that the look
+    here: `reconcile` gives the file a new record, under the writers' lock, for the bytes that the look
     has found. Where the lock is busy, or the file may be half written, the delta ends before it.
 4.  A full load (``since`` 0) never waits for that, nor does a reader that may not write: they
     deliver the file as it is, as of ``through``. Such a file is *loose*.
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 
-from jobctl.core.codec import parse_own
+from jobctl.core.codec import parse_trusted
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, Gone
 from jobctl.errors import InvalidJob
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["Reading", "Settled"]
+__all__ = ["DirectoryRead", "Settled"]
 
 _MAX_ROUNDS = 16
 """Each round looks at what changed during the one before, so a few are enough, unless writers stay
@@ -58,7 +58,7 @@ class Settled(NamedTuple):
     refused: bool
 
 
-class Reading:
+class DirectoryRead:
     """One run of the read.
 
     ``records`` are those after ``since`` if somebody has just read them, and ``looks`` current
@@ -77,7 +77,7 @@ class Reading:
         dir_fd: int,
         index: Index,
         since: int,
-        settle: Callable[[Mapping[str, Look]], Settled],
+        reconcile: Callable[[Mapping[str, Look]], Settled],
         *,
         records: list[Record] | None = None,
         looks: Mapping[str, Look] | None = None,
@@ -87,7 +87,7 @@ class Reading:
         self._dir_fd = dir_fd
         self._index = index
         self._since = since
-        self._settle = settle
+        self._reconcile = reconcile
         self._records = records
         self._names = names
         self._position = log.after(since)
@@ -111,12 +111,12 @@ class Reading:
         unrecorded = sorted(self._names - self._window.keys())
         self._look([id for id in (*self._window, *unrecorded) if id not in seen])
         if self.pending:
-            settled = self._settle(
+            reconciled = self._reconcile(
                 {id: self._looks[id] for id in self.pending & self._looks.keys()}
             )
-            self._refused = settled.refused
-            self._looks.update(settled.looks)
-            self._judge({*settled.looks, *self._read_tail()})
+            self._refused = reconciled.refused
+            self._looks.update(reconciled.looks)
+            self._judge({*reconciled.looks, *self._read_tail()})
             # The write that was in flight may have landed meanwhile.
             self._look([id for id in self._window if id in self.pending and not self._is_over(id)])
         self.stale = {id for id in self.pending if self._is_over(id)}
@@ -233,7 +233,7 @@ class Reading:
                     gone.append(Gone(id, record.revision))
                 elif record.verb == PUT:
                     assert look.found is not None, "the look shows the record"
-                    jobs.append(parse_own(look.found.data, id=id, revision=record.revision))
+                    jobs.append(parse_trusted(look.found.data, id=id, revision=record.revision))
                 else:
                     jobs.append(look.job(record.revision))
             except InvalidJob as error:

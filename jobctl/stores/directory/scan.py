@@ -15,7 +15,7 @@ from jobctl.core.job import check_id
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import InvalidId, InvalidJob
 from jobctl.stores.contract import BadFile
-from jobctl.stores.directory.files import Signature, names_in, read_file, sign
+from jobctl.stores.directory.files import Signature, job_names, read_file, signature_of
 from jobctl.stores.directory.index import TORN_GRACE_S
 
 __all__ = ["Scan"]
@@ -40,13 +40,13 @@ class Scan:
 
     def _look(self, dir_fd: int) -> None:
         fresh: list[tuple[int, str]] = []
-        names = set(names_in(dir_fd))
+        names = set(job_names(dir_fd))
         for id in names:
             try:
                 stat = os.stat(id + ".json", dir_fd=dir_fd, follow_symlinks=False)
             except OSError:
                 continue
-            if self._signatures.get(id) != sign(stat):
+            if self._signatures.get(id) != signature_of(stat):
                 fresh.append((stat.st_mtime_ns, id))
         for _, id in sorted(fresh):
             self._take(id, dir_fd)

@@ -38,16 +38,23 @@ from jobctl.stores.bell import Listener
 from jobctl.stores.contract import BadFile, Change, Check
 from jobctl.stores.directory.bell import DirectoryBell
 from jobctl.stores.directory.changelog import DEL, PUT, SEEN, Damaged, Log, Record, digest_of
-from jobctl.stores.directory.files import Found, names_in, publish, read_file, sign, translate
+from jobctl.stores.directory.files import (
+    FoundFile,
+    job_names,
+    publish,
+    read_file,
+    signature_of,
+    store_error,
+)
 from jobctl.stores.directory.foreign import is_foreign
 from jobctl.stores.directory.index import TORN_GRACE_S, Index, Look
 from jobctl.stores.directory.lock import WriteLock
 from jobctl.stores.directory.owners import DirectoryOwners
-from jobctl.stores.directory.place import Place, Site
-from jobctl.stores.directory.read import Reading, Settled
+from jobctl.stores.directory.place import DirectoryState, Place
+from jobctl.stores.directory.read import DirectoryRead, Settled
 from jobctl.stores.directory.scan import Scan
 from jobctl.stores.owners import Owners
-from jobctl.stores.subscriptions import Watcher
+from jobctl.stores.subscriptions import Subscriptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,24 +99,24 @@ class DirectoryStore:
         self._index = Index()
         self._scan = Scan()
         self._bad: dict[str, str] = {}
-        self._odd: dict[str, str] = {}
-        self._unsettled: set[str] = set()
+        self._bad_names: dict[str, str] = {}
+        self._unreconciled: set[str] = set()
         self._may_write = True
         self._lock: WriteLock | None = None  # kept here, since the process shares it weakly
-        self._belled: object = None  # the .jobctl whose bell we ring
+        self._bell_meta: object = None  # the .jobctl whose bell we ring
         self._log: Log | None = None  # in force for the write at hand; under the lock
         self._parsed: OrderedDict[str, tuple[bytes, Job]] = OrderedDict()
         self._bell = DirectoryBell(os.path.join(self._place.meta_path, "bell"))
-        self._watcher = Watcher(self.head, self.since, self.listen)
+        self._subscriptions = Subscriptions(self.head, self.since, self.listen)
         self.owners: Owners = DirectoryOwners(self._place)
         _stores.add(self)
         if create:
             self._place.create()
         self.created = self._place.created
-        self._place.look()
+        self._place.current()
         if adopt:
             self._place.writable()
-            self._adopted()
+            self._state_with_log()
 
     @property
     def path(self) -> Path | None:
@@ -126,15 +133,15 @@ class DirectoryStore:
     def since(self, cursor: Cursor) -> Delta:
         with self._translated("reading"):
             for _ in range(_MAX_READS):
-                site = self._adopted()
-                if site.log is None:
-                    return self._scanned(cursor, site)
+                state = self._state_with_log()
+                if state.log is None:
+                    return self._scanned(cursor, state)
                 try:
-                    delta = self._read(site, site.log, cursor)
+                    delta = self._read(state, state.log, cursor)
                 except Damaged:
                     if not self._adopt:
-                        return self._scanned(cursor, site)
-                    self._begin_epoch_instead_of(site.log)
+                        return self._scanned(cursor, state)
+                    self._begin_epoch_instead_of(state.log)
                     continue
                 if delta is not None:
                     return delta
@@ -144,7 +151,7 @@ class DirectoryStore:
 
     def behind(self, cursor: Cursor) -> int:
         with self._translated("reading"):
-            log = self._place.look().log
+            log = self._place.current().log
             if log is None or log.epoch != cursor.epoch:
                 return MAX_REVISION
             return log.count() - log.after(cursor.revision)
@@ -152,12 +159,12 @@ class DirectoryStore:
     def get(self, id: str) -> Job:
         return self._get(id)[1]
 
-    def _get(self, id: str) -> tuple[Found, Job]:
+    def _get(self, id: str) -> tuple[FoundFile, Job]:
         with self._translated("reading", check_id(id)):
             found, job = self._read_whole(id)
             if found is None or job is None:
                 raise JobNotFound(id, self.where)
-            log = self._place.look().log
+            log = self._place.current().log
             # Of these very bytes: the newest record may be of a write that is still in flight.
             record = log.newest(id, digest_of(found.data)) if log is not None else None
         return found, job.replace(revision=record.revision if record else 0)
@@ -165,25 +172,27 @@ class DirectoryStore:
     def get_runnable(self, id: str) -> Job:
         with self._translated("reading", check_id(id)):
             for _ in range(_MAX_RACES):
-                site = self._place.look()
-                self._check_obeyed(site.dir_fd, site, self._place.path, id)
+                state = self._place.current()
+                self._check_obeyed(state.dir_fd, state, self._place.path, id)
                 found, job = self._get(id)
-                if self._place.look().dir is not site.dir:
+                if self._place.current().dir is not state.dir:
                     continue  # another directory is there by now: what was read is of either
                 try:
-                    fd = os.open(f"{id}.json", _OPEN_FILE, dir_fd=site.dir_fd)
+                    fd = os.open(f"{id}.json", _OPEN_FILE, dir_fd=state.dir_fd)
                 except FileNotFoundError:
                     continue
                 try:
-                    if sign(os.fstat(fd)) == found.signature:  # the very state that was read
-                        self._check_obeyed(fd, site, f"{self._place.path}/{id}.json", id)
+                    if (
+                        signature_of(os.fstat(fd)) == found.signature
+                    ):  # the very state that was read
+                        self._check_obeyed(fd, state, f"{self._place.path}/{id}.json", id)
                         return job
                 finally:
                     os.close(fd)
         raise self._too_busy(id)
 
-    def _check_obeyed(self, fd: int, site: Site, path: str, id: str) -> None:
-        if why := self._place.why_not_obeyed(fd, site):
+    def _check_obeyed(self, fd: int, state: DirectoryState, path: str, id: str) -> None:
+        if why := self._place.why_not_obeyed(fd, state):
             from jobctl.config import safe_hint
 
             so = f"the command of job {id} is not run"
@@ -191,59 +200,59 @@ class DirectoryStore:
 
     def ids(self, prefix: str = "") -> list[str]:
         with self._translated("reading"):
-            names = names_in(self._place.look().dir_fd)
+            names = job_names(self._place.current().dir_fd)
         return sorted(name for name in names if name.startswith(prefix) and _is_id(name))
 
     def foreign(self, jobs: Iterable[Job]) -> set[str]:
         with self._translated("reading"):
             with self._guard:
-                site = self._place.look()
+                state = self._place.current()
                 newest: Mapping[str, Record] = {}
-                if site.log is not None:
+                if state.log is not None:
                     with suppress(Damaged):  # then nothing is known of who wrote what
-                        self._index.follow(site.log)
+                        self._index.follow(state.log)
                         newest = self._index.newest
             found: set[str] = set()
             for job in jobs:
                 record = newest.get(job.id)
                 if record is not None and (record.verb, record.revision) == (PUT, job.revision):
                     continue  # read with the digest of that record
-                file = read_file(site.dir_fd, job.id + ".json")
+                file = read_file(state.dir_fd, job.id + ".json")
                 if file is not None and file.problem is None and is_foreign(file.data, record):
                     found.add(job.id)
             return found
 
     def bad(self) -> list[BadFile]:
         with self._guard:
-            if self._place.look().log is None:
+            if self._place.current().log is None:
                 return self._scan.bad()
-            bad = {**self._odd, **{f"{id}.json": reason for id, reason in self._bad.items()}}
+            bad = {**self._bad_names, **{f"{id}.json": reason for id, reason in self._bad.items()}}
         return [BadFile(name, reason) for name, reason in sorted(bad.items())]
 
     def refresh(self, ids: set[str] | None = None) -> bool:
         with self._translated("reading"):
             with self._guard:
-                site = self._place.look()
-                if site.log is None:
+                state = self._place.current()
+                if state.log is None:
                     return False  # every scan looks at everything
                 try:
-                    self._index.follow(site.log)
+                    self._index.follow(state.log)
                 except Damaged:
                     return False  # the next read sees to it
                 newest = dict(self._index.newest) if ids is None else {}
             # Not under the guard: to look at all files takes a while, and readers must not wait.
             if ids is None:
-                suspects, self._odd = self._index.suspects(site.dir_fd, newest)
+                suspects, self._bad_names = self._index.suspects(state.dir_fd, newest)
             else:
-                suspects = {id for id in ids if self._is_suspect(id, site.dir_fd)}
+                suspects = {id for id in ids if self._is_suspect(id, state.dir_fd)}
             with self._guard:
-                self._unsettled |= suspects
+                self._unreconciled |= suspects
             while True:  # readers have their turn in between
                 with self._guard:
-                    left = dict.fromkeys(self._unsettled)
+                    left = dict.fromkeys(self._unreconciled)
                     if not left:
                         return False
-                    if not self._settle(left, once=True, compact=True).looks:
+                    if not self._reconcile(left, once=True, compact=True).looks:
                         return True
 
     def _is_suspect(self, id: str, dir_fd: int) -> bool:
@@ -255,74 +264,76 @@ class DirectoryStore:
         except OSError:
             record = self._index.newest.get(id)
             return record is not None and record.verb != DEL
-        return self._index.signatures.get(id) != sign(stat)
+        return self._index.signatures.get(id) != signature_of(stat)
 
     def listen(self) -> Listener:
-        site = self._place.look()
-        if site.meta is None:
+        state = self._place.current()
+        if state.meta is None:
             raise StoreError(f"{self.where} has no bell yet", path=self.where)
         # A socket that we make, and give a mode, where others can put a link in its place.
-        if why := self._place.why_not_obeyed(site.meta.fd, site):
+        if why := self._place.why_not_obeyed(state.meta.fd, state):
             raise StoreError(f"{self.where} has no bell for us: {why}", path=self.where)
         with self._translated("listening"):
             return self._bell.listen()
 
     def subscribe(self, callback: Callable[[Delta], None]) -> Callable[[], None]:
-        if self._place.look().meta is None:
+        if self._place.current().meta is None:
             with self._writing():
                 pass
-        return self._watcher.add(callback)
+        return self._subscriptions.add(callback)
 
     def close(self) -> None:
-        self._watcher.close()
+        self._subscriptions.close()
         self._bell.close()
         self.owners.close()
         if not self._guard.acquire(timeout=_CLOSE_S):
             return  # a large read is under way in a thread: it needs what we would let go of
         try:
             self._index = Index()
-            self._log = self._belled = self._lock = None
+            self._log = self._bell_meta = self._lock = None
             self._place.close()
         finally:
             self._guard.release()
 
     def _head(self) -> Cursor:
-        log = self._adopted().log
+        log = self._state_with_log().log
         return Cursor(log.epoch, log.head()) if log is not None else ZERO
 
-    def _adopted(self) -> Site:
+    def _state_with_log(self) -> DirectoryState:
         """The site as it is; one who adopts makes the log where it is missing.
 
         Not under the guard: this may wait for a writer, who may wait for the guard.
         """
-        site = self._place.look()
-        if self._adopt and (site.log is None or (self._durable and not site.durable)):
-            with self._writing() as site:
+        state = self._place.current()
+        if self._adopt and (state.log is None or (self._durable and not state.durable)):
+            with self._writing() as state:
                 pass
-        return site
+        return state
 
-    def _read(self, site: Site, log: Log, cursor: Cursor) -> Delta | None:
+    def _read(self, state: DirectoryState, log: Log, cursor: Cursor) -> Delta | None:
         """The delta, or ``None`` when another log has been put in force meanwhile."""
         with self._guard:
             since = cursor.revision
             if since and cursor.epoch == log.epoch and log.floor <= since <= log.head():
                 # What earlier reads could not settle comes first, for 20 ms at the most: this may
                 # be an event loop.
-                left = dict.fromkeys(self._unsettled)
-                looks = self._settle(left, once=True).looks if left else {}
-                reading = Reading(log, site.dir_fd, self._index, since, self._settle, looks=looks)
+                left = dict.fromkeys(self._unreconciled)
+                looks = self._reconcile(left, once=True).looks if left else {}
+                reading = DirectoryRead(
+                    log, state.dir_fd, self._index, since, self._reconcile, looks=looks
+                )
                 return self._delta(log, reading)
-            with _no_collecting():
+            with _gc_paused():
                 known = self._index.position if self._index.log is log else 0
                 records = self._index.follow(log)
-                names, self._odd = self._index.names(site.dir_fd)
+                names, self._bad_names = self._index.names(state.dir_fd)
                 self._bad.clear()
-                reading = Reading(
+                reading = DirectoryRead(
                     log,
-                    site.dir_fd,
+                    state.dir_fd,
                     self._index,
                     0,
-                    self._settle,
+                    self._reconcile,
                     # What the index has read of the log needs no second reading, if that was all.
                     records=None if known else records,
                     names=names,
@@ -331,13 +342,13 @@ class DirectoryStore:
             if delta is not None and delta.jobs and not delta.through:
                 # Files, and a log that has no revision yet to tell of them: until it has, a reader
                 # who may not give it one must not share its epoch.
-                return self._scan.since(cursor, site.dir_fd)
+                return self._scan.since(cursor, state.dir_fd)
             return delta
 
-    def _delta(self, log: Log, reading: Reading) -> Delta | None:
+    def _delta(self, log: Log, reading: DirectoryRead) -> Delta | None:
         delta = reading.run()
-        self._unsettled |= reading.stale
-        if reading.pending and self._place.look().log is not log:
+        self._unreconciled |= reading.stale
+        if reading.pending and self._place.current().log is not log:
             return None
         self._index.loose |= reading.loose
         for id in reading.taken:
@@ -345,11 +356,11 @@ class DirectoryStore:
         self._bad.update(reading.bad)
         return delta
 
-    def _scanned(self, cursor: Cursor, site: Site) -> Delta:
+    def _scanned(self, cursor: Cursor, state: DirectoryState) -> Delta:
         with self._guard:
-            return self._scan.since(cursor, site.dir_fd)
+            return self._scan.since(cursor, state.dir_fd)
 
-    def _settle(
+    def _reconcile(
         self, looks: Mapping[str, Look | None], *, once: bool = False, compact: bool = False
     ) -> Settled:
         """Reconcile these ids if we may write and nobody else does (see `Index.reconcile`).
@@ -357,7 +368,7 @@ class DirectoryStore:
         The lock is tried, never waited for. It is released every 20 ms, and with ``once`` that is
         the end: the rest stays unsettled. With ``compact`` the log is compacted where that is due.
         """
-        meta = self._place.look().meta
+        meta = self._place.current().meta
         if meta is None or not self._may_write:
             return Settled({}, refused=True)
         ids = deque(sorted(looks))
@@ -367,18 +378,18 @@ class DirectoryStore:
             self._lock = lock = WriteLock.of(meta.key, self.where)
             while ids:
                 with lock.tried(meta.fd) as got:
-                    site = self._place.writable() if got else None
-                    if site is None or site.meta is not meta or site.log is None:
+                    state = self._place.writable() if got else None
+                    if state is None or state.meta is not meta or state.log is None:
                         break
-                    before = site.log.repair()
+                    before = state.log.repair()
                     with self._guard:
                         settled |= self._index.reconcile(
-                            ids, looks, site.log, site.dir_fd, hold_s=_HOLD_S
+                            ids, looks, state.log, state.dir_fd, hold_s=_HOLD_S
                         )
-                        self._unsettled -= settled.keys()
-                    rings = rings or site.log.head() > before
+                        self._unreconciled -= settled.keys()
+                    rings = rings or state.log.head() > before
                     if compact and not lock.nested:
-                        self._compact_if_due(site)
+                        self._compact_if_due(state)
                 if once:
                     break
         except (OSError, StoreError, Damaged) as error:
@@ -398,14 +409,14 @@ class DirectoryStore:
     def create(self, job: Job) -> Job:
         name = check_id(job.id) + ".json"
         for _ in range(_MAX_RACES):
-            with self._writing(job.id) as site:
-                if _lies_there(name, site.dir_fd):
+            with self._writing(job.id) as state:
+                if _exists(name, state.dir_fd):
                     raise Conflict(
                         f"job {job.id} exists already in {self.where}", hint="choose another id"
                     )
                 try:
-                    job = self._put(site, job, None)
-                except _Overtaken:
+                    job = self._put(state, job, None)
+                except _ChangedMeanwhile:
                     continue
             self._bell.ring()
             return job
@@ -414,21 +425,21 @@ class DirectoryStore:
     def update(self, id: str, change: Change) -> Job:
         check_id(id)
         for _ in range(_MAX_RACES):
-            with self._writing(id) as site:
-                found = read_file(site.dir_fd, id + ".json")
+            with self._writing(id) as state:
+                found = read_file(state.dir_fd, id + ".json")
                 if found is None:
                     raise JobNotFound(id, self.where)
                 try:
                     old = self._parse(id, found)
                     new = change(old)
                     if new is old:
-                        record = site.log and site.log.newest(id, digest_of(found.data))
+                        record = state.log and state.log.newest(id, digest_of(found.data))
                         revision = record.revision if record else 0
                         return old.replace(revision=revision)
                     if new.id != id:
                         raise Conflict(f"job {id} cannot become job {new.id}")
-                    job = self._put(site, new, found)
-                except _Overtaken:
+                    job = self._put(state, new, found)
+                except _ChangedMeanwhile:
                     continue
                 except _Unreadable:
                     job = None
@@ -445,13 +456,13 @@ class DirectoryStore:
     def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
         check_id(id)
         for _ in range(_MAX_RACES):
-            with self._writing(id) as site:
+            with self._writing(id) as state:
                 try:
                     if check is not None or not damaged:
-                        self._check(site, id, check, damaged=damaged)
-                    self._remove(site, id)
+                        self._check(state, id, check, damaged=damaged)
+                    self._remove(state, id)
                     break
-                except _Overtaken:
+                except _ChangedMeanwhile:
                     continue
                 except _Unreadable:
                     pass
@@ -464,35 +475,35 @@ class DirectoryStore:
             raise self._too_busy(id)
         self._bell.ring()
 
-    def _check(self, site: Site, id: str, check: Check | None, *, damaged: bool) -> None:
+    def _check(self, state: DirectoryState, id: str, check: Check | None, *, damaged: bool) -> None:
         """Show the check the job as it stands; nobody but a foreigner can change it after that."""
         name = id + ".json"
-        found = read_file(site.dir_fd, name)
+        found = read_file(state.dir_fd, name)
         if found is None:
             return  # which the removal finds as well
         try:
             job = self._parse(id, found)
         except _Unreadable:
-            self._refuse_directory(name, site)
+            self._refuse_directory(name, state)
             if damaged:
                 return
             raise
         if check is not None:
             check(job)
-        if self._log is not site.log:
-            raise _Overtaken  # a write within the check has put another log in force
+        if self._log is not state.log:
+            raise _ChangedMeanwhile  # a write within the check has put another log in force
         with suppress(FileNotFoundError):
-            now = os.stat(name, dir_fd=site.dir_fd, follow_symlinks=False)
-            if sign(now) != found.signature:
-                raise _Overtaken
+            now = os.stat(name, dir_fd=state.dir_fd, follow_symlinks=False)
+            if signature_of(now) != found.signature:
+                raise _ChangedMeanwhile
 
-    def _remove(self, site: Site, id: str) -> None:
-        name, log = id + ".json", site.log
+    def _remove(self, state: DirectoryState, id: str) -> None:
+        name, log = id + ".json", state.log
         assert log is not None, "whoever writes has made it"
-        if not _lies_there(name, site.dir_fd):
-            self._settle({id: None})
+        if not _exists(name, state.dir_fd):
+            self._reconcile({id: None})
             raise JobNotFound(id, self.where)
-        self._refuse_directory(name, site)
+        self._refuse_directory(name, state)
         record = Record(self._next(log), id, DEL, _NO_DIGEST)
         try:
             log.append(record)
@@ -501,55 +512,55 @@ class DirectoryStore:
                 raise
             # On a full disk removing is what helps. Should we die in between, this is a
             # deletion by hand, which whoever reconciles records.
-            os.unlink(name, dir_fd=site.dir_fd)
+            os.unlink(name, dir_fd=state.dir_fd)
             with suppress(OSError):
                 log.append(record)
         try:
-            if site.durable:
+            if state.durable:
                 os.fsync(log.fd)
             with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=site.dir_fd)
-            if site.durable:
-                os.fsync(site.dir_fd)
+                os.unlink(name, dir_fd=state.dir_fd)
+            if state.durable:
+                os.fsync(state.dir_fd)
         except OSError:
-            self._settle({id: None})
+            self._reconcile({id: None})
             raise
         self._parsed.pop(id, None)
 
-    def _refuse_directory(self, name: str, site: Site) -> None:
-        if _is_directory(name, site.dir_fd):
+    def _refuse_directory(self, name: str, state: DirectoryState) -> None:
+        if _is_directory(name, state.dir_fd):
             raise StoreError(
                 f"{name} in {self.where} is a directory, and no job",
                 path=self.where,
                 hint="remove it by hand",
             )
 
-    def _put(self, site: Site, job: Job, found: Found | None) -> Job:
+    def _put(self, state: DirectoryState, job: Job, found: FoundFile | None) -> Job:
         """Take a revision, then publish. With the old file, only if nobody has touched it since."""
-        name, log = job.id + ".json", site.log
+        name, log = job.id + ".json", state.log
         if log is None or self._log is not log:
-            raise _Overtaken  # a write within the change has put another log in force
+            raise _ChangedMeanwhile  # a write within the change has put another log in force
         job = job.replace(revision=self._next(log))
         data = encode(job)
         log.append(Record(job.revision, job.id, PUT, digest_of(data)))
         try:
             if found is not None:
-                now = os.stat(name, dir_fd=site.dir_fd, follow_symlinks=False)
-                if sign(now) != found.signature:
-                    raise _Overtaken
+                now = os.stat(name, dir_fd=state.dir_fd, follow_symlinks=False)
+                if signature_of(now) != found.signature:
+                    raise _ChangedMeanwhile
             publish(
                 data,
                 name=name,
-                dir_fd=site.dir_fd,
+                dir_fd=state.dir_fd,
                 temporary=_TEMPORARY,
-                temporary_dir_fd=site.meta_fd,
+                temporary_dir_fd=state.meta_fd,
                 like=found,
-                sync_fd=log.fd if site.durable else None,
+                sync_fd=log.fd if state.durable else None,
             )
-        except (OSError, _Overtaken) as error:
-            self._settle({job.id: None})
+        except (OSError, _ChangedMeanwhile) as error:
+            self._reconcile({job.id: None})
             if isinstance(error, FileNotFoundError):
-                raise _Overtaken from error
+                raise _ChangedMeanwhile from error
             raise
         self._parsed[job.id] = (data, job)
         self._parsed.move_to_end(job.id)
@@ -565,26 +576,26 @@ class DirectoryStore:
         return revision
 
     @contextmanager
-    def _writing(self, id: str = "") -> Iterator[Site]:
+    def _writing(self, id: str = "") -> Iterator[DirectoryState]:
         """Hold the lock on this very directory, with a log in force."""
         lock = None
         try:
-            site, lock = self._locked()
-            if site.log is None or (self._durable and not site.durable):
-                site = self._begin_epoch(site)
-            self._log = site.log
-            yield site
+            state, lock = self._locked()
+            if state.log is None or (self._durable and not state.durable):
+                state = self._begin_epoch(state)
+            self._log = state.log
+            yield state
             # A nested one leaves it to the outer write, which goes on with its log.
-            if not lock.nested and self._log is site.log:
-                self._compact_if_due(site)
+            if not lock.nested and self._log is state.log:
+                self._compact_if_due(state)
         except OSError as error:
             doing = f"writing {id}" if id else "opening the change log"
-            raise translate(error, doing, self.where) from error
+            raise store_error(error, doing, self.where) from error
         finally:
             if lock is not None:
                 lock.release()
 
-    def _locked(self) -> tuple[Site, WriteLock]:
+    def _locked(self) -> tuple[DirectoryState, WriteLock]:
         """The site, its lock taken."""
         while True:
             # The last look tells which lock to wait for, and the next one whether it was that.
@@ -594,12 +605,12 @@ class DirectoryStore:
             self._lock = lock = WriteLock.of(meta.key, self.where)
             lock.acquire(meta.fd)
             try:
-                site = self._place.writable()
-                if site.meta is meta:
-                    if self._belled is not meta:
-                        self._belled = meta
+                state = self._place.writable()
+                if state.meta is meta:
+                    if self._bell_meta is not meta:
+                        self._bell_meta = meta
                         self._bell.close()  # it was that of another .jobctl
-                    return site, lock
+                    return state, lock
             except BaseException:
                 lock.release()
                 raise
@@ -611,56 +622,56 @@ class DirectoryStore:
         try:
             yield
         except OSError as error:
-            raise translate(error, f"{doing} {id}".rstrip(), self.where) from error
+            raise store_error(error, f"{doing} {id}".rstrip(), self.where) from error
 
-    def _begin_epoch(self, site: Site) -> Site:
+    def _begin_epoch(self, state: DirectoryState) -> DirectoryState:
         """Adopt all that lies here, oldest first, under a new epoch."""
         files = [
             (found.signature[1], id, digest_of(found.data))
-            for id in names_in(site.dir_fd)
-            if _is_id(id) and (found := read_file(site.dir_fd, id + ".json")) is not None
+            for id in job_names(state.dir_fd)
+            if _is_id(id) and (found := read_file(state.dir_fd, id + ".json")) is not None
         ]
         records = [
             Record(revision, id, SEEN, digest)
             for revision, (_, id, digest) in enumerate(sorted(files), 1)
         ]
-        durable = self._durable if self._durable is not None else site.durable
-        site = self._place.begin_epoch(site, records, durable=durable)
-        if site.log is None:
+        durable = self._durable if self._durable is not None else state.durable
+        state = self._place.begin_epoch(state, records, durable=durable)
+        if state.log is None:
             raise StoreError(f"{self.where} was wiped meanwhile", path=self.where, hint="try again")
-        return site
+        return state
 
     def _begin_epoch_instead_of(self, damaged: Log) -> None:
         """Start anew, unless somebody was faster."""
-        with self._writing() as site:
-            if site.log is damaged:
-                self._log = self._begin_epoch(site).log
+        with self._writing() as state:
+            if state.log is damaged:
+                self._log = self._begin_epoch(state).log
 
-    def _compact_if_due(self, site: Site) -> None:
-        log = site.log
+    def _compact_if_due(self, state: DirectoryState) -> None:
+        log = state.log
         if log is None or log.superseded() <= log.kept + _COMPACT_FROM:
             return
         # The write has landed: what goes wrong here must not look as if it had not.
         with suppress(OSError):
             try:
-                self._compact(site)
+                self._compact(state)
             except Damaged:
-                self._begin_epoch(site)
+                self._begin_epoch(state)
 
     def compact(self) -> None:
         """Drop superseded records, and all but the newest tombstones, which raise the floor."""
-        with self._writing() as site:
-            self._compact(site)
+        with self._writing() as state:
+            self._compact(state)
             self._log = None  # another one is in force
 
-    def _compact(self, site: Site) -> None:
-        log = site.log
+    def _compact(self, state: DirectoryState) -> None:
+        log = state.log
         assert log is not None, "whoever writes has made it"
         records = sorted(log.newest_of_all())
         dead = [record for record in records if record.verb == DEL]
         dropped = set(dead[: max(0, len(dead) - MAX_TOMBSTONES)])
         self._place.replace_log(
-            site,
+            state,
             epoch=log.epoch,
             floor=max([log.floor, *(record.revision for record in dropped)]),
             base=log.repair(),
@@ -669,7 +680,7 @@ class DirectoryStore:
 
     # -- parsing ----------------------------------------------------------------------------
 
-    def _parse(self, id: str, found: Found) -> Job:
+    def _parse(self, id: str, found: FoundFile) -> Job:
         known = self._parsed.get(id)
         if known is not None and known[0] == found.data:
             return known[1]
@@ -680,11 +691,11 @@ class DirectoryStore:
         except InvalidJob as error:
             raise _Unreadable(error.reason) from error
 
-    def _read_whole(self, id: str) -> tuple[Found | None, Job | None]:
+    def _read_whole(self, id: str) -> tuple[FoundFile | None, Job | None]:
         """The job as it lies there; a file that may be half written gets its second of grace."""
         deadline = time.monotonic() + TORN_GRACE_S
         while True:
-            found = read_file(self._place.look().dir_fd, id + ".json")
+            found = read_file(self._place.current().dir_fd, id + ".json")
             try:
                 return found, self._parse(id, found) if found is not None else None
             except _Unreadable as error:
@@ -700,13 +711,13 @@ def _after_fork_in_child() -> None:
     """The thread that held a guard when we were forked is not here to let go of it."""
     for store in _stores:
         store._guard = threading.RLock()
-        store._watcher.forget()
+        store._subscriptions.forget()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-class _Overtaken(Exception):
+class _ChangedMeanwhile(Exception):
     """A foreign writer changed the file between our reading it and our replacing it."""
 
 
@@ -715,7 +726,7 @@ class _Unreadable(Exception):
 
 
 @contextmanager
-def _no_collecting() -> Iterator[None]:
+def _gc_paused() -> Iterator[None]:
     """Keep the garbage collector out of a load, which makes a million objects and no garbage.
 
     It would walk them all, again and again. Precedent: Mercurial's ``util.nogc``.
@@ -735,7 +746,7 @@ def _is_directory(name: str, dir_fd: int) -> bool:
     return False
 
 
-def _lies_there(name: str, dir_fd: int) -> bool:
+def _exists(name: str, dir_fd: int) -> bool:
     """Whether anything at all has this name."""
     try:
         os.stat(name, dir_fd=dir_fd, follow_symlinks=False)

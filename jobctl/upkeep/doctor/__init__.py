@@ -17,9 +17,9 @@ from jobctl.config import resolve_dir
 from jobctl.errors import JobctlError, UsageError
 from jobctl.upkeep.doctor.contents import change_log, jobs
 from jobctl.upkeep.doctor.environment import descriptors, program, proxies, settings, terminal
-from jobctl.upkeep.doctor.finding import Case, Check, Finding, NothingThere
+from jobctl.upkeep.doctor.finding import Check, CheckContext, Finding, NothingToCheck
 from jobctl.upkeep.doctor.listeners import bells, hubs, owners
-from jobctl.upkeep.doctor.location import directory, file_system, litter, lock, meta
+from jobctl.upkeep.doctor.location import directory, file_system, leftovers, lock, meta
 
 __all__ = ["CHECKS", "Finding", "doctor"]
 
@@ -30,7 +30,7 @@ CHECKS: list[Check] = [
     lock,
     change_log,
     jobs,
-    litter,
+    leftovers,
     bells,
     hubs,
     owners,
@@ -70,20 +70,20 @@ def doctor(
     try:
         where = resolve_dir(os.fspath(path) if path is not None else None, env, cwd)
     except UsageError as error:
-        findings.append(_of(error))
-    case = Case(where, env, cwd, time.monotonic() + _SOFT_S)
+        findings.append(_from_error(error))
+    context = CheckContext(where, env, cwd, time.monotonic() + _SOFT_S)
     end_s = time.monotonic() + _HARD_S
-    visits = [_Visit(check, case) for check in CHECKS]
-    for visit in visits:
-        findings += visit.findings_by(end_s)
+    running = [_RunningCheck(check, context) for check in CHECKS]
+    for started in running:
+        findings += started.findings_by(end_s)
     return list(dict.fromkeys(findings))  # a broken jobctl.toml is met twice
 
 
-class _Visit:
+class _RunningCheck:
     """One check at work. A daemon: one that hangs in the kernel must not hold up the exit."""
 
-    def __init__(self, check: Check, case: Case) -> None:
-        self._check, self._case = check, case
+    def __init__(self, check: Check, context: CheckContext) -> None:
+        self._check, self._context = check, context
         self._found: list[Finding] = []
         self._thread = threading.Thread(target=self._run, name=check.__name__, daemon=True)
         self._thread.start()
@@ -101,12 +101,12 @@ class _Visit:
 
     def _run(self) -> None:
         try:
-            for finding in self._check(self._case):
+            for finding in self._check(self._context):
                 self._found.append(finding)
-        except NothingThere:
+        except NothingToCheck:
             pass  # which the check of the directory says
         except JobctlError as error:
-            self._found.append(_of(error))
+            self._found.append(_from_error(error))
         except OSError as error:
             what = f"cannot look: {error.strerror or error}"
             self._found.append(Finding("error", what, str(error.filename or "")))
@@ -116,5 +116,5 @@ class _Visit:
             self._found.append(Finding("error", what, hint="that is a defect of jobctl's"))
 
 
-def _of(error: JobctlError) -> Finding:
+def _from_error(error: JobctlError) -> Finding:
     return Finding("error", error.message, hint=error.hint or "")

@@ -12,28 +12,28 @@ import time
 from collections.abc import Iterator
 
 from jobctl._clock import now_ms
-from jobctl._trust import is_safe, judge, my_uids
+from jobctl._trust import check_trust, is_safe, my_uids
 from jobctl.config import safe_directories
 from jobctl.core.codec import parse
 from jobctl.core.job import Job, check_id
 from jobctl.core.times import known_ms
 from jobctl.errors import InvalidId, InvalidJob
 from jobctl.stores.directory.changelog import DEL, LINE, Damaged, Log, Record, digest_of
-from jobctl.stores.directory.files import Found, names_in, read_file
+from jobctl.stores.directory.files import FoundFile, job_names, read_file
 from jobctl.stores.directory.index import TORN_GRACE_S
 from jobctl.stores.directory.place import Place
-from jobctl.upkeep.doctor.finding import Case, Finding, Level, names, opened, plural
+from jobctl.upkeep.doctor.finding import CheckContext, Finding, Level, names, opened, plural
 
 __all__ = ["change_log", "jobs"]
 
 _MAX_BAD = 20  # that are named one by one
 _MAX_IN_FLIGHT = 1000  # more than that did not come from writes in flight
 _AGAIN_S = 0.03
-_LOOKS = 4
+_MAX_CHECKS = 4
 _FUTURE_MS = 3_600_000
 _UNTOUCHED_MS = 86_400_000
 _CHUNK = 50_000  # records
-_SEEN_TO = "the next 'jobctl ls' of its owner, or a hub, takes that up"
+_RECONCILED_BY = "the next 'jobctl ls' of its owner, or a hub, takes that up"
 _CLOSE = "'chmod 600' closes them, as 'chmod 700' of the directory does"
 _KINDS: dict[str, tuple[Level, str, str, str]] = {
     "odd": (
@@ -46,9 +46,9 @@ _KINDS: dict[str, tuple[Level, str, str, str]] = {
         "info",
         "file is not what the change log says",
         "files are not what the change log says",
-        _SEEN_TO,
+        _RECONCILED_BY,
     ),
-    "missing": ("info", "recorded job has no file", "recorded jobs have no file", _SEEN_TO),
+    "missing": ("info", "recorded job has no file", "recorded jobs have no file", _RECONCILED_BY),
     "writable": (
         "error",
         "job file can be written by everybody",
@@ -89,11 +89,11 @@ _KINDS: dict[str, tuple[Level, str, str, str]] = {
 """What may be said of several jobs at once: how bad it is, of one, of many, what next."""
 
 
-def change_log(case: Case) -> Iterator[Finding]:
+def change_log(context: CheckContext) -> Iterator[Finding]:
     """Whether the log is whole, and belongs to this very directory."""
-    here = str(case.path / ".jobctl" / "changes")
+    here = str(context.path / ".jobctl" / "changes")
     anew = "the next write or hub begins a new epoch, and every reader starts over"
-    with opened(case.path) as dir_fd, opened(".jobctl", dir_fd) as meta_fd:
+    with opened(context.path) as dir_fd, opened(".jobctl", dir_fd) as meta_fd:
         try:
             fd = os.open(
                 "changes",
@@ -113,11 +113,11 @@ def change_log(case: Case) -> Iterator[Finding]:
         yield Finding("info", what, here, anew)
         return
     try:
-        records, revision = _read_through(log, case)
+        records, revision = _read_through(log, context)
     except Damaged as error:
         yield Finding("error", f"the change log is damaged: {error}", here, anew)
         return
-    if Place(case.path).look().log is None:
+    if Place(context.path).current().log is None:
         what = "the change log is from before the last start of this machine, or a copy"
         yield Finding("info", what, here, anew)
         return
@@ -128,7 +128,7 @@ def change_log(case: Case) -> Iterator[Finding]:
     yield Finding("ok", what, here)
 
 
-def _read_through(log: Log, case: Case) -> tuple[int, int]:
+def _read_through(log: Log, context: CheckContext) -> tuple[int, int]:
     """How many records were read, and the last revision; `Damaged`, also for a wrong order."""
     position, last = 0, 0
     while records := log.read(position, position + _CHUNK):
@@ -137,14 +137,14 @@ def _read_through(log: Log, case: Case) -> tuple[int, int]:
                 raise Damaged(f"revision {record.revision} comes after {last}")
             last = record.revision
         position += len(records)
-        if not case.left_s:
+        if not context.left_s:
             break
     return position, max(last, log.base, log.floor)
 
 
 def _is_torn(log: Log) -> bool:
     """Whether the log ends in a line that is not whole, and stays so."""
-    for _ in range(_LOOKS):
+    for _ in range(_MAX_CHECKS):
         size = os.fstat(log.fd).st_size
         if size % LINE == 0 and (size == LINE or log.read(size // LINE - 2)):
             return False
@@ -152,10 +152,10 @@ def _is_torn(log: Log) -> bool:
     return True
 
 
-def jobs(case: Case) -> Iterator[Finding]:
+def jobs(context: CheckContext) -> Iterator[Finding]:
     """Files that are no jobs, files and records that do not fit, modes, and odd times."""
-    with opened(case.path) as dir_fd:
-        survey = _Survey(case, dir_fd)
+    with opened(context.path) as dir_fd:
+        survey = _Survey(context, dir_fd)
         survey.run()
         yield from survey.findings()
 
@@ -163,15 +163,15 @@ def jobs(case: Case) -> Iterator[Finding]:
 class _Survey:
     """One look at all files, and a second one at those that do not fit."""
 
-    def __init__(self, case: Case, dir_fd: int) -> None:
-        self._case = case
+    def __init__(self, context: CheckContext, dir_fd: int) -> None:
+        self._context = context
         self._dir_fd = dir_fd
         about = os.fstat(dir_fd)
         self._mode = about.st_mode
         # Where a directory is not obeyed, or is safe, the owners of its files change nothing.
-        uids = my_uids(case.env)
-        obeyed = judge(about, dir_fd, uids) is None
-        obeyed = obeyed and not is_safe(case.path, about, safe_directories(case.env))
+        uids = my_uids(context.env)
+        obeyed = check_trust(about, dir_fd, uids) is None
+        obeyed = obeyed and not is_safe(context.path, about, safe_directories(context.env))
         self._owners = uids if obeyed else None
         self._log: Log | None = None
         self._position = 0
@@ -185,36 +185,36 @@ class _Survey:
         """Look at everything, as far as the time goes."""
         self._follow()
         ids = []
-        for id in names_in(self._dir_fd):
+        for id in job_names(self._dir_fd):
             try:
                 ids.append(check_id(id))
             except InvalidId:
                 self.kinds["odd"].add(f"{id}.json")
         self.total = len(ids)
         present = set(ids)
-        misfits = {
+        mismatches = {
             id: False
             for id, record in self._newest.items()
             if record.verb != DEL and id not in present
         }
         torn: dict[str, float] = {}
         for id in sorted(ids):
-            if not self._case.left_s:
+            if not self._context.left_s:
                 break
             self.looked += 1
             found = read_file(self._dir_fd, f"{id}.json")
-            if found is None or not self._fits(id, found):
-                misfits[id] = found is not None
+            if found is None or not self._matches_log(id, found):
+                mismatches[id] = found is not None
             if found is not None and not self._take(id, found) and found.problem is None:
                 age_s = abs(time.time() - found.signature[1] / 1e9)
                 if age_s < TORN_GRACE_S:
                     torn[id] = time.monotonic() + TORN_GRACE_S - age_s
-        self._look_again(misfits)
-        self._let_be_finished(torn)
+        self._recheck(mismatches)
+        self._wait_for_writers(torn)
 
     def _follow(self) -> None:
         """Read on in the log that is in force, if there is one."""
-        log = Place(self._case.path).look().log
+        log = Place(self._context.path).current().log
         if log is None:
             return
         try:
@@ -229,7 +229,7 @@ class _Survey:
         self._position += len(records)
         self._newest.update((record.id, record) for record in records)
 
-    def _fits(self, id: str, found: Found | None) -> bool:
+    def _matches_log(self, id: str, found: FoundFile | None) -> bool:
         """Whether the log tells the truth of what was found."""
         if self._log is None:
             return True
@@ -238,7 +238,7 @@ class _Survey:
             return record is None or record.verb == DEL
         return record is not None and record.digest == digest_of(found.data)
 
-    def _take(self, id: str, found: Found) -> bool:
+    def _take(self, id: str, found: FoundFile) -> bool:
         """Note what is to be said of a file; whether it is a job."""
         name = f"{id}.json"
         try:
@@ -271,24 +271,26 @@ class _Survey:
         elif job.active and newest_ms < self._now_ms - _UNTOUCHED_MS:
             self.kinds["untouched"].add(job.id)
 
-    def _look_again(self, misfits: dict[str, bool]) -> None:
+    def _recheck(self, mismatches: dict[str, bool]) -> None:
         """What a write in flight explains is no misfit; and what is one, with a file or without."""
-        for _ in range(_LOOKS):
-            if not 0 < len(misfits) <= _MAX_IN_FLIGHT:
+        for _ in range(_MAX_CHECKS):
+            if not 0 < len(mismatches) <= _MAX_IN_FLIGHT:
                 break
             time.sleep(_AGAIN_S)
             self._follow()
-            found = {id: read_file(self._dir_fd, f"{id}.json") for id in misfits}
-            misfits = {
-                id: file is not None for id, file in found.items() if not self._fits(id, file)
+            found = {id: read_file(self._dir_fd, f"{id}.json") for id in mismatches}
+            mismatches = {
+                id: file is not None
+                for id, file in found.items()
+                if not self._matches_log(id, file)
             }
-        for id, there in misfits.items():
+        for id, there in mismatches.items():
             self.kinds["unknown" if there else "missing"].add(id)
 
-    def _let_be_finished(self, torn: dict[str, float]) -> None:
+    def _wait_for_writers(self, torn: dict[str, float]) -> None:
         """A foreign writer has a second to end what it has begun."""
         for id, until_s in torn.items():
-            while time.monotonic() < min(until_s, self._case.until_s):
+            while time.monotonic() < min(until_s, self._context.until_s):
                 found = read_file(self._dir_fd, f"{id}.json")
                 if found is None:
                     self.bad.pop(f"{id}.json", None)
@@ -298,7 +300,7 @@ class _Survey:
 
     def findings(self) -> Iterator[Finding]:
         """All that is to be said."""
-        here = str(self._case.path)
+        here = str(self._context.path)
         if self.looked < self.total:
             what = f"there was time for {self.looked:,} of {self.total:,} job files"
             yield Finding("info", what, here)
@@ -306,7 +308,7 @@ class _Survey:
             "ok", f"{plural(self.looked - len(self.bad), 'job')}, {self.active} active", here
         )
         for name, reason in sorted(self.bad.items())[:_MAX_BAD]:
-            path = self._case.path / name
+            path = self._context.path / name
             hint = f"mend it, or remove it with 'jobctl rm --damaged {path.stem}'"
             if path.is_dir() and not path.is_symlink():
                 hint = "remove it by hand, or move it elsewhere"

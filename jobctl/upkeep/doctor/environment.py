@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from jobctl._version import __version__
 from jobctl.config import Settings
 from jobctl.core.pipeline import parse_types
-from jobctl.upkeep.doctor.finding import Case, Finding, Level
+from jobctl.upkeep.doctor.finding import CheckContext, Finding, Level
 
 __all__ = ["descriptors", "program", "proxies", "settings", "terminal"]
 
@@ -19,12 +19,12 @@ _FEW_DESCRIPTORS = 256
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy", "socks_proxy")
 
 
-def settings(case: Case) -> Iterator[Finding]:
+def settings(context: CheckContext) -> Iterator[Finding]:
     """``jobctl.toml`` and the variables: where they are, and that they make sense."""
-    known = Settings(case.env, case.cwd)
+    known = Settings(context.env, context.cwd)
     found = {name: known.get(name) for name in known.names()}
     types = parse_types(known.types)
-    said = [f"{name}={case.env[name]}" for name in _VARIABLES if case.env.get(name)]
+    said = [f"{name}={context.env[name]}" for name in _VARIABLES if context.env.get(name)]
     if found["durable"] is not None:
         said.append("durable" if found["durable"].value else "not durable")
     if types:
@@ -34,7 +34,7 @@ def settings(case: Case) -> Iterator[Finding]:
     yield Finding("ok", "; ".join([f"settings: {files}", *said]), where)
     for error in known.not_obeyed:
         # An error only for who needs it to know where the jobs are, as the commands do.
-        level: Level = "error" if case.where is None else "warning"
+        level: Level = "error" if context.where is None else "warning"
         yield Finding(level, error.message, hint=error.hint or "")
     for doubt in known.doubts:
         yield Finding("warning", doubt, hint="'jobctl config' shows what counts")
@@ -43,14 +43,14 @@ def settings(case: Case) -> Iterator[Finding]:
 _VARIABLES = ("JOBCTL_DIR", "JOBCTL_URL", "JOBCTL_DURABLE", "JOBCTL_TIME_FORMAT")
 
 
-def program(case: Case) -> Iterator[Finding]:
+def program(context: CheckContext) -> Iterator[Finding]:
     """The versions that a report of a fault should name."""
     system = f"{platform.system()} {platform.release()}"
     what = f"jobctl {__version__} on Python {platform.python_version()}, {system}"
     yield Finding("ok", what, sys.executable)
 
 
-def terminal(case: Case) -> Iterator[Finding]:
+def terminal(context: CheckContext) -> Iterator[Finding]:
     """Whether standard output can show our symbols."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     try:
@@ -60,9 +60,9 @@ def terminal(case: Case) -> Iterator[Finding]:
         yield Finding("info", what, hint="'export LC_ALL=C.UTF-8' brings them back")
 
 
-def proxies(case: Case) -> Iterator[Finding]:
+def proxies(context: CheckContext) -> Iterator[Finding]:
     """Proxy variables: they may hold passwords, so their names alone are said."""
-    found = sorted(name for name in case.env if name.lower() in _PROXIES and case.env[name])
+    found = sorted(name for name in context.env if name.lower() in _PROXIES and context.env[name])
     if found:
         what = (
             f"proxies are set ({', '.join(found)}): hubs on other machines are asked through them"
@@ -70,7 +70,7 @@ def proxies(case: Case) -> Iterator[Finding]:
         yield Finding("info", what, hint="hubs on this machine are not")
 
 
-def descriptors(case: Case) -> Iterator[Finding]:
+def descriptors(context: CheckContext) -> Iterator[Finding]:
     """How many files may be open at once."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit != resource.RLIM_INFINITY and limit < _FEW_DESCRIPTORS:

@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple
 from jobctl.config import Where
 
 __all__ = [
-    "Case",
     "Check",
+    "CheckContext",
     "Finding",
     "Level",
-    "NothingThere",
+    "NothingToCheck",
     "is_stopped",
     "names",
     "opened",
@@ -46,12 +46,12 @@ class Finding(NamedTuple):
     hint: str = ""
 
 
-class NothingThere(Exception):
+class NothingToCheck(Exception):
     """There is nothing for this check to look at."""
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckContext:
     """What is looked at: a directory (``None`` where nobody can say which), and its surroundings.
 
     A check that has much to do stops at ``until_s`` of the monotonic clock.
@@ -66,7 +66,7 @@ class Case:
     def path(self) -> Path:
         """The directory; it may not exist."""
         if self.where is None:
-            raise NothingThere
+            raise NothingToCheck
         return self.where.path
 
     @property
@@ -75,12 +75,12 @@ class Case:
         return max(0.0, self.until_s - time.monotonic())
 
 
-Check = Callable[[Case], Iterable[Finding]]
+Check = Callable[[CheckContext], Iterable[Finding]]
 
 
 @contextmanager
 def opened(path: str | Path, dir_fd: int | None = None) -> Iterator[int]:
-    """A descriptor of a directory to look at; `NothingThere` where none can be opened.
+    """A descriptor of a directory to look at; `NothingToCheck` where none can be opened.
 
     Relative to ``dir_fd``, a link is none.
     """
@@ -89,7 +89,7 @@ def opened(path: str | Path, dir_fd: int | None = None) -> Iterator[int]:
         fd = os.open(path, flags, dir_fd=dir_fd)
     except OSError as error:
         if error.errno in _NOT_THERE:
-            raise NothingThere from error
+            raise NothingToCheck from error
         raise
     try:
         yield fd

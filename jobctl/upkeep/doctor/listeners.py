@@ -17,10 +17,10 @@ from jobctl.core.cursor import ZERO, Cursor, store_epoch
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import Delta
 from jobctl.errors import HubError, UsageError
-from jobctl.hub.discovery import is_near, token_in
+from jobctl.hub.discovery import is_same_network, token_in
 from jobctl.stores.directory.owners import DirectoryOwners
 from jobctl.stores.directory.place import Place
-from jobctl.upkeep.doctor.finding import Case, Finding, is_stopped, names, opened, plural
+from jobctl.upkeep.doctor.finding import CheckContext, Finding, is_stopped, names, opened, plural
 
 __all__ = ["bells", "hubs", "owners"]
 
@@ -32,37 +32,37 @@ _NOBODY = Filter.make(ids=["jobctl-doctor"])
 """Its deltas carry no job: only how far the hub is."""
 
 
-def bells(case: Case) -> Iterator[Finding]:
+def bells(context: CheckContext) -> Iterator[Finding]:
     """Sockets that nobody listens on any more."""
     with (
-        opened(case.path) as dir_fd,
+        opened(context.path) as dir_fd,
         opened(".jobctl", dir_fd) as meta_fd,
         opened("bell", meta_fd) as bell_fd,
     ):
-        states = {name: _is_heard(name, bell_fd, case) for name in os.listdir(bell_fd)}
-    here = str(case.path / ".jobctl" / "bell")
-    dead = {name for name, heard in states.items() if heard is False}
+        states = {name: _has_listener(name, bell_fd, context) for name in os.listdir(bell_fd)}
+    here = str(context.path / ".jobctl" / "bell")
+    dead = {name for name, listening in states.items() if listening is False}
     if dead:
         what = f"{plural(len(dead), 'listener')} died without a word: {names(dead)}"
         yield Finding("info", what, here, "the next write sweeps them away")
-    alive = sum(heard is True for heard in states.values())
+    alive = sum(listening is True for listening in states.values())
     yield Finding("ok", f"{plural(alive, 'listener')} on the bell", here)
 
 
-def owners(case: Case) -> Iterator[Finding]:
+def owners(context: CheckContext) -> Iterator[Finding]:
     """Workers that died with jobs in their hands."""
-    known = DirectoryOwners(Place(case.path))
-    here = str(case.path / ".jobctl" / "owners")
+    known = DirectoryOwners(Place(context.path))
+    here = str(context.path / ".jobctl" / "owners")
     dead = known.dead()
     if dead:
-        who = sorted(str(known.who(name) or name) for name in dead)
+        who = sorted(str(known.info(name) or name) for name in dead)
         what = f"{plural(len(dead), 'worker')} died without a word: {names(who)}"
         yield Finding("warning", what, here, "'jobctl reap' fails the jobs that they have lost")
     else:
         yield Finding("ok", "no worker has died without a word", here)
 
 
-def _is_heard(name: str, bell_fd: int, case: Case) -> bool | None:
+def _has_listener(name: str, bell_fd: int, context: CheckContext) -> bool | None:
     """Whether somebody listens, asked without a ring; ``None`` for what is no socket of ours."""
     try:
         stat = os.stat(name, dir_fd=bell_fd, follow_symlinks=False)
@@ -72,7 +72,7 @@ def _is_heard(name: str, bell_fd: int, case: Case) -> bool | None:
         return None
     path = f"/proc/self/fd/{bell_fd}/{name}"
     if sys.platform != "linux":
-        path = os.path.join(case.path, ".jobctl", "bell", name)
+        path = os.path.join(context.path, ".jobctl", "bell", name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
         try:
             asking.connect(path)
@@ -93,13 +93,13 @@ class _Hub(NamedTuple):
     token: bytes | None
 
 
-def hubs(case: Case) -> Iterator[Finding]:
+def hubs(context: CheckContext) -> Iterator[Finding]:
     """Hubs that died, do not answer, or show what is no longer so."""
-    here = str(case.path / ".jobctl" / "hubs")
+    here = str(context.path / ".jobctl" / "hubs")
     dead: set[str] = set()
     alive: list[_Hub] = []
     with (
-        opened(case.path) as dir_fd,
+        opened(context.path) as dir_fd,
         opened(".jobctl", dir_fd) as meta_fd,
         opened("hubs", meta_fd) as hubs_fd,
     ):
@@ -113,7 +113,7 @@ def hubs(case: Case) -> Iterator[Finding]:
         what = f"{plural(len(dead), 'hub')} died without a word: {names(dead)}"
         yield Finding("info", what, here, "the next reader sweeps that away")
     if not alive:
-        yield Finding("ok", "no hub runs here", str(case.path))
+        yield Finding("ok", "no hub runs here", str(context.path))
         return
     for hub in alive:
         if not hub.near:
@@ -129,7 +129,7 @@ def hubs(case: Case) -> Iterator[Finding]:
     import asyncio  # the only check that needs it
 
     async def ask_all() -> list[Finding]:
-        return await asyncio.gather(*(_asked(hub, case) for hub in alive[:_MAX_HUBS]))
+        return await asyncio.gather(*(_asked(hub, context) for hub in alive[:_MAX_HUBS]))
 
     yield from asyncio.run(ask_all())
 
@@ -161,15 +161,15 @@ def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
         return None  # it has just begun
     pid = value.get("pid")
     pid = pid if type(pid) is int and pid > 0 else None
-    return _Hub(value["url"], pid, is_near(value), own, token_in(value))
+    return _Hub(value["url"], pid, is_same_network(value), own, token_in(value))
 
 
-async def _asked(hub: _Hub, case: Case) -> Finding:
+async def _asked(hub: _Hub, context: CheckContext) -> Finding:
     """How far the hub is, given a moment to get as far as the directory was before."""
     import asyncio
 
-    head = _head(case)
-    end_s = time.monotonic() + min(_GRACE_S, case.left_s)
+    head = _head(context)
+    end_s = time.monotonic() + min(_GRACE_S, context.left_s)
     while True:
         try:
             delta = await _first_delta(hub)
@@ -179,7 +179,7 @@ async def _asked(hub: _Hub, case: Case) -> Finding:
             return _silent(hub, error)
         except TimeoutError:
             return _silent(hub, None)
-        now, epoch = _head(case), store_epoch(delta.epoch)
+        now, epoch = _head(context), store_epoch(delta.epoch)
         same = now is None or now.epoch == epoch
         lag = head.revision - delta.through if head is not None and head.epoch == epoch else 0
         if same and lag <= 0:
@@ -221,7 +221,7 @@ def _silent(hub: _Hub, error: HubError | None) -> Finding:
     return Finding("error", what, hub.url, hint)
 
 
-def _head(case: Case) -> Cursor | None:
+def _head(context: CheckContext) -> Cursor | None:
     """Where the directory is, by its log, if one is in force."""
-    log = Place(case.path).look().log
+    log = Place(context.path).current().log
     return Cursor(log.epoch, log.head()) if log is not None else None

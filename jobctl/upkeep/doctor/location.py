@@ -10,22 +10,22 @@ import time
 from collections.abc import Iterator
 from shlex import quote
 
-from jobctl._trust import is_safe, judge, my_uids
+from jobctl._trust import check_trust, is_safe, my_uids
 from jobctl.config import FILE_NAME, safe_directories, safe_hint
 from jobctl.stores.directory.lock import holder_of
 from jobctl.stores.directory.mounts import is_remote, kind_of
 from jobctl.upkeep.doctor.finding import (
-    Case,
+    CheckContext,
     Finding,
     Level,
-    NothingThere,
+    NothingToCheck,
     is_stopped,
     names,
     opened,
     plural,
 )
 
-__all__ = ["directory", "file_system", "litter", "lock", "meta"]
+__all__ = ["directory", "file_system", "leftovers", "lock", "meta"]
 
 _MIB = 1024 * 1024
 _FEW_INODES = 1000
@@ -35,17 +35,17 @@ _OURS = {"mark", "changes", "bell", "hubs", "owners"}
 _TEMPORARY = {"next", "mark.new", "changes.new"}
 
 
-def directory(case: Case) -> Iterator[Finding]:
+def directory(context: CheckContext) -> Iterator[Finding]:
     """Which it is and why, that it is there, whose it is, and who else may do what."""
-    path = case.path
-    assert case.where is not None, "else there is no path"
+    path = context.path
+    assert context.where is not None, "else there is no path"
     here = str(path)
-    by = case.where.why
+    by = context.where.why
     try:
         stat = path.stat()
     except FileNotFoundError:
         hint = "the first 'jobctl create' or 'jobctl serve' makes it"
-        level: Level = "error" if case.where.explicit else "info"
+        level: Level = "error" if context.where.explicit else "info"
         yield Finding(level, f"there is no such directory yet (by {by})", here, hint)
         return
     except OSError as error:
@@ -59,8 +59,8 @@ def directory(case: Case) -> Iterator[Finding]:
     yield Finding("ok", f"the directory of the jobs (by {by}), mode {mode:04o}", here)
     if not os.access(path, os.R_OK | os.X_OK):
         yield Finding("error", "we may not look into it", here, "ask its owner")
-    why = judge(stat, here, my_uids(case.env))
-    if why is not None and is_safe(path, stat, safe_directories(case.env)):
+    why = check_trust(stat, here, my_uids(context.env))
+    if why is not None and is_safe(path, stat, safe_directories(context.env)):
         yield Finding("info", f"it {why}; safe-directories says that it is safe", here)
         return
     obeys = "" if why is None else "; it is not obeyed: no command line in it is run"
@@ -79,15 +79,15 @@ def directory(case: Case) -> Iterator[Finding]:
         yield Finding("warning", what, here, f"'chmod o-rwx {quote(here)}' if that is not meant")
 
 
-def meta(case: Case) -> Iterator[Finding]:
+def meta(context: CheckContext) -> Iterator[Finding]:
     """``.jobctl``: a directory, the owner's alone."""
-    here = str(case.path / ".jobctl")
-    with opened(case.path) as dir_fd:
+    here = str(context.path / ".jobctl")
+    with opened(context.path) as dir_fd:
         owner = os.fstat(dir_fd).st_uid
         try:
             stat = os.stat(".jobctl", dir_fd=dir_fd, follow_symlinks=False)
         except FileNotFoundError:
-            yield Finding("ok", "nothing was ever written here through jobctl", str(case.path))
+            yield Finding("ok", "nothing was ever written here through jobctl", str(context.path))
             return
     if not stats.S_ISDIR(stat.st_mode):
         yield Finding(
@@ -110,12 +110,12 @@ def meta(case: Case) -> Iterator[Finding]:
         yield Finding("warning", what, here, f"'chmod 700 {quote(here)}'")
 
 
-def file_system(case: Case) -> Iterator[Finding]:
+def file_system(context: CheckContext) -> Iterator[Finding]:
     """Read-only, full, out of inodes, or on another machine."""
-    here = str(case.path)
-    with opened(case.path) as dir_fd:
+    here = str(context.path)
+    with opened(context.path) as dir_fd:
         room = os.fstatvfs(dir_fd)
-        kind = kind_of(os.fstat(dir_fd).st_dev, os.path.realpath(case.path))
+        kind = kind_of(os.fstat(dir_fd).st_dev, os.path.realpath(context.path))
     if room.f_flag & os.ST_RDONLY:
         yield Finding("error", "the file system is mounted read-only", here)
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
@@ -138,15 +138,15 @@ def file_system(case: Case) -> Iterator[Finding]:
         yield Finding("ok", f"a local file system ({kind}), {free / _MIB:,.0f} MiB free", here)
 
 
-def lock(case: Case) -> Iterator[Finding]:
+def lock(context: CheckContext) -> Iterator[Finding]:
     """Whether locks work here, and whether somebody has held the writers' lock for long."""
-    with opened(case.path) as dir_fd:
-        here = str(case.path / ".jobctl")
+    with opened(context.path) as dir_fd:
+        here = str(context.path / ".jobctl")
         try:
             with opened(".jobctl", dir_fd) as fd:
                 yield _locked(fd, here)
-        except NothingThere:  # nothing is made here for a try: the directory itself will do
-            yield _locked(dir_fd, str(case.path))
+        except NothingToCheck:  # nothing is made here for a try: the directory itself will do
+            yield _locked(dir_fd, str(context.path))
 
 
 def _locked(fd: int, here: str) -> Finding:
@@ -180,9 +180,9 @@ def _locked(fd: int, here: str) -> Finding:
     return Finding("error", what, here, f"see what it does: 'ps -fp {pid}'" if pid else "")
 
 
-def litter(case: Case) -> Iterator[Finding]:
+def leftovers(context: CheckContext) -> Iterator[Finding]:
     """What crashed writers and other programs left lying about."""
-    with opened(case.path) as dir_fd:
+    with opened(context.path) as dir_fd:
         strange = {
             name
             for name in os.listdir(dir_fd)
@@ -191,12 +191,12 @@ def litter(case: Case) -> Iterator[Finding]:
         strange = {name for name in strange if _is_old(name, dir_fd)}
         if strange:
             what = f"{plural(len(strange), 'file')} of somebody else's among the jobs"
-            yield Finding("info", f"{what}: {names(strange)}", str(case.path))
+            yield Finding("info", f"{what}: {names(strange)}", str(context.path))
         with opened(".jobctl", dir_fd) as meta_fd:
             inside = set(os.listdir(meta_fd))
             left = {name for name in inside & _TEMPORARY if _is_old(name, meta_fd)}
             unknown = {name for name in inside - _TEMPORARY - _OURS if _is_old(name, meta_fd)}
-    here = str(case.path / ".jobctl")
+    here = str(context.path / ".jobctl")
     if left:
         what = f"a writer died at work and left {names(left)}"
         yield Finding("info", what, here, "the next write of its kind uses it up")

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 
 from jobctl.errors import JobctlError
 
-__all__ = ["CannotRun", "Signals", "end_all", "given_environment", "send", "spawn"]
+__all__ = ["CannotRun", "Signals", "given_environment", "send", "signal_all", "spawn"]
 
 _FORWARDED = {
     signal.SIGINT,
@@ -184,7 +184,7 @@ def send(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def end_all(pid: int, number: int) -> None:
+def signal_all(pid: int, number: int) -> None:
     """Send the signal to the process, which is our child, and to all that it has started."""
     others = _descendants(pid)
     try:

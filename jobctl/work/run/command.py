@@ -20,10 +20,10 @@ from jobctl.core.redaction import default_title
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.stores import Store
 from jobctl.work.recorder import Write, one_line
-from jobctl.work.run.child import Signals, end_all, given_environment, send, spawn
+from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn
 from jobctl.work.run.events import Event, EventFile
 from jobctl.work.run.relay import Relay
-from jobctl.work.track import TrackedJob, clean
+from jobctl.work.track import TrackedJob, clean_text
 
 __all__ = ["GRACE_S", "RunOptions", "rerun", "run"]
 
@@ -83,10 +83,10 @@ def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
         command = Command(argv=tuple(argv), cwd=cwd, env=dict(env) or None)
         if len(json.dumps(command.to_value(), ensure_ascii=False).encode()) <= _MAX_COMMAND:
             return command
-    shown = [clean(word) for word in argv[:_MAX_SHOWN]]
+    shown = [clean_text(word) for word in argv[:_MAX_SHOWN]]
     if len(argv) > _MAX_SHOWN:
         shown.append(f"… and {len(argv) - _MAX_SHOWN} more")
-    return Command(argv=tuple(shown), cwd=clean(cwd), exact=False)
+    return Command(argv=tuple(shown), cwd=clean_text(cwd), exact=False)
 
 
 def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
@@ -133,7 +133,7 @@ class _RunJob(TrackedJob):
         self, command: Command, where: str | Store, options: RunOptions, *, again: bool = False
     ) -> None:
         self.command = command
-        self.told_to_end = False
+        self.cancel_sent = False
         self.started = False
         self.refused: Exception | None = None
         self._again = again
@@ -185,7 +185,7 @@ class _RunJob(TrackedJob):
         ran = self.command
         if not old.active:
             return old  # ended by others, or by the command: how it ended is told all the same
-        if self.told_to_end:
+        if self.cancel_sent:
             return jobs.cancel(old, now=at, at_work=True)
         if error is None and ran.exit_code == 0:
             return jobs.complete(old, now=at, result=result)
@@ -222,7 +222,7 @@ class _Run:
         self._kill_at: float | None = None
         self._killed = False
         self._warned = False
-        self._look_s = 0.0
+        self._poll_at_s = 0.0
 
     def run(self) -> int:
         try:
@@ -236,7 +236,7 @@ class _Run:
             raise self._job.refused  # the job that is there is not ours to speak for
         self._job.started = True
         relay = _relay() if self._options.relay else None
-        events = _events(self._take, self._complain)
+        events = _events(self._take, self._warn_event)
         try:
             if (number := self._signals.before_start()) is not None:
                 raise _Ended(number)
@@ -276,31 +276,31 @@ class _Run:
     def _wait(self, pid: int, relay: Relay | None, events: EventFile | None) -> int:
         """Until the command ends; its status. Meanwhile: signals, events, a cancellation."""
         while True:
-            heard = self._signals.next(max(0.0, self._look_s - monotonic()))
+            heard = self._signals.next(max(0.0, self._poll_at_s - monotonic()))
             if heard is not None:
                 number, forward = heard
                 if forward:
                     send(pid, number)  # it is our child, and not waited for yet
                 elif number in (signal.SIGWINCH, signal.SIGCONT) and relay and relay.resize():
                     send(pid, signal.SIGWINCH)  # it may have looked before that
-            looks = monotonic() >= self._look_s
-            if looks or (heard is not None and heard[0] == signal.SIGCHLD):
+            due = monotonic() >= self._poll_at_s
+            if due or (heard is not None and heard[0] == signal.SIGCHLD):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     return os.waitstatus_to_exitcode(status)
-            if looks:
-                self._look(pid, relay, events)
-                self._look_s = monotonic() + _TICK_S
+            if due:
+                self._poll(pid, relay, events)
+                self._poll_at_s = monotonic() + _TICK_S
 
-    def _look(self, pid: int, relay: Relay | None, events: EventFile | None) -> None:
+    def _poll(self, pid: int, relay: Relay | None, events: EventFile | None) -> None:
         """What is done now and then. Whatever goes wrong, the command is waited for."""
         try:
             if events is not None:
-                events.look()
+                events.poll()
             if relay is not None:
-                relay.attend()
+                relay.forward_keyboard()
         except Exception as error:
-            self._complain(one_line(error))
+            self._warn_event(one_line(error))
         self._cancel_if_asked(pid)
 
     def _is_interrupted(self) -> bool:
@@ -311,12 +311,12 @@ class _Run:
         if not self._job.cancelled or self._killed:
             return
         if self._kill_at is None:
-            self._job.told_to_end = True
+            self._job.cancel_sent = True
             self._kill_at = monotonic() + self._options.grace_s
-            end_all(pid, signal.SIGTERM)
+            signal_all(pid, signal.SIGTERM)
         elif monotonic() >= self._kill_at:
             self._killed = True
-            end_all(pid, signal.SIGKILL)
+            signal_all(pid, signal.SIGKILL)
 
     def _take(self, event: Event) -> None:
         with suppress(Cancelled):  # the command has been told in its own way
@@ -332,7 +332,7 @@ class _Run:
         if event.result is not None:
             self._job.result(event.result)
 
-    def _complain(self, reason: str) -> None:
+    def _warn_event(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
             _log.warning("jobctl: $JOBCTL_EVENTS: %s; such lines are passed over", reason)
@@ -347,9 +347,9 @@ def _relay() -> Relay | None:
         return None
 
 
-def _events(take: Any, complain: Any) -> EventFile | None:
+def _events(take: Any, on_error: Any) -> EventFile | None:
     try:
-        return EventFile(take, complain)
+        return EventFile(take, on_error)
     except OSError as error:
         _log.warning("jobctl: no $JOBCTL_EVENTS: %s; the command runs all the same", error.strerror)
         return None

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 __all__ = ["Event", "EventFile", "parse_event"]
 
 _MAX_LINE = 128 * 1024
-_MAX_LOOK = 1024 * 1024
+_MAX_POLL = 1024 * 1024
 _ANCHOR = 256
 _SWEEP_S = 24 * 3600
 _PREFIX, _SUFFIX = "jobctl-", ".events"
@@ -86,25 +86,25 @@ def _result(text: str) -> Any:
 
 
 class EventFile:
-    """The file, and how far it has been read. ``take`` gets each event, ``complain`` each reason.
+    """The file, and how far it has been read. ``take`` gets each event, ``on_error`` each reason.
 
     Of what is written between two looks by one who truncates, the last state counts.
     """
 
-    def __init__(self, take: Callable[[Event], None], complain: Callable[[str], None]) -> None:
-        self._take, self._complain = take, complain
-        self._fd, self.path = _made()
+    def __init__(self, take: Callable[[Event], None], on_error: Callable[[str], None]) -> None:
+        self._take, self._warn_event = take, on_error
+        self._fd, self.path = _create()
         self._offset = 0
         self._anchor = b""  # the bytes before the offset: another writer may have begun anew
         self._seen: tuple[int, int] = (0, 0)
         self._partial = b""
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Take what has been written since, a megabyte at the most."""
         stat = os.fstat(self._fd)
         if (stat.st_size, stat.st_mtime_ns) != self._seen:
             self._check_anchor(stat.st_size)
-            end = min(stat.st_size, self._offset + _MAX_LOOK)
+            end = min(stat.st_size, self._offset + _MAX_POLL)
             while self._offset < end:
                 data = os.pread(self._fd, min(_MAX_LINE, end - self._offset), self._offset)
                 if not data:
@@ -113,7 +113,7 @@ class EventFile:
                 self._anchor = (self._anchor + data)[-_ANCHOR:]
                 *lines, self._partial = (self._partial + data).split(b"\n")
                 if len(self._partial) > _MAX_LINE:
-                    self._complain(f"a line of over {_MAX_LINE} bytes")
+                    self._warn_event(f"a line of over {_MAX_LINE} bytes")
                     self._partial = b""
                 for line in lines:
                     self._line(line)
@@ -123,8 +123,8 @@ class EventFile:
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """Take all that there is by now, also a line without its end, unless ``interrupted``."""
         end = os.fstat(self._fd).st_size
-        for _ in range(end // _MAX_LOOK + 1):
-            self.look()
+        for _ in range(end // _MAX_POLL + 1):
+            self.poll()
             if interrupted():
                 return
         if self._partial:
@@ -143,7 +143,7 @@ class EventFile:
         try:
             self._take(parse_event(text))
         except ValueError as error:
-            self._complain(str(error))
+            self._warn_event(str(error))
 
     def close(self) -> None:
         """Remove it; what others that were killed left behind goes as well, after a day."""
@@ -153,7 +153,7 @@ class EventFile:
         os.close(self._fd)
 
 
-def _made() -> tuple[int, str]:
+def _create() -> tuple[int, str]:
     """A new file, locked: one that nobody has locked is nobody's."""
     fd, path = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX)
     with suppress(OSError):

@@ -25,7 +25,7 @@ _MAX_LINES = 10
 _MAX_LINE = 300
 _LINGER_S = 0.3
 _MAX_LINGER_S = 2.0
-_GONE = {errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET}
+_READER_GONE = {errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET}
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -68,7 +68,7 @@ class Relay:
             return False
         return size != before
 
-    def attend(self) -> None:
+    def forward_keyboard(self) -> None:
         """Bring the keyboard to a command that wants to read it from its standard error.
 
         ``less`` does. It says so by switching the line editing off there.
@@ -103,7 +103,7 @@ class Relay:
         self._drop_keyboard()
         if not self._thread.is_alive():
             return
-        owed, ended_s = self._owed(), monotonic()
+        owed, ended_s = self._bytes_to_relay(), monotonic()
         self._last_s = ended_s
         while not self._ended.wait(0.02):
             now_s = monotonic()
@@ -115,7 +115,7 @@ class Relay:
                 self._ended.wait(_LINGER_S)
                 return
 
-    def _owed(self) -> int:
+    def _bytes_to_relay(self) -> int:
         """How many bytes there are to be relayed, counted from the beginning."""
         waiting = b"\0" * 4
         with self._guard, suppress(OSError):
@@ -138,9 +138,9 @@ class Relay:
         with self._guard:
             self._closed = True
             if self._ended.is_set() or not self._thread.is_alive():
-                self._let_go()
+                self._close_descriptors()
 
-    def _let_go(self) -> None:
+    def _close_descriptors(self) -> None:
         for fd in (self._read, self.child_fd, self._wake, self._wake_read):
             if fd >= 0:
                 with suppress(OSError):
@@ -181,7 +181,7 @@ class Relay:
             with self._guard:
                 self._ended.set()
                 if self._closed:
-                    self._let_go()
+                    self._close_descriptors()
 
 
 class _Keyboard:
@@ -258,5 +258,5 @@ def _write_all(fd: int, data: bytes) -> bool:
             select.select([], [fd], [])
         except OSError as error:
             # A full disk, say, which the command would have heard of and most do not heed.
-            return error.errno not in _GONE
+            return error.errno not in _READER_GONE
     return True
