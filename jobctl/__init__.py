@@ -1,6 +1,6 @@
 """Live job tracking across processes.
 
-Names are imported when they are first used, so that ``import jobctl`` costs next to nothing.
+Names are imported on first use, so that ``import jobctl`` is cheap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``jobctl`` and ``python -m jobctl``. What is asked most and needs nothing imports nothing."""
+"""``jobctl`` and ``python -m jobctl``. The cheapest commands import nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, and exit with its code."""
+    """Run the command line and exit with its code."""
     if sys.argv[1:] in (["--version"], ["-V"]):
         from jobctl._version import __version__
 
@@ -23,7 +23,7 @@ def main() -> None:
 
             print_candidates(sys.argv[2:])
         except KeyboardInterrupt:
-            pass  # Ctrl-C while the shell waited for us
+            pass  # Ctrl-C during completion
         return
     if sys.platform == "win32":
         print("jobctl: Windows is not supported; run it in WSL", file=sys.stderr)

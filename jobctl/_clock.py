@@ -10,10 +10,10 @@ __all__ = ["now", "now_ms"]
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970-01-01 UTC, by the wall clock (which may jump)."""
+    """Return milliseconds since 1970-01-01 UTC by the wall clock, which may jump."""
     return time.time_ns() // 1_000_000
 
 
 def now() -> str:
-    """The present moment, as job files write it."""
+    """Return the current time, as job files write it."""
     return to_text(now_ms())

@@ -1,8 +1,8 @@
-"""Each command as a call of the same name, on a store; the command line is a coat over these.
+"""Each command as a function of the same name, on a store. The command line calls these.
 
-They stamp the time and take any unique start of an id. What they raise is in errors.py. ``watch``,
-``wait``, ``serve``, ``run``, ``run_dummy``, ``prune``, ``reap`` and ``doctor`` live elsewhere, and
-are imported when they are asked for. What ``--url`` reads comes from `jobctl.reader.once`.
+They set the time, and accept any unique start of an id. The exceptions are in errors.py. ``watch``,
+``wait``, ``serve``, ``run``, ``run_dummy``, ``prune``, ``reap`` and ``doctor`` are imported from
+other modules on first use. Reads with ``--url`` are in `jobctl.reader.once`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 RECENT = 500
-"""How many revisions `usual` looks back."""
+"""How many recent revisions `usual` reads."""
 CANCEL_S = 15.0
 """How long `cancel` waits for the owner: longer than ``jobctl run`` waits before it kills."""
 
@@ -94,10 +94,10 @@ def ls(
     *,
     usual: UsualDurations | None = None,
 ) -> Delta:
-    """The one read: the jobs under a filter that changed since the cursor, and what is gone.
+    """Return the jobs under a filter that changed since the cursor, and what is gone.
 
-    A cursor that cannot be resumed, or that belongs to another filter, gets everything. ``usual``
-    learns from all that was read, whatever the filter lets pass.
+    A cursor that cannot be resumed, or that belongs to another filter, gets all jobs. ``usual``
+    learns from all jobs that were read, whatever the filter.
     """
     if cursor.tag != filter.tag:
         cursor = ZERO
@@ -108,18 +108,18 @@ def ls(
 
 
 def usual(store: Store) -> UsualDurations:
-    """How long jobs usually take, by what has changed lately; cheap however many there are."""
+    """Return the usual durations, from recent changes; cheap for any number of jobs."""
     head = store.head()
     if head == ZERO and len(store.ids()) > RECENT:
         return (
             UsualDurations()
-        )  # foreign files, which nobody has put in order yet: that takes its time
+        )  # many foreign files without an order: reading them all would take long
     start = Cursor(head.epoch, head.revision - RECENT) if head.revision > RECENT else ZERO
     return UsualDurations(store.since(start).jobs)
 
 
 def show(store: Store, id: str) -> Job:
-    """The job as it is stored."""
+    """Return the job as it is stored."""
     return store.get(resolve(store, id))
 
 
@@ -132,13 +132,13 @@ def create(
     title: str | None = None,
     stages: Sequence[str] | None = None,
 ) -> Job:
-    """A new pending job, recorded."""
+    """Record a new pending job."""
     job = jobs.create(type, now=now(), id=id, session_id=session, title=title, stages=stages)
     return store.create(job)
 
 
 def advance(store: Store, id: str, stage: str | None = None, *, force: bool = False) -> Job:
-    """The job in its next stage, or in the one named."""
+    """Move the job to its next stage, or to ``stage``."""
     return store.update(
         resolve(store, id), lambda job: jobs.advance(job, stage, now=now(), force=force)
     )
@@ -147,7 +147,7 @@ def advance(store: Store, id: str, stage: str | None = None, *, force: bool = Fa
 def progress(
     store: Store, id: str, done: float, total: float | None = None, message: str | None = None
 ) -> Job:
-    """The job with ``done`` of ``total`` steps, or ``done`` percent, of its stage behind it."""
+    """Record progress in the current stage: ``done`` of ``total``, or ``done`` percent."""
     return store.update(
         resolve(store, id),
         lambda job: jobs.report(job, now=now(), done=done, total=total, message=message),
@@ -157,7 +157,7 @@ def progress(
 def complete(
     store: Store, id: str, *, result: Any = None, result_session: str | None = None
 ) -> Job:
-    """The job completed."""
+    """Complete the job."""
     return store.update(
         resolve(store, id),
         lambda job: jobs.complete(job, now=now(), result=result, result_session_id=result_session),
@@ -165,21 +165,22 @@ def complete(
 
 
 def fail(store: Store, id: str, message: str) -> Job:
-    """The job failed, with the reason."""
+    """Fail the job with a reason."""
     return store.update(resolve(store, id), lambda job: jobs.fail(job, message, now=now()))
 
 
 def retry(store: Store, id: str) -> Job:
-    """The failed job pending again."""
+    """Make the failed job pending again."""
     return store.update(resolve(store, id), lambda job: jobs.retry(job, now=now()))
 
 
 def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
-    """The job failed with "Cancelled by user", by whoever works on it.
+    """Cancel the job: it fails with "Cancelled by user".
 
-    One that is pending without an owner, or whose owner has died, is failed at once. A living owner
-    is asked, and has ``timeout_s`` seconds; then `TimedOut`, and it stays asked. `Conflict` when
-    the job ended otherwise meanwhile, `IllegalTransition` for one that nobody is known to work on.
+    A pending job without an owner, and a job whose owner is dead, fails at once. A living owner is
+    asked to end the job within ``timeout_s`` seconds; then `TimedOut` is raised, and the request
+    stays. Raises `Conflict` if the job ended otherwise meanwhile, `IllegalTransition` if no owner
+    is known.
     """
     job = store.get(resolve(store, id))
     name = job.owned_by if job.active else None
@@ -203,7 +204,10 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
 
 
 def rm(store: Store, id: str, *, damaged: bool = False) -> str:
-    """Remove the job, or with ``damaged`` also a file that is none (else `DamagedFile`); its id."""
+    """Remove the job and return its id; with ``damaged`` also a file that is not a job.
+
+    Without ``damaged`` such a file raises `DamagedFile`.
+    """
     id = resolve(store, id)
     store.remove(id, damaged=damaged)
     return id

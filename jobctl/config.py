@@ -86,9 +86,9 @@ class Where(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A value, and its ``origin``: ``$JOBCTL_DIR``, a file's path.
+    """A value and its ``origin``: ``$JOBCTL_DIR``, or a file's path.
 
-    ``level`` orders origins: a source that is nearer to the command line has the higher one.
+    A source that is nearer to the command line has a higher ``level``.
     """
 
     value: Any
@@ -137,11 +137,11 @@ class Settings:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """All settings, but for the types."""
+        """Return the names of all settings except the types."""
         return _NAMES
 
     def get(self, name: str) -> Setting | None:
-        """The setting, checked, paths made absolute; ``None`` where nobody says anything."""
+        """Return the setting, checked, with absolute paths; ``None`` if it is not set."""
         variable = _ENVIRONMENT.get(name, "")
         if text := self._env.get(variable, ""):
             return Setting(self._of_text(name, text), f"${variable}", _ENV_LEVEL)
@@ -180,10 +180,10 @@ class Settings:
 
 
 def hub_in(known: Settings, *, in_job: bool = False) -> str | None:
-    """The URL of the hub that settings name to read from; ``None`` where it is a directory.
+    """Return the URL of the hub that the settings name as source; ``None`` for a directory.
 
-    A nearer setting counts before a farther one, and within a job the directory of the job.
-    `UsageError` where both are named side by side; `NotObeyed` where that is up to a file which is
+    A nearer setting beats a farther one; within a job, the job's directory wins. Raises
+    `UsageError` if one source names both, and `NotObeyed` if the decision depends on a file that is
     not obeyed.
     """
     if not known.is_source_in_environment():
@@ -205,9 +205,9 @@ def resolve_dir(
     cwd: str | os.PathLike[str],
     settings: Settings | None = None,
 ) -> Where:
-    """The directory of jobs for a command; `UsageError` for a ``jobctl.toml`` that is none.
+    """Return the job directory of a command; `UsageError` for an invalid ``jobctl.toml``.
 
-    `NotObeyed` if neither the flag nor the environment names it, and a file is not obeyed.
+    `NotObeyed` if neither the flag nor the environment names it and a file is not obeyed.
     """
     if flag == "":
         raise UsageError("--dir is empty", hint="name a directory, or leave it out")
@@ -237,7 +237,7 @@ def _state_dir() -> str:
 def is_durable(
     env: Mapping[str, str], cwd: str | os.PathLike[str], settings: Settings | None = None
 ) -> bool | None:
-    """Whether each write shall survive a power cut; ``None`` where nobody says."""
+    """Whether each write shall survive a power failure; ``None`` if it is not set."""
     found = (settings or Settings(env, cwd)).get("durable")
     return found.value if found is not None else None
 
@@ -260,14 +260,14 @@ def _user_file() -> str:
 
 
 def system_file() -> Path:
-    """Where root's settings for every user of the machine are: the lowest layer."""
+    """Return the path of the system's settings, which apply to all users."""
     from pathlib import Path
 
     return Path(_SYSTEM_FILE)
 
 
 def safe_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The resolved paths of the safe directories; none where the files cannot be read."""
+    """Return the resolved paths of the safe directories; none if the files cannot be read."""
     try:
         return _own_files(my_uids(environ))[1]
     except UsageError:
@@ -275,7 +275,7 @@ def safe_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def safe_hint(directory: str | os.PathLike[str]) -> str:
-    """What to do about a directory that is not obeyed, and is none the worse for it."""
+    """Return a hint on how to use a directory that is not obeyed."""
     return f"if you trust it, add {safe_line(directory)} to {_user_file()}"
 
 
@@ -320,7 +320,7 @@ def _beside(file: str, value: str, name: str) -> str:
 
 
 def _paths_in(value: Any, path: str) -> list[str]:
-    """The safe directories, as they are written but for ``~``; `UsageError` for anything else."""
+    """Return the safe directories of a file, with ``~`` expanded; `UsageError` for other values."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise UsageError(
             f"{path}: {_SAFE} is not a list of paths", hint=f'write {_SAFE} = ["/srv/jobs"]'
@@ -338,7 +338,7 @@ def _paths_in(value: Any, path: str) -> list[str]:
 
 
 def _home(text: str, where: str) -> str:
-    """The path, ``~`` and ``~user`` resolved; `UsageError` for what can be no path."""
+    """Return the path with ``~`` and ``~user`` expanded; `UsageError` for an invalid path."""
     if "\0" in text:
         raise UsageError(f"{where} holds a NUL", hint="no path does")
     full = os.path.expanduser(text)
@@ -378,7 +378,7 @@ def _is_same(file: _File | NotObeyed, other: _File | NotObeyed) -> bool:
 
 
 def _nearest(cwd: str, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
-    """The nearest ``jobctl.toml``, from here upwards; also one that is not obeyed."""
+    """Return the nearest ``jobctl.toml`` from here upwards, even if it is not obeyed."""
     folder = tidy(cwd)
     while True:
         file = _read(os.path.join(folder, FILE_NAME), _PROJECT_LEVEL, uids, safe)
@@ -389,9 +389,9 @@ def _nearest(cwd: str, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
 
 
 def _read(path: str, level: int, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
-    """What the file says, if it is obeyed by these users or its directory is safe.
+    """Return what the file says, if these users obey it or its directory is safe.
 
-    ``None`` where there is none, or none for us. It never waits.
+    ``None`` if there is no file, or we may not read it. Never blocks.
     """
     fd = None
     parent, name = os.path.split(path)

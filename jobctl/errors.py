@@ -1,25 +1,25 @@
 """Every error that jobctl raises on purpose.
 
     JobctlError
-    ├── UsageError              the caller asked for something that makes no sense        exit 2
-    │   ├── InvalidId           a job id outside the allowlist
-    │   ├── InvalidCursor       text that is no ``epoch:revision``
+    ├── UsageError              the request is invalid                                    exit 2
+    │   ├── InvalidId           an invalid job id
+    │   ├── InvalidCursor       text that is not ``epoch:revision``
     │   ├── InvalidJob          a value that cannot be a job (see codec.py)
     │   └── NotObeyed           a file or directory that another user owns or can write to
     ├── IllegalTransition       a move that the job's stage does not allow                exit 1
-    ├── Conflict                another process has just done what was asked              exit 1
-    ├── Cancelled               the job that is being worked on shall end                 exit 1
-    ├── JobNotFound             no job of that id, or several for a prefix                exit 4
-    ├── StoreError              the store is out of reach or refuses                      exit 5
-    │   ├── DamagedFile         a file of the store that is no job, or not any more
-    │   ├── StoreMissing        there is no such directory
+    ├── Conflict                another process was first                                 exit 1
+    ├── Cancelled               the job was cancelled                                     exit 1
+    ├── JobNotFound             no job with that id, or several with that prefix          exit 4
+    ├── StoreError              the store cannot be reached or refuses                    exit 5
+    │   ├── DamagedFile         a file of the store that is not a job
+    │   ├── StoreMissing        the directory does not exist
     │   ├── StoreLocked         the writer's lock was not free in time
     │   └── StoreFull           no space, no inodes, or a file size limit
-    ├── HubError                the hub is out of reach or refuses                        exit 5
+    ├── HubError                the hub cannot be reached or refuses                      exit 5
     │   ├── AddressInUse        the port or the Unix socket is taken
     │   └── ProtocolError       the peer sent what the protocol does not allow
-    │       └── DigestMismatch  what is held is not what the hub holds
-    └── TimedOut                what was waited for did not come in time                  exit 124
+    │       └── DigestMismatch  the client does not hold what the hub holds
+    └── TimedOut                it did not happen in time                                 exit 124
 
 An error carries fields and renders in ``__str__`` as one line: what, where, what next.
 The exit code of each class is its ``exit_code``; the CLI maps the tree in one place.
@@ -55,11 +55,11 @@ __all__ = [
 
 
 _BEGINNING = 4  # characters
-_MANY = 1000  # ids, of which to find the most like one takes too long
+_MANY = 1000  # above this many ids, similar ones are not searched for
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """``did you mean 'X'?`` for the known word that is most like it; ``None`` without one."""
+    """Return ``did you mean 'X'?`` for the most similar known word, or ``None``."""
     from difflib import get_close_matches  # errors are rare
 
     near = get_close_matches(word, list(known), n=1)
@@ -67,7 +67,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 class JobctlError(Exception):
-    """The base of the tree; ``hint`` says what to do next, ``None`` when nothing helps."""
+    """The base of all errors; ``hint`` says what to do next, or is ``None``."""
 
     exit_code = 1
 
@@ -81,13 +81,13 @@ class JobctlError(Exception):
 
 
 class UsageError(JobctlError):
-    """What was asked makes no sense, whatever the state of the store."""
+    """The request is invalid, whatever the state of the store."""
 
     exit_code = 2
 
 
 class InvalidId(UsageError):
-    """An id outside the allowlist; ``id`` is the text that was given."""
+    """An invalid job id; ``id`` is the text that was given."""
 
     def __init__(self, id: str) -> None:
         shown = ascii(id if len(id) <= 80 else id[:77] + "...")
@@ -100,7 +100,7 @@ class InvalidId(UsageError):
 
 
 class InvalidCursor(UsageError):
-    """Text that is no cursor; ``text`` is what was given."""
+    """An invalid cursor; ``text`` is what was given."""
 
     def __init__(self, text: str) -> None:
         shown = ascii(text if len(text) <= 80 else text[:77] + "...")
@@ -130,7 +130,7 @@ class NotObeyed(UsageError):
 
 
 class IllegalTransition(JobctlError):
-    """A move that the job's stage does not allow; ``legal`` lists those that it does."""
+    """A move that the job's stage does not allow; ``legal`` lists the allowed ones."""
 
     def __init__(
         self, id: str, stage: str, wanted: str, legal: Iterable[str], *, meant: str | None = None
@@ -142,11 +142,11 @@ class IllegalTransition(JobctlError):
 
 
 class Conflict(JobctlError):
-    """Somebody else was first: the job exists already, or changes faster than it is read."""
+    """Another process was first: the job exists already, or changes faster than it can be read."""
 
 
 class Cancelled(JobctlError):
-    """Somebody cancelled the job: raised in the work that `jobctl.track` tracks, to end it."""
+    """The job was cancelled. Raised in the work that `jobctl.track` tracks, to end it."""
 
     def __init__(self, id: str) -> None:
         super().__init__(f"job {id} was cancelled by user")
@@ -154,9 +154,9 @@ class Cancelled(JobctlError):
 
 
 class JobNotFound(JobctlError):
-    """No job answers to this id or prefix in ``where``; ``candidates`` when several do.
+    """No job in ``where`` has this id or prefix; ``candidates`` if several have it.
 
-    ``known`` are ids that are there, for a hint.
+    ``known`` are existing ids, for a hint.
     """
 
     exit_code = 4
@@ -179,7 +179,7 @@ class JobNotFound(JobctlError):
 
 
 def _like(id: str, known: Sequence[str]) -> str | None:
-    """A hint at the ids that begin as this one does, or are like it."""
+    """Return a hint with existing ids that have the same start or are similar."""
     begins = [
         other for other in known if len(id) > _BEGINNING and other[:_BEGINNING] == id[:_BEGINNING]
     ]
@@ -189,7 +189,7 @@ def _like(id: str, known: Sequence[str]) -> str | None:
 
 
 class StoreError(JobctlError):
-    """The store is out of reach, or refuses; ``path`` names it."""
+    """The store cannot be reached or refuses; ``path`` names it."""
 
     exit_code = 5
 
@@ -221,7 +221,7 @@ class DamagedFile(StoreError):
 
 
 class StoreMissing(StoreError):
-    """There is no such directory."""
+    """The directory does not exist."""
 
     def __init__(self, path: str) -> None:
         super().__init__(
@@ -245,11 +245,11 @@ class StoreLocked(StoreError):
 
 
 class StoreFull(StoreError):
-    """No space, no inodes, or a size limit; what was stored before stands untouched."""
+    """No space, no inodes, or a size limit; stored jobs are unchanged."""
 
 
 class HubError(JobctlError):
-    """The hub is out of reach, or refuses; ``url`` names it."""
+    """The hub cannot be reached or refuses; ``url`` names it."""
 
     exit_code = 5
 
@@ -277,14 +277,14 @@ class AddressInUse(HubError):
 
 
 class ProtocolError(HubError):
-    """The peer sent what the protocol does not allow (see protocol.py)."""
+    """The peer sent something that the protocol does not allow (see protocol.py)."""
 
 
 class DigestMismatch(ProtocolError):
-    """What a client holds is not what its hub says that it should (see `Client`, ``verify``)."""
+    """The client does not hold what the hub's digest says (see `Client`, ``verify``)."""
 
 
 class TimedOut(JobctlError):
-    """What was waited for did not come in time."""
+    """It did not happen in time."""
 
     exit_code = 124

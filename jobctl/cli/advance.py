@@ -1,4 +1,4 @@
-"""``jobctl advance``: a job's next stage."""
+"""``jobctl advance``: move a job to its next stage."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The application: which module has which command, and what an error becomes.
+"""The application: the modules of the commands, and how errors are reported.
 
-Only the module of the command that was asked for is imported. An error is one line on standard
-error (what, where, what next) and a fixed exit code; a traceback is a defect.
+Only the module of the requested command is imported. An error is one line on standard error (what,
+where, what next) and a fixed exit code. A traceback is a defect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["run"]
 
 _RUN_FAILED = 125
 _RAN = (126, 127)
-"""``run`` has the exit codes of its command, so its own errors are told by others (docker run)."""
+"""``run`` has the exit codes of its command, so its own errors have these (as in docker run)."""
 
 _READERS = ("watch", "wait", "ls", "show", "clients")
 _WITHOUT_SETTINGS = ("doctor", "demo", "completion", "help")
@@ -36,7 +36,7 @@ _RAISE_AGAIN_S = 0.01
 
 
 def run(args: list[str]) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     _make_streams_safe()
     _on_termination()
     asked = next((arg for arg in args if not arg.startswith("-")), None)
@@ -57,7 +57,7 @@ def run(args: list[str]) -> int:
         return 130
     except _Terminated as error:
         return 128 + error.signal
-    except (BrokenPipeError, SystemExit):  # typer exits by itself when the pipe is closed
+    except (BrokenPipeError, SystemExit):  # typer itself exits if the pipe is closed
         return _broken_pipe()
     except UnicodeEncodeError as error:
         return _fail_with(f"standard output cannot show {ascii(error.object[error.start])}", 1)
@@ -90,7 +90,7 @@ def _call(args: list[str], asked: str | None) -> int:
 
 
 def _apply_settings(command: str) -> None:
-    """Let the process know what the settings say beside the directory."""
+    """Apply the settings that concern the whole process, except the directory."""
     from jobctl.cli.common import settings
     from jobctl.core.pipeline import define, parse_types
 
@@ -106,7 +106,7 @@ def _apply_settings(command: str) -> None:
 
 
 def _usage_error(error: Exception, asked: str | None) -> int:
-    """Typer's own complaints; what is not one of them is a defect and stays a traceback."""
+    """Report an error of typer; any other exception is a defect and stays a traceback."""
     context = getattr(error, "ctx", None)
     name = type(error).__name__
     if name == "NoArgsIsHelpError" and context is not None:
@@ -134,7 +134,7 @@ _WORDS = (
 
 
 def _rephrased(text: str) -> str:
-    """The complaint of a library that knows nothing of command lines, said for people."""
+    """Return a library's error text in words for people."""
     text = text.rstrip(".").replace("\n", " ")
     for pattern, words in _WORDS:
         text = re.sub(pattern, words, text)
@@ -150,13 +150,13 @@ def _fail_with(error: JobctlError | str, code: int) -> int:
 
 
 def _broken_pipe() -> int:
-    """The reader of our output went away, as ``head`` does: 128 + SIGPIPE, and not a word."""
+    """End quietly with 128 + SIGPIPE: the reader of our output is gone, as with ``head``."""
     _drop_stdout()
     return 141
 
 
 def _drop_stdout() -> None:
-    """What is still in the buffer cannot be written: let the interpreter's exit not try again."""
+    """Drop the buffered output that cannot be written, so that the exit does not try it again."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         out = sys.stdout.fileno()
         null = os.open(os.devnull, os.O_WRONLY)
@@ -165,7 +165,7 @@ def _drop_stdout() -> None:
 
 
 def _make_streams_safe() -> None:
-    """Standard output may be closed, or unable to show what we say: degrade, do not fail."""
+    """Make output work if a stream is closed or cannot encode our text."""
     for name in ("stdout", "stderr"):
         stream: Any = getattr(sys, name)
         if stream is None:
@@ -175,30 +175,30 @@ def _make_streams_safe() -> None:
 
 
 class _Terminated(BaseException):
-    """SIGTERM or SIGHUP came."""
+    """SIGTERM or SIGHUP arrived."""
 
     def __init__(self, number: int) -> None:
         self.signal = number
 
 
 def _on_termination() -> None:
-    """SIGTERM and SIGHUP unwind like Ctrl-C, so that nothing is left behind."""
+    """Make SIGTERM and SIGHUP unwind the stack like Ctrl-C, so that cleanup runs."""
 
     def unwind(number: int, _frame: FrameType | None) -> NoReturn:
         raise _Terminated(number)
 
-    with contextlib.suppress(ValueError):  # not in the main thread: a test, or somebody's program
+    with contextlib.suppress(ValueError):  # not in the main thread, as in a test
         for asked in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(asked) is not signal.SIG_IGN:  # nohup, or trap '', asked us to stay
+            if signal.getsignal(asked) is not signal.SIG_IGN:  # nohup or trap '' ignores it
                 signal.signal(asked, unwind)
         _raise_again_what_is_dropped()
 
 
 def _raise_again_what_is_dropped() -> None:
-    """A signal that comes within a callback of the interpreter's own ends nothing but that.
+    """Raise a signal's exception again if the interpreter dropped it.
 
-    What is raised in a weak reference's callback, or in ``__del__``, is printed and forgotten: an
-    import that is under way has such callbacks. It is raised once more a moment later.
+    An exception in a weak reference's callback or in ``__del__`` is printed and then ignored.
+    Imports use such callbacks. The exception is raised again a moment later.
     """
     before = sys.unraisablehook
 

@@ -1,4 +1,4 @@
-"""``jobctl cancel``: jobs that shall not go on."""
+"""``jobctl cancel``: cancel jobs."""
 
 from __future__ import annotations
 

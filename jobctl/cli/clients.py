@@ -1,4 +1,4 @@
-"""``jobctl clients``: who reads from a hub, and how far each has come."""
+"""``jobctl clients``: list a hub's clients and how far each has read."""
 
 from __future__ import annotations
 

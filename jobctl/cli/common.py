@@ -1,4 +1,4 @@
-"""What the commands share: the directory or hub they speak of, ids, and how they print."""
+"""Shared by the commands: their directory or hub, ids, and output."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _OWN_ID = "JOBCTL_JOB"
 
 
 def own_id() -> str:
-    """The job that this process runs in, as ``jobctl run`` tells; `UsageError` without one."""
+    """Return the job of ``jobctl run`` that this process runs in; `UsageError` without one."""
     id = os.environ.get(_OWN_ID)
     if not id:
         raise UsageError("Missing argument 'ID'", hint="within 'jobctl run' it may be left out")
@@ -61,19 +61,19 @@ def own_id() -> str:
 
 
 def in_job() -> bool:
-    """Whether this is a command that ``jobctl run`` runs: then ids may be left out."""
+    """Whether this process runs in ``jobctl run``, where ids may be left out."""
     return bool(os.environ.get(_OWN_ID))
 
 
 class CommandStore(NamedTuple):
-    """A store, and the directory it stands for."""
+    """The store of a command, and the directory that it belongs to."""
 
     store: Store
     where: Where
 
 
 def settings() -> Settings:
-    """What the environment and the files say."""
+    """Return the settings from the environment and the files."""
     return Settings(os.environ, here())
 
 
@@ -91,7 +91,7 @@ def hub_to_read(directory: str | None, url: str | None) -> str | None:
 
 
 def where_to_write(directory: str | None) -> Where:
-    """The directory that a command changes; `UsageError` where settings name a hub instead."""
+    """Return the directory that a command changes; `UsageError` if settings name a hub."""
     if directory is None and not os.environ.get("JOBCTL_DIR") and (hub := hub_to_read(None, None)):
         raise UsageError(f"{hub} is a hub, which is for reading", hint="name a directory by --dir")
     return resolve_dir(directory, os.environ, here())
@@ -100,10 +100,9 @@ def where_to_write(directory: str | None) -> Where:
 def command_store(
     directory: str | None, *, create: bool = False, adopt: bool = False, live: bool = False
 ) -> CommandStore:
-    """The store that a command works on; says so when it makes a directory that was named.
+    """Open the store that a command works on; print a note if it creates a named directory.
 
-    A default directory that does not exist yet is an empty one; ``live`` readers make it, to see
-    what comes.
+    A default directory that does not exist counts as empty; ``live`` readers create it.
     """
     where = where_to_write(directory)
     missing = not _is_dir(where.path)
@@ -123,12 +122,12 @@ def command_store(
 def _is_dir(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError as error:  # too long a name, say: whether it is there cannot even be asked
+    except OSError as error:  # for example a name that is too long
         raise StoreError(f"cannot look at {path}: {error.strerror}", path=str(path)) from error
 
 
 def here() -> Path:
-    """The present directory; `UsageError` when it was removed."""
+    """Return the current directory; `UsageError` if it was removed."""
     try:
         return Path.cwd()
     except FileNotFoundError:
@@ -142,14 +141,14 @@ def make_filter(
     session: list[str] | None,
     active: bool,
 ) -> Filter:
-    """The filter that the options say."""
+    """Return the filter from the options."""
     return Filter.make(
         ids=ids, types=type or (), stages=stage or (), sessions=session or (), active=active
     )
 
 
 def seconds(text: str | None, option: str) -> float | None:
-    """The duration that an option gives; `UsageError` when it is none."""
+    """Return the duration of an option; `UsageError` if it is invalid."""
     try:
         return parse_duration(text) if text is not None else None
     except ValueError as error:
@@ -157,7 +156,7 @@ def seconds(text: str | None, option: str) -> float | None:
 
 
 def moment(text: str | None, option: str) -> int | None:
-    """The moment that an option gives, in milliseconds; `UsageError` when it is none."""
+    """Return the time of an option in milliseconds; `UsageError` if it is invalid."""
     try:
         return parse_moment(text, now_ms()) if text is not None else None
     except ValueError as error:
@@ -165,7 +164,7 @@ def moment(text: str | None, option: str) -> int | None:
 
 
 def time_format(option: TimeFormat | None) -> TimeFormat | None:
-    """How to print times: by the option, or as settings say; ``None``: as each place does."""
+    """Return how to print times, by the option or the settings; ``None`` for the default."""
     if option is not None:
         return option
     found = settings().get("time-format")
@@ -179,7 +178,7 @@ def on_store(
     *,
     create: bool = False,
 ) -> None:
-    """Act on the store of the directory, and print the job as it stands then, if asked to."""
+    """Change one job in the command's store, and print it if requested."""
     store = command_store(directory, create=create).store
     try:
         job = act(store)
@@ -197,7 +196,7 @@ def for_each(
     act: Callable[[Store, str], T],
     show: Callable[[list[T]], object],
 ) -> None:
-    """Act on each job, and show what came out. A failure does not keep the others waiting.
+    """Change each job, and show the results. A failure does not stop the others.
 
     The exit code is that of the first failure.
     """
@@ -217,7 +216,7 @@ def for_each(
 
 
 def print_written(jobs: Sequence[Job], output: Written | None) -> None:
-    """The jobs as a command left them: ``{jobs: […]}``, one object a line, or their ids."""
+    """Print changed jobs: ``{jobs: […]}``, one object per line, or their ids."""
     if output is Written.json:
         out(compact({"jobs": [job_object(job) for job in jobs]}))
     for job in jobs:
@@ -228,7 +227,7 @@ def print_written(jobs: Sequence[Job], output: Written | None) -> None:
 
 
 def print_removed(ids: Sequence[str], output: Written | None) -> None:
-    """The ids of jobs that are no more: ``{removed: […]}``, one object a line, or the ids."""
+    """Print ids of removed jobs: ``{removed: […]}``, one object per line, or the ids."""
     if output is Written.json:
         out(compact({"removed": list(ids)}))
     for id in ids:
@@ -239,7 +238,7 @@ def print_removed(ids: Sequence[str], output: Written | None) -> None:
 
 
 def out(line: str) -> None:
-    """One line of data."""
+    """Print one line of data."""
     sys.stdout.write(line + "\n")
 
 
@@ -257,12 +256,12 @@ def job_object(
 
 
 def compact(value: object) -> str:
-    """One line of JSON. Escapes beyond ASCII, so that no terminal or encoding minds it."""
+    """Return JSON on one line, ASCII only, so that every terminal and encoding can show it."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; SIGINT, SIGTERM and SIGHUP cancel it, once, so that it can clean up."""
+    """Run a coroutine; SIGINT, SIGTERM and SIGHUP cancel it once, so that it can clean up."""
     import asyncio  # most commands need no event loop
 
     async def cancellable() -> T:
@@ -271,7 +270,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
         caught: list[int] = []
 
         def cancel(number: int) -> None:
-            if not caught:  # an impatient second one would cut the cleaning up short
+            if not caught:  # a second one would interrupt the cleanup
                 caught.append(number)
                 task.cancel()
 

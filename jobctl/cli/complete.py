@@ -1,4 +1,4 @@
-"""``jobctl complete``: a job's good end."""
+"""``jobctl complete``: complete a job."""
 
 from __future__ import annotations
 

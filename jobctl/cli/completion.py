@@ -1,4 +1,4 @@
-"""``jobctl completion``: prints the script that teaches a shell our commands."""
+"""``jobctl completion``: print the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXAMPLE = "Example: source <(jobctl completion bash)"
 
 
 class Shell(StrEnum):
-    """The shells that are known."""
+    """The supported shells."""
 
     bash = "bash"
     zsh = "zsh"

@@ -1,4 +1,4 @@
-"""``jobctl config``: every setting, and where it comes from."""
+"""``jobctl config``: show all settings and their origins."""
 
 from __future__ import annotations
 

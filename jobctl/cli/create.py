@@ -1,4 +1,4 @@
-"""``jobctl create``: a new pending job."""
+"""``jobctl create``: create a pending job."""
 
 from __future__ import annotations
 

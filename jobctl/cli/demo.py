@@ -1,4 +1,4 @@
-"""``jobctl demo``: all of it, in five seconds, leaving nothing behind."""
+"""``jobctl demo``: show everything in five seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEXT = (
 
 def demo() -> None:
     """Show a hub, jobs and a live view; leaves nothing behind."""
-    from jobctl.cli.live_demo import show_all  # all there is, which takes its time to import
+    from jobctl.cli.live_demo import show_all  # slow to import
 
     show_all()
     out("")

@@ -1,4 +1,4 @@
-"""``jobctl doctor``: what is wrong, where, and what to do about it."""
+"""``jobctl doctor``: report what is wrong, where, and what to do."""
 
 from __future__ import annotations
 

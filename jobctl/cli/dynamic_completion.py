@@ -1,15 +1,14 @@
-"""``jobctl __complete``: what may stand where the cursor is, for the completion scripts.
+"""``jobctl __complete``: dynamic completion, called by the completion scripts.
 
     jobctl __complete KIND [--dir DIRECTORY] [--url URL] -- PREFIX [ARGUMENT…]
 
-One candidate a line, the likeliest first, a tab and a few words for people behind it where there
-are some. ``KIND`` is one of `KINDS`; every candidate begins with ``PREFIX``; ``ARGUMENT`` are the
-other arguments on the line. The answer to all trouble is no candidate: never an error, a message
-or a wait, for somebody is typing.
+Prints one candidate per line, the most likely first, some with a tab and a description. ``KIND`` is
+one of `KINDS`. Every candidate starts with ``PREFIX``; ``ARGUMENT`` are the other arguments on the
+line. After an error there are no candidates and no message, because the user is typing.
 
-A shell starts this for each press of the Tab key, so it imports little (no typer, pydantic or
-jobctl.hub), looks at the disk for `_BUDGET_S` and never asks the network. Job files are foreign:
-what is no job, or could not be shown as it stands, is passed over.
+A shell starts this for each press of the Tab key. So it imports little (no typer, pydantic,
+jobctl.hub or jobctl.reader), reads the disk for at most `_BUDGET_S`, and never uses the network.
+Job files are untrusted: a file that is not a job, or cannot be shown as it is, is skipped.
 """
 
 from __future__ import annotations
@@ -50,10 +49,10 @@ STAGES = {
 _ENDED = ("completed", "failed")
 
 _BUDGET_S = 0.02
-"""Looking at the disk; with the imports, 60 ms more than a bare interpreter at 10,000 jobs."""
+"""Time for reading the disk; with imports, 60 ms more than bare Python at 10,000 jobs."""
 
 _MIN_READ = 100
-"""Job files are read however long it takes, so that a busy machine answers as an idle one does…"""
+"""This many job files are read in any case, so that a busy machine gives the same answer…"""
 _MIN_BYTES = 4 * 1024 * 1024
 """… unless they are large."""
 
@@ -71,14 +70,17 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class _Type(NamedTuple):
-    """A type of the settings; ``stages`` with their labels, none where it has those of its name."""
+    """A type from the settings.
+
+    ``stages`` with their labels, empty if they are the built-in ones.
+    """
 
     label: str
     stages: dict[str, str]
 
 
 class _Request(NamedTuple):
-    directory: str | None  # `None`: no directory is meant, or none can be told
+    directory: str | None  # `None`: no directory, or it is unknown
     prefix: str
     arguments: list[str]
     deadline_s: float
@@ -110,12 +112,12 @@ def print_candidates(args: list[str]) -> None:
 
 
 def candidates(args: list[str]) -> list[tuple[str, str]]:
-    """Each candidate with the words for people, or ``""``. Raises nothing."""
+    """Return each candidate with its description, or ``""``. Never raises."""
     try:
         kind, request = _parsed(args)
         rows = KINDS[kind](request)
         found = {value: words for value, words in rows if value.startswith(request.prefix)}
-    except Exception:  # whatever it is, the person who types has no use for it
+    except Exception:  # never disturb the user who is typing
         return []
     shown = ((value, _cut(visible(words))) for value, words in found.items())
     return [(value, words) for value, words in shown if value and visible(value) == value]
@@ -140,16 +142,16 @@ def _parsed(args: list[str]) -> tuple[str, _Request]:
 
 def _directory(flag: str | None, known: Settings, kind: str) -> str | None:
     if flag is not None and "$" in flag and not os.path.isdir(flag):
-        flag = os.path.expandvars(flag)  # the shell has not done so yet
+        flag = os.path.expandvars(flag)  # the shell has not expanded it yet
     if flag is None and kind != "hubs":
         in_job = bool(os.environ.get("JOBCTL_JOB"))
         if hub_in(known, in_job=in_job) is not None:
-            return None  # the jobs are a hub's
+            return None  # the jobs are read from a hub
     return str(resolve_dir(flag, os.environ, Path.cwd(), known).path)
 
 
 def _defined(known: Settings) -> dict[str, _Type]:
-    """The types of the settings, as far as they make sense: core/pipeline.py says what does not."""
+    """Return the valid types of the settings; core/pipeline.py reports the invalid ones."""
     found: dict[str, _Type] = {}
     for name, (table, _) in known.types.items():
         value = table if isinstance(table, dict) else {}
@@ -176,9 +178,9 @@ def _all(request: _Request) -> _Rows:
 
 
 def _sample(ids: list[str]) -> list[str]:
-    """So many ids as anyone may look through, and what all of them have in common at the start.
+    """Return a limited number of ids that still have the same common prefix as all.
 
-    A shell inserts that without asking, so the first and the last in alphabetical order are kept.
+    A shell inserts the common prefix, so the first and the last in alphabetical order are kept.
     """
     if len(ids) <= _MAX_SHOWN:
         return ids
@@ -231,7 +233,7 @@ def _conditions(request: _Request) -> _Rows:
 
 
 def _endings(request: _Request) -> _Rows:
-    """``completed,failed`` in any order, as ``prune --stage`` takes them."""
+    """Yield ``completed,failed`` in any order, as ``prune --stage`` accepts them."""
     before = request.prefix.rpartition(",")[0]
     given = before.split(",") if before else []
     for stage in _ENDED:
@@ -240,7 +242,7 @@ def _endings(request: _Request) -> _Rows:
 
 
 def _next(request: _Request) -> _Rows:
-    """Where the job that the first argument names may go, by its own pipeline."""
+    """Return the stages that the job of the first argument may enter."""
     job = _named(request, request.arguments[0])
     own = job.stages if job is not None else None
     if job is None or (own is None and job.type not in TYPES):
@@ -299,11 +301,11 @@ KINDS: dict[str, Callable[[_Request], _Rows]] = {
     "endings": _endings,
     "hubs": _hubs,
 }
-"""What can be asked for."""
+"""The kinds of values that can be completed."""
 
 
 def _wanted(request: _Request) -> list[str]:
-    """The ids that begin as they shall and are not on the line yet, newest first."""
+    """Return the ids with the prefix that are not on the line yet, newest first."""
     ids = _listed(request)
     given = {_resolved(text, ids) for text in request.arguments[:_MAX_ARGUMENTS]}
     wanted = [id for id in ids if id.startswith(request.prefix) and id not in given]
@@ -311,7 +313,7 @@ def _wanted(request: _Request) -> list[str]:
 
 
 def _resolved(text: str, ids: list[str]) -> str:
-    """The one id that begins so, or the text."""
+    """Return the only id with this prefix, or the text."""
     if not text or text in ids:
         return text
     starting = [id for id in ids if id.startswith(text)]
@@ -323,14 +325,14 @@ def _named(request: _Request, text: str) -> _JobSummary | None:
 
 
 def _any(request: _Request) -> Iterator[_JobSummary]:
-    """Jobs, newest first, for as long as there is time."""
+    """Yield jobs, newest first, while there is time."""
     for _, job in _jobs(request, _ordered(request, _listed(request))):
         if job is not None:
             yield job
 
 
 def _listed(request: _Request) -> list[str]:
-    """The names that a job may have."""
+    """Return the names that can be a job's."""
     if request.directory is None:
         return []
     try:
@@ -341,9 +343,9 @@ def _listed(request: _Request) -> list[str]:
 
 
 def _ordered(request: _Request, ids: list[str]) -> list[str]:
-    """Newest first; of many, only those that the end of the change log has in order.
+    """Return the ids newest first; of many, only those in the end of the change log are ordered.
 
-    To ask 10,000 files for their times takes 30 ms.
+    Reading the times of 10,000 files takes 30 ms.
     """
     directory = request.directory or ""
     if len(ids) <= _MAX_STATS:
@@ -363,14 +365,14 @@ def _newest_first(directory: str, names: list[str], suffix: str) -> list[str]:
 
 
 def _logged(directory: str) -> list[str]:
-    """The ids in the end of the change log (jobctl.stores.directory.changelog), newest first."""
+    """Return the ids at the end of the change log, newest first."""
     data = _bytes(f"{directory}/.jobctl/changes", _MAX_LOG_BYTES)
     lines = (line.split() for line in reversed((data or b"").split(b"\n")))
     return [words[1].decode("ascii", "replace") for words in lines if len(words) > 1]
 
 
 def _jobs(request: _Request, ids: list[str]) -> Iterator[tuple[str, _JobSummary | None]]:
-    """Each with its job, ``None`` for a file that is none; until the time is spent."""
+    """Yield each id with its job, or ``None`` for other files, until the time is over."""
     size = 0
     for index, id in enumerate(ids):
         enough = index >= _MIN_READ or size > _MIN_BYTES
@@ -382,7 +384,7 @@ def _jobs(request: _Request, ids: list[str]) -> Iterator[tuple[str, _JobSummary 
 
 
 def _job(directory: str, id: str) -> tuple[_JobSummary | None, int]:
-    """What the job's file says, and its size."""
+    """Return the job in the file, and the file's size."""
     data = _bytes(f"{directory}/{id}.json", _MAX_JOB_BYTES + 1)
     if data is None or len(data) > _MAX_JOB_BYTES:
         return None, len(data or b"")
@@ -400,7 +402,7 @@ def _job(directory: str, id: str) -> tuple[_JobSummary | None, int]:
 
 
 def _bytes(path: str, limit: int) -> bytes | None:
-    """The last bytes of a regular file, so many at the most; ``None`` for all else."""
+    """Return the last bytes of a regular file, at most ``limit``; ``None`` for anything else."""
     try:
         fd = os.open(path, _OPEN)
     except OSError:

@@ -1,4 +1,4 @@
-"""``jobctl fail``: a job's bad end."""
+"""``jobctl fail``: fail a job."""
 
 from __future__ import annotations
 

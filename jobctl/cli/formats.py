@@ -1,4 +1,4 @@
-"""How a job looks in a line: its stage strip, bar, ages. Pure functions of a job and a time."""
+"""Formats parts of a job for one line: stage strip, bar, times. Pure functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _symbols() -> dict[str, str]:
 
 
 def strip(job: Job) -> str:
-    """One symbol a stage between pending and completed: done, here, ahead, failed."""
+    """Return one symbol per stage between pending and completed: done, here, ahead, failed."""
     symbols = _symbols()
     names = job.pipeline.names()[1:-1] or ("work",)
     if job.stage == COMPLETED:
@@ -45,7 +45,7 @@ def strip(job: Job) -> str:
 
 
 def bar(percent: int | None, columns: int) -> str:
-    """A progress bar so many columns wide; blank where nobody knows."""
+    """Return a progress bar of this width; blank if the percentage is unknown."""
     if percent is None:
         return " " * columns
     symbols = _symbols()
@@ -54,7 +54,7 @@ def bar(percent: int | None, columns: int) -> str:
 
 
 def duration(ms: int | None) -> str:
-    """``850ms``, ``12s``, ``3m05s``, ``2h07m``, ``4d03h``; ``-`` for one that is not known."""
+    """Return ``850ms``, ``12s``, ``3m05s``, ``2h07m``, ``4d03h``; ``-`` if unknown."""
     if ms is None:
         return "-"
     if ms < 1000:
@@ -70,7 +70,7 @@ def duration(ms: int | None) -> str:
 
 
 def ago(text: str, now_ms: int) -> str:
-    """The age of a moment, in one unit: ``5s``, ``12m``, ``3h``, ``9d``; ``-`` for none."""
+    """Return the age in one unit: ``5s``, ``12m``, ``3h``, ``9d``; ``-`` if unknown."""
     ms = known_ms(text)
     if ms is None:
         return "-"
@@ -82,7 +82,10 @@ def ago(text: str, now_ms: int) -> str:
 
 
 def moment(text: str, form: str | None, now_ms: int) -> str:
-    """The moment as ``relative``, ``iso``, or ``local``: in this machine's zone; ``-`` for none."""
+    """Return the time as ``relative``, ``iso``, or ``local`` (this machine's zone).
+
+    ``-`` if unknown.
+    """
     ms = known_ms(text)
     if ms is None:
         return "-"
@@ -94,28 +97,28 @@ def moment(text: str, form: str | None, now_ms: int) -> str:
 
 
 def eta(job: Job, usual: UsualDurations) -> str:
-    """What jobs of the type usually take, for an active job; blank where nobody knows."""
+    """Return the usual duration of an active job's type; blank if unknown."""
     known = usual.band(job)
     return band(known) if known is not None else ""
 
 
 def band(ms: tuple[int, int]) -> str:
-    """``30s-2m``, or one of them where they are alike."""
+    """Return ``30s-2m``, or one value if both are equal."""
     low, high = (duration(each).replace("m00s", "m") for each in ms)
     return low if low == high else f"{low}-{high}"
 
 
 def mark(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
-    """``lost`` when its owner is among the dead, ``stalled``, or nothing."""
+    """Return ``lost`` if the job's owner is dead, ``stalled``, or an empty string."""
     if job.lost(dead):
         return "lost"
     return "stalled" if job.stalled(now_ms) else ""
 
 
 def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:
-    """Each id cut to 8 characters, or to as many as tell it from all others and those ``among``.
+    """Cut each id to 8 characters, or more if needed to differ from all others.
 
-    What is shown may be typed again: it has to be unique in the store, not on the screen only.
+    A short id may be typed again, so it must be unique among the store's ids (``among``) too.
     """
     shown = set(ids)
     known = sorted(shown.union(among))
@@ -129,7 +132,7 @@ def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters both start with."""
+    """Return the length of the common prefix."""
     for index, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return index

@@ -1,4 +1,4 @@
-"""``jobctl help``: a command's help, or a page about what all of them share."""
+"""``jobctl help``: the help of a command, or a page about a topic."""
 
 from __future__ import annotations
 

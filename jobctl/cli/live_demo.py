@@ -1,4 +1,4 @@
-"""What ``jobctl demo`` does: a hub, jobs and a live view, in a directory of their own."""
+"""The implementation of ``jobctl demo``: a hub, jobs and a live view in a temporary directory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["show_all"]
 
 
 def show_all() -> None:
-    """Show all of it, and leave nothing behind."""
+    """Run the demo, and remove everything afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="jobctl-demo-"))
     try:
         run_async(_run(directory))
@@ -36,7 +36,7 @@ def show_all() -> None:
 
 
 def _remove(directory: Path) -> None:
-    """An interrupted run may still be writing its last words."""
+    """Remove the directory; an interrupted run may still write to it for a moment."""
     deadline_s = monotonic() + 2
     while directory.exists() and monotonic() < deadline_s:
         shutil.rmtree(directory, ignore_errors=True)
@@ -76,7 +76,7 @@ async def _run(directory: Path) -> None:
 
 
 async def _watch(url: str, *, jobs: int) -> None:
-    """Look through the real WebSocket path until all have ended."""
+    """Watch through a real WebSocket until all jobs have ended."""
     view = JobView(url, everything=True)
     screen = None
     if sys.stdout.isatty():

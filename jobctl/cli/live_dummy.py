@@ -1,4 +1,4 @@
-"""What ``jobctl run-dummy`` does, and shows of it."""
+"""The implementation of ``jobctl run-dummy``, with its live view."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["delays", "run_all"]
 
 
 def delays(texts: Iterable[str]) -> dict[str, float]:
-    """How long each stage takes: the usual times, and those that ``NAME=SECONDS`` say."""
+    """Return the seconds per stage: the defaults, and those from ``NAME=SECONDS``."""
     return STAGE_DELAYS_S | dict(_delay(text) for text in texts)
 
 
@@ -52,7 +52,7 @@ def run_all(
 
 
 def _verdict(store: Store, id: str) -> Verdict:
-    """How the job stands in the store, whoever ended it."""
+    """Return the verdict on the job in the store, whoever ended it."""
     try:
         return judge(store.get(id), Condition())
     except JobNotFound:
@@ -81,7 +81,7 @@ async def _show(
         try:
             return await running
         except asyncio.CancelledError:
-            if lines.error is not None:  # nobody reads our output any more
+            if lines.error is not None:  # the reader of our output is gone
                 raise lines.error from None
             raise
     from jobctl.cli.screen import Screen
@@ -101,7 +101,7 @@ async def _show(
 
 
 class _Lines:
-    """Off a terminal: a line for each stage that a job enters."""
+    """Prints a line for each stage that a job enters, if output is not a terminal."""
 
     def __init__(self, made: set[str], *, quiet: bool) -> None:
         self._made, self._quiet = made, quiet

@@ -1,4 +1,4 @@
-"""What `watch`, `run-dummy` and `demo` show: the jobs worth showing, as lines for a screen."""
+"""The live view of `watch`, `run-dummy` and `demo`: which jobs to show, and as which lines."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ Line = tuple[str, str]
 
 
 class JobView:
-    """A reader's set of jobs, and which of them to show.
+    """A reader's jobs, and which of them to show.
 
-    Shown are the active ones, then those that ended since the board was synced for the first time;
-    with ``everything`` all, with ``since_ms`` also those that ended since then. ``only`` limits
-    it to some ids, and then shows these whatever they are. ``others`` are ids beside those of the
-    board, from which short ids have to differ. With ``ends`` all have ended when nothing is active
-    of what is shown, also where none is named.
+    Active jobs are shown, and those that ended since the first complete read. ``everything`` shows
+    all jobs, ``since_ms`` also those that ended since then. ``only`` shows exactly these ids. Short
+    ids must differ from ``others`` too. With ``ends``, the view has ended when no shown job is
+    active, even if no ids were named.
     """
 
     def __init__(
@@ -67,16 +66,16 @@ class JobView:
         self._resetting = False
 
     def resume_from(self, cursor: Cursor, named: Iterable[Job] = ()) -> None:
-        """Pretend to have been at the cursor, so that the first delta goes on from there.
+        """Set the cursor, so that the first delta continues from there.
 
-        The board holds none of the jobs of before, and cannot know them when they are gone. The
-        ``named`` ones stand as they do here until something comes of them.
+        The view has none of the earlier jobs and does not recognise them when they are gone. The
+        ``named`` jobs keep their state until there is a change.
         """
         self.jobs.epoch, self.jobs.revision = cursor.epoch, cursor.revision
         self._resumed, self._named = True, {job.id: job for job in named}
 
     def take(self, delta: Delta) -> list[str]:
-        """Move on by the delta; returns the ids that are gone, after a reset once it is whole."""
+        """Apply a delta; return the ids that are gone; after a reset, once it is complete."""
         if delta.since == 0:
             self._resumed, self._resetting = False, True
             self._before_reset |= self._named | {job.id: job for job in self.jobs}
@@ -99,13 +98,13 @@ class JobView:
         return gone
 
     def set_dead_owners(self, dead: frozenset[str]) -> list[Job]:
-        """Take which owners are dead from now on; returns the jobs that are newly lost."""
+        """Record the dead owners; return the jobs that are newly lost."""
         self.dead, new = dead, dead - self._known_dead
-        self._known_dead |= new  # who is not told of any more has not come to life
+        self._known_dead |= new  # an owner that is no longer listed is still dead
         return [job for job in self.jobs if job.lost(new)] if new else []
 
     def _mark_ended(self, delta: Delta) -> None:
-        """What ended in sight; a reset brings what ended long ago as well."""
+        """Record the jobs that ended while we watched; a reset also has jobs that ended before."""
         if not self.synced:
             return
         for job in delta.jobs:
@@ -115,23 +114,23 @@ class JobView:
                 self._ended.add(job.id)
 
     def _mark_left(self, gone: dict[str, Job | None]) -> None:
-        """How the jobs stood that are gone, of those that were shown."""
+        """Record the verdicts on shown jobs that are gone."""
         for id, job in gone.items():
             if job is not None and self.shows(job) and not job.active:
                 self._left[id] = judge(job, Condition())
 
     def take_status(self, status: Status, now_ms: int) -> None:
-        """Where the reader stands with its source from now on."""
+        """Record the status of the reader."""
         self._status, self._status_at_ms = status, now_ms
 
     def shown(self) -> list[Job]:
-        """The jobs to show: active first, newest first."""
+        """Return the jobs to show, active ones first, newest first."""
         jobs = [job for job in self.jobs if self.shows(job)]
         jobs.sort(key=lambda job: (job.active, job.created_at, job.id), reverse=True)
         return jobs
 
     def shows(self, job: Job) -> bool:
-        """Whether this job is worth showing."""
+        """Whether the job is shown."""
         if self._only is not None:
             return job.id in self._only
         if self._everything or job.active or job.id in self._ended:
@@ -140,7 +139,7 @@ class JobView:
         return ended_ms is not None and ended_ms >= (self._since_ms or 0)
 
     def all_ended(self) -> bool:
-        """Whether every one of the named jobs has ended or is gone."""
+        """Whether all named jobs have ended or are gone."""
         if not self.synced or self._resetting or (self._only is None and not self._ends):
             return False
         if self._only is None:
@@ -149,17 +148,17 @@ class JobView:
         return not any(self._may_go_on(job) for id in self._only if (job := self._job(id)))
 
     def _may_go_on(self, job: Job) -> bool:
-        """A lost job goes nowhere, but whoever looks may want to see it reaped."""
+        """Whether the job may still change; with ``ends``, a lost job counts as ended."""
         return job.active and not (self._ends and job.lost(self.dead))
 
     def outcome(self) -> Outcome:
-        """As that of ``jobctl wait``: 3 when one failed, 4 when a named one vanished, or 0."""
+        """Return the outcome, as ``jobctl wait`` does."""
         watched = self._only if self._only is not None else {job.id for job in self.shown()}
         verdicts = tuple(self._verdict(id) for id in sorted({*watched, *self._left}))
         return Outcome(code_of(verdicts), verdicts)
 
     def exit_code(self) -> int:
-        """That of the outcome."""
+        """Return the exit code of the outcome."""
         return self.outcome().code
 
     def _verdict(self, id: str) -> Verdict:
@@ -174,7 +173,7 @@ class JobView:
     # -- lines ------------------------------------------------------------------------------
 
     def screen(self, columns: int, rows: int, now_ms: int) -> list[Line]:
-        """The whole screen: jobs, how many more there are, and the status line."""
+        """Return the whole screen: jobs, how many more there are, and the status line."""
         jobs = self.shown()
         room = max(rows - 2, 1)
         cut = jobs if len(jobs) <= room else jobs[: room - 1]
@@ -193,7 +192,7 @@ class JobView:
             yield job.id
 
     def _status_line(self, jobs: list[Job], now_ms: int) -> str:
-        """Live or not, through what, and the counts."""
+        """Return the status line: live or not, the source, and the counts."""
         counts = {
             "active": sum(job.active for job in jobs),
             "completed": sum(job.stage == COMPLETED for job in jobs),
@@ -207,7 +206,7 @@ class JobView:
 
 
 def describe(status: Status, ago_s: float = 0.0) -> str:
-    """A status that came ``ago_s`` seconds ago, in one line."""
+    """Return a status that is ``ago_s`` seconds old as one line."""
     where = visible(status.where)
     if status.state == "open":
         hub = "" if status.source == "hub" else " (no hub)"
@@ -221,7 +220,7 @@ def describe(status: Status, ago_s: float = 0.0) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LineContext:
-    """What a job's line depends on beside the job: the time, the dead, and how it is told."""
+    """What a job's line depends on besides the job: the time, dead owners, and the format."""
 
     now_ms: int
     dead: Container[str] = ()
@@ -231,7 +230,7 @@ class LineContext:
 
 
 def note_status(status: Status) -> None:
-    """What holds a reader up, which goes on by itself."""
+    """Print a note about a connection problem, which the reader handles by itself."""
     if status.state in ("closed", "error"):
         note(describe(status))
 
@@ -239,7 +238,10 @@ def note_status(status: Status) -> None:
 def table(
     jobs: list[Job], columns: int, context: LineContext, among: Iterable[str] = ()
 ) -> list[Line]:
-    """One line a job, as much of it as the screen is wide; ids are unique ``among`` these, too."""
+    """Return one line per job, cut to the screen's width.
+
+    Short ids are unique ``among`` these too.
+    """
     if not jobs:
         return []
     shorts = formats.short_ids((job.id for job in jobs), among)
@@ -249,7 +251,7 @@ def table(
     )
     lines: list[Line] = []
     for job, head, progress in zip(jobs, heads, running, strict=True):
-        # A failed job has no progress, so its error stands there.
+        # A failed job has no progress, so its error is shown there.
         said = visible(summary(job, context.now_ms, context.dead))
         text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
         style = job.stage if not job.active else formats.mark(job, context.now_ms, context.dead)
@@ -260,7 +262,7 @@ def table(
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Each row as one text, its cells as wide as the widest of their column."""
+    """Return each row as one text with aligned cells."""
     count = max(len(row) for row in rows)
     full = [row or [""] * count for row in rows]
     widths = [max(width(row[index]) for row in full) for index in range(count)]
@@ -272,7 +274,7 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 def _head(job: Job, id: str, columns: int, context: LineContext) -> list[str]:
     elapsed = formats.duration(job.elapsed_ms(context.now_ms))
-    if columns < _TINY:  # what it is and where it stands, before anything is cut
+    if columns < _TINY:  # only id and stage fit
         return [id, fit(visible(job.stage), max(columns - len(id) - 2, 1))]
     cells = [formats.strip(job), id]
     if columns >= 70:
@@ -295,13 +297,13 @@ def _progress(job: Job, columns: int, context: LineContext) -> list[str]:
 
 
 def summary(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
-    """What there is to say about a job: its trouble, its error, its title, its message."""
+    """Return a job's state mark, error, title and message as one text."""
     said = [formats.mark(job, now_ms, dead), job.error or "", job.title or "", job.message or ""]
     return ": ".join(part for part in said if part)
 
 
 def change_line(job: Job, context: LineContext) -> str:
-    """One change as a line, for a pipe."""
+    """Return one change as a line for a pipe."""
     at = formats.moment(job.updated_at, context.form or "iso", context.now_ms)
     percent = f"{job.percent}%" if job.percent is not None and job.stage != FAILED else "-"
     session = [visible(job.session_id or "-")] if context.wide else []

@@ -1,4 +1,4 @@
-"""One run of ``watch``: events out of `follow`, onto a board, and out to a screen or a pipe."""
+"""The implementation of ``jobctl watch``: events of `follow`, shown on a screen or as lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class WatchRun:
-    """One run of the command: events from `follow`, onto the board, and out."""
+    """One run of ``jobctl watch``: applies events of `follow` to the view and shows them."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class WatchRun:
         self._timeout_s = timeout_s
 
     async def on_screen(self) -> None:
-        """The live table."""
+        """Show a live table."""
         from jobctl.cli.screen import Screen
 
         async with Screen(self._view) as screen, aclosing(self._events()) as events:
@@ -73,7 +73,7 @@ class WatchRun:
                     return
 
     async def as_lines(self, output: Output) -> None:
-        """One line a change."""
+        """Print one line per change."""
         jsonl = output in (Output.json, Output.jsonl)
         names = output is Output.name
         noted = False
@@ -141,8 +141,11 @@ class WatchRun:
         return job_object(job, self._view.dead, self._view.usual)
 
     def _write_changes(self, delta: Delta, before: Cursor, gone: list[str], *, jsonl: bool) -> None:
-        """What is gone first, under the old cursor; each job under its own revision; the last one
-        under the delta's, so that whoever stops after any line loses nothing."""
+        """Print the changes of a delta, each with a cursor to resume from.
+
+        Deletions come first, with the old cursor. Each job has its own revision, and the last line
+        the delta's cursor. So nothing is lost if the reader stops after any line.
+        """
         events: list[tuple[str, Any, Cursor]] = [("gone", {"id": id}, before) for id in gone]
         for job in delta.jobs:
             events.append(("put", job, self._cursor._replace(revision=job.revision)))
@@ -160,7 +163,7 @@ class WatchRun:
             sys.stdout.flush()
 
     def _write_lost(self, lost: list[Job], *, jsonl: bool) -> None:
-        """The jobs whose worker has died since the last line."""
+        """Print the jobs whose worker has died since the last line."""
         for job in lost:
             if jsonl:
                 self._emit("lost", self._machine(job))
@@ -169,7 +172,7 @@ class WatchRun:
         sys.stdout.flush()
 
     def _write_reset(self, *, jsonl: bool) -> None:
-        """The cursor is of another epoch or filter, or too old: everything comes again."""
+        """Report that the cursor cannot be resumed, so everything is printed again."""
         if jsonl:
             status = {"state": "reset", "detail": "the cursor cannot be resumed: clear first"}
             self._emit("status", None, status=status)

@@ -1,4 +1,4 @@
-"""``jobctl ls``: the jobs of the directory, as they are now."""
+"""``jobctl ls``: list the jobs."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ __all__ = ["EXAMPLE", "ls"]
 EXAMPLE = "Example: jobctl ls --stage failed -o wide"
 
 _NARROW = 50  # columns
-_MAX_CELL = 20  # columns, of a type or stage where the line has to be cut
+_MAX_CELL = 20  # columns of a type or stage, if the line must be cut
 
 
 class Sort(StrEnum):
-    """What the jobs are ordered by."""
+    """The sort orders."""
 
     created = "created"
     updated = "updated"
@@ -129,7 +129,7 @@ def ls(
         for job in jobs:
             out(job.id)
     elif output is Output.json:
-        # A cursor says that everything up to it was told; jobs that were left out were not.
+        # A cursor means that everything up to it was printed. If jobs were left out, there is none.
         cursor_text = str(delta.cursor(found.filter)) if len(jobs) == len(delta.jobs) else None
         gone = [item.id for item in delta.gone] if delta.since else []
         value: dict[str, Any] = {"cursor": cursor_text, "gone": gone}
@@ -148,7 +148,7 @@ def ls(
 
 
 class _Listing(NamedTuple):
-    """The one read, and where it was made: ``bad`` is ``None`` where nobody knows of files."""
+    """The result of the read, and its source; ``bad`` is ``None`` if files are not known."""
 
     delta: Delta
     filter: Filter
@@ -197,7 +197,7 @@ def _in_directory(
 def _on_hub(
     url: str, prefixes: list[str], options: Callable[[list[str]], Filter], since: Cursor
 ) -> _Listing:
-    from jobctl.reader import once  # the network is for those who ask for it
+    from jobctl.reader import once  # import the network only if needed
 
     chosen = options([job.id for job in run_async(once.find(url, prefixes))])
     received: list[DeadOwners] = []
@@ -218,7 +218,7 @@ def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
 
 
 def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
-    """Newest first; by stage, type or id upwards, and then newest first."""
+    """Return the jobs newest first; or by stage, type or id, and then newest first."""
     ordered = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
     if sort is Sort.updated:
         ordered = sorted(jobs, key=lambda job: (_changed_ms(job), job.id), reverse=True)
@@ -248,7 +248,7 @@ def _print_table(
         head.append("AGE" if form in (None, TimeFormat.relative) else "CREATED")
     head.append("DETAIL")
     rows = [_row(job, shorts[job.id], now, found, form, wide=wide) for job in jobs]
-    if narrow:  # where little fits, the stage tells more than the type
+    if narrow:  # if little fits, the stage matters more than the type
         head, *rows = ([row[0], row[2], *row[3:]] for row in (head, *rows))
     styles = [_style(job, now, dead) for job in jobs]
     cut = None if wide else limit
@@ -263,7 +263,7 @@ def _row(
     percent = job.percent
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
     cells = [id, job.type, job.stage, done, formats.duration(job.elapsed_ms(now))]
-    if not wide and columns_of_terminal() is not None:  # what is foreign shall not push it all out
+    if not wide and columns_of_terminal() is not None:  # long untrusted text must not hide the rest
         cells[1:3] = [fit(visible(cell), _MAX_CELL) for cell in cells[1:3]]
     if wide:
         cells += [formats.eta(job, found.usual) or "-", job.session_id or "-", str(job.retry_count)]
@@ -276,7 +276,7 @@ def _row(
 
 
 def detail(job: Job, now: int, dead: Container[str] = ()) -> str:
-    """The most telling words about a job: its error, its trouble, its message, its title."""
+    """Return the most important text about a job: error, state mark, message, title."""
     if job.error:
         return job.error
     parts = [formats.mark(job, now, dead), job.title or "", job.message or ""]
@@ -292,7 +292,7 @@ def _style(job: Job, now: int, dead: Container[str]) -> str:
 def _explain(
     found: _Listing, jobs: Sequence[Job], stages: Sequence[str], *, verbose: bool, table: bool
 ) -> None:
-    """On standard error: why there is nothing, and what was passed over."""
+    """Print notes: why nothing is listed, and what was skipped."""
     bad = found.bad or []
     if not jobs and (table or not sys.stdout.isatty()) and not found.delta.since:
         what = "no jobs" if found.filter == EVERYTHING and not found.delta.jobs else "no such jobs"

@@ -1,4 +1,4 @@
-"""What is said beside the data, on standard error: as a line, or as JSON for those who asked."""
+"""Messages on standard error: as lines, or as JSON if the output is JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _json = False
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Whether the command line asks for JSON; also one that is refused for something else."""
+    """Whether the command line asks for JSON, even if it is invalid otherwise."""
     for index, arg in enumerate(args):
         if arg == "--":
             return False
@@ -33,18 +33,18 @@ def wants_json(args: Sequence[str]) -> bool:
 
 
 def use_json(*, json: bool) -> None:
-    """From now on in JSON, or not."""
+    """Print messages as JSON from now on, or not."""
     global _json
     _json = json
 
 
 def note(text: str) -> None:
-    """One line for the person, beside the data; as JSON ``{"note": text}``."""
+    """Print a note, as JSON ``{"note": text}``."""
     _write(_compact({"note": text}) if _json else f"jobctl: {visible(text)}")
 
 
 def print_error(error: JobctlError | str, code: int) -> None:
-    """An error: ``jobctl: what, where; what next``, or `error_object`."""
+    """Print an error: ``jobctl: what, where; what next``, or `error_object`."""
     if _json:
         _write(_compact({"error": error_object(error, code)}))
     else:
@@ -52,7 +52,7 @@ def print_error(error: JobctlError | str, code: int) -> None:
 
 
 def error_object(error: JobctlError | str, code: int) -> dict[str, object]:
-    """``{message, hint, kind, exitCode}``; ``kind`` is the error's class in errors.py."""
+    """Return ``{message, hint, kind, exitCode}``; ``kind`` is the error's class."""
     if isinstance(error, str):
         return {"message": error, "hint": None, "kind": "Error", "exitCode": code}
     kind = type(error).__name__

@@ -1,4 +1,4 @@
-"""The options and arguments that several commands take: the same flag means the same everywhere."""
+"""Options and arguments of several commands, with the same meaning in all of them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Option(_Parameter):
 
 
 class Output(StrEnum):
-    """How jobs are printed by commands that read them."""
+    """Output formats of commands that read jobs."""
 
     table = "table"
     wide = "wide"
@@ -103,7 +103,7 @@ class Output(StrEnum):
 
 
 class Written(StrEnum):
-    """How jobs are printed by commands that change them."""
+    """Output formats of commands that change jobs."""
 
     json = "json"
     jsonl = "jsonl"
@@ -111,7 +111,7 @@ class Written(StrEnum):
 
 
 class TimeFormat(StrEnum):
-    """How a moment is printed for people."""
+    """Formats of times for people."""
 
     relative = "relative"
     iso = "iso"
@@ -134,7 +134,7 @@ UrlOption = Annotated[
 
 
 def _into(name: str) -> Callable[[str | None], None]:
-    """The option's value goes where the client of a hub looks for it."""
+    """Return a callback that puts the option's value where the client of a hub reads it."""
 
     def put(value: str | None) -> None:
         if value is not None:

@@ -1,4 +1,4 @@
-"""``jobctl progress``: how far a job has come in its present stage."""
+"""``jobctl progress``: report progress in the current stage."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _is_steps(text: str) -> bool:
 
 
 def parse_steps(text: str) -> tuple[float, float | None]:
-    """``3/8`` → (3, 8); ``40`` and ``40%`` → (40, None). `UsageError` for anything else."""
+    """Parse ``3/8`` as (3, 8), ``40`` and ``40%`` as (40, None); `UsageError` otherwise."""
     first, slash, second = text.partition("/")
     try:
         return _number(first.removesuffix("%") if not slash else first), (

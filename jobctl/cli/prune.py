@@ -1,4 +1,4 @@
-"""``jobctl prune``: jobs that ended long ago, removed."""
+"""``jobctl prune``: remove jobs that ended long ago."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def prune(
 
 
 def _print_nothing(_id: str) -> None:
-    """Said at the end, all in one."""
+    """Print nothing: all is printed at the end."""
 
 
 def _count(jobs: int) -> str:
@@ -100,7 +100,7 @@ def _count(jobs: int) -> str:
 
 
 def _confirmed(question: str) -> bool:
-    """What the person says; yes where there is nobody to ask."""
+    """Ask the user; return ``True`` if there is no terminal to ask on."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""``jobctl reap``: the jobs whose worker has died."""
+"""``jobctl reap``: fail jobs whose worker is dead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``jobctl retry``: failed jobs once more."""
+"""``jobctl retry``: make failed jobs pending again, or run their commands again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``jobctl rm``: jobs removed, and damaged files where that is asked for."""
+"""``jobctl rm``: remove jobs, and damaged files on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``jobctl run``: any command as a tracked job."""
+"""``jobctl run``: run any command as a tracked job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobctl.cli.options import Argument, DirOption, Option
 __all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
 
 EXAMPLE = "Example: jobctl run --stages fetch,load -- ./nightly.sh --full"
-SETTINGS = {"allow_interspersed_args": False}  # what follows the command is its own
+SETTINGS = {"allow_interspersed_args": False}  # options after the command belong to it
 
 
 def run(
@@ -60,7 +60,7 @@ def run(
     The command may report with jobctl advance and progress, or by lines such as stage=load in the
     file $JOBCTL_EVENTS.
     """
-    from jobctl.work.run import RunOptions  # with an event loop, which takes its time to import
+    from jobctl.work.run import RunOptions  # slow to import
     from jobctl.work.run import run as run_command
 
     grace_s = seconds(grace, "--grace")
@@ -80,18 +80,20 @@ def run(
 
 
 def leave(status: int) -> NoReturn:
-    """End as the command did: with its exit code, or by the signal that ended it.
+    """End as the command did: with its exit code, or by its signal.
 
-    A shell stops a loop only when Ctrl-C is seen to have ended the command in it.
+    A shell ends a loop on Ctrl-C only if the command was ended by the signal.
     """
     from jobctl.work.recorder import drain
 
     if status >= 0:
         raise Exit(status)
     number = -status
-    drain()  # no exit function runs any more
+    drain()  # exit functions do not run after a signal
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command has left its own core
+        resource.setrlimit(
+            resource.RLIMIT_CORE, (0, 0)
+        )  # the command has written its own core dump
         signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""``jobctl run-dummy``: jobs that walk through the stages."""
+"""``jobctl run-dummy``: run dummy jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_dummy(
 ) -> None:
     """Run dummy jobs through their stages; Ctrl-C fails them."""
     from jobctl.cli.live_dummy import delays, run_all
-    from jobctl.work.dummy import DummyOptions  # with an event loop, which takes its time to import
+    from jobctl.work.dummy import DummyOptions  # slow to import
 
     options = DummyOptions(
         count=count,

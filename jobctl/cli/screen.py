@@ -1,4 +1,4 @@
-"""A board on a terminal, repainted in place; its last frame stays."""
+"""Repaints a live view in place on a terminal; the last frame stays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STYLES = {
 
 
 class Screen:
-    """Paints a board while the block runs: at most ten times a second, and once a second anyhow."""
+    """Repaints a view during the block: at most ten times a second, at least once a second."""
 
     def __init__(self, view: JobView) -> None:
         self._view = view
@@ -39,7 +39,7 @@ class Screen:
             no_color=plain, highlight=False, emoji=False, markup=False, soft_wrap=False
         )
         self._plain = plain
-        # An old or dumb terminal cannot repaint: it gets the last frame only.
+        # A dumb terminal cannot repaint: it gets only the last frame.
         self._repaints = self._console.is_terminal and os.environ.get("TERM") != "dumb"
         self._live = Live(
             console=self._console,
@@ -53,7 +53,7 @@ class Screen:
         self._painter: asyncio.Task[None] | None = None
 
     def changed(self) -> None:
-        """Something on the board is new."""
+        """Repaint soon: the view has changed."""
         self._changed.set()
 
     async def __aenter__(self) -> Screen:

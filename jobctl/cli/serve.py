@@ -1,4 +1,4 @@
-"""``jobctl serve``: the hub."""
+"""``jobctl serve``: serve a directory as a hub."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 class LogFormat(StrEnum):
-    """How events are logged on standard error."""
+    """Formats of the log on standard error."""
 
     text = "text"
     json = "json"
@@ -160,7 +160,7 @@ def serve(
     except BaseException:
         sockets.close()
         raise
-    side = open_store(here.where.path)  # for what is done beside serving
+    side = open_store(here.where.path)  # for the periodic tasks
     periodic_tasks = [prune_task(side, prune_after_s)] if prune_after_s is not None else []
     if reap:
         periodic_tasks.append(reap_task(side))
@@ -222,9 +222,9 @@ def _page(url: str, path: str, own_token: bytes | None) -> str:
 
 
 def allow_files(connections: int) -> int:
-    """As many descriptors as that takes, if we may have them; and how many connections we may have.
+    """Raise the limit of open files if allowed; return how many connections are possible.
 
-    What the hub itself needs is kept free, so that no crowd keeps it from reading its store.
+    Some descriptors are reserved for the hub itself, so that it can always read its store.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OWN_FILES
@@ -240,7 +240,7 @@ def allow_files(connections: int) -> int:
 
 
 def set_up_logging(form: str, *, verbose: bool) -> None:
-    """Events on standard error: warnings only, or with ``verbose`` all; as JSON always all."""
+    """Log to standard error: warnings only, or everything with ``verbose`` or as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     logger = logging.getLogger("jobctl")
@@ -262,7 +262,7 @@ def _event(record: logging.LogRecord) -> str:
 
 
 class _Text(logging.Formatter):
-    """One event, one line, whatever a client sent."""
+    """Formats an event as one line, whatever text a client sent."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{key}={visible(str(value))}" for key, value in _fields(record).items())
@@ -272,7 +272,7 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One event, one object, one line."""
+    """Formats an event as one JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         value = {

@@ -1,4 +1,4 @@
-"""``jobctl show``: everything about one job."""
+"""``jobctl show``: show everything about one job."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def show(
         finally:
             store.close()
     else:
-        from jobctl.reader.once import find  # the network is for those who ask for it
+        from jobctl.reader.once import find  # import the network only if needed
 
         received: list[DeadOwners] = []
         job = run_async(find(url, [id], on_dead_owners=received.append))[0]
@@ -90,7 +90,7 @@ def show(
 
 
 def _what_next(job: Job, dead: Container[str]) -> str | None:
-    """What a person may want to type now, about a job that goes nowhere by itself."""
+    """Return a hint for a job that does not continue by itself."""
     if job.lost(dead):
         return "its worker has died: 'jobctl reap' fails it, so that it can be tried again"
     if job.stage != FAILED:
@@ -107,7 +107,7 @@ def describe(
     usual: UsualDurations | None = None,
     form: TimeFormat | None = None,
 ) -> list[str]:
-    """The lines about a job, every foreign character visible."""
+    """Return the lines about a job, with all special characters made visible."""
 
     def at(text: str | None) -> str | None:
         if text is None or known_ms(text) is None:

@@ -1,4 +1,4 @@
-"""A plain table: columns as wide as they need, cut to the screen. Fast for any length."""
+"""A plain table: columns as wide as needed, cut to the screen. Fast for any length."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOURS = {
 
 
 def columns_of_terminal() -> int | None:
-    """How wide the terminal is; ``None`` where output does not go to one."""
+    """Return the terminal's width; ``None`` if output is not a terminal."""
     if not sys.stdout.isatty():
         return None
     try:
@@ -31,7 +31,7 @@ def columns_of_terminal() -> int | None:
 
 
 def coloured() -> bool:
-    """Whether to colour: on a terminal, unless NO_COLOR or TERM=dumb; FORCE_COLOR decides."""
+    """Whether to use colours: on a terminal, unless NO_COLOR or TERM=dumb; FORCE_COLOR wins."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -40,7 +40,7 @@ def coloured() -> bool:
 
 
 def paint(text: str, style: str) -> str:
-    """The text in a colour, where colours are wanted."""
+    """Return the text in a colour, if colours are used."""
     code = _COLOURS.get(style)
     return f"\x1b[{code}m{text}\x1b[0m" if code and text and coloured() else text
 
@@ -53,9 +53,9 @@ def lines(
     show_header: bool = True,
     styles: Sequence[str] = (),
 ) -> Iterable[str]:
-    """The table's lines. Cells are foreign text; ``styles`` has one for each row.
+    """Yield the table's lines. Cells are untrusted text; ``styles`` has one entry per row.
 
-    With a ``limit`` in columns, no line is longer: columns at the end are cut first.
+    With a ``limit`` in columns no line is longer; columns at the end are cut first.
     """
     shown = [[visible(cell) for cell in row] for row in rows]
     table = [list(header), *shown] if show_header else shown

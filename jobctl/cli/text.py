@@ -1,9 +1,8 @@
-"""Foreign text on a terminal: made visible, never obeyed.
+"""Makes untrusted text safe for a terminal.
 
-Whatever a job file says may be hostile: escape sequences move the cursor and set titles,
-bidirectional controls turn words round, and a carriage return overwrites what stands there. Every
-such character is shown as what it is. (rich passes ESC and C1 on even through ``escape()`` and
-``Text``.)
+A job file may contain anything: escape sequences move the cursor and set titles, bidirectional
+controls reorder words, and a carriage return overwrites the line. Every such character is shown as
+an escape. (rich passes ESC and C1 on even through ``escape()`` and ``Text``.)
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
 def visible(text: str) -> str:
-    """The text with every control, bidi, invisible and surrogate character written out."""
+    """Return the text with control, bidi, invisible and surrogate characters as escapes."""
     if text.isascii() and text.isprintable():
         return text
     return _HOSTILE.sub(_written_out, text)
@@ -35,7 +34,7 @@ def _written_out(match: re.Match[str]) -> str:
 
 
 def width(text: str) -> int:
-    """Columns on a terminal."""
+    """Return the number of columns on a terminal."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -44,7 +43,7 @@ def width(text: str) -> int:
 
 
 def fit(text: str, columns: int) -> str:
-    """The text cut to at most so many columns, with an ellipsis where something is missing."""
+    """Cut the text to this number of columns, with an ellipsis if something is missing."""
     if width(text) <= columns:
         return text
     from rich.cells import set_cell_size
@@ -54,7 +53,7 @@ def fit(text: str, columns: int) -> str:
 
 
 def fits_encoding(text: str) -> bool:
-    """Whether standard output can show the text."""
+    """Whether standard output can encode the text."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):

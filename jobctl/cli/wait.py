@@ -1,4 +1,4 @@
-"""``jobctl wait``: until jobs have ended, or stand where they shall."""
+"""``jobctl wait``: wait until jobs meet a condition."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def wait(
     """
     from jobctl.cli.live_view import note_status
     from jobctl.core.conditions import Condition
-    from jobctl.reader.client import hub_url  # the network takes its time to import
+    from jobctl.reader.client import hub_url  # slow to import
 
     url = hub_to_read(directory, url)
     output = Output.name if quiet else output
@@ -149,7 +149,7 @@ def _print_jsonl(verdict: Verdict) -> None:
 
 
 def _print_nothing(_verdict: Verdict) -> None:
-    """All is told at the end, in one object."""
+    """Print nothing: all is printed at the end, as one object."""
 
 
 def _object(verdict: Verdict) -> dict[str, Any]:

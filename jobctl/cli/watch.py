@@ -1,4 +1,4 @@
-"""``jobctl watch``: the jobs, live."""
+"""``jobctl watch``: watch jobs live."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def watch(
     that was shown has ended. In -o json each change is a line, as in jsonl.
     """
     from jobctl.cli.live_view import JobView, note_status
-    from jobctl.cli.live_watch import WatchRun  # with the network, which takes its time to import
+    from jobctl.cli.live_watch import WatchRun  # slow to import
     from jobctl.reader.client import hub_url
     from jobctl.reader.once import find
 
@@ -110,7 +110,7 @@ def watch(
     repaints = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     live = output in (Output.table, Output.wide) and repaints
     if live:
-        start = ZERO  # a screen shows what is, not what has changed
+        start = ZERO  # a screen shows the current state, not changes
     store: Store | None = None
     if url is None:
         here = command_store(directory, live=True)

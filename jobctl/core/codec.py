@@ -49,8 +49,8 @@ MAX_DEPTH = 100
 MAX_DIGITS = 4300
 """Of a whole number: CPython's own bound."""
 
-# Possessive, and an open string reaches to the end: every character is looked at once. (Beginning
-# anew at each quote of an open string made 240 KB of `\\"` cost three minutes.)
+# Possessive, and an unterminated string extends to the end, so every character is read once.
+# (Starting again at each quote made 240 KB of `\\"` take three minutes.)
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -63,7 +63,10 @@ class _Refused(ValueError):
 
 
 def parse(data: bytes, *, id: str, revision: int = 0) -> Job:
-    """The job in the bytes of the file ``<id>.json``; `InvalidJob` with a short reason."""
+    """Return the job in the bytes of the file ``<id>.json``.
+
+    Raise `InvalidJob` with a short reason.
+    """
     if len(data) > MAX_JOB_BYTES:
         raise InvalidJob(f"over {MAX_JOB_BYTES} bytes", id=id)
     try:
@@ -82,7 +85,7 @@ def parse(data: bytes, *, id: str, revision: int = 0) -> Job:
 
 
 def parse_trusted(data: bytes, *, id: str, revision: int = 0) -> Job:
-    """As `parse`, for bytes that jobctl wrote and that a digest vouches for: no second look."""
+    """Parse bytes that jobctl wrote and that a digest confirms, without the strict checks."""
     job = _own_job(data)
     if job is None or job.id != id:
         return parse(data, id=id, revision=revision)  # which says what is wrong
@@ -150,8 +153,11 @@ _USUAL = (
     r'(?:,\n  "owner": "([0-9]{1,10}-[0-9a-f]{12})")?'
     r'(?:,(\n  ".*))?\n}\n?\Z'
 )
-"""A file as jobctl and ``JSON.stringify(job, null, 2)`` lay it out. What matches has none of the
-faults that `_parse_strictly` looks for, but perhaps in its last group: the keys after the history."""
+"""A file as jobctl and ``JSON.stringify(job, null, 2)`` lay it out.
+
+What matches has none of the faults that `_parse_strictly` looks for, except perhaps in its last
+group: the keys after the history.
+"""
 _REST = 11  # its last group
 _IN_ORDER = {*BY_KEY} - {"result", "owner", "run"}
 _NOTHING: frozenset[str] = frozenset()
@@ -261,7 +267,7 @@ def _parse_strictly(text: str, id: str) -> dict[str, Any]:
 
 
 def _check_depth(text: str, depth: int = 0) -> None:
-    """Whatever is nested too deep is refused before a recursive parser sees it."""
+    """Refuse deep nesting before a recursive parser sees the text."""
     for char in re.sub(r"[^\[\]{}]", "", _STRING.sub("", text)):
         depth += 1 if char in "[{" else -1
         if depth > MAX_DEPTH:
@@ -311,7 +317,7 @@ _STRICT = json.JSONDecoder(
 
 
 def parse_wire(value: object) -> Job:
-    """The job in a decoded wire message; `InvalidJob` when it is none."""
+    """Return the job in a decoded wire message; raise `InvalidJob` if it is not one."""
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         raise InvalidJob("not a job")
     try:

@@ -1,8 +1,7 @@
-"""Waiting for jobs, without I/O: deltas in, verdicts out, and at last an outcome.
+"""Conditions on jobs, without I/O: deltas in, verdicts out, and finally an outcome.
 
-There is no task and no clock here; the shell around it is `jobctl.reader.wait`. What a job is
-judged by is what the reader knows of it now: a failed job that is retried before the decision is
-pending.
+There is no task and no clock here; the shell around it is `jobctl.reader.wait`. Jobs are judged by
+what the reader knows now: a failed job that is retried before the decision counts as pending.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ __all__ = ["LOST", "Condition", "ConditionTracker", "Outcome", "Verdict", "code_
 Kind = Literal["waiting", "met", "failed", "missed", "vanished"]
 
 LOST = "lost: its worker is gone"
-"""The reason that stands in for the error of a job whose worker died."""
+"""The reason of a verdict on a job whose worker is dead."""
 
 _NAMED = 4  # ids in one line; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is waited for: ``terminal``, ``completed``, ``gone``, or ``stage`` with its name."""
+    """What to wait for: ``terminal``, ``completed``, ``gone``, or ``stage`` with a name."""
 
     kind: Literal["terminal", "completed", "stage", "gone"] = "terminal"
     stage: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """``terminal``, ``completed``, ``gone`` or ``stage=NAME``; `UsageError` otherwise."""
+        """Parse ``terminal``, ``completed``, ``gone`` or ``stage=NAME``; `UsageError` otherwise."""
         for kind in ("terminal", "completed", "gone"):
             if text == kind:
                 return cls(kind)
@@ -49,7 +48,7 @@ class Condition:
         )
 
     def unmet(self) -> str:
-        """What is said of jobs that do not meet it yet."""
+        """Return the words for jobs that do not meet the condition yet."""
         if self.kind == "stage":
             return f"not in stage {ascii(self.stage)}"
         return {"terminal": "not ended", "completed": "not completed", "gone": "still there"}[
@@ -59,10 +58,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How one job stands to the condition, and why; ``job`` as it was last seen, if it was.
+    """How one job stands to the condition, and why. ``job`` is its last known version, if any.
 
-    ``met``; ``failed``: it failed, or its worker is gone; ``missed``: it completed without; and
-    ``vanished``: there is no such job (any more). While ``waiting`` it may still become any.
+    ``met``; ``failed``: it failed, or its worker is dead; ``missed``: it completed without meeting
+    the condition; ``vanished``: it does not exist, or no longer. While ``waiting`` it may become
+    any of these.
     """
 
     id: str
@@ -73,10 +73,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the waiting came to: one verdict a job, and the exit code of ``jobctl wait``.
+    """The result of waiting: one verdict per job, and the exit code of ``jobctl wait``.
 
-    0 met; 3 a job failed; 4 a job vanished, or there was none of which any could meet it; 1 a job
-    completed without what was waited for.
+    Codes: 0 met; 3 a job failed; 4 a job vanished, or there was no job that could meet the
+    condition; 1 a job completed without meeting it.
     """
 
     code: int
@@ -88,7 +88,7 @@ class Outcome:
         return self.code == 0
 
     def __str__(self) -> str:
-        """One line: what happened, to which jobs, and what next."""
+        """Return one line: what happened, to which jobs, and what to do next."""
         if self.met:
             return "the condition is met"
         kind = next((kind for kind, code in _CODES.items() if code == self.code), None)
@@ -105,7 +105,7 @@ class Outcome:
 
 
 _CODES: dict[Kind, int] = {"failed": 3, "vanished": 4, "missed": 1}
-"""In the order in which they count when several hold."""
+"""Exit codes by verdict; the first that occurs counts."""
 _DONE: dict[Kind, str] = {
     "failed": "failed",
     "vanished": "are gone",
@@ -114,13 +114,13 @@ _DONE: dict[Kind, str] = {
 
 
 def code_of(verdicts: Iterable[Verdict]) -> int:
-    """The exit code that the worst of these verdicts makes; those that wait count as met."""
+    """Return the exit code of the worst verdict; ``waiting`` counts as met."""
     kinds = {verdict.kind for verdict in verdicts}
     return next((code for kind, code in _CODES.items() if kind in kinds), 0)
 
 
 def judge(job: Job, condition: Condition, *, lost: bool = False) -> Verdict:
-    """How a job that is there stands to the condition."""
+    """Return the verdict on an existing job."""
     if condition.kind == "gone":
         return Verdict(job.id, "waiting", job.stage, job)
     if condition.kind == "stage" and _has_reached(job, condition.stage):
@@ -136,7 +136,7 @@ def judge(job: Job, condition: Condition, *, lost: bool = False) -> Verdict:
 
 
 def _has_reached(job: Job, stage: str) -> bool:
-    """Whether the job has been in the stage, or past it where its pipeline knows the stage."""
+    """Whether the job has been in the stage, or in a later one of its pipeline."""
     wanted = job.pipeline.index(stage)
     for entry in job.timeline():
         here = job.pipeline.index(entry.stage)
@@ -146,19 +146,20 @@ def _has_reached(job: Job, stage: str) -> bool:
 
 
 class ConditionTracker:
-    """Waits for all of the jobs to meet the condition, or for ``any`` one of them.
+    """Tracks whether all of the jobs, or ``any`` of them, meet the condition.
 
-    Feed it the deltas of one reader, from zero, which may hold other jobs as well; ``outcome`` is
-    set once it is decided, and then stays. To wait for all is decided when all are, and as soon as
-    one of them vanishes, or cannot meet ``completed`` or ``stage`` any more; ``terminal`` sees the
-    others to their end. To wait for any is decided by the first that meets it: of several that come
-    at once, the one with the lowest revision.
+    Give it the deltas of one reader, from the start; they may have other jobs too. ``outcome`` is
+    set once the decision is made, and does not change any more. For all jobs, the decision is made
+    when all have a verdict. It is made earlier when one vanishes, or can no longer meet
+    ``completed`` or ``stage``; with ``terminal`` the other jobs are still waited for. For any job,
+    the first that meets the condition decides; of several at once, the one with the lowest
+    revision.
 
-    A job that ended, and was removed after that was seen, counts as it ended. Versions may merge:
-    one that was removed and made anew between two reads is one job here.
+    A job that was seen to end, and was removed later, counts as ended. Versions may be merged: a
+    job that was removed and created again between two reads counts as one job.
 
-    A reader has no more of a job whose file was damaged than of one that is gone. With ``confirm_absence``
-    such a job is only ``absent``, and waited for, until somebody has looked and calls `mark_gone`.
+    A reader cannot tell a damaged file from a deleted one. With ``confirm_absence`` such a job is
+    only ``absent`` and is waited for, until the caller has checked and calls `mark_gone`.
     """
 
     def __init__(
@@ -173,12 +174,12 @@ class ConditionTracker:
         self.synced = False
         self.absent: set[str] = set()
         self._confirm_absence = confirm_absence
-        self._gone: set[str] = set()  # beyond doubt, until they come again
+        self._gone: set[str] = set()  # confirmed, until they reappear
         self._jobs = JobSet(max_tombstones=0)
         self._any = any
-        self._lost: dict[str, Job] = {}  # as they were when their workers died
+        self._lost: dict[str, Job] = {}  # their versions when their workers died
         self._owners: frozenset[str] = frozenset()
-        self._dead: set[str] = set()  # said while nobody knew how the jobs were
+        self._dead: set[str] = set()  # reported before the first complete read
         self._verdicts = {id: Verdict(id, "waiting", "") for id in ids}
         self._counts = Counter[Kind]({"waiting": len(self._verdicts)})
         self.outcome: Outcome | None = None
@@ -187,11 +188,11 @@ class ConditionTracker:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """One a job, as of now."""
+        """One verdict per job, as of now."""
         return tuple(self._verdicts.values())
 
     def take(self, delta: Delta) -> list[Verdict]:
-        """Move on by the delta; returns the verdicts that are no longer ``waiting`` by it."""
+        """Apply a delta; return the verdicts that are no longer ``waiting`` because of it."""
         if self.outcome is not None:
             return []
         moved = self._jobs.apply(delta)
@@ -200,7 +201,7 @@ class ConditionTracker:
         if delta.since == 0:
             self.synced = False
         if not self.synced:
-            # What a page does not hold may stand on the next one.
+            # A job that is missing on this page may be on the next one.
             if delta.more:
                 return []
             self.synced = True
@@ -211,7 +212,10 @@ class ConditionTracker:
         return self._judge(changed)
 
     def set_dead_owners(self, owners: frozenset[str]) -> list[Verdict]:
-        """These owners are dead, and what they wrote has been taken: `mark_lost` their jobs."""
+        """Record the dead owners, whose last writes have been read.
+
+        Return verdicts as `take` does.
+        """
         self._owners = owners
         return self.mark_lost(self._lost_of(self._verdicts)) if self.synced else []
 
@@ -220,10 +224,10 @@ class ConditionTracker:
         return [job.id for job in jobs if job.lost(self._owners)]
 
     def mark_lost(self, ids: Iterable[str]) -> list[Verdict]:
-        """The workers of these jobs are dead; returns the verdicts, as `take` does.
+        """Record that the workers of these jobs are dead; return verdicts as `take` does.
 
-        Whoever saw a worker dead reads once more before saying so here: its last words may have
-        ended the job. A version of a job that comes later is somebody's work, and counts again.
+        Read once more after the worker died and before calling this, because its last write may
+        have ended the job. A later version of the job means that somebody works on it again.
         """
         if self.outcome is not None:
             return []
@@ -238,7 +242,7 @@ class ConditionTracker:
         self._lost |= {id: job for id in ids if (job := self._jobs.get(id)) is not None}
 
     def mark_gone(self, ids: Iterable[str]) -> list[Verdict]:
-        """These ``absent`` ones are gone beyond doubt; returns the verdicts, as `take` does."""
+        """Record that these ``absent`` jobs are deleted; return verdicts as `take` does."""
         if self.outcome is not None:
             return []
         ids = set(ids)
@@ -247,11 +251,11 @@ class ConditionTracker:
 
     @property
     def may_still_be_met(self) -> bool:
-        """Whether one that is not ``absent`` may still decide it for ``any``."""
+        """Whether, for ``any``, a job that is not ``absent`` may still meet the condition."""
         return self._any and self._counts["waiting"] > len(self.absent)
 
     def timed_out(self, after: str, where: str) -> TimedOut:
-        """The error that says what was not met after so long."""
+        """Return the error that says which jobs did not meet the condition in time."""
         if not self.synced:
             return TimedOut(f"{where} could not be read within {after}")
         unmet = [verdict for verdict in self.verdicts if verdict.kind == "waiting"]
@@ -296,7 +300,9 @@ class ConditionTracker:
             return Verdict(old.id, "vanished", reason, old.job)
         self._gone.discard(old.id)
         if self.condition.kind == "stage" and old.kind == "met":
-            return Verdict(old.id, "met", old.reason, job)  # it has been there, whatever came then
+            return Verdict(
+                old.id, "met", old.reason, job
+            )  # it has been in that stage, which is enough
         lost = self._lost.get(old.id)
         if lost is not None and lost.replace(revision=job.revision) != job:
             del self._lost[old.id]
@@ -304,7 +310,7 @@ class ConditionTracker:
         return judge(job, self.condition, lost=lost is not None)
 
     def _decide(self, decided: list[Verdict]) -> int | None:
-        """The exit code, once nothing can change it, or all is known."""
+        """Return the exit code once the decision is made, else ``None``."""
         worst = next((code for kind, code in _CODES.items() if self._counts[kind]), 0)
         if self._any:
             ended = [verdict for verdict in decided if verdict.kind in ("met", "failed")]
@@ -320,7 +326,7 @@ class ConditionTracker:
 
 
 def _decided_at(verdict: Verdict) -> tuple[bool, int]:
-    """A lost job wrote its last revision before it was lost."""
+    """Return the sort key of a verdict: the revision at which it was decided."""
     return verdict.reason == LOST, verdict.job.revision if verdict.job is not None else 0
 
 

@@ -1,4 +1,4 @@
-"""The cursor: how far one reader has got, under one filter."""
+"""The cursor: how far a reader has read, under one filter."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FORM = re.compile(r"([A-Za-z0-9-]{1,40}):(0|[1-9][0-9]{0,15})(?::([0-9a-f]{6}))
 
 
 class Cursor(NamedTuple):
-    """``(epoch, revision)``, and the tag of the filter it was made under (``""`` for none).
+    """``(epoch, revision)``, and the tag of the filter that it belongs to (``""`` for no filter).
 
-    Everything up to and including ``revision`` has been seen. Printed ``epoch:revision`` or
+    The reader has everything up to and including ``revision``. Printed as ``epoch:revision`` or
     ``epoch:revision:tag``.
     """
 
@@ -38,7 +38,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """The inverse of ``str()``; ``0`` and ``-:0`` are `ZERO`. `InvalidCursor` otherwise."""
+        """Parse a printed cursor; ``0`` and ``-:0`` are `ZERO`. `InvalidCursor` otherwise."""
         if text == "0":
             return ZERO
         match = _FORM.match(text)
@@ -56,19 +56,19 @@ ZERO = Cursor("-", 0)
 
 
 def epoch_for(epoch: str, *, details: bool) -> str:
-    """The epoch that a hub tells a reader with or without details, for the store's ``epoch``."""
+    """Return the epoch that a reader with or without details gets for the store's ``epoch``."""
     return epoch if details else epoch + _LIMITED
 
 
 def store_epoch(epoch: str) -> str:
-    """The store's epoch, for the one that a reader was told."""
+    """Return the store's epoch for the one that a reader got."""
     return epoch.removesuffix(_LIMITED)
 
 
 def store_cursor(cursor: Cursor, *, details: bool) -> Cursor:
-    """The store's cursor, for the one that a reader with or without details came with.
+    """Return the store's cursor for the one of a reader with or without details.
 
-    `ZERO` where the reader had other rights when it was told the cursor.
+    Returns `ZERO` if the reader had other rights when it got the cursor.
     """
     epoch = store_epoch(cursor.epoch)
     if epoch_for(epoch, details=details) != cursor.epoch:

@@ -1,4 +1,4 @@
-"""How long jobs of a type usually take: learned from those that completed, else as configured."""
+"""The usual duration of jobs of a type: learned from completed jobs, or configured."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jobctl.core.pipeline import COMPLETED
 __all__ = ["MAX_LEARNED", "MIN_LEARNED", "UsualDurations"]
 
 MIN_LEARNED = 5
-"""So many completed jobs of a type are needed before they say more than a configured band."""
+"""Completed jobs of a type that are needed before they replace the configured band."""
 MAX_LEARNED = 100
-"""The newest of them count: what a job takes changes with the program that does the work."""
+"""Only the newest completed jobs count, because programs change."""
 
 
 class UsualDurations:
-    """What the completed jobs of each type took, from creation to completion.
+    """The durations of completed jobs of each type, from creation to completion.
 
-    Jobs that were retried say nothing: they waited for somebody. Give jobs in the order of their
-    revisions; one that is given again counts once.
+    Retried jobs are left out, because they waited for somebody. Add jobs in the order of their
+    revisions; a job that is added again counts once.
     """
 
     def __init__(self, jobs: Iterable[Job] = ()) -> None:
@@ -29,7 +29,7 @@ class UsualDurations:
         self.take(jobs)
 
     def take(self, jobs: Iterable[Job]) -> None:
-        """Learn from these, as far as they have completed; of very many, from the newest."""
+        """Add completed jobs; of very many, only the newest."""
         newest: dict[str, list[tuple[str, int]]] = {}
         for job in reversed([*jobs]):
             if job.stage == COMPLETED and not job.retry_count:
@@ -46,9 +46,10 @@ class UsualDurations:
             self._bands.pop(type, None)
 
     def band(self, job: Job) -> tuple[int, int] | None:
-        """(median, 90th percentile) in milliseconds once enough is known, else the type's band.
+        """Return (median, 90th percentile) in milliseconds, or the configured band.
 
-        ``None`` where neither is, and for a job that has ended.
+        The band is used until enough jobs have completed. ``None`` if there is none, or the job has
+        ended.
         """
         if not job.active:
             return None
@@ -56,7 +57,7 @@ class UsualDurations:
         if len(took) < MIN_LEARNED:
             return job.pipeline.eta_ms
         if job.type not in self._bands:
-            from statistics import median, quantiles  # most command lines never get here
+            from statistics import median, quantiles  # most commands do not need it
 
             times = [ms for _, ms in took]
             p90 = quantiles(times, n=10, method="inclusive")[-1]

@@ -1,4 +1,4 @@
-"""Filters: which jobs a reader wants. Same field: or; different fields: and."""
+"""Filters select jobs. Values of one field are combined with or, different fields with and."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ else:
 __all__ = ["EVERYTHING", "MAX_VALUES", "Filter"]
 
 MAX_VALUES = 1000
-"""Values of a filter that comes over the wire: a hub keeps it for as long as the session lasts."""
+"""Maximum number of values in a filter from the wire; the hub keeps it during the session."""
 
 _FIELDS = {"id": "ids", "type": "types", "stage": "stages", "session": "sessions"}
 
 
 class Filter(NamedTuple):
-    """A choice of jobs by id, type, stage, session, and whether they are active.
+    """Selects jobs by id, type, stage, session, and whether they are active.
 
-    An empty set means "any". Only an id never changes in a job's life, so a filter on anything
-    else may lose a job again (see the delta rules in jobset.py).
+    An empty set selects all values. Only the id of a job never changes, so under a filter on other
+    fields a job may leave again (see the delta rules in jobset.py).
     """
 
     ids: frozenset[str] = frozenset()
@@ -37,7 +37,7 @@ class Filter(NamedTuple):
     active: bool = False
 
     def matches(self, job: Job) -> bool:
-        """Whether the reader wants this job as it stands."""
+        """Whether the filter selects the job."""
         return (
             (not self.ids or job.id in self.ids)
             and (not self.types or job.type in self.types)
@@ -47,23 +47,23 @@ class Filter(NamedTuple):
         )
 
     def may_hold(self, id: str) -> bool:
-        """Whether a job of this id could ever have been wanted."""
+        """Whether the filter could select a job with this id."""
         return not self.ids or id in self.ids
 
     @property
     def may_lose(self) -> bool:
-        """Whether a job that passed may fail to pass later, other than by its deletion."""
+        """Whether a job that the filter selects may leave it later, other than by its deletion."""
         return bool(self.types or self.stages or self.sessions) or self.active
 
     @property
     def tag(self) -> str:
-        """Six hex digits that tell this filter from others in a cursor; ``""`` for no filter."""
+        """Six hex digits that identify the filter in a cursor; ``""`` for no filter."""
         if self == EVERYTHING:
             return ""
         return blake2b(repr(self.to_wire()).encode(), digest_size=3).hexdigest()
 
     def to_wire(self) -> dict[str, Any]:
-        """As `from_wire` takes it, in one canonical order."""
+        """Return the filter as JSON, in a canonical order; the inverse of `from_wire`."""
         wire: dict[str, Any] = {
             key: sorted(getattr(self, field))
             for key, field in _FIELDS.items()
@@ -83,7 +83,7 @@ class Filter(NamedTuple):
         sessions: Iterable[str] = (),
         active: bool = False,
     ) -> Filter:
-        """A filter out of any iterables; `InvalidId` for an id that cannot be one."""
+        """Make a filter from any iterables; raise `InvalidId` for an invalid id."""
         return cls(
             frozenset(check_id(id) for id in ids),
             frozenset(types),
@@ -94,7 +94,10 @@ class Filter(NamedTuple):
 
     @classmethod
     def from_wire(cls, value: object) -> Filter:
-        """``{id, type, stage, session: text or list of texts, active: bool}``; `UsageError`."""
+        """Parse ``{id, type, stage, session: text or list of texts, active: bool}``.
+
+        `UsageError`.
+        """
         if value is None:
             return EVERYTHING
         if not isinstance(value, dict):
@@ -118,4 +121,4 @@ class Filter(NamedTuple):
 
 
 EVERYTHING = Filter()
-"""The filter that lets every job pass."""
+"""The filter that selects every job."""

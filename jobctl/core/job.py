@@ -1,8 +1,8 @@
-"""The job: an immutable value, and the pure transitions that make the next one of it.
+"""The job: an immutable value, and the pure transitions that make the next version.
 
-On disk and on the wire the keys are camelCase; keys that nobody here knows are kept through every
-rewrite. Times are text as times.py writes it, so that a foreign file comes back as it was.
-No transition reads a clock: ``now`` is an argument.
+Keys are camelCase on disk and on the wire; unknown keys are kept through every rewrite. Times are
+text as times.py writes it, so that a foreign file is written back unchanged. No transition reads a
+clock: ``now`` is an argument.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ __all__ = [
 ]
 
 MAX_HISTORY = 64
-"""Entries of `Job.history` that are kept: the first and the newest ones."""
+"""Maximum number of entries in `Job.history`: the first and the newest ones are kept."""
 MAX_RESULT_BYTES = 64 * 1024
 CANCELLED = "Cancelled by user"
-"""What a cancelled job fails with, as in the original program."""
+"""The error of a cancelled job, as in the original program."""
 MAX_AHEAD_MS = 3_600_000
 """Clocks of machines may differ by this much; see `Job.ended_ms`."""
 
@@ -286,43 +286,43 @@ class Job(Draft):
 
     @property
     def active(self) -> bool:
-        """Neither completed nor failed."""
+        """Whether the job is neither completed nor failed."""
         return self.stage not in TERMINAL
 
     @property
     def owned_by(self) -> str | None:
-        """The name of the process that works on the job, if it told (see stores/owners.py)."""
+        """The name of the job's owner, if the file has it (see stores/owners.py)."""
         return self.owner if isinstance(self.owner, str) and _OWNER.match(self.owner) else None
 
     @property
     def command(self) -> Command | None:
-        """What ``jobctl run`` ran, where that is what the job is."""
+        """The command of ``jobctl run``, or ``None`` for other jobs."""
         return command_of(self.run)
 
     @property
     def command_end(self) -> CommandEnd | None:
-        """How the command ended, as far as the job tells, also where it has no `command`."""
+        """How the command ended, also if `command` is not available."""
         return command_end_of(self.run)
 
     @property
     def pipeline(self) -> Pipeline:
-        """The way this job goes: its own stages, or those of its type."""
+        """The job's pipeline: its own stages, or those of its type."""
         return pipeline_of(self.type, self.stages)
 
     @property
     def fraction(self) -> float:
-        """How much of the present stage is done, 0 to 1."""
+        """How much of the current stage is done, 0 to 1."""
         if isinstance(self.progress, Steps):
             return min(self.progress.done / self.progress.total, 1.0)
         return (self.progress or 0) / 100
 
     @property
     def percent(self) -> int | None:
-        """How much of the whole is done, 0 to 100; ``None`` when the stage says nothing of it."""
+        """How much of the whole job is done, 0 to 100; ``None`` for an unknown stage."""
         return self.pipeline.percent(self.stage, self.fraction)
 
     def stalled(self, now_ms: int) -> bool:
-        """Active, and in its stage for longer than its pipeline allows."""
+        """Whether the job is active and in its stage for longer than its pipeline allows."""
         limit_ms = self.pipeline.stalled_after_ms
         if limit_ms is None or not self.active:
             return False
@@ -330,16 +330,16 @@ class Job(Draft):
         return entered_ms is not None and now_ms - entered_ms > limit_ms
 
     def ended_ms(self, now_ms: int | None = None) -> int | None:
-        """When the job ended, in ms since 1970; ``None`` while it is active, or if no time tells.
+        """Return when the job ended, in ms since 1970.
 
-        It is ``completedAt`` if that is not before ``createdAt``. Else, as for a failed job, whose
-        ``completedAt`` is null, it is ``updatedAt``, or ``stageStartedAt`` if that is later. Times
-        that stand for none do not count (`known_ms`). The end is never before ``createdAt``: if
-        all others are, it is ``createdAt`` itself.
+        ``None`` if it is active or no time is known. This is ``completedAt`` if it is not before
+        ``createdAt``. Otherwise, as for a failed job, whose ``completedAt`` is null, it is the
+        later of ``updatedAt`` and ``stageStartedAt``. Placeholder times do not count (`known_ms`).
+        The end is never before ``createdAt``.
 
-        A time in the future counts: a job that seems to end there must not be removed. With
-        ``now_ms`` it does not, for durations that are shown: what lies over `MAX_AHEAD_MS` after
-        both ``now_ms`` and ``createdAt`` comes from a clock that was wrong.
+        A time in the future counts, because a job that seems to end there must not be removed. With
+        ``now_ms``, for durations that are shown, it does not: a time more than `MAX_AHEAD_MS` after
+        both ``now_ms`` and ``createdAt`` comes from a wrong clock.
         """
         if self.active:
             return None
@@ -357,9 +357,9 @@ class Job(Draft):
         return next((ms for ms in ends if ms <= present + MAX_AHEAD_MS), present)
 
     def elapsed_ms(self, now_ms: int) -> int | None:
-        """From creation to the end, or to ``now_ms`` while active; never negative.
+        """Return the time from creation to the end, or to ``now_ms`` while active; never negative.
 
-        ``None`` if the file does not tell when the job was created, or when it ended.
+        ``None`` if the file does not have these times.
         """
         created_ms = known_ms(self.created_at)
         end_ms = now_ms if self.active else self.ended_ms(now_ms)
@@ -368,11 +368,11 @@ class Job(Draft):
         return max(0, end_ms - created_ms)
 
     def lost(self, dead: Container[str]) -> bool:
-        """Active, and the process that works on it is among the ``dead`` ones."""
+        """Whether the job is active and its owner is among the ``dead`` ones."""
         return self.active and self.owned_by is not None and self.owned_by in dead
 
     def derived(self, now_ms: int, dead: Container[str] = ()) -> dict[str, Any]:
-        """What machine output adds to the job: ``{active, stalled, lost, elapsedMs}``."""
+        """Return what JSON output adds: ``{active, stalled, lost, elapsedMs}``."""
         return {
             "active": self.active,
             "stalled": self.stalled(now_ms),
@@ -381,9 +381,10 @@ class Job(Draft):
         }
 
     def timeline(self) -> tuple[HistoryEntry, ...]:
-        """Every stage entered, oldest first, as far as the file tells.
+        """Return every stage that the job has entered, oldest first, as far as it is known.
 
-        A foreign writer that moves the stage knows nothing of the history.
+        A foreign program that changes the stage does not write the history, so it is completed
+        here.
         """
         if self.history:
             if self.history[-1].stage == self.stage:
@@ -395,7 +396,7 @@ class Job(Draft):
         return (start, HistoryEntry(self.stage, self._entered_at()))
 
     def _entered_at(self) -> str:
-        """When the present stage was entered: the first time that can be, of those that tell."""
+        """Return when the job entered its current stage, by the first time that is possible."""
         created = known_ms(self.created_at) or 0
         times = [self.stage_started_at, self.updated_at, self.created_at]
         can_be = (text for text in times if text and (known_ms(text) or -1) >= created)
@@ -429,7 +430,7 @@ _OTHERS = [
 
 
 def new_id() -> str:
-    """A fresh id, as the original program makes them: a random UUID."""
+    """Return a new id: a random UUID, as the original program uses."""
     # As uuid.uuid4() makes it (RFC 9562, section 5.4); importing that module costs 2 ms.
     bits = int.from_bytes(os.urandom(16), "big")
     bits = bits & ~(0xF << 76 | 0x3 << 62) | (0x4 << 76 | 0x2 << 62)
@@ -438,14 +439,14 @@ def new_id() -> str:
 
 
 def check_id(id: str) -> str:
-    """The id itself, if it is one; `InvalidId` otherwise. An id is safe as a file name."""
+    """Return the id if it is valid, that is, safe as a file name; `InvalidId` otherwise."""
     if not _ID.match(id):
         raise InvalidId(id)
     return id
 
 
 def check_result(result: Any, *, id: str) -> Any:
-    """The result as it will be read again, without tuples, NaN or bytes; `InvalidJob`."""
+    """Return the result as it will be read back, without tuples, NaN or bytes; `InvalidJob`."""
     try:
         text = json.dumps(
             result, default=_json_of, allow_nan=False, ensure_ascii=False, separators=(",", ":")
@@ -578,7 +579,7 @@ def create(
     title: str | None = None,
     stages: Sequence[str] | None = None,
 ) -> Job:
-    """A new pending job; `InvalidId` or `InvalidJob` when a part is not fit."""
+    """Return a new pending job; raise `InvalidId` or `InvalidJob` for an invalid part."""
     if not type or len(type) > 64 or not type.isprintable():
         raise InvalidJob(f"{ascii(type[:80])} is not a type: 1 to 64 printable characters")
     if stages is None:
@@ -602,9 +603,9 @@ def create(
 
 
 def advance(job: Job, stage: str | None = None, *, now: str, force: bool = False) -> Job:
-    """The job in ``stage``, or in the next one of its pipeline; forward only, unless forced.
+    """Return the job in ``stage``, or in its next stage; only forward, unless ``force`` is set.
 
-    A job whose type is unknown and that brings no stages may go to any stage by name.
+    A job of unknown type without its own stages may go to any stage by name.
     """
     pipeline = job.pipeline
     wanted = f"advance to {stage!r}" if stage else "advance"
@@ -642,7 +643,7 @@ def report(
     total: float | None = None,
     message: str | None = None,
 ) -> Job:
-    """The job with new progress: ``done`` of ``total``, or ``done`` percent without a total."""
+    """Return the job with new progress: ``done`` of ``total``, or ``done`` percent."""
     if not job.active:
         raise IllegalTransition(job.id, job.stage, "report progress", legal_moves(job))
     update: dict[str, Any] = {"updated_at": now}
@@ -656,7 +657,7 @@ def report(
 def complete(
     job: Job, *, now: str, result: Any = None, result_session_id: str | None = None
 ) -> Job:
-    """The job completed; ``result`` is any JSON value of at most `MAX_RESULT_BYTES`."""
+    """Return the completed job; ``result`` is any JSON value of at most `MAX_RESULT_BYTES`."""
     if not job.active:
         raise IllegalTransition(job.id, job.stage, "complete", legal_moves(job))
     update: dict[str, Any] = {"completed_at": now, "owner": None}
@@ -668,14 +669,14 @@ def complete(
 
 
 def fail(job: Job, error: str, *, now: str) -> Job:
-    """The job failed with this text; ``completedAt`` stays null, as in the original."""
+    """Return the failed job with this error; ``completedAt`` stays null, as in the original."""
     if not job.active:
         raise IllegalTransition(job.id, job.stage, "fail", legal_moves(job))
     return _enter(job, FAILED, now, error=error, owner=None)
 
 
 def retry(job: Job, *, now: str) -> Job:
-    """The failed job pending again: one more ``retryCount``, error and result cleared."""
+    """Return the failed job as pending: ``retryCount`` plus one, no error, no result."""
     if job.stage != FAILED:
         raise IllegalTransition(job.id, job.stage, "retry", legal_moves(job))
     return _enter(
@@ -691,9 +692,9 @@ def retry(job: Job, *, now: str) -> Job:
 
 
 def cancel(job: Job, *, now: str, at_work: bool = False) -> Job:
-    """The pending job failed with "Cancelled by user".
+    """Return the pending job, failed with "Cancelled by user".
 
-    ``at_work`` is for whoever speaks for the work: it may be in any stage then.
+    With ``at_work``, for the process that works on the job, it may be in any stage.
     """
     if job.stage != PENDING and not (at_work and job.active):
         raise IllegalTransition(job.id, job.stage, "cancel", legal_moves(job))
@@ -701,7 +702,7 @@ def cancel(job: Job, *, now: str, at_work: bool = False) -> Job:
 
 
 def legal_moves(job: Job) -> tuple[str, ...]:
-    """What may be done with the job in its present stage, as words for a person."""
+    """Return what may be done with the job in its current stage, as words for people."""
     if job.stage == COMPLETED:
         return ()
     if job.stage == FAILED:

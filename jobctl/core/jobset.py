@@ -1,22 +1,24 @@
 """The one read and the one apply: a compacted, revision-ordered set of jobs.
 
-Every reader is a cursor over such a set, and there is one question: *what changed since my
-cursor?* `JobSet.since` answers it with a `Delta`; `JobSet.apply` moves another set by one. A first
-snapshot, a live update, a resume after a cut and a slow reader's catching up are all this one call.
+Every reader is a cursor over such a set, and there is one question: *what changed since my cursor?*
+`JobSet.since` answers it with a `Delta`, and `JobSet.apply` applies a delta to another set. A first
+snapshot, a live update, a resume after a disconnect and the catching up of a slow reader are all
+this one call.
 
-The rules, which hold between any two sets:
+These rules hold between any two sets:
 
-1.  Contiguity belongs to intervals. A set takes a delta whose ``since`` is its own revision, or 0
-    ("clear first"), and then stands at ``through``, also when the delta is empty.
-2.  Only an id never changes. A changed job that the filter does not let pass goes into ``gone`` if
-    one of the fields that filters look at changed after the cursor; a deletion goes to all but
-    filters on other ids. Where versions were merged on the way here, nobody can say what a field
-    was in between, so it counts as changed.
-3.  Deltas are pages in ascending revision, ``more`` until synced, each of them to be resumed from.
-    Under a filter that a job may leave, each page says first all that is gone, to the very head.
+- Contiguity belongs to intervals. A set accepts a delta whose ``since`` is its own revision, or 0
+  ("clear first"). Then it is at ``through``, also if the delta is empty.
+- Only an id never changes. A changed job that the filter does not select goes into ``gone`` if a
+  field that the filter looks at changed after the cursor. A deletion goes to all readers except
+  those with a filter on other ids. Where versions were merged, it is unknown what a field was in
+  between, so it counts as changed.
+- Deltas are pages in ascending revision, with ``more`` until the last. A reader can resume from
+  each page. Under a filter that a job may leave, each page first lists everything that is gone, up
+  to the newest revision.
 
-A cursor of another epoch or filter, from the future, or older than the *floor* (the newest dropped
-tombstone) gets ``since = 0``: a reset in the open, never silence. Precedents: CouchDB's
+A cursor gets ``since = 0``, an explicit reset, if it is of another epoch or filter, from the
+future, or older than the *floor* (the newest tombstone that was dropped). Precedents: CouchDB's
 ``_changes?since=``, NATS key-value buckets with history 1, Kubernetes' list and watch, Centrifugo's
 epoch and offset.
 """
@@ -41,11 +43,11 @@ else:
 __all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "joined", "version_hash"]
 
 MAX_TOMBSTONES = 4096
-"""Deletions that a set remembers for readers that lag; older ones raise the floor."""
+"""Deletions that a set remembers for lagging readers; dropping older ones raises the floor."""
 
 
 class Gone(NamedTuple):
-    """A job that the reader must drop: deleted, or no longer let pass by its filter."""
+    """A job that the reader must drop: deleted, or no longer selected by its filter."""
 
     id: str
     revision: int
@@ -57,9 +59,9 @@ class Delta(NamedTuple):
     ``since`` 0 says "clear first". ``more`` says that this is not all: ask again with the cursor
     that it gives. ``jobs`` stand in ascending revision. ``floor`` and ``merged`` are for replicas
     that serve others: the oldest cursor that can be resumed, and the ids of which intermediate
-    versions were skipped (``None``: any may have been). ``snapshot_start``, with ``more``, goes into the
-    call for the next page. ``digest`` is that of the set that made the delta, under the reader's
-    filter, if asked for.
+    versions were skipped (``None``: any may have been). ``snapshot_start``, with ``more``, goes
+    into the call for the next page. ``digest`` is that of the set that made the delta, under the
+    reader's filter, if asked for.
     """
 
     epoch: str
@@ -74,17 +76,17 @@ class Delta(NamedTuple):
     digest: str | None = None
 
     def __bool__(self) -> bool:
-        """Whether the delta says anything but "you may move to ``through``"."""
+        """Whether the delta says anything except "move to ``through``"."""
         return bool(self.jobs or self.gone) or self.since == 0
 
     def cursor(self, filter: Filter = EVERYTHING) -> Cursor:
-        """Where a reader under this filter stands once it has taken the delta."""
+        """Return the cursor of a reader under this filter after it has applied the delta."""
         return Cursor(self.epoch, self.through, filter.tag)
 
     def filtered(self, filter: Filter) -> Delta:
-        """The delta for a reader under a filter, when only the delta is at hand, not the set.
+        """Return the delta for a reader under a filter, without access to the set.
 
-        Every job that does not match counts as gone, since nobody knows what it was before.
+        Every job that does not match counts as gone, because its earlier version is unknown.
         """
         if filter == EVERYTHING:
             return self
@@ -125,10 +127,10 @@ def joined(pages: Sequence[Delta]) -> Delta:
 
 
 class _Entry:
-    """What the set knows of one id: the job, or ``None`` for a tombstone, and when it changed.
+    """What the set has for one id: the job, or ``None`` for a tombstone, and its revisions.
 
-    ``type_at``, ``session_at`` and ``stage_at`` are the revisions at which each field that
-    filters look at last changed, as far as is known.
+    ``type_at``, ``session_at`` and ``stage_at`` are the revisions at which each field that filters
+    look at last changed, as far as is known.
     """
 
     __slots__ = ("job", "revision", "session_at", "stage_at", "type_at", "wire")
@@ -140,7 +142,7 @@ class _Entry:
         self.wire: bytes | None = None
 
     def left_at(self, filter: Filter) -> int:
-        """When the last of the fields that the filter looks at changed."""
+        """Return the revision at which a field that the filter looks at last changed."""
         return max(
             self.type_at if filter.types else 0,
             self.session_at if filter.sessions else 0,
@@ -172,7 +174,7 @@ class JobSet:
         self._entries: dict[str, _Entry] = {}
         self._digests.clear()
         self._tombstones = 0
-        # The change order, ascending; a line is superseded when its entry has moved on.
+        # The change order, ascending; a line is superseded when its entry has a newer revision.
         self._order: list[int] = []
         self._order_ids: list[str] = []
         # What readers without details get of jobs with a command; empty while there are none.
@@ -180,25 +182,25 @@ class JobSet:
 
     @property
     def cursor(self) -> Cursor:
-        """Where this set stands: the cursor to ask for what it lacks."""
+        """The set's own cursor, for the next read of its source."""
         return Cursor(self.epoch, self.revision)
 
     def __len__(self) -> int:
         return len(self._entries) - self._tombstones
 
     def __iter__(self) -> Iterator[Job]:
-        """The jobs, in no particular order."""
+        """Yield the jobs, in no particular order."""
         return (entry.job for entry in self._entries.values() if entry.job is not None)
 
     def get(self, id: str) -> Job | None:
-        """The job of this id, or ``None``."""
+        """Return the job with this id, or ``None``."""
         entry = self._entries.get(id)
         return entry.job if entry else None
 
     def wire(self, id: str, *, details: bool = False) -> bytes:
-        """The job as it goes over the wire, encoded once for all who get it. KeyError.
+        """Return the job as it is sent, encoded once for all readers; KeyError for an unknown id.
 
-        Readers with and without ``details`` share the encoding of a job without a command.
+        Readers with and without ``details`` share the encoding if the job has no command.
         """
         entry = self._entries[id]
         job = entry.job
@@ -216,8 +218,8 @@ class JobSet:
     def digest(self, filter: Filter = EVERYTHING) -> str:
         """What the set holds under the filter, as 16 hex digits: equal for who holds the same.
 
-        The exclusive or of `version_hash` each job. It is known without a filter and under one for which
-        `keep_digest` was called; under another it costs a look at every job.
+        The exclusive or of `version_hash` each job. It is known without a filter and under one for
+        which `keep_digest` was called; under another it costs a look at every job.
         """
         return f"{self._digests.under(filter, self):016x}"
 
@@ -250,9 +252,10 @@ class JobSet:
         for it, in jobs looked at: such a page may be empty with ``more`` to come, and a reader that
         lags further behind under a filter that jobs may leave is reset. Jobs that share a revision
         (files that a store had no revision for, see stores/reader.py) always go into one page.
-        ``snapshot_start`` is that of the page before, for a reader whom we served it: what was gone by then
-        is nothing to it, so the floor is checked against that. ``tombstones`` adds the remembered
-        deletions to a reset, for a replica without a filter that serves others in its turn.
+        ``snapshot_start`` is that of the page before, for a reader whom we served it: what was gone
+        by then is nothing to it, so the floor is checked against that. ``tombstones`` adds the
+        remembered deletions to a reset, for a replica without a filter that serves others in its
+        turn.
         """
         since = cursor.revision
         if not self.resumes(cursor, filter, snapshot_start=snapshot_start):
@@ -329,15 +332,15 @@ class JobSet:
         )
 
     def changed_since(self, revision: int) -> int:
-        """How many jobs and deletions a cursor at ``revision`` lags behind, at the most."""
+        """Return how many jobs and deletions a cursor at ``revision`` lags behind, at most."""
         return len(self._order) - bisect_right(self._order, revision)
 
     def _gone_since(self, known: int, filter: Filter, limit: int | None) -> list[Gone]:
-        """What a reader who stood at ``known`` may hold and must not: deleted, or left its filter.
+        """Return what a reader at ``known`` may hold but must drop: deleted, or left the filter.
 
-        All of it, whichever page it is for: a job that left before the page's end, and changed
-        after it once more, has no line of its own within the page, and would be kept for ever.
-        Beyond the ``limit`` it is not looked for.
+        All of it goes into every page. A job that left before the page's end and changed again
+        after it has no line of its own in the page, so the reader would keep it for ever. The
+        search stops at ``limit``.
         """
         gone: list[Gone] = []
         size = 0
@@ -355,9 +358,9 @@ class JobSet:
     def _newest(
         self, since: int, ids: frozenset[str] = frozenset()
     ) -> Iterator[tuple[str, _Entry]]:
-        """The entries that changed after ``since``, ascending; superseded lines are passed over.
+        """Yield the entries that changed after ``since``, in ascending revision.
 
-        With few ``ids``, only theirs, and nothing is paid for the others.
+        With few ``ids``, only their entries are looked up.
         """
         if ids and len(ids) < self.changed_since(since):
             found = [(id, entry) for id in ids if (entry := self._entries.get(id)) is not None]
@@ -373,10 +376,10 @@ class JobSet:
     # -- the one apply ----------------------------------------------------------------------
 
     def apply(self, delta: Delta) -> bool:
-        """Move to ``delta.through``; ``False``, and nothing done, when it does not continue us.
+        """Apply a delta; return ``False``, and change nothing, if it does not continue this set.
 
-        Applying a delta twice, out of order, or of another epoch is refused, so a replica that
-        asks again with its own `cursor` after a ``False`` always converges.
+        A delta that was applied already, is out of order or of another epoch is refused. A replica
+        that reads again from its own `cursor` after ``False`` therefore always converges.
         """
         if delta.since == 0:
             self._clear(delta.epoch, delta.floor)
@@ -395,7 +398,10 @@ class JobSet:
         return True
 
     def put(self, job: Job, *, exact: bool = True) -> None:
-        """Take the job as of ``job.revision``; ``exact`` when no version between was skipped."""
+        """Add the job at ``job.revision``.
+
+        ``exact`` says that no version in between was skipped.
+        """
         if self._opaque:
             job = as_wire(job)
         old = self._entries.get(job.id)
@@ -404,7 +410,7 @@ class JobSet:
         if old is not None and before is None:
             self._tombstones -= 1
         if exact and before is None:
-            # Held by those at most who have not seen the deletion; a new job by nobody.
+            # Only readers that have not seen the deletion may hold it; no reader holds a new job.
             entry.type_at = entry.session_at = entry.stage_at = old.revision if old else 0
         elif exact and old is not None and before is not None:
             if before.type == job.type:
@@ -416,7 +422,7 @@ class JobSet:
         self._record(job.id, entry)
 
     def delete(self, id: str, revision: int) -> None:
-        """Remember that the job was deleted, also when it was never seen here."""
+        """Record a deletion, also of a job that is unknown here."""
         old = self._entries.get(id)
         if old is None or old.job is not None:
             self._tombstones += 1

@@ -1,8 +1,7 @@
-"""Pipelines: the ordered stages of a job type, with labels, progress weights and an ETA band.
+"""Pipelines: the ordered stages of a job type, with labels, weights and a usual duration.
 
-Built in are the four types of the program that jobctl ports; settings may define others (`define`).
-A job may bring its own stages, and a type or stage that nobody knows is shown as it stands, never
-rejected.
+The four types of the original program are built in. Settings may define others (`define`), and a
+job may bring its own stages. An unknown type or stage is shown as it is and never refused.
 """
 
 from __future__ import annotations
@@ -53,10 +52,10 @@ class Stage(NamedTuple):
 
 
 class Pipeline(NamedTuple):
-    """What a type goes through: ``stages`` run in order from ``pending`` to ``completed``.
+    """The stages of a type, in order from ``pending`` to ``completed``.
 
-    ``eta_ms`` is the usual (shortest, longest) duration, ``None`` when unknown;
-    ``stalled_after_ms`` is ``None`` for types whose stages may take any time.
+    ``eta_ms`` is the usual (shortest, longest) duration, or ``None``. ``stalled_after_ms`` is
+    ``None`` for types whose stages may take any time.
     """
 
     type: str
@@ -66,32 +65,35 @@ class Pipeline(NamedTuple):
     stalled_after_ms: int | None = None
 
     def names(self) -> tuple[str, ...]:
-        """All stages of the way to success, first to last."""
+        """Return the names of all stages, first to last, without ``failed``."""
         return tuple(stage.name for stage in self.stages)
 
     def index(self, stage: str) -> int | None:  # type: ignore[override]
-        """The place of a stage in the order; ``None`` for ``failed`` and unknown stages."""
+        """Return the position of a stage; ``None`` for ``failed`` and unknown stages."""
         for index, known in enumerate(self.stages):
             if known.name == stage:
                 return index
         return None
 
     def next(self, stage: str) -> str | None:
-        """The stage after this one; ``None`` at the end and for a stage not of this pipeline."""
+        """Return the next stage; ``None`` at the end and for an unknown stage."""
         index = self.index(stage)
         if index is None or index + 1 >= len(self.stages):
             return None
         return self.stages[index + 1].name
 
     def label_of(self, stage: str) -> str:
-        """What to show for a stage: its label, or the stage as it stands."""
+        """Return the text to show for a stage: its label, or its name."""
         index = self.index(stage)
         if index is not None:
             return self.stages[index].label
         return "Failed" if stage == FAILED else stage
 
     def percent(self, stage: str, fraction: float = 0.0) -> int | None:
-        """0 to 100 for a stage and the ``fraction`` of it done; ``None`` when unknown."""
+        """Return 0 to 100 for a stage and the ``fraction`` of it that is done.
+
+        ``None`` if unknown.
+        """
         index = self.index(stage)
         if index is None:
             return None
@@ -139,10 +141,10 @@ _settled = False
 
 
 def define(pipelines: Mapping[str, Pipeline]) -> None:
-    """Let the process know these types from now on, in the stead of those defined before.
+    """Set the types that this process knows, in addition to the built-in ones.
 
-    As with logging, a program configures it once, at its start; one that does not gets what the
-    settings say as soon as it tracks a job.
+    As with logging, a program does this once at its start. If it does not, the types from the
+    settings are used as soon as it tracks a job.
     """
     global _settled
     _settled = True
@@ -156,7 +158,7 @@ def is_settled() -> bool:
 
 
 def defined_stages(type: str) -> tuple[str, ...] | None:
-    """The stages that settings define for a type; ``None`` where they say nothing new."""
+    """Return the stages that settings define for a type; ``None`` if they define no new ones."""
     pipeline, built_in = _defined.get(type), BUILT_IN.get(type)
     if pipeline is None or (built_in is not None and built_in.names() == pipeline.names()):
         return None
@@ -164,16 +166,17 @@ def defined_stages(type: str) -> tuple[str, ...] | None:
 
 
 def known() -> dict[str, Pipeline]:
-    """The types that are built in or defined."""
+    """Return all types that are built in or defined."""
     return BUILT_IN | _defined
 
 
 def parse_types(tables: Mapping[str, tuple[Any, str]]) -> dict[str, Pipeline]:
-    """The pipelines that settings define: ``[types.NAME]`` tables, each with its file's path.
+    """Return the pipelines from settings: ``[types.NAME]`` tables, each with its file's path.
 
-    ``label`` is text; ``stages`` are names, or tables ``{name, label, weight}``, the weight being
-    a stage's share of the time; ``eta`` reads ``"30s-2m"``; ``stalled-after`` is a duration. What
-    is left out is the built-in type's, if there is one of that name. `UsageError` says where.
+    ``label`` is text. ``stages`` are names, or tables ``{name, label, weight}``, where the weight
+    is the stage's share of the time. ``eta`` reads ``"30s-2m"``, ``stalled-after`` is a duration.
+    Missing keys are taken from the built-in type of that name, if there is one. `UsageError` names
+    the place of an error.
     """
     return {name: _parse_type(name, table, path) for name, (table, path) in tables.items()}
 
@@ -265,7 +268,7 @@ def _milliseconds(value: Any, where: str) -> int:
 
 
 def _evenly(middle: Sequence[tuple[str, str]]) -> tuple[Stage, ...]:
-    """Stages that are taken for equally long, and waiting for one as long as that."""
+    """Return stages of equal length; the time in ``pending`` counts as one more."""
     steps = len(middle) + 1
     return _stages(
         (name, label, 100 * place // steps) for place, (name, label) in enumerate(middle, 1)
@@ -273,10 +276,10 @@ def _evenly(middle: Sequence[tuple[str, str]]) -> tuple[Stage, ...]:
 
 
 def pipeline_of(type: str, stages: Sequence[str] | None = None) -> Pipeline:
-    """The pipeline of a type: the job's own ``stages`` if it brings some, else the known one.
+    """Return the pipeline of a type: the job's own ``stages``, or the type's.
 
-    Own stages are spread evenly between 0 and 100 and carry no labels. An unknown type without
-    stages of its own goes from pending straight to completed.
+    Own stages are spread evenly between 0 and 100 and have no labels. An unknown type without its
+    own stages goes directly from pending to completed.
     """
     known = _defined.get(type) or BUILT_IN.get(type)
     if stages is None or (known and tuple(stages) == known.names()[1:-1]):

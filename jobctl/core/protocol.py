@@ -23,14 +23,14 @@ each delta without ``more`` proves what the client holds now. Every job carries 
 The delta's meaning is that of jobset.py, and so is the digest's. What of a command is in a job
 depends on the client's rights: see redaction.py.
 
-Close codes: 4000–4399 say "come back", 4400–4499 "do not come back like this".
+Close codes: after 4000–4399 reconnect, after 4400–4499 do not reconnect with the same request.
 
-    1001  the hub goes away: come back
-    4000  the session failed inside the hub: come back
-    4008  too many messages: come back, and say less
-    4029  too many wrong tokens came from there, or too many strangers: come back later
+    1001  the hub stops: reconnect
+    4000  the session failed inside the hub: reconnect
+    4008  too many messages: reconnect, and send fewer
+    4029  too many wrong tokens from this address, or too many unauthenticated connections: later
     4400  a message was not understood
-    4401  no token came first, or a wrong one
+    4401  the first message had no token, or a wrong one
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ __all__ = [
 
 SUBPROTOCOL = "jobctl.v1"
 MAX_PAGE = 256 * 1024
-"""Bytes of jobs in one message; a single job always fits, whatever it has."""
+"""Bytes of jobs in one message; one job always fits, whatever its size."""
 MAX_FROM_HUB = 2 * 1024 * 1024
-"""What a client should be ready to take: one page, or one job with its text escaped."""
+"""Maximum size of a message from the hub: one page, or one job with its text escaped."""
 MAX_FROM_CLIENT = 64 * 1024
 
 FIRST_MESSAGE_HEADER = "Jobctl-First"
-"""The header of a handshake's answer that names the message which has to come first."""
+"""The response header that names the message which the client must send first."""
 
 CLOSE_GOING_AWAY = 1001
 CLOSE_SESSION_FAILED = 4000
@@ -103,16 +103,16 @@ CLOSE_NO_TOKEN = 4401
 
 
 class Dialect(Enum):
-    """How a session is talked to."""
+    """The dialect of a session."""
 
     PLAIN = "plain"
     V1 = SUBPROTOCOL
 
 
 class Subscribe(NamedTuple):
-    """The client wants to read on from ``cursor`` under ``filter``.
+    """The client asks to read from ``cursor`` under ``filter``.
 
-    With ``digest`` each delta after which it holds all there is shall say what that is.
+    With ``digest``, each delta after which the client has everything includes the hub's digest.
     """
 
     cursor: Cursor
@@ -121,19 +121,19 @@ class Subscribe(NamedTuple):
 
 
 class Auth(NamedTuple):
-    """The client shows its token."""
+    """The client sends its token."""
 
     token: str
 
 
 class Ack(NamedTuple):
-    """The client has taken everything up to ``through``."""
+    """The client has applied everything up to ``through``."""
 
     through: int
 
 
 class Ping(NamedTuple):
-    """The client asks whether anybody is there; ``at`` comes back as it was."""
+    """The client asks for a sign of life; ``at`` is returned unchanged."""
 
     at: Any
 
@@ -145,7 +145,7 @@ class Pong(NamedTuple):
 
 
 class DeadOwners(NamedTuple):
-    """Who of those that work on jobs has died: the whole list, by the names in `Job.owner`."""
+    """The owners that are dead: the complete list of names, as in `Job.owner`."""
 
     dead: frozenset[str]
 
@@ -156,9 +156,9 @@ class DeadOwners(NamedTuple):
 def delta_message(
     delta: Delta, since: int, jobs: Iterable[bytes], tag: str = "", digest: str | None = None
 ) -> bytes:
-    """A ``jobs:delta``, from the client's own revision ``since``; ``jobs`` are encoded already.
+    """Return a ``jobs:delta`` from the client's own revision ``since``; ``jobs`` are encoded.
 
-    ``tag`` is that of the client's filter, ``digest`` the proof of what it holds now.
+    ``tag`` is that of the client's filter, ``digest`` that of the jobs it has now.
     """
     cursor = Cursor(delta.epoch, delta.through, tag)
     proof = f',"digest":"{digest}"' if digest is not None else ""
@@ -172,27 +172,27 @@ def delta_message(
 
 
 def init_message(jobs: Iterable[bytes]) -> bytes:
-    """A ``jobs:init`` with jobs that are encoded already, newest first."""
+    """Return a ``jobs:init`` with encoded jobs, newest first."""
     return b'{"type":"jobs:init","jobs":[' + b",".join(jobs) + b"]}"
 
 
 def update_message(job: bytes) -> bytes:
-    """A ``jobs:update`` with a job that is encoded already."""
+    """Return a ``jobs:update`` with an encoded job."""
     return b'{"type":"jobs:update","job":' + job + b"}"
 
 
 def dead_owners_message(dead: Iterable[str]) -> bytes:
-    """A ``jobs:owners``: the names of all owners that have died, of whatever jobs."""
+    """Return a ``jobs:owners`` with the names of all dead owners."""
     return json.dumps({"type": "jobs:owners", "dead": sorted(dead)}, separators=(",", ":")).encode()
 
 
 def pong_message(at: Any) -> bytes:
-    """The answer to a ``jobs:ping``."""
+    """Return the answer to a ``jobs:ping``."""
     return json.dumps({"type": "jobs:pong", "at": at}, separators=(",", ":")).encode()
 
 
 def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners:
-    """What a jobctl.v1 client is told; `ProtocolError` for anything else."""
+    """Parse a message of the hub to a jobctl.v1 client; raise `ProtocolError` for any other."""
     value = _object(data)
     match value.get("type"):
         case "jobs:delta":
@@ -245,7 +245,7 @@ def _delta(value: dict[str, Any]) -> Delta:
 
 
 def subscribe_message(cursor: Cursor, filter: Filter) -> str:
-    """The message that moves a session to another cursor and filter."""
+    """Return the message that changes a session's cursor and filter."""
     return json.dumps(
         {"type": "jobs:subscribe", "since": str(cursor), "filter": filter.to_wire()},
         separators=(",", ":"),
@@ -253,12 +253,12 @@ def subscribe_message(cursor: Cursor, filter: Filter) -> str:
 
 
 def ack_message(through: int) -> str:
-    """The message that says that everything up to a revision has been taken."""
+    """Return the message that acknowledges everything up to a revision."""
     return f'{{"type":"jobs:ack","through":{through}}}'
 
 
 def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
-    """What a client may say; `ProtocolError` for anything else."""
+    """Parse a message of a client; raise `ProtocolError` if it is invalid."""
     value = _object(data)
     match value.get("type"):
         case "jobs:ping":
@@ -282,7 +282,7 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
 
 
 def parse_query(query: str) -> Subscribe:
-    """The first cursor and filter out of a request's query; `UsageError` for a bad filter."""
+    """Return the first cursor and filter from a URL's query; `UsageError` for a bad filter."""
     if not query:
         return Subscribe(ZERO, EVERYTHING)
     from urllib.parse import parse_qs  # whoever writes or reads files alone needs no queries
@@ -299,7 +299,7 @@ def parse_query(query: str) -> Subscribe:
 
 
 def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
-    """The inverse of `parse_query`."""
+    """Return the query for a cursor and a filter: the inverse of `parse_query`."""
     from urllib.parse import urlencode
 
     fields: list[tuple[str, str]] = []
@@ -313,7 +313,7 @@ def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
 
 
 def _cursor(value: object) -> Cursor:
-    """A cursor that nobody can read belongs to no epoch: its bearer is reset, in the open."""
+    """Return the cursor, or `ZERO` if it is invalid: then the reader gets an explicit reset."""
     if not isinstance(value, str):
         return ZERO
     try:
@@ -323,7 +323,7 @@ def _cursor(value: object) -> Cursor:
 
 
 def _echoed(value: object) -> object:
-    """What a pong can carry back: JSON's own scalars. Deep values and NaN would not survive."""
+    """Return the value if a pong can carry it: a JSON scalar, since others might not survive."""
     if isinstance(value, dict | list) or (isinstance(value, float) and not isfinite(value)):
         raise ProtocolError("a ping's at is a text or a number")
     return value

@@ -1,8 +1,8 @@
-"""What a job shows to which reader: a pure projection of the job to its wire form.
+"""What a job shows to which reader: a pure function from the job to its wire form.
 
-A command line, its working directory and its output may hold secrets, so only readers with the
-right *details* get them. The variables that ``jobctl run --keep-env`` keeps are for
-``jobctl retry --rerun``, which reads the directory: no reader gets them.
+A command line, its working directory and its output may contain secrets, so only readers with the
+right *details* get them. The variables of ``jobctl run --keep-env`` are for ``jobctl retry
+--rerun``, which reads the directory; no reader gets them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WITHOUT_DETAILS = frozenset({"exact", "exitCode", "signal", "durationMs"})
 
 
 def default_title(argv: Sequence[str]) -> str:
-    """The title of a job that runs this command: the command line, at most 80 characters."""
+    """Return the title of a job that runs this command: the command line, at most 80 characters."""
     import shlex  # which most readers do not need
 
     line = shlex.join(argv)
@@ -31,15 +31,15 @@ def default_title(argv: Sequence[str]) -> str:
 
 
 def redact(job: Job, *, details: bool) -> Job:
-    """The job as a reader with or without the right *details* may see it.
+    """Return the job as a reader with or without the right *details* may see it.
 
     ``run.env`` is left out for every reader. Without details only the end of the command stays in
-    ``run`` (exit code, signal, duration, and whether it can be run again): keys that other programs
+    ``run`` (exit code, signal, duration, and whether it can be run again). Keys that other programs
     or later versions put there are left out too, and so is a ``run`` that is text or a list. A
     title that was made from the command line becomes the name of the program.
 
     Everything else stays, also ``error``, which may end with the last line of standard error.
-    Returns the job itself when there is nothing to leave out. Idempotent.
+    Returns the job itself if nothing has to be left out. Idempotent.
     """
     run = job.run
     if run is None:
@@ -61,7 +61,7 @@ def redact(job: Job, *, details: bool) -> Job:
 
 
 def _title_without_details(title: str | None, argv: object) -> str | None:
-    """The title, or the name of the program where the title is the command line or its start."""
+    """Return the title, or the program's name if the title is made from the command line."""
     if title is None or not _is_argv(argv):
         return title
     import shlex

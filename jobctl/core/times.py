@@ -1,7 +1,6 @@
-"""The one place that reads the wall clock, and the one form in which times are written.
+"""Times as text: parsing and formatting. The clock itself is in ``_clock.py``.
 
-Times are ISO 8601 UTC text with milliseconds and ``Z``, as JavaScript's ``toISOString()``
-writes them. Layers that may not know a clock (job, jobset, hub) get such text as an argument.
+Times are ISO 8601 UTC with milliseconds and ``Z``, as JavaScript's ``toISOString()`` writes them.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ _SECONDS = re.compile(_NUMBER, re.ASCII)
 _UNITS_S = {"w": 604_800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS_S), re.ASCII)
 _MAX_DURATION_S = 36_500 * 86_400
-"""A hundred years: more is a slip of the finger, and no clock goes there."""
+"""A hundred years: more is a typing error."""
 _FIRST_MS = 365 * 86_400_000  # 1971-01-01
 _LAST_MS = 253_370_764_800_000  # 9999-01-01
 
 
 def to_text(ms: int) -> str:
-    """``1700000000123`` → ``2023-11-14T22:13:20.123Z``."""
+    """Return the time as text: ``1700000000123`` → ``2023-11-14T22:13:20.123Z``."""
     seconds, millis = divmod(ms, 1000)
     return _whole_second(seconds) + f".{millis:03d}Z"
 
@@ -41,7 +40,10 @@ def _whole_second(seconds: int) -> str:
 
 @lru_cache(maxsize=4096)
 def to_ms(text: str) -> int:
-    """The inverse of `to_text`; also takes other precisions and offsets. ValueError otherwise."""
+    """Return milliseconds since 1970: the inverse of `to_text`. ValueError for an invalid time.
+
+    Other precisions and time zones are accepted.
+    """
     match = _FORM.match(text)
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 time with a zone")
@@ -59,11 +61,10 @@ def to_ms(text: str) -> int:
 
 
 def known_ms(text: str | None) -> int | None:
-    """As `to_ms`, but ``None`` for what is no time, or stands for none.
+    """Like `to_ms`, but return ``None`` for an invalid time or a placeholder.
 
-    Programs that have no time to write often write the first or the last one of their language:
-    year 1 (Go, .NET), 1970 (Unix), year 9999 (.NET, SQL). So what lies before 1971 or after 9998
-    does not count.
+    Programs without a time often write the first or the last one of their language: year 1 (Go,
+    .NET), 1970 (Unix), year 9999 (.NET, SQL). So times before 1971 and after 9998 do not count.
     """
     try:
         ms = to_ms(text) if text is not None else None
@@ -83,9 +84,9 @@ def _day_of(year: int, month: int) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """The seconds in ``90``, ``0.5``, ``90s``, ``5m``, ``1h30m`` or ``2w``. ValueError otherwise.
+    """Return the seconds in ``90``, ``0.5``, ``90s``, ``5m``, ``1h30m`` or ``2w``; ValueError.
 
-    Units stand from the largest to the smallest, each at most once: w, d, h, m, s.
+    Units go from the largest to the smallest, each at most once: w, d, h, m, s.
     """
     match = _DURATION.fullmatch(text)
     if _SECONDS.fullmatch(text):
@@ -101,9 +102,9 @@ def parse_duration(text: str) -> float:
 
 
 def parse_moment(text: str, now_ms: int) -> int:
-    """A moment, in milliseconds: RFC 3339, a date (midnight UTC), or a duration ago: ``10m``.
+    """Return a time in milliseconds: RFC 3339, a date (midnight UTC), or a duration ago: ``10m``.
 
-    A bare number is none: nobody knows whether it counts seconds, and from where.
+    A plain number is refused, because its unit and origin are unclear.
     """
     try:
         if not _SECONDS.fullmatch(text):

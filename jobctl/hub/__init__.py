@@ -1,4 +1,4 @@
-"""The hub: one replica of a store, many sessions; and its server."""
+"""The hub: sans-I/O sessions on a replica of the store, and the server around them."""
 
 from jobctl._moved import attributes_of
 

@@ -33,14 +33,16 @@ from jobctl.hub.origin import OriginCheck, is_loopback_host
 __all__ = ["MIN_TOKEN", "AccessPolicy", "AccessRefused", "AccessRequest", "Rights", "unauthorized"]
 
 MIN_TOKEN = 16
-"""Bytes of a token, at the least."""
+"""Minimum length of a token, in bytes."""
 
 _COOKIE = "jobctl"
 _DELAY_S = 0.25
 _MAX_DELAY_S = 4.0
 _MAX_PEERS = 1024
 _MAX_WAITING = 64
-_MAX_WRONG = 8  # of one peer, before it is no longer listened to while so many wait
+_MAX_WRONG = (
+    8  # wrong tokens of one peer, after which it is refused at once while many answers wait
+)
 _TOKEN_PARAMETERS = {"token", "access_token"}
 
 
@@ -58,7 +60,7 @@ _ROOT = 0
 
 
 class AccessRefused(Exception):
-    """A request that may not pass: the HTTP ``status``, and a ``kind`` to count it under."""
+    """A refused request: the HTTP ``status``, and the ``kind`` that metrics count."""
 
     def __init__(
         self, status: int, kind: str, text: str, headers: Mapping[str, str] | None = None
@@ -91,7 +93,7 @@ class AccessRequest(NamedTuple):
         query: str = "",
         uid: int | None = None,
     ) -> AccessRequest:
-        """From the headers as they came."""
+        """Make one from raw headers."""
         return cls(
             tuple(
                 (name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape"))
@@ -105,15 +107,16 @@ class AccessRequest(NamedTuple):
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether whoever asked did so through TLS, be it that of a proxy.
+        """Whether the client uses TLS, to the hub or to a proxy in front of it.
 
-        Good for what only the asker gains or loses by.
+        A client can claim this with a header, so use it only for decisions that affect that client
+        alone.
         """
         proxied = self.all("x-forwarded-proto")[-1:] == ["https"]
         return self.secure or proxied or any(o.startswith("https://") for o in self.all("origin"))
 
     def all(self, name: str) -> list[str]:
-        """The values of the header, in order."""
+        """Return all values of a header, in order."""
         return [value for key, value in self.headers if key == name]
 
 
@@ -185,9 +188,9 @@ class AccessPolicy:
         return self._token if self._given is None else None
 
     def check_source(self, access_request: AccessRequest) -> None:
-        """`AccessRefused` for a host, an origin or a proxy that may not pass, and a token in the URL.
+        """Raise `AccessRefused` for a wrong host or origin, a proxy, or a token in the URL.
 
-        It is asked first, for every request, whatever its path.
+        Call this first, for every request and every path.
         """
         hosts = access_request.all("host")
         refusal = self._origin_check.refusal(
@@ -224,7 +227,8 @@ class AccessPolicy:
     async def authenticate(self, access_request: AccessRequest) -> Rights | None:
         """The rights of the sender; ``None`` if it has to show a token first.
 
-        Raises `AccessRefused` for a wrong token in the header, and for another user of this machine.
+        Raises `AccessRefused` for a wrong token in the header, and for another user of this
+        machine.
         """
         if self.is_own(access_request):
             return _ALL
@@ -279,7 +283,7 @@ class AccessPolicy:
         raise unauthorized("that is not the token")
 
     def _count_wrong_token(self, peer: str) -> int:
-        """How many it has sent; the peers that sent one last are remembered, and no others."""
+        """Return how many wrong tokens this peer has sent. Only the most recent peers are kept."""
         self.wrong_tokens += 1
         count = self._wrong_by_peer.pop(peer, 0) + 1
         self._wrong_by_peer[peer] = count
@@ -320,7 +324,7 @@ class AccessPolicy:
 
 
 def unauthorized(text: str) -> AccessRefused:
-    """The refusal of somebody who has to show a token first."""
+    """Return the error for a client that must send a token first: HTTP 401."""
     return AccessRefused(401, "token", text, {"WWW-Authenticate": 'Bearer realm="jobctl"'})
 
 

@@ -1,9 +1,9 @@
-"""The front of the port: WebSockets and plain HTTP come in by the same door.
+"""Admission control: limits on connections, before it is known what each of them wants.
 
-Whoever connects sends the head of a request first. `RequestHeadReader` reads it, bounded in size and time, and
-then hands the connection on, whole: an upgrade to websockets, everything else to aiohttp. Until
-then it costs no more than its bytes, and it is counted from the moment that it is accepted, also
-while TLS is being agreed on, so that half-open handshakes have a limit.
+WebSockets and plain HTTP share one port. `RequestHeadReader` reads the head of the first request,
+limited in size and time. Then it hands the connection over: upgrade requests to websockets, all
+others to aiohttp. Until then a connection costs only its bytes. It is counted from the moment it is
+accepted, also during the TLS handshake, so pending handshakes have a limit too.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_HEAD = 16 * 1024
-"""Bytes of a request's head, cookies and all."""
+"""Maximum length of a request's head in bytes, including cookies."""
 HEAD_TIMEOUT_S = 8.0
-"""For TLS and the head together."""
+"""Time limit for the TLS handshake and the head together."""
 GRACE_S = 1.0
 
 _END = b"\r\n\r\n"
@@ -42,10 +42,10 @@ _RETRY_S = 5
 
 
 class PendingConnections(Generic[T]):
-    """Those of whom it is not known yet what they want: ``limit`` of them, and no crowd.
+    """Connections that have not shown yet what they want, at most ``limit`` of them.
 
-    Past that the ones that have been there for the longest have to go, if that is over a second:
-    so whoever comes in earnest, and is through in no time, finds room.
+    Above the limit the oldest are evicted if they are pending for more than a second. Real clients
+    need less than that, so they always find room.
     """
 
     def __init__(self, limit: int) -> None:
@@ -62,7 +62,7 @@ class PendingConnections(Generic[T]):
         return one in self._since_s
 
     def add(self, one: T, now_s: float) -> list[T]:
-        """Who has to go for it, and is no longer in the lobby."""
+        """Add a connection; return those that are evicted for it."""
         gone: list[T] = []
         self._since_s[one] = now_s
         while len(self._since_s) > self._limit:
@@ -74,7 +74,7 @@ class PendingConnections(Generic[T]):
         return gone
 
     def remove(self, one: T) -> None:
-        """It has shown itself, or gone."""
+        """Remove a connection: it is no longer pending, or it is closed."""
         self._since_s.pop(one, None)
 
     def entered_by(self, then_s: float) -> list[T]:
@@ -87,10 +87,11 @@ class PendingConnections(Generic[T]):
 
 
 class AdmissionControl:
-    """Lets ``max_connections`` of all kinds in; the rest gets 503, and ``on_refusal`` is called.
+    """The connection limit: above ``max_connections`` of all kinds, clients get 503.
 
-    At most a third of them may still be in front (see `PendingConnections`). ``other_connections`` says how many there are
-    beside those. With ``tls`` all have to speak it.
+    ``on_refusal`` is called for each of those. At most a third of the connections may be pending
+    (see `PendingConnections`); ``other_connections`` returns the number of all others. With ``tls``
+    every connection must use TLS.
     """
 
     def __init__(
@@ -112,16 +113,16 @@ class AdmissionControl:
 
     @property
     def closed(self) -> bool:
-        """Whether the hub goes away."""
+        """Whether the hub is stopping."""
         return self._closed
 
     @property
     def full(self) -> bool:
-        """Whether the next one is one too many."""
+        """Whether the connection limit is reached."""
         return len(self.pending) + self._other_connections() >= self.max_connections
 
     def add(self, connection: RequestHeadReader) -> bool:
-        """Count it; ``False`` when there is no room."""
+        """Count a new pending connection; return ``False`` if the limit is reached."""
         if self.full:
             self.refused += 1
             self._on_refusal()
@@ -144,7 +145,7 @@ class AdmissionControl:
             self._timer = loop.call_at(oldest_s + HEAD_TIMEOUT_S, self._expire)
 
     def close(self) -> None:
-        """Cut all that are still in front, and whoever was accepted just now and is yet to come."""
+        """Close all pending connections, and all that are accepted from now on."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -188,7 +189,7 @@ class RequestHeadReader(asyncio.Protocol):
             self._tls_task = loop.create_task(self._start_tls(transport, tls))
 
     async def _start_tls(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        """Speak TLS from here on. What comes before this goes on is kept."""
+        """Do the TLS handshake. Bytes that have arrived before are kept."""
         loop = asyncio.get_running_loop()
         # Or up to 64 KiB of ciphertext wait there, beside what waits in the connection.
         transport.set_write_buffer_limits(0)
@@ -208,7 +209,7 @@ class RequestHeadReader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self not in self._admission.pending:
-            return  # it has its answer
+            return  # it was answered already
         self._read_bytes += len(data)
         self._head = (self._head + data).lstrip(b"\r\n")  # blank lines: RFC 9112, section 2.2
         self._read()
@@ -228,12 +229,12 @@ class RequestHeadReader(asyncio.Protocol):
         self._transport = None
 
     def abort(self) -> None:
-        """Cut it."""
+        """Close the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
     def reject(self, why: str, status: int = 503) -> None:
-        """It has had its time."""
+        """Answer with an error and close the connection."""
         self._remove()
         self._answer_and_close(status, why)
 
@@ -250,7 +251,10 @@ class RequestHeadReader(asyncio.Protocol):
         self._admission.pending.remove(self)
 
     def _answer_and_close(self, status: int, text: str) -> None:
-        """Answer, and close; whoever does not take the answer is cut, or has agreed on no TLS."""
+        """Send an answer and close.
+
+        Abort if the peer does not read it or TLS is not established.
+        """
         transport = self._transport
         if transport is None:
             return
@@ -270,7 +274,7 @@ _REASONS = {
 
 
 def _response(status: int, text: str) -> bytes:
-    """A whole HTTP answer of one line, after which the connection is closed."""
+    """Return a complete HTTP response with one line of text."""
     body = f"{text}\n".encode()
     retry = f"Retry-After: {_RETRY_S}\r\n" if status == 503 else ""
     head = (
@@ -281,7 +285,7 @@ def _response(status: int, text: str) -> bytes:
 
 
 def is_upgrade(head: bytes) -> bool:
-    """Whether the request wants to become a WebSocket."""
+    """Whether the request asks for a WebSocket."""
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():

@@ -42,19 +42,19 @@ GOODBYE_S = 1.0
 """How long a peer may take to answer a close frame, or to hang up after a refusal."""
 
 _SEND_BUFFER = 64 * 1024
-"""SO_SNDBUF: without it the kernel hoards megabytes of stale versions for a stalled client."""
+"""SO_SNDBUF: without it the kernel buffers megabytes of old versions for a stalled client."""
 
 _TLS_CHUNK = 16 * 1024  # the bytes of one TLS record
 _MAX_EARLY = 4  # messages that are kept before no more is read
 _WINDOW_S = 10
-_MIN_DEFLATED = 256  # bytes: below that it is not worth the while
+_MIN_DEFLATED = 256  # bytes: smaller messages are not worth compressing
 _WINDOW_BITS = 15
 _PONG = 0x80 | Opcode.PONG
 _MESSAGE = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
 def unsent_bytes(transport: asyncio.WriteTransport) -> int:
-    """Bytes that the peer has not taken, be they with us or with the system, where that tells."""
+    """Return how many bytes the peer has not received, in our buffer and in the kernel's."""
     sock = transport.get_extra_info("socket")
     queued = 0
     with suppress(OSError, ValueError, AttributeError):
@@ -63,21 +63,21 @@ def unsent_bytes(transport: asyncio.WriteTransport) -> int:
 
 
 def text_frame(message: bytes) -> bytes:
-    """The message as one unmasked, uncompressed text frame."""
+    """Return the message as one unmasked, uncompressed text frame."""
     return Frame(Opcode.TEXT, message).serialize(mask=False)
 
 
 def deflated_frame(message: bytes) -> bytes:
-    """The message as one compressed text frame, for all who negotiated it; a small one as it is.
+    """Return the message as one compressed text frame; a small message stays uncompressed.
 
-    It depends on nothing that was sent before (``server_no_context_takeover``, RFC 7692), so that
-    one frame does for everybody.
+    The frame does not depend on earlier messages (``server_no_context_takeover``, RFC 7692), so all
+    clients that negotiated compression share it.
     """
     if len(message) < _MIN_DEFLATED:
         return text_frame(message)
     deflate = zlib.compressobj(wbits=-_WINDOW_BITS)
     data = deflate.compress(message) + deflate.flush(zlib.Z_SYNC_FLUSH)
-    # By hand: the library lets no frame with a reserved bit through but its extensions'.
+    # Built by hand: the library accepts reserved bits only from its own extensions.
     head, size = 0xC1, len(data) - 4
     if size < 126:
         start = bytes((head, size))
@@ -215,7 +215,7 @@ class HubConnection(asyncio.Protocol):
 
     @property
     def deflates(self) -> bool:
-        """Whether the client takes `deflated_frame`."""
+        """Whether the client accepts `deflated_frame`."""
         for extension in self.protocol.extensions:
             if isinstance(extension, PerMessageDeflate):
                 return extension.local_max_window_bits == _WINDOW_BITS
@@ -291,7 +291,7 @@ class HubConnection(asyncio.Protocol):
                 self.transport.pause_reading()
 
     def exceeds_message_rate(self, limit: int) -> bool:
-        """To be asked for each message: whether more than so many a second came for ten seconds."""
+        """Count a message; return whether more than ``limit`` a second arrived for ten seconds."""
         window, count = self._window
         now = int(self._loop.time() / _WINDOW_S)
         self._window = (now, count + 1 if now == window else 1)
@@ -334,9 +334,10 @@ class HubConnection(asyncio.Protocol):
             self._send()
 
     def silent_s(self) -> float:
-        """How long the peer has neither said anything nor taken any of what waits for it.
+        """Return for how many seconds the peer has neither sent nor received anything.
 
-        A slow reader's pong waits behind the data, so data that moves is a sign of life too.
+        A slow reader's pong waits behind the data, so data that is received counts as a sign of
+        life.
         """
         taken = self._handed - unsent_bytes(self.transport)
         if taken > self._taken:

@@ -1,4 +1,4 @@
-"""Tokens and certificates: read from files and the environment, never from a command line."""
+"""Tokens and TLS certificates: read from files and the environment, never from the command line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _MAX_TOKEN = 4096
 
 
 def read_token(path: str | Path | None, environ: Mapping[str, str]) -> bytes | None:
-    """The token in the file, or in ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``; ``None`` for none.
+    """Return the token from the file, ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``.
 
-    `UsageError` for a file that cannot be read, that others can read, or that holds no token.
+    ``None`` if none is set. Raises `UsageError` for a file that cannot be read, that other users
+    can read, or that has no token.
     """
     given = path or environ.get("JOBCTL_TOKEN_FILE")
     if not given:
@@ -29,7 +30,7 @@ def read_token(path: str | Path | None, environ: Mapping[str, str]) -> bytes | N
         fd = os.open(given, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
             mode = os.fstat(fd).st_mode
-            os.set_blocking(fd, True)  # a pipe, as a shell's <(…) makes it, is waited for
+            os.set_blocking(fd, True)  # wait for the data of a pipe, as in <(…)
             data = file.read(_MAX_TOKEN + 1)
     except OSError as error:
         raise UsageError(f"cannot read a token from {where}: {error.strerror}") from error
@@ -51,7 +52,10 @@ def _checked(data: bytes, where: str) -> bytes:
 
 
 def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """The context for the certificate and its key, TLS 1.2 or newer; ``None`` for neither."""
+    """Return the TLS context for a certificate and its key (TLS 1.2 or newer).
+
+    ``None`` without both.
+    """
     if cert is None and key is None:
         return None
     if cert is None:
@@ -72,7 +76,7 @@ def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 
 def client_tls(ca: str | Path | None, environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The context that trusts the authorities of the file or ``$JOBCTL_CA``, else the system's."""
+    """Return a TLS context that trusts the CA file, ``$JOBCTL_CA``, or the system's CAs."""
     path = ca or environ.get("JOBCTL_CA")
     try:
         return ssl.create_default_context(cafile=str(path) if path else None)

@@ -6,7 +6,8 @@ network has a loopback of its own, where another hub may listen, or nobody: so t
 network that its URL is good in.
 
 Only the owner can read the file, because it contains the token that the hub generated for its own
-user (see access.py). A configured token is not written to it. The hub removes the file when it ends.
+user (see access.py). A configured token is not written to it. The hub removes the file when it
+ends.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def running_hubs(directory: Path) -> list[RunningHub]:
     running: list[RunningHub | None] = []
     with suppress(OSError), _hubs_dir(directory) as dir_fd:
         for name in os.listdir(dir_fd):
-            with suppress(OSError):  # a hub that stops takes its file along
+            with suppress(OSError):  # a hub that stops removes its file
                 found.append((os.stat(name, dir_fd=dir_fd).st_mtime_ns, name))
         found.sort(reverse=True)
         running = [_hub_in(name, dir_fd) for _, name in found]
@@ -191,7 +192,10 @@ def _hub_in(name: str, dir_fd: int) -> RunningHub | None:
 
 
 def is_same_network(about: Mapping[str, object]) -> bool:
-    """Whether what a hub's file says was said in our network; in doubt it was."""
+    """Whether the hub's file was written in our network namespace.
+
+    ``True`` if that is not known.
+    """
     return about.get("network", _network()) == _network()
 
 
@@ -202,7 +206,7 @@ def token_in(about: Mapping[str, object]) -> bytes | None:
 
 
 def _network() -> int | None:
-    """What tells this network namespace from others on the same kernel (namespaces(7))."""
+    """Return the id of this network namespace (namespaces(7))."""
     try:
         return os.stat("/proc/self/ns/net").st_ino
     except OSError:

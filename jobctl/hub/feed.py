@@ -1,7 +1,7 @@
-"""The hub's one reader of its store: by the bell, by a poll, by watching foreign writers.
+"""Keeps the hub's replica up to date: by the bell, by polling, and by watching files.
 
-A small read is done where it is asked for, in the event loop; a large one in a thread, so that the
-loop goes on. Nothing runs while no client is connected: the cursor makes that free of loss.
+A small read runs in the event loop, a large one in a thread. Nothing runs while no client is
+connected. No change is lost by that, because the next read continues from the cursor.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ from jobctl.stores.subscriptions import AGAIN_S
 __all__ = ["POLL_S", "Feed"]
 
 POLL_S = 1.0
-"""The store is read this often without a bell."""
+"""Seconds between reads of the store without a ring of the bell."""
 
-_MAX_INLINE_RECORDS = 64  # records that are read in the loop; each costs some 50 µs
-_MAX_EMPTY_READS = 50  # reads in a poll interval that may find nothing before rings must wait
+_MAX_INLINE_RECORDS = 64  # more records are read in a thread; each takes about 50 µs
+_MAX_EMPTY_READS = 50  # reads without a change in a poll interval, after which rings are merged
 _RING_PAUSE_S = 0.01
-_DEBOUNCE_S = 0.2  # file events are gathered this long: a busy job is looked at five times a second
+_DEBOUNCE_S = (
+    0.2  # file events are merged for this long, so a busy file is read five times a second
+)
 _RESCAN_S = 5.0
 _FORGET_OWNERS_S = 10.0
 _CLOSE_S = 0.5
-_MIN_RESCAN_RATIO = 20  # a rescan may take a twentieth of the time at the most
+_MIN_RESCAN_RATIO = 20  # rescans take at most a twentieth of the time
 
 _log = logging.getLogger("jobctl.hub")
 _T = TypeVar("_T")
@@ -45,8 +47,9 @@ _T = TypeVar("_T")
 class Feed:
     """Keeps ``hub.replica`` at the head of ``store`` while there are clients.
 
-    ``changed`` is called in the loop after the replica moved. An error that is nobody's to mend
-    ends the feed's tasks and stands in `failed`; an error of the store is logged, and tried again.
+    ``changed`` is called in the event loop after the replica has moved. An error of the store is
+    logged and the read is tried again. Any other error is a defect: it stops the tasks and is set
+    in `failed`.
     """
 
     def __init__(
@@ -78,30 +81,33 @@ class Feed:
 
     @property
     def last_error(self) -> str:
-        """Why the last read failed; an empty text when it did not."""
+        """The error of the last read, or an empty string if it succeeded."""
         return self._last_error
 
     def reading_s(self) -> float:
-        """How long the read that is under way in a thread has taken so far; 0 without one."""
+        """Return for how many seconds the current read in a thread has been running.
+
+        0 if there is none.
+        """
         return self._loop.time() - self._reading_since_s if self._reading is not None else 0.0
 
     async def dead(self) -> frozenset[str]:
-        """Who of the owners has died, by a look of now."""
+        """Return the names of the owners that are dead now."""
         return await self._in_shared_thread(self._store.owners.dead)
 
     async def bad(self) -> list[BadFile]:
-        """The files that are no jobs."""
+        """Return the files in quarantine."""
         return await self._in_shared_thread(self._store.bad)
 
     @property
     def active(self) -> bool:
-        """Whether the store is subscribed to."""
+        """Whether the feed is subscribed to the store."""
         return bool(self._tasks)
 
     # -- the subscription -------------------------------------------------------------------
 
     def start(self) -> None:
-        """Subscribe: listen to the bell, poll, and watch for foreign writers."""
+        """Subscribe: listen to the bell, poll, and watch for changes by other programs."""
         if self._tasks:
             return
         self._owners_known.clear()
@@ -117,7 +123,7 @@ class Feed:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
-        self._owners_known.set()  # as far as it will be: nobody looks any more
+        self._owners_known.set()  # waiting would not end: the task is cancelled
         self._unlisten()
         if self._bell_pause is not None:
             self._bell_pause.cancel()
@@ -127,7 +133,7 @@ class Feed:
             self._held = None
 
     async def close(self) -> None:
-        """Unsubscribe, for good. A read that is under way is waited for, but not for long."""
+        """Unsubscribe for good. Waits for a read that is running, but not for long."""
         self._closed = True
         tasks = list(self._tasks)
         self.stop()
@@ -135,7 +141,7 @@ class Feed:
         if self._reading is not None:
             _, late = await asyncio.wait([self._reading], timeout=_CLOSE_S)
             for reading in late:
-                reading.cancel()  # its thread goes on, but sessions that wait for it do not
+                reading.cancel()  # its thread goes on, but no session waits for it
         self.failed.cancel()
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
@@ -144,7 +150,7 @@ class Feed:
         self._tasks.append(task)
 
     def _in_thread(self, call: Callable[..., _T], *args: object) -> asyncio.Future[_T]:
-        """Call it in a thread. A daemon, not an executor's: those are waited for at exit."""
+        """Run the call in a daemon thread; an executor's threads would be waited for at exit."""
         future: asyncio.Future[_T] = self._loop.create_future()
 
         def settle(result: _T | None, error: BaseException | None) -> None:
@@ -169,11 +175,13 @@ class Feed:
         return future
 
     def _in_shared_thread(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
-        """As `_in_thread`, one for all who ask meanwhile: a store that hangs costs one thread."""
+        """Like `_in_thread`, but callers share one thread: a store that hangs costs only one."""
 
         def ended(future: asyncio.Future[Any]) -> None:
             self._shared_calls.pop(call, None)
-            _ = future.cancelled() or future.exception()  # perhaps nobody waits any more
+            _ = (
+                future.cancelled() or future.exception()
+            )  # mark the error as seen: perhaps no caller waits any more
 
         if call not in self._shared_calls:
             self._shared_calls[call] = self._in_thread(call)
@@ -185,7 +193,7 @@ class Feed:
             self.fail(task.exception())
 
     def fail(self, error: BaseException | None) -> None:
-        """A defect: better to end the hub than to freeze in silence."""
+        """Report a defect; the hub stops instead of serving old data silently."""
         if not self.failed.done() and error is not None:
             self.failed.set_exception(error)
 
@@ -208,7 +216,7 @@ class Feed:
         self._listener.drain()
         self.rings += 1
         if self._empty_reads > _MAX_EMPTY_READS:
-            # Somebody rings for nothing: hear them together, a hundred times a second.
+            # Rings without changes: merge them, up to a hundred reads a second.
             self._loop.remove_reader(self._listener.fileno())
             self._bell_pause = self._loop.call_later(_RING_PAUSE_S, self._resume_bell)
         self.read_soon()
@@ -221,7 +229,10 @@ class Feed:
     # -- reading ----------------------------------------------------------------------------
 
     def read_soon(self) -> None:
-        """Read what is new: now if it is little, else in a thread; once for many who ask."""
+        """Read new changes: few of them now, many in a thread.
+
+        Calls during a read are merged into one.
+        """
         if self._closed:
             return
         if self._reading is not None:
@@ -257,7 +268,10 @@ class Feed:
         self.read_soon()
 
     async def read_now(self) -> bool:
-        """Return after a read that began after this call; whether it got all there was."""
+        """Read once more and wait for it; return whether the read got everything.
+
+        The read that counts starts after this call.
+        """
         while self._reading is not None:
             await asyncio.wait([self._reading])
         before = self._complete_reads
@@ -267,7 +281,7 @@ class Feed:
         return self._complete_reads > before
 
     async def first_read(self) -> None:
-        """As `read_now`; and wait until it is known who of the owners has died."""
+        """Like `read_now`, and wait until the dead owners are known."""
         await self.read_now()
         if self.active:
             await self._owners_known.wait()
@@ -288,7 +302,7 @@ class Feed:
                 self._read_later()
                 break
         self.reads.add(time.perf_counter() - began_s)
-        moved = self._hub.cursor != before  # an empty store resets whoever asks, and says nothing
+        moved = self._hub.cursor != before  # an empty store answers with an empty reset
         self._empty_reads = 0 if moved else self._empty_reads + 1
         self._last_error = ""
         if moved:
@@ -338,7 +352,10 @@ class Feed:
         self._changed()
 
     def _log_read_error(self, error: JobctlError) -> None:
-        """Once for each trouble: the last state is served until it is over."""
+        """Log each error of the store once.
+
+        The hub serves the last known state until the store recovers.
+        """
         if str(error) != self._last_error:
             self._last_error = str(error)
             _log.error("cannot read the store, so serving what is known: %s", error)
@@ -354,13 +371,13 @@ class Feed:
     # -- owners -----------------------------------------------------------------------------
 
     async def _watch_owners(self) -> None:
-        """See who of those who work on the jobs has died; forget those whose jobs have ended."""
+        """Track which owners are dead; forget the dead owners without active jobs."""
         checked_s = self._loop.time()
         while True:
             dead = await self._in_thread(self._store.owners.dead)
             due = bool(dead) and self._loop.time() - checked_s >= _FORGET_OWNERS_S
-            # They were dead before the look, so it shows all that they have ever written. Nobody
-            # hears of their death before that, nor when it could not be taken.
+            # They died before the read, so the read has everything that they have written. Report
+            # them only after a complete read.
             if (due or dead != self._hub.dead) and await self.read_now():
                 if self._hub.set_dead_owners(dead):
                     self._changed()
@@ -372,7 +389,10 @@ class Feed:
             await asyncio.sleep(POLL_S)
 
     def _forget_owners(self, ended: frozenset[str]) -> None:
-        """In a thread. A job that nobody can read may be theirs, so then nobody is forgotten."""
+        """Forget dead owners, in a thread.
+
+        Forget none while a file is unreadable: its job may have one.
+        """
         with suppress(JobctlError, OSError):
             if not self._store.bad():
                 self._store.owners.forget(ended)
@@ -380,12 +400,12 @@ class Feed:
     # -- foreign writers --------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Gather the names that the system reports; `_refresh` looks at them."""
+        """Collect the names of changed files; `_refresh` reads them."""
         path = self._store.path
         assert path is not None, "only a directory has files to watch"
         while True:
             try:
-                import watchfiles  # an open file more: there may be none just now
+                import watchfiles  # opens a file: may fail without free descriptors
 
                 watched = path.stat().st_ino
                 async for events in watchfiles.awatch(
@@ -398,7 +418,7 @@ class Feed:
                     yield_on_timeout=True,
                 ):
                     if path.stat().st_ino != watched:
-                        break  # another directory lies there now
+                        break  # the path is another directory now
                     ids = {Path(name).name[:-5] for _, name in events if name.endswith(".json")}
                     if ids:
                         self._changed_ids |= ids
@@ -408,7 +428,7 @@ class Feed:
                 await asyncio.sleep(_RESCAN_S)
 
     async def _refresh(self) -> None:
-        """Have the store look at what was reported, and at everything now and then."""
+        """Have the store check the files that were reported, and from time to time all files."""
         next_scan_s = self._loop.time() + _RESCAN_S
         unsettled = False
         last_error = ""

@@ -1,7 +1,7 @@
-"""Plain HTTP on the hub's port: a page for people, health, metrics, and the jobs as JSON.
+"""The HTTP side of the hub: dashboard, health, metrics, and the jobs as JSON.
 
-Every answer is small or paged, so that nobody's reading holds up the hub. The same rules of who
-may come in hold as for sockets, and they are asked in one place: `_middleware`.
+Every response is small or paged, so that no request blocks the hub. The access policy is the same
+as for WebSockets and is applied in one place: `_middleware`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ __all__ = ["HttpApi", "ServerState", "rights_of"]
 
 _STORE_TIMEOUT_S = 5.0
 _BODY_S = 5.0
-_IDLE_S = 2.0  # the whole head is there when a connection comes here
+_IDLE_S = 2.0  # the whole head has been read already
 _MAX_LIMIT = 1000
-_MAX_EXAMINED = 20_000  # jobs looked at between two turns of the loop: some 20 ms
+_MAX_EXAMINED = 20_000  # jobs examined in one turn of the loop: about 20 ms
 _RETRY_LATER = {"Retry-After": "2"}
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -53,25 +53,25 @@ _log = logging.getLogger("jobctl.hub")
 
 
 class ServerState(Protocol):
-    """What the pages show: the hub, as the server has it."""
+    """What the HTTP side reads from the server."""
 
     hub: Hub
     counts: Counts
 
     async def refresh(self) -> None:
-        """Have the hub know what the store holds now; `JobctlError` when that cannot be had."""
+        """Update the hub's replica from the store; raise `JobctlError` if that fails."""
 
     def failing_part(self) -> str:
-        """What is wrong with the hub; nothing is an empty text."""
+        """Return the failing part of the hub, or an empty string when it is healthy."""
 
     def clients(self) -> list[dict[str, Any]]:
-        """The sessions, as JSON."""
+        """Return the sessions as JSON objects."""
 
     async def metrics(self) -> bytes:
-        """The exposition for Prometheus."""
+        """Return the metrics in Prometheus' text format."""
 
     def record_refusal(self, refused: AccessRefused, peer: str) -> None:
-        """Count and log it."""
+        """Count and log a refused request."""
 
 
 class _Connection(web.RequestHandler):
@@ -98,7 +98,7 @@ class _Connection(web.RequestHandler):
 
 
 class HttpApi:
-    """The HTTP side of one hub, under ``base``; ``server`` makes protocols for connections."""
+    """The HTTP side of one hub, under the path ``base``."""
 
     def __init__(
         self, state: ServerState, access: AccessPolicy, *, base: str, socket_path: str
@@ -126,7 +126,7 @@ class HttpApi:
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.5)
 
     async def start(self) -> None:
-        """To be called before `new_connection`."""
+        """Prepare for connections; call it before `new_connection`."""
         await self._runner.setup()
 
     def new_connection(self, peer_uid: int | None = None) -> asyncio.Protocol:
@@ -145,21 +145,21 @@ class HttpApi:
         return connection
 
     async def stop(self) -> None:
-        """End what is under way, after half a second or so at the latest."""
+        """Close all connections; takes about half a second at most."""
         server = self._runner.server
         open_now = [one.transport for one in server.connections] if server is not None else []
         await self._runner.cleanup()
         for transport in open_now:
             if transport is not None:
-                transport.abort()  # closed it is, but not before its peer has taken everything
+                transport.abort()  # it is closing, but would wait until the peer has received all
 
     def open_connections(self) -> int:
-        """How many connections there are."""
+        """Return the number of open connections."""
         server = self._runner.server
         return len(server.connections) if server is not None else 0
 
     def sweep(self, now_s: float, patience_s: float) -> None:
-        """Cut those that have taken nothing of their answer for so long."""
+        """Abort connections whose client has received nothing for ``patience_s`` seconds."""
         server = self._runner.server
         before, self._unsent = self._unsent, {}
         for protocol in server.connections if server is not None else []:
@@ -291,7 +291,7 @@ class HttpApi:
         return _refusal(503, failing_part, _RETRY_LATER)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        with suppress(JobctlError):  # then it is of what is known
+        with suppress(JobctlError):  # then report the last known state
             await self._refresh()
         try:
             async with asyncio.timeout(_STORE_TIMEOUT_S):
@@ -301,7 +301,7 @@ class HttpApi:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def _refresh(self) -> None:
-        """Have the hub know what is so now; `StoreError` where that takes too long."""
+        """Update the hub's replica; raise `StoreError` if the store does not answer in time."""
         try:
             async with asyncio.timeout(_STORE_TIMEOUT_S):
                 await self._state.refresh()
@@ -330,10 +330,10 @@ class HttpApi:
     async def _delta(
         self, subscribe: Subscribe, snapshot_start: int, limit: int | None, *, details: bool
     ) -> bytes:
-        """One page: like a ``jobs:delta``, with the cursor to go on from, and who is lost.
+        """Return one page: the fields of a ``jobs:delta``, the next cursor, and the lost jobs.
 
-        The hub keeps nothing of a reader between two pages, so the cursor of a page that others
-        follow says as well at which revision the first of them began (see `JobSet.since`).
+        The hub keeps no state between two pages. The cursor of a page that is followed by others
+        therefore also has the revision at which the first page started (see `JobSet.since`).
         """
         hub = self._state.hub
         cursor = store_cursor(subscribe.cursor, details=details)
@@ -354,7 +354,7 @@ class HttpApi:
             if delta.jobs or delta.gone or not delta.more:
                 break
             cursor = delta.cursor(subscribe.filter)
-            await asyncio.sleep(0)  # others have their turn; and the replica may change
+            await asyncio.sleep(0)  # let other tasks run; the replica may change
         jobs, through, more = delta.jobs, delta.through, delta.more
         if limit is not None and len(jobs) > limit and jobs[limit - 1].revision < jobs[-1].revision:
             # No cursor names a place between two jobs that share a revision.
@@ -415,13 +415,13 @@ def _access_request(request: web.Request) -> AccessRequest:
 
 
 def _style_hashes(html: str) -> str:
-    """What lets the page's own style pass, and none that somebody put there (CSP level 2)."""
+    """Return the CSP hashes that allow the page's own style and no other (CSP level 2)."""
     digests = [hashlib.sha256(style.encode()).digest() for style in _STYLE.findall(html)]
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def _pipelines() -> str:
-    """The types for the page: their labels, and those of their stages in order."""
+    """Return the job types for the page as JSON: their labels, and the labels of their stages."""
     pipelines = {
         type: {
             "label": pipeline.label,
@@ -434,7 +434,7 @@ def _pipelines() -> str:
 
 
 def _parse_read(query: str) -> tuple[Subscribe, int]:
-    """What the query asks for, and at which revision its first page began (0 where it is that)."""
+    """Return the read that the query asks for, and the revision at its first page, or 0."""
     try:
         subscribe = parse_query(query)
         since, _, page = parse_qs(query).get("since", [""])[-1].partition("@")
@@ -459,28 +459,28 @@ def _limit(text: str | None) -> int | None:
 
 
 def _with_common_headers(answer: web.StreamResponse) -> web.StreamResponse:
-    """The answer with what every answer says, after which the connection ends."""
+    """Add the headers that every response has; the connection closes after it."""
     answer.headers.update(_SECURITY)
     answer.headers["Server"] = "jobctl"
     answer.headers.setdefault("Cache-Control", "no-store")
-    answer.force_close()  # an idle connection would be one more to bound
+    answer.force_close()  # idle connections would need a limit too
     return answer
 
 
 def _quiet_logger() -> logging.Logger:
-    """aiohttp logs what is no request with its traceback and its bytes: it is no event of ours."""
+    """Return a silent logger: aiohttp logs malformed requests with a traceback and their bytes."""
     logger = logging.getLogger("jobctl.aiohttp")
     logger.setLevel(logging.CRITICAL)
     return logger
 
 
 def _matches_etag(request: web.Request, tag: str) -> bool:
-    """Whether the client has what the ETag stands for."""
+    """Whether the client already has the version with this ETag."""
     return tag in request.headers.get("If-None-Match", "")
 
 
 def _etag_headers(tag: str) -> dict[str, str]:
-    """The headers of an answer that depends on what its reader may see."""
+    """Return the headers of a response that depends on the reader's rights."""
     return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
 
 

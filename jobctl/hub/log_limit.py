@@ -1,4 +1,4 @@
-"""What may happen often, said seldom: a log that no stranger can fill."""
+"""A rate-limited log: no client can fill it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _WINDOW_S = 10.0
 
 
 class LogRateLimit:
-    """Lets ``limit`` events of a kind pass in ten seconds, and counts what it holds back.
+    """Allows ``limit`` events of each kind in ten seconds and counts those it suppresses.
 
-    The kinds are words of ours, of which there are few: nothing is kept of who it was.
+    Kinds are a few fixed words, so the memory is bounded. Nothing is kept about single clients.
     """
 
     def __init__(self, limit: int) -> None:
@@ -18,7 +18,10 @@ class LogRateLimit:
         self._windows: dict[str, tuple[float, int, int]] = {}
 
     def allow(self, kind: str, now_s: float) -> int | None:
-        """How many were held back since the last that passed; ``None`` holds this one back too."""
+        """Return how many events were suppressed since the last allowed one.
+
+        ``None`` to suppress this one.
+        """
         began_s, passed, held = self._windows.get(kind, (now_s, 0, 0))
         if now_s - began_s >= _WINDOW_S:
             began_s, passed = now_s, 0

@@ -1,7 +1,7 @@
-"""What the hub counts, and how Prometheus gets it: ``/metrics``.
+"""The hub's counters, and their export to Prometheus: ``/metrics``.
 
-The hub counts in plain numbers where things happen; this is read when somebody asks. No label is
-made of what jobs or clients say.
+The hub counts with plain numbers; they are exported when ``/metrics`` is requested. No label has
+text from jobs or clients.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REVISIONS = (0.0, 1.0, 10.0, 100.0, 1000.0, 10000.0)
 
 
 class Buckets:
-    """A histogram: how many values were at most each bound, and their sum."""
+    """A histogram: the number of values up to each bound, and the sum of all values."""
 
     def __init__(self, bounds: tuple[float, ...] = _SECONDS) -> None:
         self.bounds = bounds
@@ -45,7 +45,7 @@ class Buckets:
         self.sum += value
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """As Prometheus has it: each bound, and how many values lie below."""
+        """Return each bound with the number of values up to it, as Prometheus expects."""
         total, rows = 0, []
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
             total += count
@@ -55,7 +55,7 @@ class Buckets:
 
 @dataclass(slots=True)
 class Counts:
-    """What has happened since the hub began."""
+    """What has happened since the hub started."""
 
     opened: Counter[str] = field(default_factory=Counter)
     """Sessions by dialect."""
@@ -81,31 +81,31 @@ class Counts:
 
 
 class MetricsSource(Protocol):
-    """What is as it is when somebody asks."""
+    """Values that are read when the metrics are requested."""
 
     counts: Counts
 
     def connections(self) -> dict[str, int]:
-        """Connections by state: ``opening``, ``session``, ``http``."""
+        """Return the number of connections by state: ``opening``, ``session``, ``http``."""
 
     def sessions(self) -> dict[str, int]:
-        """Sessions by dialect."""
+        """Return the number of sessions by dialect."""
 
     def jobs(self) -> dict[str, int]:
-        """Jobs by state: ``active``, ``completed``, ``failed``."""
+        """Return the number of jobs by state: ``active``, ``completed``, ``failed``."""
 
     def lags(self) -> Iterable[int]:
-        """How many revisions each session lags behind."""
+        """Return for each session how many revisions it lags behind."""
 
     def quarantined(self) -> int:
-        """Files that are no jobs."""
+        """Return the number of files in quarantine."""
 
     def revision(self) -> int:
-        """The newest revision that the hub knows."""
+        """Return the newest revision of the replica."""
 
 
 class Exporter:
-    """The text that Prometheus scrapes."""
+    """Makes the text that Prometheus reads."""
 
     def __init__(self, hub: MetricsSource) -> None:
         self._hub = hub
@@ -114,11 +114,11 @@ class Exporter:
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
-        """The exposition; its type is `CONTENT_TYPE`."""
+        """Return the metrics; the content type is `CONTENT_TYPE`."""
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing: or the registry would ask for everything once before there is a hub."""
+        """Return an empty list, so that registering does not collect the metrics."""
         return []
 
     def collect(self) -> Iterator[Metric]:

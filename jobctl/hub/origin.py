@@ -1,9 +1,9 @@
-"""Who may speak to the hub: the Host and the Origin of a request, checked from the first day.
+"""Checks the Host and the Origin of a request.
 
-A browser sends any page's requests to ``127.0.0.1``, and a name that its owner points there passes
-for that page's own host (DNS rebinding). So the Host must be a name of this machine's loopback, or
-the one that was bound, or an allowed one, whatever the Origin says; and an Origin, where there is
-one, must be a page of such a host. That the two are equal proves nothing.
+A browser sends the requests of any page to ``127.0.0.1``. With DNS rebinding, a page's own host
+name points there too, so an Origin that equals the Host proves nothing. Therefore the Host must be
+a loopback name, the host that the hub was bound to, or an allowed host. If there is an Origin, it
+must be a page of such a host, or an allowed origin.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _WILDCARDS = {"", "0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 
 @lru_cache(maxsize=64)  # the same few for every connection
 def parse_host(authority: str) -> str | None:
-    """The host of ``host``, ``host:port`` or ``[v6]:port``, lower case; ``None`` for nonsense."""
+    """Return the lower-case host of ``host``, ``host:port`` or ``[v6]:port``.
+
+    ``None`` if it is invalid.
+    """
     try:
         parts = urlsplit(f"//{authority}")
         _ = parts.port
@@ -36,7 +39,7 @@ def parse_host(authority: str) -> str | None:
 
 @lru_cache(maxsize=64)
 def is_loopback_host(host: str) -> bool:
-    """Whether the name or address is this machine's own, for itself alone."""
+    """Whether the name or address is a loopback one."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -46,19 +49,19 @@ def is_loopback_host(host: str) -> bool:
 
 
 def _is_printable(text: str | None) -> bool:
-    """Whether it can be typed again as it stands."""
+    """Whether the text can be typed in a shell without quotes."""
     return text is not None and _PLAIN.match(text) is not None
 
 
 class RefusalReason(NamedTuple):
-    """Why a request may not pass, and under which word it is counted."""
+    """Why a request is refused, and the ``kind`` that metrics count."""
 
     kind: str
     text: str
 
 
 class OriginCheck:
-    """Says why a request may not pass. ``bound`` is the host that the hub listens on."""
+    """Checks requests to a hub that listens on the host ``bound``."""
 
     def __init__(
         self,
@@ -73,7 +76,10 @@ class OriginCheck:
         self._origins = {origin.lower().rstrip("/") for origin in allow_origins}
 
     def refusal(self, host: str | None, origins: list[str]) -> RefusalReason | None:
-        """A reason to answer 403, or ``None``. A request has one Host and at most one Origin."""
+        """Return why the request is refused with 403, or ``None`` if it passes.
+
+        A request has exactly one Host and at most one Origin.
+        """
         name = parse_host(host) if host else None
         if name is None or not self._is_known_host(name):
             said = ascii(host[:200] if host else host)

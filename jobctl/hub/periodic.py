@@ -1,4 +1,4 @@
-"""The hub's chores: what it does on the side, each in a thread, client or no client."""
+"""Periodic tasks of the hub. Each runs in a thread, also while no client is connected."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ _log = logging.getLogger("jobctl.hub")
 
 
 class TaskResult(NamedTuple):
-    """What a chore came to: what to log of it, if anything, and what went wrong."""
+    """What one run of a task did: fields to log, if any, and errors."""
 
     fields: Mapping[str, object] = {}
     errors: Sequence[Exception] = ()
 
 
 class PeriodicTask(NamedTuple):
-    """Something that is done at the start of the hub, and then every ``interval_s`` seconds.
+    """A task that runs when the hub starts, and then every ``interval_s`` seconds.
 
-    ``call`` runs in a thread of its own, never twice at once, and should end soon once the event
-    that it gets is set. Its fields are logged as one event with the chore's name; an error of its,
-    or one that it raises, is logged once until it is over, and keeps nothing from going on.
+    ``call`` runs in its own thread, never twice at the same time. It should return soon after the
+    event that it gets is set. The fields of its result are logged as one event with the task's
+    name. Each error, returned or raised, is logged once until it stops occurring; other tasks go
+    on.
     """
 
     name: str
@@ -37,7 +38,7 @@ class PeriodicTask(NamedTuple):
 
 
 class PeriodicTasks:
-    """Does the chores from `start` to `stop`; belongs to the running loop."""
+    """Runs the tasks from `start` to `stop`. Belongs to the running event loop."""
 
     def __init__(self, periodic_tasks: Iterable[PeriodicTask]) -> None:
         self._periodic_tasks = tuple(periodic_tasks)
@@ -46,12 +47,12 @@ class PeriodicTasks:
         self._ended: list[asyncio.Future[None]] = []
 
     def start(self) -> None:
-        """Begin with all chores now."""
+        """Start all tasks now."""
         for periodic_task in self._periodic_tasks:
             ended = self._loop.create_future()
             self._ended.append(ended)
-            # A daemon: nobody should wait at the exit for one that waits for a store. Being killed
-            # in the middle of a write is what the stores are made for.
+            # A daemon thread: the exit must not wait for a store. Stores survive a process that is
+            # killed in the middle of a write.
             threading.Thread(
                 target=self._run,
                 args=(periodic_task, ended),
@@ -60,7 +61,7 @@ class PeriodicTasks:
             ).start()
 
     async def stop(self) -> None:
-        """Begin none any more, and wait for those under way, but not for long."""
+        """Start no more runs; wait a short time for those that are running."""
         self._stopping.set()
         if self._ended:
             await asyncio.wait(self._ended, timeout=_STOP_S)
@@ -80,7 +81,7 @@ class PeriodicTasks:
             except Exception as error:
                 done = TaskResult(errors=[error])
             if self._stopping.is_set():
-                return  # what goes wrong when all is being closed is no news
+                return  # errors while everything is being closed are expected
             if done.fields:
                 _log.info(periodic_task.name, extra=dict(done.fields))
             texts = {_text(error) for error in done.errors}

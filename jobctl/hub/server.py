@@ -68,21 +68,21 @@ __all__ = [
 
 DEFAULT_PORT = 8765
 LIVENESS_TIMEOUT_S = 18.0
-"""A peer that has given no sign of life for this long is cut; with the sweep, within 20 s."""
+"""A connection without a sign of life for this long is aborted; with the sweep, within 20 s."""
 
 _SWEEP_S = 2.0
-_MAX_LOOP_DELAY_S = 1.0  # a loop that is later is no longer well
-_MAX_READ_S = 5.0  # nor is a store that is still being read after so long
+_MAX_LOOP_DELAY_S = 1.0  # `/healthz` reports a longer delay of the event loop
+_MAX_READ_S = 5.0  # `/healthz` reports a longer read of the store
 _PING_AFTER_S = 6.0
 _HANDSHAKE_S = 8.0
 MAX_CONNECTIONS = 10_000
-"""Connections of all kinds, unless said otherwise."""
+"""Default connection limit, for all kinds of connections together."""
 
-_MAX_MESSAGES = 100  # that a client may send in a second, on the average over ten
+_MAX_MESSAGES = 100  # per client and second, on average over ten seconds
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
-_RECONNECTS_PER_S = 250  # clients a second that a hub takes back with ease
+_RECONNECTS_PER_S = 250  # clients are told to reconnect at this rate
 
-# Neither side keeps a window from one message to the next: that is what it costs in memory.
+# No context takeover: keeping a compression window per connection would cost memory.
 _DEFLATE = ServerPerMessageDeflateFactory(
     server_no_context_takeover=True, client_no_context_takeover=True
 )
@@ -112,9 +112,9 @@ async def serve(
 
     ``port`` 0 takes a free one. ``unix`` is the path of a Unix socket to listen on as well, or
     alone with ``host`` ``None``. ``ready`` is called with the hub's URL once it listens: that of
-    the port, if there is one. ``periodic_tasks`` are done meanwhile (see periodic.py). ``base`` is the
-    path under which a proxy shows the hub, and ``access`` the access policy; by default for this
-    user alone.
+    the port, if there is one. ``periodic_tasks`` are done meanwhile (see periodic.py). ``base`` is
+    the path under which a proxy shows the hub, and ``access`` the access policy; by default for
+    this user alone.
 
     Raises `AddressInUse` or `HubError` for an address that cannot be bound, and leaves nothing
     behind then. Opening a store may make its directory: to bind first, call `listen` with the same
@@ -295,11 +295,11 @@ class HubServer:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
 
     async def _stop_accepting(self, sockets: Iterable[socket.socket]) -> None:
-        """Let whoever was accepted just now come in first, to be sent away.
+        """Stop accepting; let connections that were just accepted get their transport first.
 
-        Before Python 3.12 asyncio loses them: a connection gets its transport one turn of the loop
-        after it was accepted, and if the server is closed by then, an assertion fails, and nobody
-        closes the connection until the collector finds it.
+        Before Python 3.12 asyncio loses them. A connection gets its transport one turn of the loop
+        after it was accepted. If the server is closed by then, an assertion fails and the
+        connection stays open until it is garbage-collected.
         """
         for sock in sockets:
             self._loop.remove_reader(sock.fileno())
@@ -307,7 +307,7 @@ class HubServer:
             await asyncio.sleep(0)
 
     async def _close_connections(self) -> None:
-        """Close all that answer, then cut the rest: a paused peer would hold us for ever."""
+        """Close connections in an orderly way, then abort those that do not answer."""
         spread_s = 0.3 + len(self._connections) / _RECONNECTS_PER_S
         for connection in list(self._connections):
             back_s = random.uniform(0.1, spread_s)
@@ -346,7 +346,7 @@ class HubServer:
         return self._peer_uid(transport.get_extra_info("socket"))
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """asyncio tells of a lack of descriptors a hundred times a second, with tracebacks."""
+        """Rate-limit asyncio's log about missing descriptors: it comes a hundred times a second."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
@@ -430,7 +430,7 @@ class HubServer:
     async def _process_request(
         self, connection: HubConnection, request: Request
     ) -> Response | None:
-        """Refuse what must not pass, before anything is answered."""
+        """Refuse a request before the handshake is answered, or note what it asks for."""
         peer = connection.peer
         headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
         url = urlsplit(request.path)
@@ -513,7 +513,10 @@ class HubServer:
         connection.release()
 
     async def _authenticate(self, connection: HubConnection) -> bool:
-        """Whether the first message has the token, in time; if not, the connection is closed."""
+        """Wait for the token in the first message; close the connection if it is wrong or late.
+
+        Returns whether the client is authenticated.
+        """
         peer = connection.peer
         for oldest in self._unauthenticated.add(connection, self._loop.time()):
             oldest.send_close_frame(CLOSE_BUSY, "others come in; come back")
@@ -544,9 +547,10 @@ class HubServer:
         return True
 
     def record_refusal(self, refused: AccessRefused, peer: str) -> None:
-        """Count it, and say it: whoever runs the hub may have wanted to let them in.
+        """Count and log a refused request.
 
-        A flood is told of now and then, so that it does not fill the log.
+        It is logged because the refusal may be a mistake in the configuration. The log is
+        rate-limited.
         """
         self.counts.refused[refused.kind] += 1
         more = self._refusal_log_limit.allow(refused.kind, self._loop.time())
@@ -560,7 +564,7 @@ class HubServer:
         self.record_refusal(AccessRefused(503, "full", text), "?")
 
     def _count_start(self, sent: Cursor, cursor: Cursor, filter: Filter) -> None:
-        """Count how a session starts: ``sent`` is its client's cursor, ``cursor`` the replica's."""
+        """Count how a session starts. ``sent`` is the client's cursor, ``cursor`` the replica's."""
         if sent == ZERO:
             self.counts.starts["fresh"] += 1
             return
@@ -570,7 +574,7 @@ class HubServer:
 
     def _receive(self, id: int, connection: HubConnection, message: str | bytes) -> None:
         if id not in self.hub.sessions:
-            return  # it broke, and has not heard of it yet
+            return  # it failed, and is being closed
         answer = self.hub.receive(id, message)
         if answer is None:
             if self.hub.has_work:
@@ -579,7 +583,7 @@ class HubServer:
             connection.write_frames(text_frame(answer))
 
     def _log_fields(self, id: int, **more: object) -> dict[str, object]:
-        """What every log event of a session says."""
+        """Return the fields of every log event about a session."""
         connection = self._sessions.get(id)
         peer = connection.peer if connection is not None else ""
         return {"session": id, "peer": peer, "sessions": len(self._sessions), **more}
@@ -587,7 +591,7 @@ class HubServer:
     # -- writing ----------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Write the next page of every session that can take it."""
+        """Write the next page to every session that is ready for it."""
         if self._pump_handle is not None:
             self._pump_handle.cancel()
             self._pump_handle = None
@@ -609,7 +613,7 @@ class HubServer:
                     connection = self._sessions[id]
                     frames = plain
                     if connection.deflates:
-                        # Once for all of them; what they share is what they have not seen yet.
+                        # Compressed once for all: the frame depends on no earlier message.
                         if "deflated" not in made:
                             made["deflated"] = b"".join(map(deflated_frame, outgoing.messages))
                         frames = made["deflated"]
@@ -618,7 +622,7 @@ class HubServer:
                 except Exception as error:
                     self._fail_sessions((id,), error)
         if wrote:
-            self._pump_soon()  # for those with more to come, after the others had their turn
+            self._pump_soon()  # for sessions with more pages, after other tasks have run
 
     def _pump_soon(self) -> None:
         if self._pump_handle is None:
@@ -631,7 +635,7 @@ class HubServer:
             self.feed.fail(error)
 
     def _fail_sessions(self, ids: Iterable[int], error: Exception) -> None:
-        """Give up these sessions; the others go on. Their clients come back with their cursors."""
+        """Close these sessions after an error; their clients reconnect with their cursors."""
         for id in ids:
             connection = self._sessions.get(id)
             if connection is not None:
@@ -650,7 +654,10 @@ class HubServer:
         connection.send_close_frame(code, reason)
 
     async def _sweep(self) -> None:
-        """Ping the quiet, cut the silent. A sweep that comes late accuses nobody: it was we."""
+        """Ping quiet connections and abort silent ones.
+
+        If this task itself runs late, all connections get more time: the silence was ours.
+        """
         sends_positions = False
         while True:
             await asyncio.sleep(_SWEEP_S)
@@ -672,19 +679,22 @@ class HubServer:
                 else:
                     connection.ping_if_quiet(_PING_AFTER_S)
 
-    # -- what the pages show ----------------------------------------------------------------
+    # -- state for HTTP and metrics ---------------------------------------------------------
 
     async def refresh(self) -> None:
-        """Have the hub know what the store holds now; while there are sessions it does anyway."""
+        """Update the hub's replica from the store.
+
+        While there are sessions, it is up to date anyway.
+        """
         if self.feed.active and self.hub.loaded:
             return
-        dead = await self.feed.dead()  # first: then the look shows all that they have written
+        dead = await self.feed.dead()  # before the read, which then has everything that they wrote
         if not await self.feed.read_now():
             raise StoreError(self.feed.last_error or f"{self._store.where} cannot be read now")
         self.hub.set_dead_owners(dead)
 
     def failing_part(self) -> str:
-        """What is wrong with the hub: the part, a colon, and what it is."""
+        """Return the failing part and its problem (``store: …``), or an empty string."""
         if self.feed.failed.done():
             return f"task: it has died: {self.feed.failed.exception()}"
         if self.feed.last_error:
@@ -695,7 +705,7 @@ class HubServer:
         return f"loop: {late_s:.1f} s late" if late_s > _MAX_LOOP_DELAY_S else ""
 
     def clients(self) -> list[dict[str, Any]]:
-        """The sessions, oldest first."""
+        """Return the sessions as JSON objects, oldest first."""
         rows = []
         for id, connection in self._sessions.items():
             session = self.hub.sessions.get(id)
@@ -721,14 +731,14 @@ class HubServer:
         return rows
 
     async def metrics(self) -> bytes:
-        """What Prometheus scrapes."""
+        """Return the metrics in Prometheus' text format."""
         with suppress(StoreError, OSError):
             self._bad_files = len(await self.feed.bad())
         self.counts.rings, self.counts.reads = self.feed.rings, self.feed.reads
         return self._exporter.text()
 
     def connections(self) -> dict[str, int]:
-        """Connections by state."""
+        """Return the number of connections by state."""
         return {
             "opening": len(self._admission.pending) + len(self._connections) - len(self._sessions),
             "session": len(self._sessions),
@@ -736,25 +746,25 @@ class HubServer:
         }
 
     def sessions(self) -> dict[str, int]:
-        """Sessions by dialect."""
+        """Return the number of sessions by dialect."""
         found = Counter(session.dialect.value for session in self.hub.sessions.values())
         return {dialect.value: found[dialect.value] for dialect in Dialect}
 
     def jobs(self) -> dict[str, int]:
-        """Jobs by state."""
+        """Return the number of jobs by state."""
         found = Counter("active" if job.active else job.stage for job in self.hub.replica)
         return {state: found[state] for state in ("active", "completed", "failed")}
 
     def lags(self) -> list[int]:
-        """How many revisions each session lags behind."""
+        """Return for each session how many revisions it lags behind."""
         return [self.hub.session_progress(id).lag_revisions for id in self.hub.sessions]
 
     def quarantined(self) -> int:
-        """Files that are no jobs, as of the last look."""
+        """Return the number of files in quarantine at the last read."""
         return self._bad_files
 
     def revision(self) -> int:
-        """The newest revision that the hub knows."""
+        """Return the newest revision of the replica."""
         return self.hub.replica.revision
 
 
@@ -763,7 +773,7 @@ def _host_of(peer: str) -> str:
 
 
 def _quiet_logger() -> logging.Logger:
-    """websockets logs each failed handshake with its traceback: ours says what matters."""
+    """Return a silent logger: websockets logs every failed handshake with a traceback."""
     logger = logging.getLogger("jobctl.websockets")
     logger.setLevel(logging.CRITICAL)
     return logger

@@ -1,14 +1,14 @@
-"""The hub without its sockets: deltas in, "send these bytes to these sessions" out.
+"""The hub without I/O: deltas in, "send these bytes to these sessions" out.
 
-One replica of a store, many sessions, and each session is a cursor. No queue for anybody: when a
-session's transport is writable, its next delta is computed from its cursor. So a stalled client
-costs one integer and the delta in flight, slows nobody, and lands on the latest state. Sessions
-that stand at the same place under the same filter, dialect and right to details share one
-computation and one encoding.
+It has one replica of a store and many sessions. Each session is a cursor. There is no queue per
+client: when a session's transport is writable, the next delta is computed from its cursor. A
+stalled client therefore costs one integer and the delta in flight. It slows no other client down
+and later gets the latest state. Sessions at the same position with the same filter, dialect and
+rights share one computation and one encoding.
 
-The shell (server.py) tells the hub of sessions that come, speak, stall, recover and go, and of
-what the store says; `Hub.pump` tells the shell what to write. There is no clock, task or socket
-here, and no method waits.
+The shell (server.py) reports sessions that open, send, stall, recover and close, and what the store
+returns. `Hub.pump` returns what to write. There is no clock, task or socket here, and no method
+waits.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ _KEPT_PAGES = 4  # as many full pages are kept for those to come
 class Position(NamedTuple):
     """Where a session stands.
 
-    It holds everything up to ``sent``. Nothing up to ``examined`` concerns it, so the search goes on
-    from there. ``snapshot_start`` is the revision at which the snapshot that it is paging began, else 0.
-    ``must_send`` says that it has not heard anything yet, and must, even when there is nothing to say.
+    It holds everything up to ``sent``. Nothing up to ``examined`` concerns it, so the search goes
+    on from there. ``snapshot_start`` is the revision at which the snapshot that it is paging began,
+    else 0. ``must_send`` says that it has not heard anything yet, and must, even when there is
+    nothing to say.
 
     A plain session that is still being sent its first jobs lacks the active ones that were created
     before ``before``, and then those that ended after the revision ``ended``.
@@ -67,11 +68,11 @@ class Position(NamedTuple):
 
 
 class Session:
-    """One connected client. ``acked`` is the newest revision that it said it has taken.
+    """One connected client. ``acked`` is the newest revision that it acknowledged.
 
-    ``details`` says whether it may see command lines (see redaction.py).
-    ``held`` until the shell has taken one fresh look at the store: its cursor is ahead of ours.
-    ``owners_version`` is which of the hub's lists of dead owners it has.
+    ``details`` says whether it may see command lines (see redaction.py). ``held`` says that its
+    cursor is ahead of the replica, so it waits for a new read of the store. ``owners_version`` is
+    the version of the list of dead owners that was sent to it.
     """
 
     __slots__ = (
@@ -106,7 +107,7 @@ class Session:
 
     @property
     def cursor(self) -> Cursor:
-        """What the client has been sent, as a cursor of the hub's replica."""
+        """What was sent to the client, as a cursor of the hub's replica."""
         return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
 
 
@@ -115,7 +116,7 @@ _Kind = tuple[Position, Dialect, Filter, bool, bool]
 
 
 class SessionProgress(NamedTuple):
-    """Where a session stands: revisions sent and acknowledged, and its lag behind the newest."""
+    """The revisions sent to and acknowledged by a session, and how far it lags behind."""
 
     sent: int
     acked: int
@@ -153,10 +154,10 @@ class Hub:
         self.sessions: dict[int, Session] = {}
         self.loaded = False
         self.dead: frozenset[str] = frozenset()
-        self._owners_version = 0  # how often that has changed
+        self._owners_version = 0  # incremented when `dead` changes
         self._max_page = max_page
-        # Who is to be looked at by the next pump, in the order in which they came to be; and who
-        # is woken by which change. A session under a filter on ids is woken by these alone.
+        # `_due`: sessions that the next pump looks at, in this order. `_by_id` and `_any_id`: which
+        # sessions a change wakes. A session with a filter on ids is woken only by these ids.
         self._due: dict[int, None] = {}
         self._any_id: set[int] = set()
         self._by_id: dict[str, set[int]] = {}
@@ -169,7 +170,10 @@ class Hub:
     # -- from the store ---------------------------------------------------------------------
 
     def feed(self, delta: Delta) -> bool:
-        """Take what the store says; ``False`` when it does not follow on: ask with `cursor`."""
+        """Apply a delta of the store; return ``False`` if it does not continue the replica.
+
+        After ``False``, read the store again from `cursor`.
+        """
         before, held = self.replica.cursor, len(self.replica)
         if not self.replica.apply(delta):
             return False
@@ -186,7 +190,7 @@ class Hub:
         return True
 
     def replace_replica(self, replica: JobSet) -> None:
-        """Take a replica that was loaded elsewhere (a large one, in a thread)."""
+        """Use a replica that was loaded elsewhere, for example a large one in a thread."""
         self.replica = replica
         for session in self.sessions.values():
             if session.proves:
@@ -204,7 +208,7 @@ class Hub:
         self._due.update(dict.fromkeys(self.sessions))
 
     def set_dead_owners(self, dead: frozenset[str]) -> bool:
-        """Take who of the jobs' owners has died; whether that is news, for the next `pump`."""
+        """Record the set of dead owners; return whether it changed. The next `pump` sends it."""
         if dead == self.dead:
             return False
         self.dead = dead
@@ -213,11 +217,11 @@ class Hub:
         return True
 
     def queue_position_updates(self) -> bool:
-        """Have those that were sent nothing for long told how far they have come; whether any is.
+        """Queue an empty delta for sessions that were sent nothing for long.
 
-        What concerns nobody under a filter moves their place all the same: the next `pump` has an
-        empty delta for them, so that they need not be read for from far behind when they come back.
-        To be called every few seconds.
+        Return whether there are any. Changes that a filter leaves out still move a session's
+        position. The empty delta tells the client its new cursor, so that it does not have to read
+        from far behind after a reconnect. Call this every few seconds.
         """
         found = False
         for session in self.sessions.values():
@@ -237,11 +241,11 @@ class Hub:
 
     @property
     def cursor(self) -> Cursor:
-        """What to ask the store for next."""
+        """The cursor for the next read of the store."""
         return self.replica.cursor if self.loaded else ZERO
 
     def is_ahead(self, cursor: Cursor) -> bool:
-        """Whether the cursor may be from a future that one fresh look at the store would reach."""
+        """Whether the cursor is ahead of the replica; a new read of the store may reach it."""
         return not self.loaded or (
             cursor.epoch == self.replica.epoch and cursor.revision > self.replica.revision
         )
@@ -258,9 +262,10 @@ class Hub:
         digest: bool = False,
         details: bool = False,
     ) -> Session:
-        """A new session; the next `pump` has its first delta. ``cursor`` is as its client sent it.
+        """Open a session; the next `pump` returns its first delta.
 
-        Only with ``details`` it is sent command lines.
+        ``cursor`` is the one that the client sent. ``details`` says whether it may see command
+        lines.
         """
         cursor = store_cursor(cursor, details=details)
         session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
@@ -272,7 +277,7 @@ class Hub:
         return session
 
     def close(self, id: int) -> None:
-        """Forget the session; for one that is not known, nothing."""
+        """Remove the session; do nothing if it is unknown."""
         session = self.sessions.pop(id, None)
         if session is not None:
             self._unregister(session)
@@ -283,7 +288,7 @@ class Hub:
                     self._newest = NewestFirst()
 
     def _register(self, session: Session) -> None:
-        """The session is new, or reads on under another filter."""
+        """Add a session to the wake-up index, when it is new or has a new filter."""
         if session.filter.ids:
             for id in session.filter.ids:
                 self._by_id.setdefault(id, set()).add(session.id)
@@ -304,16 +309,15 @@ class Hub:
                 del self._by_id[id]
 
     def receive(self, id: int, data: str | bytes) -> bytes | None:
-        """Take a message of the client; returns the answer to send at once, if any.
+        """Handle a message of the client; return the answer to send at once, or ``None``.
 
-        Afterwards `has_work` says whether a `pump` is worth the while.
-
-        `ProtocolError` for what the protocol does not allow: close with ``CLOSE_BAD_MESSAGE``.
+        Call `pump` afterwards if `has_work`. Raises `ProtocolError` for an invalid message; then
+        close the connection with ``CLOSE_BAD_MESSAGE``.
         """
         session = self.sessions[id]
         match parse_from_client(data):
             case Auth():
-                pass  # it had no need to
+                pass  # not needed: the client is authenticated already
             case Ping(at):
                 return pong_message(at)
             case Ack(through):
@@ -330,34 +334,37 @@ class Hub:
         return None
 
     def release(self, id: int) -> None:
-        """The store was looked at: what is still ahead of it is reset."""
+        """End the wait of a held session: a cursor that is still ahead of the replica is reset."""
         if id in self.sessions:
             self.sessions[id].held = False
             self._due[id] = None
 
     def stall(self, id: int) -> None:
-        """The session's transport takes no more: leave it alone until `recover`."""
+        """Send nothing to this session until `recover`: its transport is full."""
         if id in self.sessions:
             self.sessions[id].writable = False
 
     def recover(self, id: int) -> None:
-        """The session's transport takes data again: the next `pump` has its next delta."""
+        """Send to this session again: its transport is writable.
+
+        The next `pump` has its next delta.
+        """
         if id in self.sessions:
             self.sessions[id].writable = True
             self._due[id] = None
 
     @property
     def has_work(self) -> bool:
-        """Whether somebody is to be looked at."""
+        """Whether the next `pump` has sessions to look at."""
         return bool(self._due)
 
     # -- to the sessions --------------------------------------------------------------------
 
     def pump(self) -> Iterator[Outgoing]:
-        """What to write now: at most one page for each writable session that lags.
+        """Yield what to write now: at most one page for each writable session that lags.
 
-        A session has moved on when it is in what this yields, so write all of it or cut the
-        session. Call again until it yields nothing.
+        A session counts as served once it is in what this yields: write all of it, or close the
+        session. Call this again until it yields nothing.
         """
         if not self.loaded:
             return
@@ -451,7 +458,7 @@ class Hub:
             )
 
     def session_progress(self, id: int) -> SessionProgress:
-        """How far the session has been served, and how far it said that it has come."""
+        """Return how far the session has been served, and how far it has acknowledged."""
         session = self.sessions[id]
         sent = session.position.examined if session.position.epoch == self.replica.epoch else 0
         return SessionProgress(
@@ -462,7 +469,7 @@ class Hub:
         )
 
     def _position_at(self, dialect: Dialect, cursor: Cursor, filter: Filter) -> Position:
-        """A plain client has no cursor; one under another filter is as good as none."""
+        """Return the position for a cursor: the start for a plain client or another filter."""
         if dialect is Dialect.PLAIN or cursor.tag != filter.tag:
             cursor = ZERO
         return Position(cursor.epoch, cursor.revision, cursor.revision)
@@ -491,7 +498,7 @@ class Hub:
         moved = Position(delta.epoch, delta.through, delta.through, snapshot_start, must_send=False)
         return (message,), moved
 
-    # The plain dialect knows no cursor and no deletion: what it cannot say starts it over.
+    # The plain dialect has no cursor and no deletion: for those the session starts over.
 
     def _plain(
         self, position: Position, filter: Filter, *, details: bool
@@ -528,7 +535,10 @@ class Hub:
     def _plain_rest(
         self, position: Position, filter: Filter, *, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
-        """The next of what did not fit into ``jobs:init``; what changed since follows anyway."""
+        """Return the next jobs that did not fit into ``jobs:init``.
+
+        Those that changed since follow anyway.
+        """
         if position.before is not None:
             ids, before = self._older(
                 position.before, filter, position.snapshot_start, details=details

@@ -1,1 +1,1 @@
-"""Readers of a store or a hub: client, follow, wait, one read."""
+"""Readers of a hub or a store: client, follow, wait, one read."""

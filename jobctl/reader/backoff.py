@@ -1,4 +1,4 @@
-"""How long a client waits before it tries again."""
+"""Backoff: how long a client waits before it reconnects."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _MIN_S = 0.05
 class Backoff:
     """Exponential backoff with full jitter: base 0.5 s, doubling, cap 15 s.
 
-    The jitter is drawn *after* the cap as well. (The original program adds it before, so from the
-    fifth try on all its clients wait 15 s sharp and come back as one herd.) Reset it after a valid
-    message, not after a bare accept, or a hub that accepts and closes is asked for ever at once.
+    The jitter applies at the cap too. (The original program adds it before the cap, so from the
+    fifth try on all its clients wait exactly 15 s and reconnect at the same moment.) Reset it after
+    a valid message. A connection alone is not enough: a hub that accepts and then closes would be
+    retried without any delay.
     """
 
     def __init__(self, draw: Callable[[], float] = random.random) -> None:
@@ -25,11 +26,11 @@ class Backoff:
         self.tries = 0
 
     def next_s(self) -> float:
-        """The seconds to wait before the next try."""
+        """Return how many seconds to wait before the next try."""
         ceiling_s = min(CAP_S, BASE_S * (1 << min(self.tries, 10)))
         self.tries += 1
         return max(_MIN_S, ceiling_s * self._draw())
 
     def reset(self) -> None:
-        """Start over: somebody spoke sense to us."""
+        """Reset the backoff: a valid message arrived."""
         self.tries = 0

@@ -1,8 +1,8 @@
-"""The client of a hub: an async iterator of deltas and changes of state, that never gives up.
+"""The client of a hub: an async iterator of deltas and status changes that reconnects by itself.
 
-It resumes from its cursor, whatever ended the connection: a restart of the hub, a cut, a sleep.
-What it yields moves one `JobSet` on; a delta that does not follow from its cursor is refused, and
-the subscription renewed.
+It resumes from its cursor, whatever ended the connection: a restart of the hub, a network failure,
+a suspended machine. Applied in order, the deltas keep a `JobSet` up to date. A delta that does not
+continue from the cursor is refused, and the client subscribes again.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ from jobctl.reader.status import State, Status
 __all__ = ["PATIENCE_S", "Client", "hub_url", "is_loopback"]
 
 PATIENCE_S = 18.0
-"""A hub that has been silent for so long is given up; with the goodbye, within 20 s."""
+"""A hub that is silent for this long counts as gone; with the closing, within 20 s."""
 
 _OPEN_TIMEOUT_S = 8.0
-_MAX_SILENCE_S = 60.0  # a hub that starts on 100,000 jobs takes 8
+_MAX_SILENCE_S = 60.0  # a hub with 100,000 jobs starts in 8 s
 _FINAL_CODES = range(4400, 4500)
 _DEFLATE = ClientPerMessageDeflateFactory(
     server_no_context_takeover=True, client_no_context_takeover=True
@@ -116,7 +116,7 @@ class Client:
         return self.events()
 
     async def events(self) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
-        """What iterating the client gives; close it with ``contextlib.aclosing`` to leave early."""
+        """Yield what iterating the client yields; use ``contextlib.aclosing`` to leave early."""
         loop = asyncio.get_running_loop()
         lost_s = loop.time()
         while True:
@@ -129,13 +129,13 @@ class Client:
                         said = self._parse(message)
                         if said is None:
                             if self._once:
-                                return  # the pong: all that was to be said came before it
+                                return  # the pong comes after everything else
                             continue
                         if not opened:
                             opened = True
                             self._backoff.reset()
                             yield Status("open", "hub", self.url)
-                            if self.dead:  # the hub will say so, unless it is no longer true
+                            if self.dead:  # the hub sends the list again if it is not empty
                                 self.dead = frozenset()
                                 yield DeadOwners(self.dead)
                         yield said
@@ -153,7 +153,9 @@ class Client:
                 hint = None if opened else "is 'jobctl serve' running there?"
                 raise HubError(f"{self.url}: {detail}", url=self.url, hint=hint)
             delay_s = self._backoff.next_s()
-            if (retry_hint := _RETRY_HINT.search(detail)) is not None:  # the hub spreads the herd
+            if (
+                retry_hint := _RETRY_HINT.search(detail)
+            ) is not None:  # the hub spreads reconnects over time
                 delay_s = min(_MAX_RETRY_HINT_S, float(retry_hint[1]))
             if self._timeout_s is not None:
                 left_s = lost_s + self._timeout_s - loop.time()
@@ -179,7 +181,7 @@ class Client:
             additional_headers=bearer,
             ssl=client_tls(None, os.environ) if url.startswith("wss:") else None,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
-            # A proxy knows nothing of this machine's loopback.
+            # A proxy cannot reach this machine's loopback.
             proxy=None if is_loopback(url) else True,
             compression=None,
             extensions=[_DEFLATE],
@@ -193,9 +195,10 @@ class Client:
         )
 
     async def _next(self, connection: ClientConnection) -> str | bytes | None:
-        """The next message, ``None`` at an orderly end. Whoever reads once waits for a while only.
+        """Return the next message, or ``None`` at an orderly end.
 
-        A server that answers pings, and says nothing, is no hub, or one that cannot read its store.
+        With ``once`` there is a time limit. A server that answers pings but sends nothing is not a
+        hub, or cannot read its store.
         """
         if connection.subprotocol != SUBPROTOCOL:
             raise ProtocolError(f"it does not speak {SUBPROTOCOL}", url=self.url)
@@ -206,7 +209,10 @@ class Client:
             return None
 
     def _parse(self, message: str | bytes) -> Delta | DeadOwners | None:
-        """What the message says, if anything; a delta has to follow from where we are."""
+        """Return the delta or the owners in a message, or ``None``.
+
+        A delta must continue from the cursor.
+        """
         delta = parse_from_hub(message)
         if isinstance(delta, Pong):
             return None
@@ -227,7 +233,10 @@ class Client:
             )
 
     def _check(self, delta: Delta) -> None:
-        """Hold what we have been told against the hub's proof, and start over where they differ."""
+        """Compare the jobs that we hold with the hub's digest.
+
+        Read everything again if they differ.
+        """
         if delta.since == 0 and self._verify:
             self._held_revisions = {}
         if self._held_revisions is None:
@@ -248,7 +257,7 @@ class Client:
             )
 
     def _raise_if_final(self, error: Exception, detail: str) -> None:
-        """Raise what no further try can cure."""
+        """Raise the error if trying again cannot help."""
         if isinstance(error, InvalidURI):
             raise UsageError(f"{self.url} is not the URL of a hub") from error
         status = error.response.status_code if isinstance(error, InvalidStatus) else 0
@@ -259,7 +268,7 @@ class Client:
 
 
 class _AckSender:
-    """Tells the hub what has been taken: the newest only, and once a second at most."""
+    """Acknowledges what was applied: only the newest revision, at most once a second."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -268,7 +277,7 @@ class _AckSender:
         self._task: asyncio.Task[None] | None = None
 
     def note(self, through: int) -> None:
-        """Everything up to here has been taken."""
+        """Note that everything up to this revision was applied."""
         self._through = through
         self._changed.set()
 
@@ -293,7 +302,7 @@ class _AckSender:
 
 
 class _Connect(connect):
-    """A connection that goes where it was told to, or nowhere, by way of a proxy that is one."""
+    """A connection that follows no redirect, and that reports an invalid proxy clearly."""
 
     async def open_tcp_connection(self) -> ClientConnection:
         try:
@@ -318,7 +327,7 @@ class _Connect(connect):
 
 
 def _explain(error: Exception) -> str:
-    """One line for a person."""
+    """Return the error as one line for people."""
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there"
     if isinstance(error, ssl.SSLCertVerificationError):

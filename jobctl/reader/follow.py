@@ -1,7 +1,7 @@
-"""Following a store live, through whichever way is open: its hub, or the directory itself.
+"""Follow a store live: through its hub if one runs, otherwise in the directory itself.
 
-The hub is a replica of the directory, so one cursor serves on both sides, and a reader crosses from
-one to the other without loss: the hub when one runs, the directory when none does.
+The hub is a replica of the directory, so one cursor is valid for both, and a reader can change from
+one to the other without loss.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from jobctl.stores.subscriptions import AGAIN_S
 __all__ = ["follow"]
 
 _POLL_S = 0.4
-"""Without a ring the directory is read this often, also for foreign writers, who ring no bell."""
+"""Seconds between reads of the directory without a ring; other programs do not ring the bell."""
 _PATIENCE_S = 2.0
-"""A hub that is silent for so long may be stopped: the directory knows as much, so read that."""
+"""If the hub is silent for this long, the directory is read instead."""
 _HUB_RETRY_S = 3.0
-"""A hub that was lost is left alone for so long, and for longer the oftener it does not answer."""
+"""Seconds before a lost hub is tried again; doubled with each failure."""
 _MAX_HUB_RETRY_S = 30.0
 
 
@@ -42,11 +42,11 @@ async def follow(
     timeout_s: float | None = None,
     verify: bool = False,
 ) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
-    """Deltas from ``cursor`` on under ``filter``, `DeadOwners` and `Status` changes, without end.
+    """Yield deltas from ``cursor`` on, `DeadOwners` and `Status` changes, without end.
 
-    With ``url`` it insists on that hub, and raises `TimedOut` after ``timeout_s`` seconds without
-    it. Else it reads ``store`` through a hub that runs on it, or directly while there is none. With
-    ``verify`` what a hub says is held against its proof (see `Client`).
+    With ``url`` only that hub is read; `TimedOut` is raised after ``timeout_s`` seconds without it.
+    Otherwise ``store`` is read, through a hub that serves it, or directly. With ``verify`` the
+    hub's digests are checked (see `Client`).
     """
     if url is not None:
         client = Client(url, cursor=cursor, filter=filter, timeout_s=timeout_s, verify=verify)
@@ -76,7 +76,7 @@ async def follow(
                 elif isinstance(event, DeadOwners):
                     dead = event.dead
                 yield event
-        if dead:  # whoever comes next tells anew
+        if dead:  # the next source reports them again
             dead = frozenset()
             yield DeadOwners(dead)
         if hub is not None:
@@ -87,8 +87,8 @@ async def follow(
 async def _from_hub(
     hub: RunningHub, cursor: Cursor, filter: Filter, *, verify: bool
 ) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
-    """Until the hub is gone: then somebody else has to go on."""
-    with suppress(HubError, UsageError):  # a hub file may hold nonsense
+    """Yield events of the hub until the connection ends."""
+    with suppress(HubError, UsageError):  # a hub's file may have an invalid URL
         client = Client(
             hub.url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S,
             verify=verify, token=hub.token,
@@ -101,7 +101,7 @@ async def _from_hub(
 async def _from_store(
     store: Store, cursor: Cursor, filter: Filter, hub_retry_at_s: float
 ) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
-    """Until a hub runs on the store, and the time for which hubs are shunned is over."""
+    """Yield events of the store until a hub serves it and may be tried."""
     loop = asyncio.get_running_loop()
     bell_rang = asyncio.Event()
     dead = sent_dead = frozenset[str]()
@@ -121,7 +121,7 @@ async def _from_store(
                 if loop.time() - polled_s >= _POLL_S:
                     await asyncio.to_thread(store.refresh)
                     polled_s = loop.time()
-                    # Before the read: it then holds all that they have written.
+                    # Before the read, which then has everything that they have written.
                     dead = await asyncio.to_thread(store.owners.dead)
                 more = moving = True
                 while more and moving:
@@ -131,7 +131,8 @@ async def _from_store(
                     cursor = delta.cursor(filter)
                     if changed or first or (unfinished and not more):
                         first = False
-                        # What was read in silence before is part of it: it follows from `sent_through`.
+                        # What was read in silence before is part of it: it follows from
+                        # `sent_through`.
                         yield delta._replace(since=min(delta.since, sent_through))
                         sent_through, unfinished = delta.through, more
                 if (
@@ -166,7 +167,7 @@ async def _from_store(
 def _listen(
     store: Store, loop: asyncio.AbstractEventLoop, bell_rang: asyncio.Event
 ) -> Listener | None:
-    """A listener on the store's bell, or ``None`` while there is no bell for us."""
+    """Return a listener on the store's bell, or ``None`` if there is no bell."""
     try:
         listener = store.listen()
     except JobctlError:
@@ -181,7 +182,7 @@ def _listen(
 
 
 def _read(store: Store, cursor: Cursor, filter: Filter) -> Delta:
-    """The store's read under a filter: the store itself knows none."""
+    """Read the store and apply the filter."""
     if cursor.tag != filter.tag:
         cursor = ZERO
     delta = store.since(Cursor(cursor.epoch, cursor.revision))

@@ -1,4 +1,4 @@
-"""One GET from a hub's HTTP side."""
+"""Requests to a hub's HTTP side."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MAX_BODY = 32 * 1024 * 1024
 
 
 async def clients(url: str, *, token: bytes | None = None) -> list[dict[str, Any]]:
-    """The sessions of the hub, as ``/api/clients`` has them; `HubError`.
+    """Return the sessions of the hub, from ``/api/clients``; raise `HubError`.
 
-    ``token`` is by default that of the environment, as for `jobctl.reader.client.Client`.
+    ``token`` is by default the one of the environment, as for `jobctl.reader.client.Client`.
     """
     value = await _get(url, "/api/clients", token)
     found = value.get("clients") if isinstance(value, dict) else None

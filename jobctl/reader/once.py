@@ -1,4 +1,4 @@
-"""One read over the network: what a hub holds, or what has changed there since a cursor."""
+"""Read a hub once: all jobs, or what has changed since a cursor."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from jobctl.reader.status import Status
 __all__ = ["MAX_IDS", "find", "find_matching", "read"]
 
 MAX_IDS = 100
-"""A filter on more ids than these does not fit into the request line of a handshake."""
+"""A filter with more ids does not fit into the request line of a handshake."""
 
 _PATIENCE_S = 10.0
-"""One read is not worth waiting for a silent hub for as long as a reader that follows."""
+"""A single read waits less long for a silent hub than a reader that follows."""
 
 
 async def read(
@@ -34,11 +34,11 @@ async def read(
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
 ) -> Delta:
-    """All that changed on the hub since the cursor under the filter, its pages made one delta.
+    """Return what changed on the hub since the cursor, under the filter, as one delta.
 
-    `HubError` at once when the hub is out of reach; with ``retry``, `TimedOut` after ``timeout_s``
-    without it. The files that are no jobs are known to the hub's directory alone; ``on_dead_owners``
-    hears who has died, if anybody has.
+    Raises `HubError` at once if the hub cannot be reached; with ``retry``, `TimedOut` after
+    ``timeout_s``. Files in quarantine are not known over the network. ``on_dead_owners`` is called
+    if an owner is dead.
     """
     if len(filter.ids) > MAX_IDS:
         since = Cursor(cursor.epoch, cursor.revision) if cursor.tag == filter.tag else ZERO
@@ -76,7 +76,7 @@ async def read(
             pages.append(event)
     if pages and not pages[-1].more:
         delta = joined(pages)
-        # Who is told to clear first has nothing to drop.
+        # After a reset there is nothing to drop.
         return delta if delta.since else delta._replace(gone=())
     raise HubError(f"{url}: the hub closed the connection", url=url)
 
@@ -90,9 +90,9 @@ async def find(
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
 ) -> list[Job]:
-    """The hub's jobs whose ids are these, or start so; `JobNotFound` unless each has exactly one.
+    """Return the hub's jobs with these ids or prefixes; `JobNotFound` unless each has exactly one.
 
-    Whole ids cost these jobs alone; a start of one costs a read of all.
+    Complete ids transfer only these jobs; a prefix needs a read of all jobs.
     """
     found = await find_matching(
         url,
@@ -117,7 +117,7 @@ async def find_matching(
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
 ) -> dict[str, list[Job]]:
-    """For each text the one job of that id, or else all jobs whose ids start so, by id."""
+    """Return for each text the job with that id, or all jobs whose ids start with it."""
     texts = [check_id(text) for text in prefixes]
     if not texts:
         return {}

@@ -1,4 +1,4 @@
-"""Where a reader stands with its source: the events beside the deltas."""
+"""Status changes of a reader: the events besides the deltas."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ State = Literal["idle", "connecting", "open", "closed", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A change of state of a client.
+    """A change of a client's state.
 
-    ``open`` means live; ``closed`` that the connection ended and comes back in ``retry_s`` seconds;
-    ``error`` that a try failed and the next one comes in ``retry_s`` seconds (``None``: none will).
+    ``open``: live. ``closed``: the connection ended; the next try is in ``retry_s`` seconds.
+    ``error``: a try failed; the next one is in ``retry_s`` seconds, or there is none (``None``).
     """
 
     state: State
@@ -24,4 +24,4 @@ class Status:
     detail: str = ""
     retry_s: float | None = None
     digest_mismatch: bool = False
-    """The connection was given up since what we hold is not what the hub holds."""
+    """The connection was closed because our jobs do not match the hub's digest."""

@@ -1,7 +1,7 @@
-"""``wait``: until jobs have ended, or stand where they shall; through hub restarts, or without one.
+"""Wait until jobs meet a condition; through hub restarts, or without a hub.
 
-The jobs are chosen first; then one reader tells how they stand and what becomes of them, so that
-nothing that happens before, between or after is missed.
+The jobs are selected first. Then one reader delivers their state and all later changes, so nothing
+is missed that happens before, in between or after.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jobctl.stores import Store, read_all, resolve
 __all__ = ["wait", "wait_async"]
 
 _REPAIR_TIMEOUT_S = 2.0
-"""A file that is written in place is whole by then; the stores have given it a second before."""
+"""Time for another program to finish writing a file; the stores have given it a second before."""
 _LOOK_S = 0.1
 
 
@@ -41,7 +41,7 @@ def wait(
     on_verdict: Callable[[Verdict], object] | None = None,
     on_status: Callable[[Status], object] | None = None,
 ) -> Outcome:
-    """`wait_async`, for callers without an event loop."""
+    """Call `wait_async` for callers without an event loop."""
     return asyncio.run(
         wait_async(
             store,
@@ -69,15 +69,16 @@ async def wait_async(
     on_verdict: Callable[[Verdict], object] | None = None,
     on_status: Callable[[Status], object] | None = None,
 ) -> Outcome:
-    """What became of the jobs with these ids, or of those that match the filter now.
+    """Return the outcome for the jobs with these ids, or for those that match the filter now.
 
-    They are jobs of the store, or of the hub at ``url``. ``until`` is ``terminal`` (ended),
-    ``completed``, ``gone`` or ``stage=NAME``; see `ConditionTracker` for when all, or ``any``, of the jobs
-    decide it. A job that fails is an `Outcome`, not an error. ``timeout_s`` raises `TimedOut`; 0
-    looks once. An unknown id raises `JobNotFound`, unless it is to be ``gone``; a hub that is out
-    of reach at the start raises `HubError`, and later is waited for. A file of the store that is
-    damaged, and stays so for seconds, raises `StoreError`; a hub's reader knows no such files, and
-    takes its job for removed.
+    The jobs are those of the store, or of the hub at ``url``. ``until`` is ``terminal`` (ended),
+    ``completed``, ``gone`` or ``stage=NAME``; `ConditionTracker` says when all jobs, or ``any``
+    job, decide it. A failed job is part of the `Outcome`, not an exception.
+
+    ``timeout_s`` raises `TimedOut`; 0 reads once. An unknown id raises `JobNotFound`, except for
+    ``gone``. A hub that cannot be reached raises `HubError` at the start; later it is waited for. A
+    file of the store that stays damaged for seconds raises `StoreError`. Over the network a damaged
+    file cannot be told from a deletion, so its job counts as removed.
     """
     condition = Condition.parse(until)
     prefixes = [check_id(id) for id in ([ids] if isinstance(ids, str) else ids)]
@@ -120,7 +121,7 @@ async def wait_async(
     except TimeoutError:
         if not scope.expired():
             raise
-    if tracker is None:  # the time was up before it was known what to wait for
+    if tracker is None:  # the timeout came before the jobs were selected
         raise TimedOut(f"{where} could not be read within {timeout_s:g} s")
     if tracker.outcome is None:
         raise tracker.timed_out(f"{timeout_s:g} s", where)
@@ -141,7 +142,7 @@ def _applied(tracker: ConditionTracker, event: Delta | DeadOwners) -> list[Verdi
 async def _read_once(
     *, store: Store | None, url: str | None, filter: Filter
 ) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
-    """What there is now, and then who has died, who has written nothing more since."""
+    """Yield the current jobs, and then the owners that were dead before the read."""
     if url is not None:
         said: list[DeadOwners] = []
         yield await once.read(url, filter, on_dead_owners=said.append)
@@ -156,9 +157,10 @@ async def _read_once(
 
 
 async def _confirm_gone(store: Store, tracker: ConditionTracker, *, once: bool) -> set[str]:
-    """Which of the absent ones are gone; for the others there is something that comes again.
+    """Return which of the absent jobs are deleted; the others will appear again.
 
-    `StoreError` for a file that is damaged, and not mended in time, where that decides it.
+    Raises `StoreError` for a damaged file that is not repaired in time, if that decides the
+    outcome.
     """
     loop = asyncio.get_running_loop()
     give_up_s = loop.time() + (0 if once or tracker.may_still_be_met else _REPAIR_TIMEOUT_S)
@@ -180,7 +182,7 @@ async def _confirm_gone(store: Store, tracker: ConditionTracker, *, once: bool) 
 
 
 async def _on_hub(url: str, prefixes: list[str], filter: Filter, *, unknown_ok: bool) -> list[str]:
-    """The ids that the hub knows for these starts, or for the filter."""
+    """Return the ids that the hub has for these prefixes, or for the filter."""
     if not prefixes:
         return [job.id for job in (await once.read(url, filter)).jobs]
     chosen: dict[str, None] = {}
@@ -192,7 +194,7 @@ async def _on_hub(url: str, prefixes: list[str], filter: Filter, *, unknown_ok: 
 
 
 def _in_store(store: Store, prefixes: list[str], filter: Filter, *, unknown_ok: bool) -> list[str]:
-    """The same in a store; a file of that name that is no job raises what is wrong with it."""
+    """Return the ids in a store; raise the error of a damaged file with such an id."""
     if not prefixes:
         return [job.id for job in read_all(store).filtered(filter).jobs]
     chosen: dict[str, None] = {}

@@ -1,6 +1,6 @@
-"""Stores: one contract (`store.Store`), and the backends side by side.
+"""Stores: one contract (`contract.Store`) and its implementations.
 
-`open_store` alone imports a backend; everybody else knows the contract.
+Only `open_store` imports an implementation; everything else uses the contract.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ def open_store(
     adopt: bool = False,
     durable: bool | None = None,
 ) -> Store:
-    """The store at a path or URL: a directory (``jobs/``, ``file:///srv/jobs``) or ``memory:``.
+    """Open the store at a path or URL: a directory, ``file:///srv/jobs`` or ``memory:``.
 
-    ``create`` makes a missing directory. ``adopt`` keeps the change log even while nobody writes
-    through jobctl, as a hub does for foreign writers. ``durable`` makes each write survive a power
-    cut; ``None`` keeps what the directory was made with. Raises `StoreError` or `UsageError`.
+    ``create`` makes a missing directory. ``adopt`` keeps a change log even if no job is written
+    through jobctl, as a hub does for jobs of other programs. With ``durable`` every write survives
+    a power failure; ``None`` keeps what the directory was created with. Raises `StoreError` or
+    `UsageError`.
     """
     text = os.fspath(url)
     if text == "memory:":

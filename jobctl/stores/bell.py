@@ -1,8 +1,8 @@
 """The bell: the hint "something changed", between processes. It carries no data and may be lost.
 
-Whoever waits reads the store whether the bell or a time-out woke it, so a ring that is dropped,
-repeated or forged costs latency only. A listener is drained before the store is read: a ring that
-comes during the read wakes the next one.
+A listener reads the store after a ring and after a timeout, so a ring that is lost, repeated or
+forged costs latency only. Drain the listener before you read the store: then a ring during the read
+wakes the next wait.
 """
 
 from __future__ import annotations
@@ -25,39 +25,42 @@ _MAX_DRAIN = 1000
 
 
 class Listener(Protocol):
-    """One who waits for the bell.
+    """Waits for rings of the bell.
 
-    Implementers guarantee: `fileno` is readable after a ring until `drain`; nothing ever blocks a
-    ringer; `close` may be called twice and leaves nothing behind.
+    Implementers guarantee: `fileno` is readable from a ring until `drain`; a listener never blocks
+    whoever rings; `close` may be called twice and frees everything.
     """
 
     def fileno(self) -> int:
-        """The descriptor to wait on (``select``, ``loop.add_reader``)."""
+        """Return the descriptor to wait on (``select``, ``loop.add_reader``)."""
 
     def drain(self) -> int:
-        """Take the rings that wait, in a flood not all of them; how many there were."""
+        """Take the rings that have arrived; return how many. A flood may need several calls."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a ring and drain; ``False`` after the time-out."""
+        """Wait for a ring and drain; return ``False`` after the timeout."""
 
     def close(self) -> None:
         """Stop listening."""
 
 
 class Bell(Protocol):
-    """Where changes are announced: `ring` never blocks and never fails; it counts what it lost."""
+    """Announces changes. `ring` never blocks and never raises.
+
+    ``lost`` counts rings that were lost.
+    """
 
     lost: int
 
     def ring(self) -> None:
-        """Wake every listener, in this process and others."""
+        """Wake all listeners, in this process and in others."""
 
     def listen(self) -> Listener:
-        """A new listener."""
+        """Return a new listener."""
 
 
 class SocketListener:
-    """Rings come as datagrams; ``forget`` is called once, after the socket is closed."""
+    """Gets rings as datagrams. ``forget`` is called once, after the socket is closed."""
 
     def __init__(self, sock: socket.socket, forget: Callable[[], None]) -> None:
         sock.setblocking(False)
@@ -70,7 +73,7 @@ class SocketListener:
     def drain(self) -> int:
         rings = 0
         with suppress(BlockingIOError, ConnectionError):
-            while rings < _MAX_DRAIN:  # of a flood, what is left wakes the next wait
+            while rings < _MAX_DRAIN:  # the rest of a flood wakes the next wait
                 self._socket.recv(16)
                 rings += 1
         return rings
@@ -78,7 +81,7 @@ class SocketListener:
     def wait(self, timeout_s: float) -> bool:
         if self._socket.fileno() < 0:
             return False
-        # Not select(): in a process with a thousand connections it refuses our descriptor.
+        # Not select(): it cannot handle descriptors above 1023.
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         poll.poll(max(0.0, timeout_s) * 1000)
@@ -105,7 +108,7 @@ class MemoryBell:
                 try:
                     ringer.send(b"!")
                 except OSError:
-                    self.lost += 1  # it has rings enough to wake it, or is closing
+                    self.lost += 1  # its queue is full, so it will wake anyway; or it is closing
 
     def listen(self) -> Listener:
         import socket
@@ -122,7 +125,7 @@ class MemoryBell:
         ringer.close()
 
     def close(self) -> None:
-        """Let go of the descriptors; listeners that are left hear nothing any more."""
+        """Close the descriptors; remaining listeners get no more rings."""
         with self._guard:
             ringers, self._ringers = self._ringers, set()
         for ringer in ringers:

@@ -1,6 +1,6 @@
-"""The store: where jobs are kept, in an order that every reader can follow.
+"""The contract of stores: where jobs are kept, in an order that every reader can follow.
 
-One contract suite (``tests/stores/``) runs over every implementation.
+One contract suite (``tests/stores/``) tests every implementation.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _MAX_PAGES = 32
 _PAUSE_S = 0.005
 
 Change = Callable[[Job], Job]
-"""A pure transition: the job that is stored, to the one that shall be. It may run twice."""
+"""A pure function from the stored job to the new one. It may be called twice."""
 
 Check = Callable[[Job], None]
-"""A look at the job that is stored; what it raises keeps the job. It may run twice."""
+"""Gets the stored job and raises to keep it. It may be called twice."""
 
 
 class BadFile(NamedTuple):
-    """A file in quarantine: its name in the store, and why it is no job."""
+    """A file in quarantine: its name in the store, and why it is not a job."""
 
     name: str
     reason: str
@@ -61,17 +61,17 @@ class Store(Protocol):
     """
 
     where: str
-    """The store, for a person: a path or a URL."""
+    """The store's path or URL, as shown to people."""
 
     @property
     def path(self) -> Path | None:
-        """The directory, where the store is one: there foreign writers work, and hubs are found."""
+        """The store's directory, if it has one. Other programs may write there."""
 
     owners: Owners
-    """Who works on the jobs, and who of them has died."""
+    """The processes that work on jobs, and which of them are dead."""
 
     def head(self) -> Cursor:
-        """Where the store stands; cheap. `ZERO` where there is no order yet."""
+        """Return the cursor of the newest revision; cheap. `ZERO` if the store has no order yet."""
 
     def since(self, cursor: Cursor) -> Delta:
         """What changed after the cursor; after a reset, tombstones and floor as well.
@@ -81,62 +81,63 @@ class Store(Protocol):
         """
 
     def behind(self, cursor: Cursor) -> int:
-        """How many records a read from this cursor would look at; cheap; a hint."""
+        """Return how many records a read from this cursor would examine; cheap, an estimate."""
 
     def get(self, id: str) -> Job:
-        """The job; `JobNotFound`; `InvalidJob` when what lies there is none."""
+        """Return the job. Raises `JobNotFound`, or `StoreError` for a damaged file."""
 
     def get_runnable(self, id: str) -> Job:
-        """The job, as `get`, whose command line may be run: nobody else can have written it.
+        """Return the job like `get`, if nobody else can have written its command line.
 
-        `NotObeyed` where another user owns the store's directory or the job's file, or can write to
-        it (see _trust.py).
+        Raises `NotObeyed` if another user owns the store's directory or the job's file, or can
+        write to it (see _trust.py).
         """
 
     def ids(self, prefix: str = "") -> list[str]:
-        """The ids that start so, sorted."""
+        """Return the ids with this prefix, sorted."""
 
     def create(self, job: Job) -> Job:
-        """Record a new job; `Conflict` when the id is taken. Returns it with its revision."""
+        """Record a new job; return it with its revision. Raises `Conflict` if the id is taken."""
 
     def update(self, id: str, change: Change) -> Job:
-        """Record what ``change`` makes of the job; its errors pass through, and nothing changed."""
+        """Record the job that ``change`` returns. If ``change`` raises, nothing is recorded."""
 
     def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
-        """Record a deletion; `JobNotFound`; `DamagedFile` for a file that is no job, which stays.
+        """Record a deletion. Raises `JobNotFound`, and `DamagedFile` for a file that is not a job.
 
-        ``check`` is called with the job as it stands, under the lock: what it raises passes
-        through, and nothing is removed. With ``damaged`` a file that is no job is removed as well,
-        and there is no job to check then.
+        ``check`` is called with the current job, under the lock; if it raises, nothing is removed.
+        With ``damaged`` a file that is not a job is removed too; then ``check`` is not called.
         """
 
     def refresh(self, ids: set[str] | None = None) -> bool:
-        """Look for what others did behind the store's back, to these ids or to all.
+        """Check these ids, or all, for changes by other programs.
 
-        ``True`` when something is not settled yet and wants another look within a second.
+        Returns ``True`` if some are not settled yet and need another check within a second.
         """
 
     def foreign(self, jobs: Iterable[Job]) -> set[str]:
-        """The ids of those jobs whose files another program wrote, and which may be none.
+        """Return the ids of those jobs whose files another program wrote and which may not be jobs.
 
-        They lack ``createdAt`` or ``type`` (see stores/foreign.py). The jobs are as they were read
-        here; whose file is gone is not among them. May be called within a `Check`.
+        They lack ``createdAt`` or ``type`` (see stores/directory/foreign.py). ``jobs`` must have
+        been read from this store; ids whose file is gone are left out. May be called within a
+        `Check`.
         """
 
     def bad(self) -> list[BadFile]:
-        """The quarantine, as of the last read."""
+        """Return the files in quarantine, as of the last read."""
 
     def listen(self) -> Listener:
-        """A listener on the store's bell."""
+        """Return a listener on the store's bell."""
 
     def subscribe(self, callback: Callable[[Delta], None]) -> Callable[[], None]:
-        """Call back with each delta from now on, from a thread; returns the unsubscribe.
+        """Call ``callback`` with each delta from now on, from a thread.
 
-        A callback that raises is logged, and disturbs nobody.
+        Return a function that ends it. An exception of the callback is logged and affects no other
+        subscriber.
         """
 
     def close(self) -> None:
-        """End subscriptions and let go of descriptors."""
+        """End all subscriptions and close all descriptors."""
 
 
 def read_all(store: Store, cursor: Cursor = ZERO) -> Delta:
@@ -164,9 +165,10 @@ def read_all(store: Store, cursor: Cursor = ZERO) -> Delta:
 
 
 def resolve(store: Store, text: str) -> str:
-    """The id that the text is, or is the only start of; `JobNotFound` otherwise.
+    """Return the id that equals the text or that alone starts with it; `JobNotFound` otherwise.
 
-    A whole id is opened by its name: a list of names may miss a file that is being replaced.
+    A complete id is opened by name, because a directory listing may miss a file that is being
+    replaced.
     """
     check_id(text)
     try:
@@ -174,7 +176,7 @@ def resolve(store: Store, text: str) -> str:
     except JobNotFound:
         pass
     except JobctlError:
-        return text  # it is there; what is wrong with it is for whoever reads it to say
+        return text  # it exists; whoever reads it reports what is wrong
     ids = store.ids(text)
     if len(ids) == 1:
         return ids[0]

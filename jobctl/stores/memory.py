@@ -1,4 +1,4 @@
-"""The memory store: for tests, and for trackers within one process."""
+"""The memory store: for tests, and for tracking within one process."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore:
-    """Jobs in memory under the `Store` contract; they are gone with the process."""
+    """Jobs in memory under the `Store` contract; lost when the process ends."""
 
     where = "memory"
     path: Path | None = None
 
     def __init__(self, *, max_tombstones: int = MAX_TOMBSTONES) -> None:
-        self._writing = threading.RLock()  # held while a change runs: readers need not wait for it
+        self._writing = threading.RLock()  # held while a change runs; readers do not wait for it
         self._guard = threading.Lock()
         self._set = JobSet(os.urandom(6).hex(), max_tombstones=max_tombstones)
         self.owners: Owners = MemoryOwners()
@@ -76,7 +76,7 @@ class MemoryStore:
                     return old
                 if new.id != id:
                     raise Conflict(f"job {id} cannot become job {new.id}")
-                if self._set.get(id) is old:  # the change has not itself changed the job
+                if self._set.get(id) is old:  # `change` has not changed the job through the store
                     return self._put(new)
 
     def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
@@ -85,7 +85,7 @@ class MemoryStore:
             while check is not None:
                 check(job)
                 seen, job = job, self.get(id)
-                if job is seen:  # the check has not itself changed the job
+                if job is seen:  # `check` has not changed the job through the store
                     break
             with self._guard:
                 self._set.delete(id, self._set.revision + 1)

@@ -1,4 +1,4 @@
-"""The contract for owners, the processes that work on jobs, and the owners in memory."""
+"""The contract of owners, the processes that work on jobs; and the owners of a memory store."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ __all__ = ["MemoryOwners", "OwnerInfo", "Owners"]
 class Owners(Protocol):
     """The owners of a store's jobs. Safe for threads.
 
-    Implementers guarantee: nobody who lives is ever in `dead`, and who is in it will never work
-    on a job again.
+    Implementers guarantee: an owner that is alive is never in `dead`, and an owner in `dead` never
+    works on a job again.
     """
 
     def hold(self) -> str | None:
-        """Own jobs until `drop`, once for each call; the name to write into them.
+        """Register one job of ours until `drop`; return our owner name, to be written into the job.
 
-        ``None`` where nobody could find out that we died.
+        Returns ``None`` if others could not detect our death.
         """
 
     def drop(self, *, orphaned: bool = False) -> None:
-        """The jobs of one `hold` have ended; or are ``orphaned``: left as they are, for ever.
+        """Release one `hold`: its job has ended, or is ``orphaned``: it stays active.
 
-        Call it for a `hold` that gave a name. When all are dropped, and one was orphaned, we are
-        among the dead.
+        Call it only if `hold` returned a name. When all are dropped and one was orphaned, we count
+        as dead.
         """
 
     def take_cancel_requests(self, ids: Collection[str]) -> frozenset[str]:
-        """Which of these jobs of ours somebody wants cancelled, once each.
+        """Return which of these jobs of ours are to be cancelled; each request is returned once.
 
-        To be called now and then: it also sees to it that we can be found.
+        Call this regularly: it also makes sure that others can find us.
         """
 
     def request_cancel(self, name: str, id: str) -> bool:
-        """Ask the owner to cancel its job; ``False`` when it cannot be reached."""
+        """Ask an owner to cancel its job; return ``False`` if it cannot be reached."""
 
     def dead(self) -> frozenset[str]:
-        """The names of those that are known to have died."""
+        """Return the names of the owners that are known to be dead."""
 
     def info(self, name: str) -> OwnerInfo | None:
-        """What is known of an owner, dead or alive; ``None`` for nothing."""
+        """Return what is known of an owner, dead or alive, or ``None``."""
 
     def forget(self, names: Iterable[str]) -> None:
-        """No active job belongs to these any more: drop the dead ones among them."""
+        """Remove the dead owners among these names. No active job may belong to them."""
 
     def close(self) -> None:
-        """Own nothing any more."""
+        """Release all jobs."""
 
 
 class OwnerInfo(NamedTuple):
-    """An owner, for a person."""
+    """An owner as shown to people."""
 
     pid: int
     host: str
@@ -71,7 +71,7 @@ class OwnerInfo(NamedTuple):
 
 
 class MemoryOwners:
-    """The owners of a store in memory: they die with it, so there is only us."""
+    """The owners of a memory store. It ends with its process, so that is the only owner."""
 
     def __init__(self) -> None:
         self._cancel_requests: set[str] = set()

@@ -1,4 +1,4 @@
-"""Subscriptions: one thread a store that waits for the bell and tells each callback."""
+"""Subscriptions: one thread per store waits for the bell and calls the callbacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["AGAIN_S", "POLL_S", "Subscriptions"]
 
 POLL_S = 1.0
-"""Whoever waits for the bell reads the store this often without it."""
+"""Seconds between reads of the store without a ring of the bell."""
 AGAIN_S = 0.05
 """A read that says ``more`` and does not move on waits for a writer: it is repeated after this."""
 
@@ -28,9 +28,9 @@ Callback = Callable[[Delta], None]
 
 
 class Subscriptions:
-    """Callbacks on a store's changes. The thread lives while there is a callback.
+    """Callbacks for a store's changes. The thread runs while there is a callback.
 
-    ``head`` gives the cursor of now; ``since`` is the store's read; ``listen`` its bell.
+    ``head`` returns the current cursor, ``since`` is the store's read, ``listen`` opens its bell.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Subscriptions:
         self._thread: threading.Thread | None = None
 
     def add(self, callback: Callback) -> Callable[[], None]:
-        """Call back from the present revision on; returns what takes it back."""
+        """Call ``callback`` for changes from now on; return a function that removes it."""
         key = object()
         with self._guard:
             if self._thread is None:
                 self._start()
-            # Each thread has its own: one that is ending must not tell the callbacks of the next.
+            # Each thread has its own table: a thread that is ending must not call new callbacks.
             callbacks = self._callbacks
             callbacks[key] = callback
 
@@ -65,7 +65,10 @@ class Subscriptions:
         return remove
 
     def close(self, empty: dict[object, Callback] | None = None) -> None:
-        """Drop all callbacks and end the thread; with ``empty``, only if these are still none."""
+        """Remove all callbacks and end the thread.
+
+        With ``empty``, only if those are still empty.
+        """
         with self._guard:
             if empty is not None and (empty or empty is not self._callbacks):
                 return  # somebody was added, or another thread closed, in between
@@ -79,7 +82,7 @@ class Subscriptions:
             thread.join()
 
     def forget(self) -> None:
-        """Start over, in the child of a fork: the thread, and who held the guard, are not here."""
+        """Start anew in a forked child, which has neither the thread nor the guard's holder."""
         self._guard = threading.Lock()
         self._callbacks = {}
         self._thread = self._stop = None
@@ -104,7 +107,7 @@ class Subscriptions:
         stopped: socket.socket,
         callbacks: dict[object, Callback],
     ) -> None:
-        poll = select.poll()  # not select(): our descriptors may be numbered above 1023
+        poll = select.poll()  # not select(): it cannot handle descriptors above 1023
         poll.register(listener.fileno(), select.POLLIN)
         poll.register(stopped.fileno(), select.POLLIN)
         try:
@@ -128,7 +131,7 @@ class Subscriptions:
                 _log().warning("cannot read the store: %s", error)
                 return cursor, True
             except Exception:
-                _log().exception("cannot read the store")  # a defect, but no end to subscriptions
+                _log().exception("cannot read the store")  # a defect, but subscriptions go on
                 return cursor, True
             moved = delta.cursor() != cursor
             if delta.jobs or delta.gone or moved:

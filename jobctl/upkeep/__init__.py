@@ -1,1 +1,1 @@
-"""Care of a store: prune, reap, doctor."""
+"""Maintenance of a store: prune, reap, doctor."""

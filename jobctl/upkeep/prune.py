@@ -1,7 +1,7 @@
-"""Pruning: jobs that have ended are removed, by their age and by their number.
+"""Prune: remove jobs that have ended, by age and by number.
 
-What is chosen in one moment is looked at again under the store's lock: a job that was retried or
-changed meanwhile stays. What cannot be removed keeps no other job.
+The selected jobs are checked again under the store's lock, so a job that was retried or changed
+stays. A job that cannot be removed does not keep the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobctl.stores import Check, Store, read_all
 __all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "prune"]
 
 OLDER_THAN_S = 7 * 86_400.0
-"""Where neither age nor number is given, what ended longer ago than this goes."""
+"""Default age: jobs that ended longer ago are removed."""
 
 
 class Pruned(NamedTuple):
@@ -63,7 +63,7 @@ class Rule:
         types: Iterable[str] = (),
         foreign: bool = False,
     ) -> Rule:
-        """The rule; `UsageError` for a stage in which jobs go on, an age or a number below 0."""
+        """Make a rule; `UsageError` for a stage of active jobs, or a negative age or number."""
         wanted = frozenset(stages) or TERMINAL
         if wanted - TERMINAL:
             raise UsageError(
@@ -87,7 +87,7 @@ class Rule:
         return set() if self.foreign else store.foreign(jobs)
 
     def chosen(self, ends: Iterable[tuple[int, str]], now_ms: int) -> list[str]:
-        """The ids that go, oldest first, out of all that the rule is about, as ``(end, id)``."""
+        """Return the ids to remove, oldest first, from ``(end, id)`` of all jobs under the rule."""
         newest_first = sorted(ends, reverse=True)[self.keep :]
         return [id for end, id in reversed(newest_first) if self.is_old(end, now_ms)]
 
@@ -136,9 +136,9 @@ def prune(
 
 
 class Pruner:
-    """Prunes one store again and again by one rule; costs what has changed since the last time.
+    """Prunes a store repeatedly by one rule; the cost depends on what changed.
 
-    It should be a store object of its own: a first reading holds up others that share it.
+    Give it a store object of its own, because its first read blocks others that share it.
     """
 
     def __init__(self, store: Store, rule: Rule) -> None:
@@ -148,8 +148,8 @@ class Pruner:
         self._ends: dict[str, int] = {}
 
     def run(self, stopping: threading.Event | None = None) -> Pruned:
-        """Remove what the rule says now; ends soon when ``stopping`` is set."""
-        self._store.refresh()  # foreign writers ring no bell, and nobody else may be looking
+        """Remove what the rule selects now; stop soon after ``stopping`` is set."""
+        self._store.refresh()  # other programs do not ring the bell
         self._read_on()
         ids = self._rule.chosen(((end, id) for id, end in self._ends.items()), now_ms())
         checks = (
@@ -174,7 +174,7 @@ class Pruner:
                 self._ends[job.id] = end
 
     def _as_seen(self, end: int) -> Check:
-        """The rule still says so, of the job as it stands."""
+        """Return a check that the rule still selects the job for the same end."""
 
         def check(job: Job) -> None:
             if self._rule.end_of(job) != end:
@@ -184,7 +184,7 @@ class Pruner:
 
 
 class _Changed(Exception):
-    """Somebody was at the job since it was chosen."""
+    """The job was changed since it was selected."""
 
 
 def _same(chosen: Job) -> Check:
@@ -212,7 +212,7 @@ def _remove(
     each: Callable[[str], None] | None,
     stopping: threading.Event | None = None,
 ) -> Pruned:
-    """Remove each job that its check lets go. A trouble of the whole store ends it."""
+    """Remove each job that passes its check. An error of the whole store ends it."""
     removed: list[str] = []
     failed: list[JobctlError] = []
     changed = 0
@@ -224,7 +224,7 @@ def _remove(
         except (_Changed, JobNotFound):
             changed += 1
         except JobctlError as error:
-            # What comes back word for word names no job: it is the store's, and will not pass.
+            # The same text twice names no job: it is an error of the whole store.
             again = bool(failed) and str(error) == str(failed[-1])
             if not again:
                 failed.append(error)

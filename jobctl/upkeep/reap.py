@@ -1,4 +1,4 @@
-"""Failing the lost jobs, whose worker has died (see stores/directory/owners.py)."""
+"""Reap: fail the lost jobs, whose worker is dead (see stores/owners.py)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Reaped", "reap"]
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """The jobs that were lost, as they are now; and those that could not be failed, and why."""
+    """The jobs that were failed, as they are now; and those that could not be, with the error."""
 
     jobs: list[Job] = field(default_factory=list)
     failed: list[tuple[Job, JobctlError]] = field(default_factory=list)
 
 
 def reap(store: Store, *, dry_run: bool = False) -> Reaped:
-    """Fail the lost jobs: the active ones whose owner has died. Owners without jobs are forgotten.
+    """Fail the lost jobs: the active jobs whose owner is dead. Forget owners without jobs.
 
-    Not while a file cannot be read: the job in it may be theirs.
+    Owners are not forgotten while a file is unreadable, because its job may be theirs.
     """
     dead = store.owners.dead()
     if not dead:
@@ -53,7 +53,7 @@ def reap(store: Store, *, dry_run: bool = False) -> Reaped:
 def _fail_if_lost(dead: frozenset[str], owner: str) -> Change:
     def change(job: Job) -> Job:
         if not job.lost(dead):
-            return job  # somebody was faster
+            return job  # another process was first
         return jobs.fail(job, f"Lost: {owner} ended without a word", now=now())
 
     return change

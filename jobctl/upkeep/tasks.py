@@ -1,4 +1,4 @@
-"""Pruning and reaping as periodic tasks of a hub."""
+"""Prune and reap as periodic tasks of a hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _REAP_EVERY_S = 1.0
 
 
 def prune_task(store: Store, older_than_s: float) -> PeriodicTask:
-    """The chore that removes what ended over so many seconds ago; the store is its own."""
+    """Return the task that removes jobs that ended over ``older_than_s`` seconds ago.
+
+    It needs a store object of its own.
+    """
     pruner = Pruner(store, Rule.make(older_than_s=older_than_s))
 
     def call(stopping: threading.Event) -> TaskResult:
@@ -30,7 +33,7 @@ def prune_task(store: Store, older_than_s: float) -> PeriodicTask:
 
 
 def reap_task(store: Store) -> PeriodicTask:
-    """Fails the lost jobs of the store, within two seconds of their worker's death."""
+    """Return the task that fails lost jobs within two seconds of their worker's death."""
 
     def call(_stopping: threading.Event) -> TaskResult:
         reaped = reap(store)

@@ -1,1 +1,1 @@
-"""For those who do the work: track, the recorder, ``jobctl run``."""
+"""For programs that do the work: track, the recorder, ``jobctl run``."""

@@ -1,7 +1,7 @@
-"""Dummy jobs: pretended work through the producers' API, to look at, to test with and as a load.
+"""Dummy jobs: simulated work, recorded like real work. For demos, tests and load.
 
-They follow the pipeline of their type. A type without one gets the stages that `DummyOptions`
-names, as a pipeline of the job's own.
+They follow the pipeline of their type. A type without one gets the stages from `DummyOptions` as
+its own stages.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ __all__ = ["STAGE_DELAYS_S", "DummyOptions", "DummySummary", "run_dummy"]
 STAGE_DELAYS_S = {"extract": 0.4, "analyze": 0.4, "generate": 0.5, "finalize": 0.4}
 """How long the original program's dummy jobs stay in each stage."""
 _DELAY_S = 0.4
-"""In a stage that nobody gave a time."""
+"""Time in a stage without a delay of its own."""
 STEP_S = 0.12
-"""Within a stage, progress is reported about this often; the tracker lets ten a second pass."""
+"""Seconds between reports of progress within a stage; `track` writes ten a second at most."""
 
 _log = logging.getLogger("jobctl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DummyOptions:
-    """What jobs to make.
+    """Which dummy jobs to run.
 
     ``concurrency`` is how many run at once, ``None`` for all. ``stage_delays`` are seconds, divided
     by ``speed``; a stage that is not named takes no time. ``fail_rate`` is the share of jobs that
-    fail, in a stage by chance or in ``fail_at``; ``fail_at`` alone fails every job. A ``seed``
-    settles which jobs fail, where, and with what results; ids are always new.
+    fail, in a random stage or in ``fail_at``; ``fail_at`` alone makes every job fail. A ``seed``
+    determines which jobs fail, where, and with which results; ids are always new.
     """
 
     count: int = 1
@@ -54,7 +54,7 @@ class DummyOptions:
 
 @dataclass(frozen=True, slots=True)
 class DummySummary:
-    """What became of them: ``updates`` writes in ``seconds``; ``ids`` in the order of creation.
+    """The result: ``updates`` writes in ``seconds``; ``ids`` in the order of creation.
 
     A job that somebody else removed or ended counts as neither ``completed`` nor ``failed``.
     """
@@ -68,13 +68,13 @@ class DummySummary:
 
     @property
     def updates_per_s(self) -> float:
-        """Writes in a second, all jobs together."""
+        """Writes per second, of all jobs together."""
         return self.updates / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """One job, decided before any runs, so that the schedule changes nothing."""
+    """One job, decided before any job runs, so that the schedule has no influence."""
 
     type: str
     stages: tuple[str, ...]
@@ -85,7 +85,7 @@ class _Plan:
 
 
 class _Planned(Exception):
-    """A failure that was asked for."""
+    """A failure that was requested."""
 
 
 async def run_dummy(
@@ -95,11 +95,11 @@ async def run_dummy(
     on_job: Callable[[Job], None] | None = None,
     types: Sequence[str] | None = None,
 ) -> DummySummary:
-    """Run dummy jobs in the store, and say what became of them.
+    """Run dummy jobs in the store; return a summary.
 
-    ``on_job`` is called in the event loop with each value that the store took. ``types`` are given
-    out in turn, in place of ``options.type``. A cancellation fails the jobs in flight with
-    "Interrupted". `UsageError` for options that make no sense; `StoreError` ends the run.
+    ``on_job`` is called in the event loop with each recorded version. ``types`` are used in turn
+    instead of ``options.type``. Cancelling fails the running jobs with "Interrupted". Raises
+    `UsageError` for invalid options; a `StoreError` ends the run.
     """
     plans = iter(_plans(options, types))
     run = _Run(store, options, on_job)
@@ -115,7 +115,7 @@ async def run_dummy(
 
 
 class _Run:
-    """The running jobs, and what is counted of them."""
+    """The running jobs and their counters."""
 
     def __init__(
         self, store: Store, options: DummyOptions, on_job: Callable[[Job], None] | None
@@ -137,7 +137,7 @@ class _Run:
         )
 
     async def work(self, plans: Iterator[_Plan]) -> None:
-        """Run one job after the other."""
+        """Run one job after another."""
         for plan in plans:
             try:
                 await self._run(plan)
@@ -180,11 +180,11 @@ class _Run:
             try:
                 self._loop.call_soon_threadsafe(self._on_job, job)
             except RuntimeError:
-                pass  # the loop is closed: nobody looks any more
+                pass  # the loop is closed: nobody watches any more
 
 
 def _plans(options: DummyOptions, types: Sequence[str] | None) -> Iterator[_Plan]:
-    """The jobs, one by one; `UsageError` before the first."""
+    """Return the jobs as an iterator; raise `UsageError` before the first."""
     if options.count < 0 or (options.concurrency is not None and options.concurrency < 1):
         raise UsageError("there is nothing to run: count and concurrency are 1 or more")
     if not 0 < options.speed < float("inf"):
@@ -195,7 +195,9 @@ def _plans(options: DummyOptions, types: Sequence[str] | None) -> Iterator[_Plan
         raise UsageError("a stage delay is a number of seconds, 0 or more")
     kinds = {type: _stages_of(type, options) for type in types or (options.type,)}
     known = set().union(*kinds.values())
-    delays = set(options.stage_delays) - set(STAGE_DELAYS_S)  # the default ones fit where they fit
+    delays = set(options.stage_delays) - set(
+        STAGE_DELAYS_S
+    )  # default delays for unknown stages are ignored
     for stage in (*sorted(delays), options.fail_at):
         if stage is not None and stage not in known:
             raise UsageError(f"no stage {stage!r}", hint=f"stages: {', '.join(sorted(known))}")

@@ -1,12 +1,12 @@
-"""The recorder: the one thread, for a store and a process, that writes what tracked jobs report.
+"""The recorder: one thread per store and process writes what tracked jobs report.
 
-A thread of its own keeps a stopped lock holder, a full disk and Ctrl-C away from the work: who
-reports hands over a `Write` and waits for it, briefly, while the store is well, and not at all
-while it is not. Waiting also leaves the interpreter to the writing thread, so that the store's lock
-is not held through the switches between two busy threads.
+The thread keeps a lock holder that is stopped, a full disk, and Ctrl-C away from the work. A report
+queues a `Write` and waits for it briefly while the store works, and not at all while it fails.
+Waiting also lets the writing thread run, so that the store's lock is not held while two busy
+threads take turns.
 
-A write that failed for the store's sake is tried again, with backoff, as long as the process lives,
-and once more at its end. The thread and the store that it opened go with the last tracked job.
+A write that the store refused is tried again, with backoff, as long as the process lives, and once
+more at its end. The thread ends with the last tracked job, and closes the store if it opened it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from jobctl.stores import Store
 __all__ = ["PATIENCE_S", "Recorder", "Source", "Write", "drain", "one_line"]
 
 PATIENCE_S = 1.0
-"""The longest that a call waits for the store; after that calls go by until it writes again."""
+"""Maximum time that a call waits for the store; then calls do not wait until it works again."""
 RETRY_S = 1.0
 MAX_RETRY_S = 30.0
 CANCEL_POLL_S = 0.5
-"""How often it is looked whether somebody wants a job cancelled."""
+"""Seconds between checks for cancel requests."""
 EXIT_S = 6.0
-"""The longest that the end of the process waits for what could not be written before."""
+"""Maximum time that the end of the process waits for writes that failed before."""
 MAX_QUEUED_OF_ONE = 64
 MAX_QUEUED = 10_000
 _WARN_EVERY_S = 60.0
@@ -46,37 +46,40 @@ _numbers = itertools.count()
 
 
 class Source(Protocol):
-    """A tracked job, as the recorder sees it. `failed` and `recorded_as` run without the guard."""
+    """A tracked job, as the recorder uses it.
+
+    `failed` and `recorded_as` are called without the guard.
+    """
 
     id: str
     scheduled: bool
     gone: bool
-    """There is no job of its own, or no longer: it was refused, removed, or taken over."""
+    """Its job does not exist: it was refused, removed, or taken over."""
 
     def due_s(self) -> float | None:
-        """When its report shall be written (monotonic); ``None`` when there is none to write."""
+        """Return when its report is to be written (monotonic), or ``None``."""
 
     def take_report(self) -> Write:
-        """The write of the report, which is not pending from here on."""
+        """Return the write of the report, which is no longer pending."""
 
     def restore_report(self) -> None:
-        """The report could not be written: it is pending again."""
+        """Make the report pending again: it could not be written."""
 
     def recorded_as(self, job: Job) -> None:
-        """The store holds this value."""
+        """Note that the store has this version."""
 
     def failed(self, write: Write, error: Exception) -> None:
-        """The write was dropped."""
+        """Note that the write was dropped because of this error."""
 
     def cancel(self) -> None:
-        """Somebody wants the job cancelled."""
+        """Note that the job is to be cancelled."""
 
 
 class Write:
-    """One thing to do to the store, and how it went.
+    """One operation on the store, and its result.
 
-    It may be ``awaited`` by whoever reads ``error``; ``droppable`` if later ones of its source
-    make up for it; the ``last`` of its source; or a ``report``, which its source can make again.
+    ``awaited``: the caller reads ``error``. ``droppable``: later writes of its source replace it.
+    ``last``: the last one of its source. ``report``: its source can make it again.
     """
 
     __slots__ = (
@@ -103,22 +106,22 @@ class Write:
         self._on_done: Callable[[], None] | None = None
 
     def wait(self, timeout_s: float | None) -> None:
-        """Wait until it is done, or postponed since the store failed."""
+        """Wait until the write is done, or postponed because the store failed."""
         self._tried.wait(timeout_s)
 
     def on_done(self, callback: Callable[[], None]) -> None:
-        """Call back when there is nothing to wait for, from the recorder's thread, or at once."""
+        """Call ``callback`` once the write is done or postponed, from the recorder's thread."""
         self._on_done = callback
         if self._tried.is_set():
             callback()
 
     def finish(self, error: Exception | None) -> None:
-        """It is done, well or with an error."""
+        """Mark the write as done, with or without an error."""
         self.error, self.done = error, True
         self.release()
 
     def release(self) -> None:
-        """Let go whoever waits."""
+        """Wake whoever waits for the write."""
         self._tried.set()
         if self._on_done is not None:
             self._on_done()
@@ -127,7 +130,7 @@ class Write:
 class Recorder:
     """The writing thread of one store; get it with `Recorder.join`.
 
-    ``strict`` recorders try each write once and leave the error to whoever waits.
+    A ``strict`` recorder tries each write once and leaves the error to the caller.
     """
 
     def __init__(
@@ -155,10 +158,10 @@ class Recorder:
     def join(
         cls, key: object, open: Callable[[], Store], *, owned: bool, strict: bool
     ) -> Recorder | None:
-        """The recorder of the store that ``key`` stands for; ``None`` when too much is queued.
+        """Return the recorder for the store with this ``key``; ``None`` if too much is queued.
 
-        ``open`` gives the store, and is tried again when it fails; an ``owned`` one is closed in
-        the end. Whoever joins must post one write that is ``last``.
+        ``open`` returns the store and is called again if it fails. An ``owned`` store is closed at
+        the end. The caller must post one write that is ``last``.
         """
         with _registry_guard:
             recorder = _registry.get((key, strict))
@@ -178,16 +181,16 @@ class Recorder:
 
     @property
     def busy(self) -> bool:
-        """Whether writes are waiting for their turn."""
+        """Whether writes are queued."""
         return bool(self._ready)
 
     @property
     def retry_at(self) -> float:
-        """Until when nothing is tried, since the store failed (monotonic)."""
+        """The time before which nothing is tried, because the store failed (monotonic)."""
         return self._retry_at
 
     def post(self, write: Write) -> Write:
-        """Queue the write; those of one source are done in their order."""
+        """Queue the write. Writes of one source are done in order."""
         if self._retry_at:
             self._make_room(write.source)
         self._ready.append(write)
@@ -195,7 +198,7 @@ class Recorder:
         return write
 
     def schedule(self, source: Source) -> None:
-        """See to the source's report when it is due."""
+        """Write the source's report when it is due."""
         due_s = source.due_s()
         if source.scheduled or due_s is None:
             return
@@ -207,23 +210,26 @@ class Recorder:
     # The next three are for the recorder's thread, within a write.
 
     def hold(self, source: Source) -> str | None:
-        """Own the source's job until its last write; the owner's name, if it can have one."""
+        """Own the source's job until its last write.
+
+        Return the owner's name, if there can be one.
+        """
         assert self._store is not None, "a write has a store"
         name = self._store.owners.hold()
         if name is not None:
             self._held.add(source)
         self._store.owners.take_cancel_requests(
             {source.id}
-        )  # whoever wanted that meant an earlier job
+        )  # such a request was for an earlier job
         return name
 
     def watch_for_cancel(self, source: Source) -> None:
-        """The source's job is there: tell the source when somebody wants it cancelled."""
+        """Report cancel requests to the source from now on: its job exists."""
         with self.guard:
             self._watched_for_cancel.add(source)
 
     def drop(self, source: Source, *, orphaned: bool = False) -> None:
-        """The source's job has ended, or was never made; or is ``orphaned``: it stays active."""
+        """Release the source's job; with ``orphaned`` it stays active."""
         with self.guard:
             self._watched_for_cancel.discard(source)
         if source in self._held and self._store is not None:
@@ -231,12 +237,15 @@ class Recorder:
             self._store.owners.drop(orphaned=orphaned)
 
     def wait(self, write: Write) -> None:
-        """Wait for the write as long as is fit; in a strict recorder, raise its error."""
+        """Wait for the write as long as is reasonable; a strict recorder raises its error."""
         write.wait(self.patience_s)
         self.finish_wait(write)
 
     def finish_wait(self, write: Write) -> None:
-        """After waiting: be less patient from now on, or raise in a strict recorder."""
+        """After waiting: stop waiting for later writes if this one is late.
+
+        If strict, raise its error.
+        """
         if self.strict and write.error is not None:
             raise write.error
         if not write.done:
@@ -244,7 +253,7 @@ class Recorder:
 
     @property
     def patience_s(self) -> float | None:
-        """How long it is fit to wait for a write now; ``None`` when until it is done."""
+        """How long to wait for a write; ``None`` until it is done."""
         return None if self.strict else 0.0 if self._slow else PATIENCE_S
 
     # -- the thread ---------------------------------------------------------------------------
@@ -261,14 +270,14 @@ class Recorder:
                     self._do(write)
                 elif self._stop_if_unused():
                     return
-            except Exception as error:  # a defect: nobody shall wait for ever because of it
+            except Exception as error:  # a defect: no caller must wait for ever
                 _log.exception("jobctl: the recorder failed; the work goes on")
                 if write is not None:
                     write.finish(error)
                 sleep(_DEFECT_S)
 
     def _next(self) -> Write | None:
-        """The next write to do; ``None`` when all have left."""
+        """Return the next write, or ``None`` if there are no more users."""
         while True:
             now_s = monotonic()
             wait_s: float | None = None
@@ -330,11 +339,11 @@ class Recorder:
             self.drop(write.source, orphaned=error is not None and not write.source.gone)
             with self.guard:
                 self._users -= 1
-            self._stop_if_unused()  # before whoever waits goes on: nothing of ours stays behind then
+            self._stop_if_unused()  # before the caller goes on: then nothing is left
         write.finish(error)
 
     def _fail_all(self, write: Write, error: Exception) -> None:
-        """What waited while the store failed has failed with it: nobody waits for each in turn."""
+        """Fail all queued writes too, so that callers do not wait for each in turn."""
         with self.guard:
             others = list(self._ready)
             self._ready.clear()
@@ -342,7 +351,7 @@ class Recorder:
             self._finish(failed, error)
 
     def _back_off(self, write: Write, error: Exception) -> None:
-        """Keep the write; its job goes to the end, so that one bad file holds up no other."""
+        """Keep the write and move its job to the end: one bad file must not block others."""
         now_s = monotonic()
         with self.guard:
             self._draining = False
@@ -365,7 +374,7 @@ class Recorder:
             _log.warning("jobctl: jobs are not recorded, the work goes on: %s", one_line(error))
 
     def _make_room(self, source: Source) -> None:
-        """While the store is out of reach, one job keeps its newest moves only."""
+        """While the store fails, keep only the newest moves of each job."""
         mine = [write for write in self._ready if write.source is source]
         if len(mine) >= MAX_QUEUED_OF_ONE:
             oldest = next((write for write in mine if write.droppable), None)
@@ -374,7 +383,7 @@ class Recorder:
                 oldest.finish(None)
 
     def _stop_if_unused(self) -> bool:
-        """End if nobody has joined meanwhile; whether it did."""
+        """Stop if there are no users; return whether it stopped."""
         with _registry_guard, self.guard:
             if self._users or self._ready:
                 return False
@@ -389,7 +398,7 @@ class Recorder:
         return True
 
     def _drain(self, deadline_s: float) -> None:
-        """Try once more to write all, at the end of the process."""
+        """Try once more to write everything, at the end of the process."""
         with self.guard:
             self._draining = True
             self.guard.notify()
@@ -398,7 +407,7 @@ class Recorder:
 
 
 def one_line(error: BaseException) -> str:
-    """The error's text for a log."""
+    """Return the error's text on one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -407,7 +416,7 @@ _registry_guard = threading.Lock()
 
 
 def drain() -> None:
-    """Write what waits, for some seconds at the most; the end of a process does it anyway."""
+    """Write what is queued, for a few seconds at most. The end of a process does this anyway."""
     deadline_s = monotonic() + EXIT_S
     try:
         for recorder in list(_registry.values()):
@@ -417,7 +426,7 @@ def drain() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """The threads stayed in the parent, and so do its tracked jobs."""
+    """Forget the recorders: their threads and tracked jobs belong to the parent."""
     global _registry_guard
     _registry_guard = threading.Lock()
     _registry.clear()

@@ -1,15 +1,16 @@
-"""The producers' API: record what a piece of work is doing while it does it.
+"""`track`: record what a piece of work does while it runs.
 
     with track("etl", title="Nightly load", stages=["fetch", "clean", "load"]) as job:
         job.stage("fetch")
         for done, name in enumerate(names):
             job.progress(done, len(names), name)
 
-The job completes when the block ends, and fails with the exception's text when it raises. When
-somebody cancels it, the next report raises `Cancelled`, and under ``async with`` the next await.
-Tracking never breaks the work that it tracks: what cannot be recorded is warned of once, through
-the logger ``jobctl`` (on stderr where nobody configured logging), and the work goes on. A warning
-of the module `warnings` would be turned into an exception by many a test run.
+The job completes when the block ends, and fails with the exception's text if it raises. After a
+cancel request the next report raises `Cancelled`; under ``async with`` the next await does.
+
+Tracking never breaks the work. What cannot be recorded is logged once with the logger ``jobctl``
+(on stderr if logging is not configured), and the work goes on. It is not a warning of the module
+`warnings`, because many test runs turn those into exceptions.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from jobctl.work.recorder import Recorder, Write, one_line
 __all__ = ["INTERRUPTED", "MIN_INTERVAL_S", "TrackedJob", "clean_text", "track"]
 
 INTERRUPTED = "Interrupted"
-"""What a job fails with when Ctrl-C or a cancellation ends its work."""
+"""The error of a job that Ctrl-C or a cancellation ended."""
 MIN_INTERVAL_S = 0.1
-"""Reports of progress are written at most this often."""
+"""Minimum time between written reports of progress."""
 LINGER_S = 0.15
-"""How long after that the recorder leaves a report to the next call, before it writes it itself."""
+"""After that time plus this one, the recorder writes a pending report itself."""
 MAX_TEXT = 4000
 MAX_WARNINGS = 10
 _NEVER = float("inf")
@@ -64,12 +65,12 @@ def track(
     strict: bool = False,
     on_record: Callable[[Job], None] | None = None,
 ) -> TrackedJob:
-    """A job for ``with``, for ``async with``, or, as a decorator, for every call of a function.
+    """Return a job for ``with`` or ``async with``, or a decorator that tracks every call.
 
-    ``store`` is a store, a path or a URL; without one it is the directory that the command line
-    would use, made when it is missing. ``strict`` raises what would otherwise be warned of: at
-    the call, or under ``async with`` at a later one. ``on_record`` is called with each value that
-    the store took, from another thread.
+    ``store`` is a store, a path or a URL. The default is the directory that the command line uses;
+    it is created if it is missing. ``strict`` raises errors that are otherwise logged: in the call,
+    or under ``async with`` in a later one. ``on_record`` is called from another thread with each
+    recorded version.
     """
     return TrackedJob(
         type,
@@ -84,11 +85,11 @@ def track(
 
 
 class TrackedJob:
-    """A job that is being worked on; `track` makes it. It is entered once.
+    """A job that is being worked on; made by `track`. It can be entered once.
 
-    Calls may come from any thread. Under ``with`` they return when the store has the change, or
-    after a second at the latest; under ``async with`` at once, and only entering and leaving wait.
-    A child process made by ``fork`` inherits a handle that does nothing.
+    Calls may come from any thread. Under ``with`` they return when the store has the change, after
+    a second at most. Under ``async with`` they return at once, and only entering and leaving wait.
+    In a forked child the object does nothing.
     """
 
     def __init__(
@@ -125,8 +126,8 @@ class TrackedJob:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task_cancelled = False
         self._cancelling = 0
-        # The report: what was said last, whether it is still to be written, and from when on
-        # (monotonic). While it is pending, a call before `_look_s` has nothing else to do.
+        # The last report, whether it is pending, and when it may be written (monotonic). While it
+        # is pending, a call before `_look_s` returns at once.
         self._steps: tuple[float, float | None] | None = None
         self._message: object = None
         self._pending = True
@@ -135,9 +136,9 @@ class TrackedJob:
     # -- what the work says -------------------------------------------------------------------
 
     def progress(self, done: float, total: float | None = None, message: object = None) -> None:
-        """``done`` of ``total``, or ``done`` percent; a message of `None` leaves the last one.
+        """Report ``done`` of ``total``, or ``done`` percent. Without a message the last one stays.
 
-        May be called for every row: at most ten values a second are written, and always the last.
+        May be called for every row: at most ten reports a second are written, and always the last.
         """
         self._steps = (done, total)
         if message is not None:
@@ -147,14 +148,14 @@ class TrackedJob:
         self._report()
 
     def message(self, text: object) -> None:
-        """Say what is being done, in a few words; written as seldom as `progress`."""
+        """Report what is being done, in a few words. Written as rarely as `progress`."""
         self._message = text
         if self._pending and monotonic() < self._look_s:
             return
         self._report()
 
     def stage(self, name: str | None = None) -> None:
-        """Enter a stage, or the next one; entering the present one again is no news."""
+        """Enter a stage, or the next one. Entering the current stage again changes nothing."""
         self._raise_cancelled()
         at = now()
 
@@ -164,14 +165,14 @@ class TrackedJob:
         self._record_move(enter, droppable=True)
 
     def result(self, value: Any) -> None:
-        """What the job shall complete with, when the block ends: any JSON, at most 64 KiB."""
+        """Set the result that the job completes with: any JSON, at most 64 KiB."""
         try:
             self._result = check_result(value, id=self.id)
         except InvalidJob as error:
             self._warn_or_raise(error)
 
     def complete(self, *, result: Any = None, result_session_id: str | None = None) -> None:
-        """Complete the job now, whatever becomes of the rest of the block."""
+        """Complete the job now, whatever the rest of the block does."""
         if result is not None:
             self.result(result)
         value, at = self._result, now()
@@ -182,18 +183,18 @@ class TrackedJob:
         )
 
     def fail(self, text: object) -> None:
-        """Fail the job now, whatever becomes of the rest of the block."""
+        """Fail the job now, whatever the rest of the block does."""
         error, at = clean_text(text), now()
         self._record_move(lambda old: jobs.fail(old, error, now=at))
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody wants the job cancelled."""
+        """Whether the job is to be cancelled."""
         return self._cancelled
 
     @property
     def recorded(self) -> Job | None:
-        """The value that the store took last; ``None`` before the first."""
+        """The version that the store recorded last; ``None`` before the first."""
         return self._job
 
     # -- with, async with, decorator ----------------------------------------------------------
@@ -255,18 +256,20 @@ class TrackedJob:
     async def _take_cancellation(
         self, error: BaseException | None
     ) -> Cancelled | asyncio.CancelledError | None:
-        """Take back the cancellation of the task that was ours; what to raise in its stead.
+        """Undo our cancellation of the task; return the exception to raise instead, if any.
 
-        That is nothing, when it has not struck; but somebody else's, which may have come along
-        with ours, is not to be lost. Precedent: ``asyncio.timeout``.
+        There is none if the cancellation has not reached the work. A cancellation by others that
+        arrived together with ours is kept. Precedent: ``asyncio.timeout``.
         """
-        task, self._task = self._task, None  # no other comes from here on
+        task, self._task = self._task, None  # we cancel it no more from here on
         if not self._task_cancelled or task is None:
             return None
         struck = isinstance(error, asyncio.CancelledError)
         if not struck:
             try:
-                await asyncio.sleep(0)  # it has not struck: here it is harmless
+                await asyncio.sleep(
+                    0
+                )  # it has not been delivered: take it here, where it does no harm
             except asyncio.CancelledError:
                 pass
         outer = task.uncancel() > self._cancelling
@@ -275,7 +278,10 @@ class TrackedJob:
         return Cancelled(self.id) if struck else None
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Track every call of the function, which may be a coroutine function, as its own job."""
+        """Return a function that tracks each call as its own job.
+
+        Coroutine functions are supported.
+        """
 
         def again() -> TrackedJob:
             return TrackedJob(
@@ -322,7 +328,7 @@ class TrackedJob:
                 stages=self._stages,
             )
             recorder = self._join_recorder()
-        except Exception as error:  # whatever it is, it is no fault of the work
+        except Exception as error:  # whatever it is, the work goes on
             self._warn_or_raise(error)
             return None
         if recorder is None:
@@ -335,7 +341,7 @@ class TrackedJob:
             return self._first
 
     def _start(self, store: Store, first: Job) -> Job:
-        """Own the job, then make it: while it is there and we live, nobody calls it lost."""
+        """Own the job first and create it then, so that it never counts as lost while we live."""
         assert self._recorder is not None, "it does the write"
         owner = self._recorder.hold(self)
         try:
@@ -395,7 +401,7 @@ class TrackedJob:
             return self._post(self._update(finish), awaited=True, last=True)
 
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
-        """The job as the block left it."""
+        """Return the job as the block left it."""
         if error is None or _is_success(error):
             return jobs.complete(old, now=at, result=result)
         if isinstance(error, Cancelled) and self._cancelled:
@@ -403,11 +409,11 @@ class TrackedJob:
         return jobs.fail(old, _text_of(error), now=at)
 
     def _stripped(self, job: Job) -> Job:
-        """The job without what may have made it too large: that it has ended matters more."""
+        """Return the job without the parts that may make it too large: its end matters more."""
         return job.replace(result=None)
 
     def _record_move(self, change: Callable[[Job], Job], *, droppable: bool = False) -> None:
-        """Record a move, and before it what was reported of the stage that it ends."""
+        """Record a move, and before it the pending report of the stage that ends."""
         recorder = self._active_recorder()
         if recorder is None:
             return
@@ -420,7 +426,7 @@ class TrackedJob:
             self._wait(write)
 
     def _report(self) -> None:
-        """Write the report if it is time, or see to it that it is written in time."""
+        """Write the report if it is due, or schedule it."""
         recorder = self._active_recorder()
         if recorder is None:
             self._forget_report()
@@ -439,7 +445,7 @@ class TrackedJob:
         self._wait(write)
 
     def _flush(self, recorder: Recorder) -> None:
-        """Write the pending report, unless others wait: it is about to be superseded."""
+        """Write the pending report, unless writes are queued: the next one replaces it."""
         if self._pending and self._next_s < _NEVER and not recorder.busy:
             recorder.post(self.take_report())
         self._pending = False
@@ -448,7 +454,7 @@ class TrackedJob:
         self._pending, self._next_s, self._look_s = True, _NEVER, _NEVER
 
     def _active_recorder(self) -> Recorder | None:
-        """The recorder, while there is something to record; a forked child has nothing."""
+        """Return the recorder while there is something to record; ``None`` in a forked child."""
         return None if self._ended or os.getpid() != self._pid else self._recorder
 
     def _is_idle(self) -> bool:
@@ -468,14 +474,14 @@ class TrackedJob:
         return lambda store: None if self.gone else store.update(self.id, change_ours)
 
     def _is_ours(self, job: Job) -> bool:
-        """Whether it is our attempt still: not, once it failed and others took it up again."""
+        """Whether the job is still our attempt; not if it failed and somebody retried it."""
         if self._attempt is None:
-            return True  # what made it could not be told that it did
+            return True  # the store created it but could not confirm that
         created_at, retry_count, owner = self._attempt
         same = (job.created_at, job.retry_count) == (created_at, retry_count)
         return same and job.owned_by in (None, owner)
 
-    # -- waiting and complaining --------------------------------------------------------------
+    # -- waiting and warning ------------------------------------------------------------------
 
     def _wait(self, write: Write | None) -> None:
         if write is not None and self._recorder is not None:
@@ -495,7 +501,7 @@ class TrackedJob:
             try:
                 loop.call_soon_threadsafe(resolve)
             except RuntimeError:
-                pass  # the loop is closed: it did not want to wait that long
+                pass  # the loop was closed meanwhile
 
         write.on_done(notify)
         await asyncio.wait([written], timeout=self._recorder.patience_s)
@@ -507,7 +513,7 @@ class TrackedJob:
             raise Cancelled(self.id)
 
     def _raise_late(self) -> None:
-        """In strict tracking: what went wrong since the last call."""
+        """Raise an error since the last call, in strict tracking."""
         error, self._late_error = self._late_error, None
         if error is not None:
             raise error
@@ -527,7 +533,7 @@ class TrackedJob:
 
     def cancel(self) -> None:
         self._cancelled = True
-        self._look_s = 0.0  # the next report has more to do than to be noted
+        self._look_s = 0.0  # the next report must raise
         if self._loop is not None:
             try:
                 self._loop.call_soon_threadsafe(self._cancel_task)
@@ -545,7 +551,7 @@ class TrackedJob:
         return self._next_s + (LINGER_S if self._waits else 0.0)
 
     def take_report(self, *, awaited: bool = False) -> Write:
-        self._pending = False  # first: a value that comes after this is pending again
+        self._pending = False  # first, so that a later report is pending again
         steps, message, at = self._steps, self._message, now()
         self._next_s = monotonic() + MIN_INTERVAL_S
 
@@ -563,7 +569,7 @@ class TrackedJob:
 
     def recorded_as(self, job: Job) -> None:
         if self._job is not None and self._job.revision == job.revision:
-            return  # it stood so already: nothing was written
+            return  # unchanged: nothing was written
         self._job = job
         if self._on_record is not None:
             try:
@@ -583,7 +589,7 @@ class TrackedJob:
 
 
 class _TakenOver(Conflict):
-    """The job is another attempt by now, which is not ours to write into."""
+    """The job is another attempt by now, into which we must not write."""
 
 
 def _is_success(error: BaseException) -> bool:
@@ -591,7 +597,7 @@ def _is_success(error: BaseException) -> bool:
 
 
 def _text_of(error: BaseException) -> str:
-    """What a job fails with: the exception's text, or what it is where the text says nothing."""
+    """Return the error text of a job: the exception's text, or its type if that says nothing."""
     if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)):
         return INTERRUPTED
     if isinstance(error, SystemExit):
@@ -603,7 +609,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def clean_text(text: object) -> str:
-    """Text that a job file can hold: no lone surrogates (as in file names), and not too long."""
+    """Return text that a job file can hold: without lone surrogates, and not too long."""
     try:
         whole = str(text)
     except Exception as error:
@@ -614,7 +620,7 @@ def clean_text(text: object) -> str:
 
 
 def _numbers(done: float, total: float | None) -> tuple[float | None, float | None]:
-    """Plain numbers out of whatever counts (numpy's, say); nothing of nothing is no progress."""
+    """Convert to plain numbers (numpy's, for example); 0 of 0 is no progress."""
     if total is not None and not total:
         return None, None
     return _number(done), None if total is None else _number(total)

@@ -1,4 +1,4 @@
-"""Pipelines: the built-in ones by the letter, own stages, and what nobody knows."""
+"""Pipelines: the built-in ones exactly, own stages, and unknown types."""
 
 from __future__ import annotations
 

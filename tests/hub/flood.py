@@ -1,5 +1,6 @@
-"""A crowd at a hub's door: ``flood.py PORT COUNT``; prints how many were told to come back,
-and how many seconds it took them to be accepted.
+"""Many connections at once: ``flood.py PORT COUNT``.
+
+Prints how many were refused, and in how many seconds all were accepted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A client as a stranger writes it from README's page on the wire: nothing of jobctl is imported.
+"""A client written from the README alone: it imports nothing of jobctl.
 
 ``independent_client.py URL [QUERY]`` keeps all jobs, through restarts of the hub, and prints
 ``{id: stage}`` whenever it has all there is.

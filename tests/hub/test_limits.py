@@ -162,7 +162,7 @@ async def test_pending_handshakes_take_a_third_of_the_limit(served, monkeypatch)
 
 
 async def test_a_new_connection_is_not_evicted(served):
-    """A herd comes back at once, and all of it is served."""
+    """Many clients reconnect at the same moment, and all are served."""
     served.create(new_job("a1"))
     async with running_hub(served, max_connections=210) as hub:
         answers = await asyncio.gather(
@@ -403,7 +403,7 @@ async def test_flood_of_connections_slows_nobody(directory, writer):
             owners_version, opened_s = crowd.communicate()[0].split()
             print(f"p99: {p99(quiet) * 1e3:.1f} ms; with a flood, {p99(flooded) * 1e3:.1f} ms")
             assert int(owners_version) == 5000
-            assert float(opened_s) < 10, "none had to knock twice"
+            assert float(opened_s) < 10, "no client had to try twice"
             assert p99(flooded) < p99(quiet) + 0.1
             assert reader.statuses[said_before:] == []
     finally:

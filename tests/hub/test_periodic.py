@@ -1,4 +1,4 @@
-"""The hub's chores: done beside serving, in threads, and nothing stops them or us."""
+"""Periodic tasks of the hub: they run in threads, and do not block the hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def heard(caplog):
 
 
 async def hub(store, periodic_tasks):
-    """A hub that does these chores; its URL, its task, and what stops it."""
+    """A hub with these periodic tasks; its URL, its task, and what stops it."""
     stop, urls = asyncio.Event(), []
     task = asyncio.create_task(
         serve(store, port=0, periodic_tasks=periodic_tasks, stop=stop, ready=urls.append)

@@ -34,7 +34,7 @@ def test_every_wait_lies_between_nothing_and_the_ceiling(draw, tries):
 
 
 def test_clients_at_the_cap_are_spread():
-    """FAULTS row 34: 500 clients after many tries do not come back as one herd."""
+    """FAULTS row 34: 500 clients after many tries do not reconnect at the same moment."""
     waits = []
     for seed in range(500):
         backoff = Backoff(random.Random(seed).random)

@@ -202,7 +202,7 @@ NAME = "1-0123456789ab"
 
 
 def test_process_id_decides_nothing(opened: Open, jobs_dir: Path) -> None:
-    """FAULTS row 15: a free lock is a death, though a stranger has that process id now."""
+    """FAULTS row 15: a free lock is a death, though another process has that id now."""
     store = opened()
     store.create(create("etl", now=T0))
     plant_owner(jobs_dir, NAME, pid=os.getpid())
@@ -351,7 +351,7 @@ def test_owner_that_left_a_job_behind_is_dead(opened: Open, jobs_dir: Path) -> N
 
 
 def test_cancel_requests_for_others_are_kept(opened: Open) -> None:
-    """Two that read the same letter box do not take each other's letters."""
+    """Two readers of the same owner file do not take each other's requests."""
     store = opened()
     name = store.owners.hold()
     assert name is not None

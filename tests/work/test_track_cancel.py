@@ -224,7 +224,7 @@ except Cancelled as error:
 
 @pytest.mark.slow
 def test_from_another_process(tmp_path: Path) -> None:
-    """Within P, by a letter to the owner; nothing of the owner's is left behind."""
+    """Within P, by a cancel request to the owner; no file of the owner is left."""
     store = open_store(tmp_path / "jobs", create=True)
     work = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "jobs")],
@@ -275,7 +275,7 @@ def test_a_cancel_request_for_an_earlier_job_cancels_no_later_one(store: Store) 
 
 
 def test_two_recorders_of_one_store_hear_of_their_own_jobs(store: Store) -> None:
-    """A strict one and another, which read the same letter box."""
+    """A strict recorder and another one, which read the same owner file."""
     with (
         track("etl", store=store, id="a", strict=True) as strict,
         track("etl", store=store, id="b") as other,

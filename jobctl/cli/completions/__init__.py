@@ -1,11 +1,11 @@
-"""Completion scripts for bash, zsh and fish, made out of the command tree.
+"""Generates completion scripts for bash, zsh and fish from the command tree.
 
-``python -m jobctl.cli.completions --write`` writes ``completions/``; ``--check`` fails when what
-stands there is not what would be written. Commands, options and choices are in the scripts; what
-depends on the jobs, they ask ``jobctl __complete`` (dynamic_completion.py).
+``python -m jobctl.cli.completions --write`` writes ``completions/``; ``--check`` fails if those
+files are outdated. Commands, options and choices are in the scripts. For everything that depends on
+jobs they call ``jobctl __complete`` (dynamic_completion.py).
 
-What a job file says is foreign text, and a shell is an interpreter: candidates are compared and
-quoted, and never given to anything that expands words.
+Job files are untrusted text, and a shell is an interpreter. So candidates are compared and quoted,
+and never passed to anything that expands words.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SCRIPTS = {"bash": bash.script, "zsh": zsh.script, "fish": fish.script}
 
 
 def script(shell: str) -> str:
-    """The completion script of a shell."""
+    """Return the completion script of a shell."""
     return _SCRIPTS[shell](read(), HEAD)
 
 
@@ -35,7 +35,7 @@ def write(folder: Path) -> None:
 
 
 def check(folder: Path) -> list[str]:
-    """The names of the files that are not what would be written."""
+    """Return the names of the outdated files."""
     return [
         name
         for shell, name in FILES.items()

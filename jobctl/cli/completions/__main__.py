@@ -1,4 +1,4 @@
-"""``python -m jobctl.cli.completions``: writes ``completions/``, or checks it."""
+"""``python -m jobctl.cli.completions``: write ``completions/``, or check it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jobctl.cli.completions import check, write
 
 
 def main(args: list[str]) -> int:
-    """The exit code."""
+    """Return the exit code."""
     folder = Path("completions")
     if args == ["--write"]:
         write(folder)

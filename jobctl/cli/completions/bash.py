@@ -258,7 +258,7 @@ complete -F _jobctl jobctl
 
 
 def script(commands: list[Command], head: str) -> str:
-    """The script that completes these commands."""
+    """Return the script that completes these commands."""
     parts = [_values(commands), _arguments(commands), _options(commands), _ends(commands)]
     return "\n".join([head, *(line for part in parts for line in ("", *part))]) + "\n" + _FUNCTIONS
 

@@ -128,7 +128,7 @@ complete -c jobctl -f
 
 
 def script(commands: list[Command], head: str) -> str:
-    """The script that completes these commands."""
+    """Return the script that completes these commands."""
     lines = [line for command in commands for line in _command(command)]
     return "\n".join([head, "", *_tables(commands)]) + f"\n{_FUNCTIONS}" + "\n".join([*lines, ""])
 

@@ -1,4 +1,4 @@
-"""The command tree as the scripts need it: which options there are, and what their values are."""
+"""The command tree for the scripts: the options, and what their values are."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ HEAD = "# Made by 'python -m jobctl.cli.completions --write'; do not edit."
 
 
 class Value(NamedTuple):
-    """What a value is: ``kind`` is ``words``, one of `candidates.KINDS`, or what a shell knows.
+    """What a value is: ``kind`` is ``words``, one of `candidates.KINDS`, or a kind of the shell.
 
-    A shell knows ``files``, ``directories``, ``result`` (a file behind ``@``), ``environment`` (the
-    name of a variable) and ``command`` (a command line). ``""``: nobody can tell.
+    Kinds of the shell: ``files``, ``directories``, ``result`` (a file after ``@``), ``environment``
+    (the name of a variable) and ``command`` (a command line). ``""``: unknown.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Option(NamedTuple):
 
 
 class Argument(NamedTuple):
-    """A place for one argument, or the last one for any number of them."""
+    """The position of one argument, or, as the last one, of any number of arguments."""
 
     value: Value
     many: bool
 
 
 class Command(NamedTuple):
-    """A command, or the program itself with the name ``""``."""
+    """A command; the program itself has the name ``""``."""
 
     name: str
     help: str
@@ -90,7 +90,7 @@ _BY_NAME = {
 
 
 def read() -> list[Command]:
-    """The program itself, and each of its commands."""
+    """Return the program itself and all its commands."""
     group: Any = typer.main.get_command(build())
     root = Command("", "", [_HELP, *_options("", group)], [], interspersed=False)
     return [root, *(_command(name, group.commands[name]) for name in COMMANDS)]

@@ -84,7 +84,7 @@ fi
 
 
 def script(commands: list[Command], head: str) -> str:
-    """The script that completes these commands."""
+    """Return the script that completes these commands."""
     cases = [line for command in commands for line in _case(command)]
     return (
         "\n".join(["#compdef jobctl", head, "", *_commands(commands)])
@@ -123,7 +123,7 @@ def _case(command: Command) -> Iterator[str]:
 
 
 def _specs(option: Option) -> Iterator[str]:
-    """One for each name."""
+    """Return one specification per name."""
     for name in option.names:
         among = (
             "*" if option.multiple else f"({' '.join(option.names)})" if option.names[1:] else ""
@@ -133,7 +133,7 @@ def _specs(option: Option) -> Iterator[str]:
 
 
 def _joint(name: str) -> str:
-    """How a value may follow: --name=value, -nvalue, or as the next word."""
+    """Return how a value may follow: --name=value, -nvalue, or as the next word."""
     return "=" if name.startswith("--") else "+"
 
 

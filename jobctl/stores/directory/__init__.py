@@ -1,4 +1,4 @@
-"""The directory store: one JSON file a job, a change log for the order, a bell."""
+"""The directory store: one JSON file per job, a change log for the order, a bell."""
 
 from jobctl._moved import attributes_of
 

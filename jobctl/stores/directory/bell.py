@@ -1,4 +1,4 @@
-"""The bell between processes: one unix datagram socket for each listener."""
+"""The bell between processes: one Unix datagram socket per listener."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _FRESH_NS = 20_000_000  # a directory changed this recently may change again in 
 
 
 class DirectoryBell:
-    """A bell between processes: one unix datagram socket for each listener, in a directory.
+    """A bell between processes: one Unix datagram socket per listener, in a directory.
 
-    Names are unique and never bound again, so one that refuses is dead and may be removed. Socket
-    paths are limited to 107 bytes (103 on macOS); on Linux a descriptor's path in ``/proc`` stands
-    in for the directory's, whatever its depth.
+    Names are unique and are never bound again, so a socket that refuses a ring is dead and is
+    removed. Socket paths are limited to 107 bytes (103 on macOS). On Linux the path of a descriptor
+    in ``/proc`` is used instead, so the depth of the directory does not matter.
     """
 
     def __init__(self, path: str) -> None:
@@ -55,7 +55,7 @@ class DirectoryBell:
                 if names and self._socket is None:
                     self._socket = self._ringer()
             except OSError:
-                self.lost += 1  # nobody can listen here
+                self.lost += 1  # no listener can exist here
                 return
             for name in list(names):
                 self._ring_one(name)
@@ -94,7 +94,7 @@ class DirectoryBell:
     def _open_dir(self) -> int:
         with suppress(FileExistsError):
             os.mkdir(self.path, 0o700)
-            os.chmod(self.path, 0o700)  # whatever the umask takes away
+            os.chmod(self.path, 0o700)  # regardless of the umask
         return os.open(self.path, _OPEN_DIR)
 
     def _address(self, dir_fd: int, name: str) -> str:
@@ -104,14 +104,16 @@ class DirectoryBell:
 
     def _listeners(self) -> list[str]:
         stat = os.fstat(self._fd) if self._fd is not None else None
-        if stat is None or not stat.st_nlink:  # the directory was removed, and perhaps made anew
+        if (
+            stat is None or not stat.st_nlink
+        ):  # the directory was removed, and perhaps created again
             self._close()
             self._fd = self._open_dir()
             self._listed_ns = -1
             stat = os.fstat(self._fd)
         if stat.st_mtime_ns != self._listed_ns:
             self._names = os.listdir(self._fd)
-            # Within one clock tick two changes carry one time: trust a listing only when it is old.
+            # Two changes within one clock tick have the same time: trust only an old listing.
             fresh = time.time_ns() - stat.st_mtime_ns < _FRESH_NS
             self._listed_ns = -1 if fresh else stat.st_mtime_ns
         return self._names
@@ -130,7 +132,7 @@ class DirectoryBell:
         try:
             self._socket.sendto(b"!", self._address(self._fd, name))
         except BlockingIOError:
-            self.lost += 1  # its queue is full: it has rings enough to wake it
+            self.lost += 1  # its queue is full, so it will wake anyway
         except ConnectionRefusedError:
             self.lost += 1
             with suppress(OSError, ValueError):
@@ -141,7 +143,7 @@ class DirectoryBell:
             self.lost += 1
 
     def close(self) -> None:
-        """Let go of the descriptors; the next ring opens them again."""
+        """Close the descriptors; the next ring opens them again."""
         with self._guard:
             self._close()
 

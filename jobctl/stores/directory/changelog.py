@@ -1,11 +1,11 @@
 """The change log: the order of a directory store's changes, in fixed-width lines of text.
 
-Line 0 is the header: epoch, floor, base, kept, the log's own inode. Each further line is a record:
-revision, id, verb, digest. Every line has 128 bytes and ends in a check sum, so a torn one is known
-from a whole one, and the record after a revision is found by bisection.
+Line 0 is the header: epoch, floor, base, kept, and the log's own inode. Every other line is a
+record: revision, id, verb, digest. Every line has 128 bytes and ends with a checksum. So a torn
+line is detected, and the record after a revision is found by binary search.
 
-``floor`` is the newest dropped tombstone. ``base`` is the revision of the last compaction: up to
-there superseded records are missing. ``kept`` is how many records it left.
+``floor`` is the newest tombstone that was dropped. ``base`` is the revision of the last compaction:
+superseded records up to there are missing. ``kept`` is how many records the compaction left.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ __all__ = ["DEL", "LINE", "PUT", "SEEN", "Damaged", "Log", "Record", "digest_of"
 
 LINE = 128
 PUT = "put"  # jobctl published these bytes
-SEEN = "seen"  # these bytes were found: a foreign writer's, or an old version after a crash
+SEEN = "seen"  # these bytes were found: written by another program, or left by a crash
 DEL = "del"  # the job was deleted
 
 _MAGIC = "jobctl1"
 _CHUNK = 8192  # records a read
-_ID = slice(16, 82)  # the id in a record's line, with the blanks around it
+_ID = slice(16, 82)  # the id in a record's line, with the spaces around it
 
 
 class Damaged(Exception):
-    """The log is no log, or a line in its middle is not whole."""
+    """Raised if the file is not a change log, or if a line in its middle is damaged."""
 
 
 class Record(NamedTuple):
-    """One change: ``digest`` is that of the file's bytes, zeros for a deletion."""
+    """One change. ``digest`` is that of the file's bytes; zeros for a deletion."""
 
     revision: int
     id: str
@@ -48,12 +48,12 @@ class Record(NamedTuple):
 
 
 def digest_of(data: bytes) -> str:
-    """32 hex digits that stand for the bytes of a job file."""
+    """Return the digest of a job file's bytes: 32 hex digits."""
     return blake2b(data, digest_size=16).hexdigest()
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write every byte: a full file system may take a part without an error (FAULTS 0.3)."""
+    """Write all bytes. A full file system may accept a part without an error (FAULTS 0.3)."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
@@ -65,7 +65,7 @@ def _with_checksum(text: str) -> bytes:
 
 
 def _fields_of(line: bytes) -> list[str] | None:
-    """The words of a line, or ``None`` when it is not whole."""
+    """Return the words of a line, or ``None`` if it is damaged."""
     return line[: LINE - 9].decode("ascii").split() if _is_whole(line) else None
 
 
@@ -74,16 +74,17 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _record(line: bytes) -> Record | None:
-    """The record in a whole line."""
+    """Return the record in an undamaged line."""
     words = line.decode("ascii").split()
     return Record(int(words[0]), words[1], words[2], words[3]) if len(words) == 5 else None
 
 
 class Log:
-    """One open ``changes`` file. Reading needs no lock; `append` and `repair` need the writer's.
+    """One open ``changes`` file. Reading needs no lock.
 
-    Threads may share one: every access names its position. The descriptor is closed with the last
-    reference, so that a reader is never left with another file's number.
+    `append` and `repair` need the writer's lock. Threads may share it: every read and write names
+    its position. The descriptor is closed with the last reference, so a reader never uses a number
+    that belongs to another file by now.
     """
 
     def __init__(self, fd: int) -> None:
@@ -97,29 +98,35 @@ class Log:
         self.epoch = words[1]
         self.floor, self.base, self.kept, self.inode = (int(word) for word in words[2:])
         self._known = (0, 0)  # a position, and the revision of the record before it
-        self._whole = (-1, 0)  # a size at which all was whole, and the newest revision then
+        self._whole = (
+            -1,
+            0,
+        )  # a size at which all lines were complete, and the newest revision then
 
     def __del__(self) -> None:
         os.close(self.fd)
 
     def count(self) -> int:
-        """How many records there are, the last one perhaps not whole."""
+        """Return the number of records; the last one may be torn."""
         return os.fstat(self.fd).st_size // LINE - 1
 
     def read(self, start: int, stop: int | None = None) -> list[Record]:
-        """The whole records from position ``start`` on; `Damaged` for a hole in the middle."""
+        """Return the undamaged records from position ``start`` on.
+
+        Raise `Damaged` for a hole in the middle.
+        """
         records = [record for line in self._lines(start, stop) if (record := _record(line))]
         if records:
             self._known = (start + len(records), records[-1].revision)
         return records
 
     def newest_of_all(self) -> list[Record]:
-        """The newest record of each id; `Damaged` for a hole in the middle."""
+        """Return the newest record of each id; raise `Damaged` for a hole in the middle."""
         newest = {line[_ID]: line for line in self._lines(0, None)}
         return [record for line in newest.values() if (record := _record(line))]
 
     def _lines(self, start: int, stop: int | None) -> Iterator[bytes]:
-        """The whole lines from position ``start`` on."""
+        """Yield the undamaged lines from position ``start`` on."""
         while stop is None or start < stop:
             want = _CHUNK if stop is None else min(_CHUNK, stop - start)
             data = os.pread(self.fd, want * LINE, (start + 1) * LINE)
@@ -135,7 +142,7 @@ class Log:
                 return
 
     def after(self, revision: int) -> int:
-        """The position of the first record with a greater revision."""
+        """Return the position of the first record with a greater revision."""
         position, known = self._known
         if known == revision:
             return position
@@ -150,7 +157,7 @@ class Log:
         return low
 
     def head(self) -> int:
-        """The newest revision taken, as a reader sees it; a writer asks `repair`."""
+        """Return the newest revision, as a reader sees it. A writer uses `repair`."""
         position = self.count() - 1
         while position >= 0:
             record = self._at(position)
@@ -160,7 +167,7 @@ class Log:
         return max(self.floor, self.base)
 
     def newest(self, id: str, digest: str | None = None) -> Record | None:
-        """The newest record of one id, or of its bytes with this digest, from the end."""
+        """Return the newest record of an id, or the newest one with this digest."""
         word = b" %s " % id.encode("ascii")
         stop = self.count()
         while stop > 0:
@@ -181,10 +188,10 @@ class Log:
         return _record(line) if _is_whole(line) else None
 
     def _expect_tail(self, position: int) -> None:
-        """Only the very last lines may be torn: anything whole after them means damage.
+        """Raise `Damaged` unless the torn line at ``position`` is at the end of the log.
 
-        Unless a writer has cut off the torn line and gone on since we read it: then it is whole by
-        the time that one after it is.
+        A writer may have cut the torn line off and appended others since we read it. Then this line
+        is complete by the time that a later one is.
         """
         later = range(position + 1, min(self.count(), position + 9))
         if any(self._at(line) is not None for line in later) and self._at(position) is None:
@@ -193,10 +200,10 @@ class Log:
     # -- under the writer's lock ------------------------------------------------------------
 
     def repair(self) -> int:
-        """Cut off what a crash or a full disk left of a last line; returns the newest revision."""
+        """Cut off a torn last line, left by a crash or a full disk; return the newest revision."""
         size = os.fstat(self.fd).st_size
         if size == self._whole[0]:
-            return self._whole[1]  # whole lines are never cut off: nobody was here since
+            return self._whole[1]  # complete lines are never cut off, so nothing has changed
         whole = size - size % LINE
         last = None
         while whole > LINE:
@@ -210,7 +217,7 @@ class Log:
         return self._whole[1]
 
     def append(self, record: Record) -> None:
-        """Take the record's revision; straight after `repair`. On an error nothing of it stays."""
+        """Append a record, directly after `repair`. After an error nothing of it stays."""
         line = _with_checksum(
             f"{record.revision:016d} {record.id:<64} {record.verb:<4} {record.digest:<32}"
         )
@@ -226,14 +233,17 @@ class Log:
         self._whole = (size + LINE, record.revision)
 
     def superseded(self) -> int:
-        """How many records have come since the log was last compacted, as the writer knows it."""
+        """Return how many records were added since the last compaction, as the writer knows it."""
         return self._whole[0] // LINE - 1 - self.kept
 
     @staticmethod
     def create(
         name: str, *, dir_fd: int, epoch: str, floor: int, base: int, records: Iterable[Record]
     ) -> None:
-        """Write a log under ``name``, synced: rename it to put it in force."""
+        """Write a log under ``name`` and sync it.
+
+        Rename it afterwards to make it the current one.
+        """
         fd = os.open(
             name,
             os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,

@@ -1,4 +1,4 @@
-"""Job files: read without trusting what lies there, and published whole or not at all."""
+"""Job files: read without trust in what is there, and published completely or not at all."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Signature = tuple[int, int, int, int]
-"""``(inode, mtime_ns, ctime_ns, size)``: equal for two looks at a file that nobody wrote."""
+"""``(inode, mtime_ns, ctime_ns, size)``: unchanged while nobody writes to the file."""
 
 _TICK_NS = 20_000_000
 """Two changes within this time may carry the same time stamp: kernels before Linux 6.13 count in
@@ -61,12 +61,15 @@ class FoundFile(NamedTuple):
 
 
 def signature_of(stat: os.stat_result) -> Signature:
-    """The signature of a file out of its stat."""
+    """Return the signature of a file from its status."""
     return (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
 
 
 def read_file(dir_fd: int, name: str) -> FoundFile | None:
-    """What lies under the name, ``None`` for nothing. Never blocks on a FIFO, follows no link."""
+    """Return what the name is, or ``None`` if nothing is there. Does not block.
+
+    Follows no links.
+    """
     try:
         fd = os.open(name, _READ, dir_fd=dir_fd)
     except FileNotFoundError:
@@ -86,7 +89,7 @@ def read_file(dir_fd: int, name: str) -> FoundFile | None:
         while len(data) < stat.st_size:
             more = os.read(fd, stat.st_size - len(data))
             if not more:
-                break  # cut short while we read: the digest or the parser will tell
+                break  # truncated while we read: the digest or the parser detects it
             data += more
         racy = time.time_ns() - stat.st_ctime_ns < _TICK_NS
         return FoundFile(
@@ -99,7 +102,7 @@ def read_file(dir_fd: int, name: str) -> FoundFile | None:
 
 
 def raise_if_out_of_descriptors(error: OSError) -> None:
-    """What cannot be opened for want of descriptors is there all the same: `StoreError`."""
+    """Raise `StoreError` if a file could not be opened only because no descriptors are free."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise StoreError(
             "too many open files", hint="raise the limit with 'ulimit -n', or close some"
@@ -156,11 +159,11 @@ def publish(
     like: FoundFile | None,
     sync_fd: int | None,
 ) -> None:
-    """Put the bytes under the name in one step, by way of the one temporary file.
+    """Replace the file of this name atomically, through one temporary file.
 
-    ``like`` is the file that is replaced: its mode, group and, where we may, owner are kept; a new
-    one gets 0600. ``sync_fd`` is the change log's descriptor when the write must survive a power
-    cut: file and log are synced before the rename, the directory after it.
+    The mode and group of the file ``like``, and its owner if we may, are kept; a new file gets
+    0600. ``sync_fd`` is the change log's descriptor if the write must survive a power failure. Then
+    file and log are synced before the rename, and the directory after it.
     """
     with temporary_file(temporary, temporary_dir_fd):
         fd = os.open(temporary, _WRITE, 0o600, dir_fd=temporary_dir_fd)
@@ -185,7 +188,7 @@ def publish(
 
 @contextmanager
 def temporary_file(name: str, dir_fd: int) -> Iterator[str]:
-    """A file that becomes another one at the end of the block, or is removed: also by a signal.
+    """Remove the temporary file if the block does not rename it; also after a signal.
 
     On a full disk every byte counts.
     """
@@ -198,7 +201,7 @@ def temporary_file(name: str, dir_fd: int) -> Iterator[str]:
 
 
 def store_error(error: OSError, doing: str, path: str) -> StoreError:
-    """The store's own error for what the system said while ``doing`` (a verb and a job)."""
+    """Return the `StoreError` for an OSError while ``doing`` something (a verb and a job)."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "disk full"
         with suppress(OSError):

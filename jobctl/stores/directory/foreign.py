@@ -1,16 +1,16 @@
-"""Which files in a directory may be no jobs at all, although they read as one.
+"""Which files may not be jobs although they can be read as one.
 
-Any JSON object with a ``stage`` may read as a job, so another program's own file may as well. It
-must not be removed for being old. What tells are the change log and the keys of the file itself,
-and not the job that was read, in which what was missing has been filled in:
+Any JSON object with a ``stage`` can be read as a job, so a file that another program uses for
+itself may be one. It must not be removed because it is old. The change log and the keys of the file
+decide, not the job that was read, because reading fills in what is missing:
 
-- A ``put`` record with the digest of the bytes that lie there says that jobctl wrote these bytes. A
-  ``seen`` record says that they were found: another program wrote them.
-- A file that has both ``createdAt`` and ``type`` was written to be a job, by whomever.
+- A ``put`` record with the digest of the file's bytes means that jobctl wrote them. A ``seen``
+  record means that another program wrote them.
+- A file with both ``createdAt`` and ``type`` was meant to be a job, whoever wrote it.
 
-Only the newest record of an id counts. A compaction drops the others, and a new epoch begins with
-``seen`` for everything, so an older ``put`` is not always there to be found. Where the log cannot
-tell, the keys decide; then a file that lacks them counts as foreign also if jobctl wrote it once.
+Only the newest record of an id counts. A compaction drops the others, and a new epoch starts with
+``seen`` records, so an older ``put`` may be missing. Then the keys decide, and a file without them
+counts as foreign even if jobctl wrote it once.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _NEEDED = ("createdAt", "type")
 def is_foreign(data: bytes, newest: Record | None) -> bool:
     """Whether jobctl did not write these bytes and they lack ``createdAt`` or ``type``.
 
-    ``newest`` is the newest record of the file's id, ``None`` if there is none. A key whose value
-    is null is lacking. Bytes that cannot be read lack both.
+    ``newest`` is the newest record of the file's id, or ``None``. A key with the value null counts
+    as missing. Bytes that cannot be parsed lack both.
     """
     if newest is not None and newest.verb == PUT and newest.digest == digest_of(data):
         return False

@@ -1,8 +1,8 @@
-"""What one process knows of a directory: each id's newest record, and which file it was seen in.
+"""What one process knows of a directory: the newest record of each id, and the file's signature.
 
-`Index.reconcile` is the one rule for crashed writes, half-done deletions, foreign edits, foreign
-deletions and two hubs adopting at once: under the writer's lock, a name whose bytes are not what
-its newest record says gets a new record for what is there.
+`Index.reconcile` is the one rule for crashed writes, half-done deletions, changes and deletions by
+other programs, and two hubs that adopt at once. Under the writer's lock, a name whose bytes do not
+match its newest record gets a new record for what is there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobctl.stores.directory.files import FoundFile, Signature, job_names, read_
 __all__ = ["TORN_GRACE_S", "Index", "Look"]
 
 TORN_GRACE_S = 1.0
-"""So long a foreign file that does not parse keeps its last good value: it may be half written."""
+"""For this long a file that cannot be parsed keeps its last good value: it may be half written."""
 
 _NO_DIGEST = "0" * 32
 
@@ -97,7 +97,7 @@ class Index:
         self._torn_since: dict[str, tuple[Signature, float]] = {}
 
     def follow(self, log: Log) -> list[Record]:
-        """Read on to the end of the log, from its start if it is a new one; what was read."""
+        """Read the log to its end, from the start if it is a new log; return the records read."""
         if self.log is not log:
             if self.log is None or self.log.epoch != log.epoch:
                 self.signatures.clear()
@@ -133,11 +133,11 @@ class Index:
     def suspects(
         self, dir_fd: int, newest: Mapping[str, Record]
     ) -> tuple[set[str], dict[str, str]]:
-        """The ids worth a look: names without a record, other signatures, records without a name.
+        """Return the ids to check: new names, changed signatures, and records without a file.
 
-        Also the names that can be no job's, with the reason. Costs a ``stat`` for each file; the
-        answer is a guess, which `reconcile` checks. ``newest`` is our own or a copy of it: with a
-        copy this may run beside readers.
+        The second result has the names that cannot be a job's, with the reason. This costs one
+        ``stat`` per file. The result is a guess that `reconcile` verifies. ``newest`` is our own
+        table or a copy of it; with a copy, readers may run at the same time.
         """
         ids: set[str] = set()
         names, odd = self.names(dir_fd)
@@ -221,8 +221,8 @@ class Index:
         now = time.monotonic()
         known = self._torn_since.get(look.id)
         if known is None or (known[0] != found.signature and self._recent(found)):
-            # Give the writer a second from its last write, but never more than one from our first
-            # look: a file that is written to for ever is still reported.
+            # The grace period starts at the last write, but ends one period after our first look,
+            # so that a file that is written to all the time is reported too.
             self._torn_since[look.id] = known = (found.signature, known[1] if known else now)
         if not self._recent(found) and known[1] == now:
             return False

@@ -1,8 +1,8 @@
 """One writer at a time: a file lock between processes, and a re-entrant lock between threads.
 
-The lock lies on the ``.jobctl`` directory itself, not on a file in it, so nobody can delete it and
-make room for a second holder. Two stores of one process on one directory share it, and a child
-made by ``fork`` lets go of its copy at once.
+The lock is on the ``.jobctl`` directory itself. A lock file in it could be deleted, and then two
+writers could hold the lock. Stores of one process on one directory share the lock, and a forked
+child releases its copy at once.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class WriteLock:
 
     @classmethod
     def of(cls, key: tuple[int, int], path: str) -> WriteLock:
-        """The one lock that all stores of this process on this directory share.
+        """Return the lock that all stores of this process on this directory share.
 
-        ``key`` is the directory's (device, inode). Keep what you get: it is shared weakly.
+        ``key`` is the directory's (device, inode). Keep a reference: the table of locks is weak.
         """
         with _shared_guard:
             lock = _shared.get(key)
@@ -50,11 +50,14 @@ class WriteLock:
 
     @property
     def nested(self) -> bool:
-        """Whether the thread that holds the lock does so for the second time or more."""
+        """Whether the thread that holds the lock has acquired it more than once."""
         return self._depth > 1
 
     def acquire(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> None:
-        """Take the lock; `StoreLocked` after ``timeout_s`` seconds. `release` it afterwards."""
+        """Acquire the lock; raise `StoreLocked` after ``timeout_s`` seconds.
+
+        Call `release` afterwards.
+        """
         deadline = time.monotonic() + timeout_s
         if not self._thread_lock.acquire(timeout=timeout_s):
             raise StoreLocked(self._path, timeout_s, os.getpid())
@@ -67,7 +70,7 @@ class WriteLock:
             raise
 
     def release(self) -> None:
-        """Let go, once for each `acquire`; the outermost frees it for others."""
+        """Release the lock, once for each `acquire`; the last release frees it for others."""
         try:
             self._close()
         finally:
@@ -75,7 +78,7 @@ class WriteLock:
 
     @contextmanager
     def held(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
-        """Hold the lock for the block; `StoreLocked` after ``timeout_s`` seconds."""
+        """Hold the lock for the block; raise `StoreLocked` after ``timeout_s`` seconds."""
         self.acquire(dir_fd, timeout_s)
         try:
             yield
@@ -84,7 +87,7 @@ class WriteLock:
 
     @contextmanager
     def tried(self, dir_fd: int) -> Iterator[bool]:
-        """Hold the lock for the block if it is free now; the block learns which."""
+        """Hold the lock for the block if it is free now; the block gets whether it is held."""
         if not self._thread_lock.acquire(blocking=False):
             yield False
             return
@@ -125,7 +128,7 @@ class WriteLock:
 
     def _close(self) -> None:
         if self._depth == 0:
-            return  # this is a forked child: the parent holds the lock, not we
+            return  # in a forked child the parent holds the lock
         self._depth -= 1
         if self._depth == 0 and self._fd is not None:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
@@ -134,10 +137,10 @@ class WriteLock:
         try:
             self._thread_lock.release()
         except RuntimeError:
-            pass  # a forked child that was made under the lock has a new one
+            pass  # in a child that was forked under the lock, the lock is new
 
     def _forget(self) -> None:
-        """In a forked child: close the copy of the descriptor, which holds the parent's lock."""
+        """Close the copy of the descriptor in a forked child: it shares the parent's lock."""
         self._thread_lock = threading.RLock()
         self._depth = 0
         if self._fd is not None:
@@ -160,7 +163,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def holder_of(key: tuple[int, int]) -> int | None:
-    """The process that holds a lock on the inode ``(device, number)``, where Linux tells."""
+    """Return the process that holds a lock on the inode ``(device, number)``, if Linux tells."""
     inode = f"{os.major(key[0]):02x}:{os.minor(key[0]):02x}:{key[1]}"
     try:
         with open("/proc/locks") as file:

@@ -1,4 +1,4 @@
-"""The kind of file system that a path lies on, where the system tells."""
+"""The type of the file system of a path, if the system tells."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _REMOTE = re.compile(
 
 
 def is_remote(kind: str) -> bool:
-    """Whether other machines may write in a file system of this kind."""
+    """Whether other machines may write to a file system of this type."""
     return _REMOTE.match(kind) is not None
 
 
 def kind_of(device: int, path: str) -> str | None:
-    """The type of file system, by the table of mounts; ``None`` where there is none to ask.
+    """Return the file system's type from the mount table; ``None`` if there is no table.
 
-    Fields: proc(5), ``/proc/pid/mountinfo``. A btrfs subvolume's files have another device than
-    its mount says; there the deepest mount above the path counts.
+    Fields: proc(5), ``/proc/pid/mountinfo``. Files of a btrfs subvolume have another device number
+    than the mount. Then the deepest mount point above the path counts.
     """
     try:
         with open(TABLE, encoding="utf-8", errors="surrogateescape") as file:

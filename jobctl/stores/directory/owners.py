@@ -1,14 +1,15 @@
-"""Who works on the jobs of a store, and who of them has died: ``.jobctl/owners/``.
+"""The owners of a directory store, and which of them are dead: ``.jobctl/owners/``.
 
-A process that works on jobs holds a lock on a file of its own for as long as it lives, and writes
-the file's name into its jobs. The kernel lets go of the lock when the process ends, however it
-ends, so a free lock on a file that is still there means a death without a word. That needs no
-heartbeat and no clock, and process ids, which are used again, decide nothing. Where the lock says
-nothing (another machine, another kernel below a shared folder), nobody is called dead. Nor does a
-copy of the file say anything: who holds the lock of the original need not have died, so the file
-names its own inode. An owner whose file has gone, with the whole directory perhaps, makes it again.
+A process that works on jobs locks a file of its own while it runs, and writes the file's name into
+its jobs. The kernel releases the lock when the process ends, however it ends. A free lock on a file
+that still exists therefore means that the owner died. This needs no heartbeat and no clock, and it
+does not depend on process ids, which are reused.
 
-The file is also the owner's letter box: whoever wants a job cancelled appends its id.
+If the lock proves nothing (another machine, or another kernel under a shared folder), the owner
+does not count as dead. A copy of the file proves nothing either, because the owner locks the
+original; so the file has its own inode number in it. An owner whose file is gone creates it again.
+
+The file also receives cancel requests: to cancel a job, append its id.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _MAX_REQUEST_BYTES = 64 * 1024
 
 
 class DirectoryOwners:
-    """Owners in ``.jobctl/owners/`` of the place, which may be replaced meanwhile."""
+    """The owners in ``.jobctl/owners/`` of a place; the directory may be replaced at any time."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -64,18 +65,18 @@ class DirectoryOwners:
             try:
                 self._ensure_file()
             except (OSError, StoreError):
-                return None  # no such file system, no right to write, no descriptors
+                return None  # no locks, no permission, or no free descriptors
             assert self._own_file is not None, "it has appeared"
             self._holds += 1
             return self._own_file.name
 
     def _ensure_file(self) -> None:
-        """Have a file that others find, of the same name for as long as we hold jobs."""
+        """Make sure that our file exists, with the same name as long as we hold jobs."""
         if self._own_file is not None and self._own_file.is_visible():
             return
         self._place.writable()
         boot_id()
-        with _fork_lock:  # no child may be made that has the lock, and knows nothing of it
+        with _fork_lock:  # a child forked now would hold the lock without knowing it
             if self._own_file is None:
                 self._own_file = _OwnerFile(self._path)
             else:
@@ -105,9 +106,9 @@ class DirectoryOwners:
             return frozenset(found)
 
     def request_cancel(self, name: str, id: str) -> bool:
-        """See `Owners.call`. Where others can write, nobody is called.
+        """See `Owners.request_cancel`. Sends nothing if other users can write to the directory.
 
-        There a name may lead to any file of ours, to which the id would be added as a line.
+        Otherwise a name could lead to any file of ours, and the id would be appended to it.
         """
         if not _NAME.match(name):
             return False
@@ -134,7 +135,7 @@ class DirectoryOwners:
         except (FileNotFoundError, NotADirectoryError):
             names = []
         except OSError:
-            return self._known_dead  # out of descriptors: nobody has come to life again
+            return self._known_dead  # no free descriptors: those that were dead still are
         known = self._known_dead
         self._known_dead = frozenset(
             name
@@ -161,7 +162,7 @@ class DirectoryOwners:
         self.drop()
 
     def after_fork(self) -> None:
-        """In a child: what the parent holds is not ours, and must not outlive it in our hands."""
+        """Drop what belongs to the parent, in a forked child."""
         self._guard = threading.Lock()
         self._holds, self._orphans = 0, False
         self._cancel_requests.clear()
@@ -182,11 +183,14 @@ class _OwnerFile:
         self._fd, self._read, self._key = self._make()
 
     def _make(self) -> tuple[int, int, tuple[int, int]]:
-        """The file's descriptor, the size of its head, and what tells it from its copies."""
+        """Create the file.
+
+        Return its descriptor, the size of its head, and its device and inode.
+        """
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self._path, flags, 0o600)
         try:
-            # Until it says whose it is, it is nobody's: so the lock comes before the words.
+            # Lock before writing: a file without content counts as no owner's.
             fcntl.flock(fd, fcntl.LOCK_EX)
             stat = os.fstat(fd)
             head = {
@@ -207,29 +211,29 @@ class _OwnerFile:
         return fd, len(data), (stat.st_dev, stat.st_ino)
 
     def is_visible(self) -> bool:
-        """Whether others find us; not, when somebody has replaced ``.jobctl``, by a copy even."""
+        """Whether others find this very file; not if ``.jobctl`` was replaced, even by a copy."""
         try:
             stat = os.stat(self._path, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
-            return True  # nobody can say
+            return True  # unknown
         return (stat.st_dev, stat.st_ino) == self._key
 
     def recreate(self) -> None:
-        """Make the file again, in the place of a copy if there is one."""
+        """Create the file again, also in place of a copy."""
         with suppress(FileExistsError):
             os.mkdir(os.path.dirname(self._path), 0o700)
         self.unlink()
         old = self._fd
         self._fd, self._read, self._key = self._make()
-        # Wherever it lies now, and may come back from: it is nobody's, and nobody has died.
+        # The old file may be moved back one day: empty it, so that it marks no dead owner.
         with suppress(OSError):
             os.ftruncate(old, 0)
         os.close(old)
 
     def read_cancel_requests(self) -> frozenset[str]:
-        """The whole lines that came since the last look."""
+        """Return the complete lines that were appended since the last call."""
         size = os.fstat(self._fd).st_size
         if size <= self._read:
             return frozenset()
@@ -247,7 +251,7 @@ class _OwnerFile:
 
 
 def _is_dead(path: str) -> bool:
-    """Whether the owner of the file has died, beyond doubt."""
+    """Whether the owner of the file is certainly dead."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -256,18 +260,18 @@ def _is_dead(path: str) -> bool:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         stat = os.fstat(fd)
         if stat.st_nlink == 0:
-            return False  # it left in an orderly way while we looked
+            return False  # it ended in an orderly way meanwhile
         head = _parse_head(os.pread(fd, _MAX_HEAD, 0))
     except OSError:
-        return False  # it lives, or the file system has no locks
+        return False  # it is alive, or the file system has no locks
     finally:
         os.close(fd)
     if head is None:
         return False
     if head["boot"] == boot_id() != "unknown":
         return (head["device"], head["inode"]) == (stat.st_dev, stat.st_ino)
-    # Another kernel's locks need not reach us; but this machine's kernel of before is gone.
-    # Cloned machines may share all names, but not a file system that is local.
+    # Locks of another kernel may not be visible here. But if the owner ran on this machine before
+    # its last boot, it is dead. Cloned machines may have the same ids, but no common local disk.
     kind = kind_of(stat.st_dev, os.path.realpath(path))
     here = (head["machine"], head["host"]) == (_machine(), os.uname().nodename)
     return here and _machine() != "" and kind is not None and not is_remote(kind)
@@ -296,7 +300,7 @@ def _parse_head(data: bytes) -> dict[str, Any] | None:
 
 @cache
 def _machine() -> str:
-    """What tells this machine, or this container, from others; empty where nothing does."""
+    """Return the id of this machine or container; an empty string if it has none."""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         with suppress(OSError):
             if text := first_line(path):

@@ -1,8 +1,9 @@
-"""The place of a directory store: its descriptors, its mark, its epoch, the change log in force.
+"""The place of a directory store: descriptors, mark, epoch, and the current change log.
 
-A directory may be moved, wiped or restored from a copy while we work in it. So every use looks
-here first, at the price of three ``stat`` calls, and works on the `DirectoryState` it gets: all names are
-looked up relative to descriptors, and these stay open as long as anybody works on them.
+A directory may be moved, wiped or restored from a copy while it is in use. Therefore every
+operation starts with `Place.current`, which costs three ``stat`` calls, and works on the
+`DirectoryState` that it returns. All names are looked up relative to descriptors, which stay open
+while they are in use.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def first_line(path: str) -> str:
 
 @cache
 def boot_id() -> str:
-    """What changes at each boot, so that revisions a power cut took back are never met again."""
+    """Return an id that changes at each boot.
+
+    It is part of the epoch, so that revisions that a power failure took back are not used again.
+    """
     try:
         return first_line("/proc/sys/kernel/random/boot_id")
     except OSError:
@@ -53,7 +57,7 @@ def boot_id() -> str:
 
 
 class _Dir:
-    """An open directory, closed with the last reference: another thread may be at work in it."""
+    """An open directory. It is closed with the last reference, because other threads may use it."""
 
     __slots__ = ("fd", "key")
 
@@ -66,19 +70,19 @@ class _Dir:
 
 
 class _Mark(NamedTuple):
-    identity: tuple[int, int]  # inode and change time: a copy has others
+    identity: tuple[int, int]  # inode and change time, which differ in a copy
     durable: bool
     epoch: str
 
 
 class DirectoryState(NamedTuple):
-    """The directory as it was at one look; good to work with, also when it is gone meanwhile."""
+    """The directory at one moment. It can be used even if the directory has been replaced since."""
 
     dir: _Dir
     stat: os.stat_result
-    meta: _Dir | None  # `.jobctl`, if it is there for us
+    meta: _Dir | None  # `.jobctl`, if it exists and can be opened
     mark: _Mark | None
-    log: Log | None  # the change log, if it belongs to this very directory
+    log: Log | None  # the change log, if it belongs to this directory
 
     @property
     def dir_fd(self) -> int:
@@ -87,18 +91,18 @@ class DirectoryState(NamedTuple):
 
     @property
     def meta_fd(self) -> int:
-        """The descriptor of ``.jobctl``; ask only where there is one."""
+        """The descriptor of ``.jobctl``, which must exist."""
         assert self.meta is not None, "whoever writes has made it"
         return self.meta.fd
 
     @property
     def durable(self) -> bool:
-        """Whether each write must survive a power cut, as the directory was made."""
+        """Whether every write must survive a power failure, as the mark says."""
         return self.mark is not None and self.mark.durable
 
 
 class Place:
-    """One directory at ``path``, as it is now; it may not exist yet. Safe for threads."""
+    """One directory at ``path``, which need not exist yet. Safe for threads."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
@@ -109,11 +113,11 @@ class Place:
 
     @property
     def last(self) -> DirectoryState | None:
-        """What the last look gave; a guess as to what the next one will."""
+        """The last state, which may be outdated."""
         return self._state
 
     def current(self) -> DirectoryState:
-        """The directory as it stands now; `StoreMissing` when there is none."""
+        """Return the current state; raise `StoreMissing` if there is no directory."""
         old = self._state
         dir, stat = self._look_at_dir(old)
         if old is not None and old.dir is dir and self._is_unchanged(old):
@@ -123,8 +127,8 @@ class Place:
         meta = self._look_at_meta(dir, old)
         mark = log = None
         if meta is not None:
-            # The log before the mark: a new epoch puts its mark in force first, so that a log
-            # which still fits the mark was in force when we looked.
+            # Read the log before the mark: a new epoch replaces the mark first. So a log that
+            # matches the mark was the current one when we read it.
             log = self._look_at_log(meta, old)
             mark = self._look_at_mark(meta, old)
             if log is not None and (mark is None or log.epoch != mark.epoch):
@@ -133,7 +137,7 @@ class Place:
         return state
 
     def create(self) -> None:
-        """Make the directory, for its owner alone, if it is missing."""
+        """Create the directory if it is missing, with access for its owner only."""
         if os.path.isdir(self.path):
             return
         try:
@@ -146,7 +150,10 @@ class Place:
         self.created = True
 
     def writable(self) -> DirectoryState:
-        """As `current`, with ``.jobctl`` made if need be; `StoreError` where writing is unsafe."""
+        """Return the current state, with ``.jobctl`` created.
+
+        Raise `StoreError` if writing is unsafe.
+        """
         state = self.current()
         path = self.path
         if state.stat.st_uid != os.geteuid() and not self.is_safe(state):
@@ -165,7 +172,7 @@ class Place:
         if state.meta is None:
             try:
                 os.mkdir(".jobctl", 0o700, dir_fd=state.dir_fd)
-                os.chmod(".jobctl", 0o700, dir_fd=state.dir_fd)  # whatever the umask takes away
+                os.chmod(".jobctl", 0o700, dir_fd=state.dir_fd)  # regardless of the umask
             except FileExistsError:
                 pass
             except OSError as error:
@@ -198,15 +205,16 @@ class Place:
     # -- whose it is ------------------------------------------------------------------------
 
     def why_not_obeyed(self, fd: int, state: DirectoryState) -> str | None:
-        """Why the directory, or an open file or directory in it, is not obeyed (_trust.py).
+        """Return why the directory, or something open in it, is not obeyed (see _trust.py).
 
-        ``None`` if it is: ``it belongs to …``. A safe directory is obeyed with all that is in it.
+        Returns ``None`` if it is obeyed, else ``it belongs to …``. A safe directory is obeyed with
+        all that is in it.
         """
         why = check_trust(os.fstat(fd), fd, my_uids(os.environ))
         return f"it {why}" if why is not None and not self.is_safe(state) else None
 
     def is_safe(self, state: DirectoryState) -> bool:
-        """Whether the user's settings, as they were at the first question, say that it is safe."""
+        """Whether the user's settings, read once, list the directory as safe."""
         key = state.dir.key
         if key not in self._safe:
             from jobctl.config import safe_directories  # which few directories need
@@ -221,7 +229,7 @@ class Place:
             return not meta.st_mode & writers or not self.why_not_obeyed(state.meta_fd, state)
         return self.is_safe(state)
 
-    # -- one look ---------------------------------------------------------------------------
+    # -- reading the state ------------------------------------------------------------------
 
     def _look_at_dir(self, old: DirectoryState | None) -> tuple[_Dir, os.stat_result]:
         try:
@@ -247,8 +255,10 @@ class Place:
 
     @staticmethod
     def _is_unchanged(old: DirectoryState) -> bool:
-        """Whether mark and log are the old ones; then ``.jobctl`` is, for a mark cannot move
-        without another change time."""
+        """Whether mark and log are unchanged.
+
+        Then ``.jobctl`` is too: moving the mark changes its time.
+        """
         if old.meta is None or old.mark is None or old.log is None:
             return False
         try:
@@ -282,7 +292,7 @@ class Place:
                 return old.log
             try:
                 log = Log(os.open("changes", os.O_RDWR | _LOG, dir_fd=meta.fd))
-            except OSError:  # not ours, or a file system that is mounted read-only
+            except OSError:  # another user's, or a read-only file system
                 log = Log(os.open("changes", os.O_RDONLY | _LOG, dir_fd=meta.fd))
                 log.read_only = True
         except Damaged:
@@ -290,7 +300,7 @@ class Place:
         except OSError as error:
             raise_if_out_of_descriptors(error)
             return None
-        # A log that was copied here has another inode than it says, and is no order of ours.
+        # A copied log has another inode than its header says, and does not count.
         return log if log.inode == log.key[1] else None
 
     @staticmethod
@@ -316,7 +326,7 @@ class Place:
     def begin_epoch(
         self, state: DirectoryState, records: list[Record], *, durable: bool
     ) -> DirectoryState:
-        """A new mark and a log with these records: every older cursor is invalid from here on."""
+        """Write a new mark and a log with these records. All older cursors become invalid."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with temporary_file("mark.new", state.meta_fd) as name:
             fd = os.open(name, flags, 0o600, dir_fd=state.meta_fd)
@@ -335,7 +345,7 @@ class Place:
     def replace_log(
         self, state: DirectoryState, *, epoch: str, floor: int, base: int, records: list[Record]
     ) -> DirectoryState:
-        """Put a whole new log in force; readers notice that the path has another inode."""
+        """Replace the log by a new file; readers notice its new inode."""
         meta_fd = state.meta_fd
         with temporary_file("changes.new", meta_fd) as name:
             Log.create(name, dir_fd=meta_fd, epoch=epoch, floor=floor, base=base, records=records)
@@ -346,5 +356,5 @@ class Place:
     # -- the end ----------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Let go of all descriptors; the next use opens them again."""
+        """Close all descriptors; the next use opens them again."""
         self._state = None

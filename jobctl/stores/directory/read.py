@@ -9,8 +9,9 @@ before it renames its file into place, and a later record shows that the write b
     costs one look at each changed file, and one at what changes meanwhile.
 3.  A file is *pending* while it is not what its newest record says. If that write may be in flight,
     the delta ends before it. If the write is over, it burned in a crash or a foreign program was
-    here: `reconcile` gives the file a new record, under the writers' lock, for the bytes that the look
-    has found. Where the lock is busy, or the file may be half written, the delta ends before it.
+    here: `reconcile` gives the file a new record, under the writers' lock, for the bytes that the
+    look has found. Where the lock is busy, or the file may be half written, the delta ends before
+    it.
 4.  A full load (``since`` 0) never waits for that, nor does a reader that may not write: they
     deliver the file as it is, as of ``through``. Such a file is *loose*.
 
@@ -103,7 +104,7 @@ class DirectoryRead:
         self.bad: dict[str, str] = {}
 
     def run(self) -> Delta:
-        """The delta. It is empty, and moves nowhere, if all that changed is still in flight."""
+        """Return the delta. It is empty and does not move if all changes are still in flight."""
         self._read_tail()
         asked = self._head
         self._judge(id for id in self._window if id in self._looks)

@@ -1,7 +1,8 @@
-"""A directory that nobody keeps a change log in, read as it lies, without making anything there.
+"""Reads a directory without a change log, and creates nothing in it.
 
-The order is this object's own: each look compares signatures with the last one and gives what is
-new a revision. So its cursors are good for this process only; any other gets a reset.
+The order belongs to this object: each scan compares signatures with the last one and gives changed
+files a new revision. Its cursors are therefore valid in this process only; any other cursor gets a
+reset.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["Scan"]
 
 
 class Scan:
-    """The jobs of one directory as of the last look, in a `JobSet` of their own."""
+    """The jobs of one directory as of the last scan, in a `JobSet`."""
 
     def __init__(self) -> None:
         self._set = JobSet(os.urandom(6).hex())
@@ -30,12 +31,12 @@ class Scan:
         self._bad: dict[str, str] = {}
 
     def since(self, cursor: Cursor, dir_fd: int) -> Delta:
-        """Look, and tell what changed after the cursor."""
+        """Scan, and return what changed after the cursor."""
         self._look(dir_fd)
         return self._set.since(cursor, tombstones=True)
 
     def bad(self) -> list[BadFile]:
-        """What is no job, as of the last look."""
+        """Return the files that are not jobs, as of the last scan."""
         return [BadFile(name, reason) for name, reason in sorted(self._bad.items())]
 
     def _look(self, dir_fd: int) -> None:
@@ -51,7 +52,7 @@ class Scan:
         for _, id in sorted(fresh):
             self._take(id, dir_fd)
         for id in [id for id in self._signatures if id not in names]:
-            # A scan can miss a live file: only a look-up by name tells of a deletion.
+            # A listing can miss an existing file: only a lookup by name proves a deletion.
             if read_file(dir_fd, id + ".json") is None:
                 del self._signatures[id]
                 self._bad.pop(id + ".json", None)
@@ -73,7 +74,7 @@ class Scan:
         except InvalidJob as error:
             recent = abs(time.time_ns() - found.signature[1]) < TORN_GRACE_S * 1e9
             if recent and self._set.get(id) is not None:
-                return  # it may be half written: keep the last good value, and look again
+                return  # it may be half written: keep the last good value and check again
             self._bad[name] = error.reason
             if self._set.get(id) is not None:
                 self._set.delete(id, self._set.revision + 1)

@@ -1,10 +1,11 @@
-"""The directory store: one JSON file a job, a change log for the order, a bell for the hint.
+"""The directory store: one JSON file per job, a change log for the order, a bell for the hint.
 
 *The job files are the state, the log is the order, the bell is only a hint.*
 
-A write, under the lock: read the job, make the new value, append the record with the digest of the
-bytes to come (this takes the revision), write the one temporary file, rename it. A crash in between
-burns a revision and leaves the old file. Readers never wait for the lock (see read.py).
+A write does this under the lock: read the job, make the new value, append a record with the digest
+of the new bytes (this takes the revision), write the temporary file, rename it. After a crash in
+between, the revision stays unused and the old file is still there. Readers never wait for the lock
+(see read.py).
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ _stores: weakref.WeakSet[DirectoryStore] = weakref.WeakSet()
 class DirectoryStore:
     """Jobs in a directory under the `Store` contract.
 
-    Nothing is made in a directory that is only read: without a change log it is scanned, under an
-    epoch of this store object's own. With ``adopt`` the log is kept by this reader too.
+    Reading creates nothing in the directory. Without a change log it is scanned, under an epoch of
+    this object's own. With ``adopt`` this reader creates and keeps the log too.
     """
 
     def __init__(
@@ -256,7 +257,7 @@ class DirectoryStore:
                         return True
 
     def _is_suspect(self, id: str, dir_fd: int) -> bool:
-        """Whether the file is not the one that we have seen and that the log tells of."""
+        """Whether the file differs from the last one that we saw and that the log describes."""
         if not _is_id(id):
             return False
         try:
@@ -300,9 +301,9 @@ class DirectoryStore:
         return Cursor(log.epoch, log.head()) if log is not None else ZERO
 
     def _state_with_log(self) -> DirectoryState:
-        """The site as it is; one who adopts makes the log where it is missing.
+        """Return the current state; with ``adopt``, create a missing log first.
 
-        Not under the guard: this may wait for a writer, who may wait for the guard.
+        Call it without the guard: this may wait for a writer, who may wait for the guard.
         """
         state = self._place.current()
         if self._adopt and (state.log is None or (self._durable and not state.durable)):
@@ -311,7 +312,7 @@ class DirectoryStore:
         return state
 
     def _read(self, state: DirectoryState, log: Log, cursor: Cursor) -> Delta | None:
-        """The delta, or ``None`` when another log has been put in force meanwhile."""
+        """Return the delta, or ``None`` if the log was replaced meanwhile."""
         with self._guard:
             since = cursor.revision
             if since and cursor.epoch == log.epoch and log.floor <= since <= log.head():
@@ -476,7 +477,7 @@ class DirectoryStore:
         self._bell.ring()
 
     def _check(self, state: DirectoryState, id: str, check: Check | None, *, damaged: bool) -> None:
-        """Show the check the job as it stands; nobody but a foreigner can change it after that."""
+        """Call ``check`` with the current job. After that only another program can change it."""
         name = id + ".json"
         found = read_file(state.dir_fd, name)
         if found is None:
@@ -536,7 +537,7 @@ class DirectoryStore:
             )
 
     def _put(self, state: DirectoryState, job: Job, found: FoundFile | None) -> Job:
-        """Take a revision, then publish. With the old file, only if nobody has touched it since."""
+        """Take a revision, then publish. Raises if the old file was changed by another program."""
         name, log = job.id + ".json", state.log
         if log is None or self._log is not log:
             raise _ChangedMeanwhile  # a write within the change has put another log in force
@@ -569,7 +570,7 @@ class DirectoryStore:
         return job
 
     def _next(self, log: Log) -> int:
-        """The revision to take now; what a crash left of the last line is cut off before."""
+        """Cut off a torn last line of the log; return the next revision."""
         revision = log.repair() + 1
         if revision > MAX_REVISION:
             raise StoreError(f"{self.where} has used up its revisions", path=self.where)
@@ -577,7 +578,7 @@ class DirectoryStore:
 
     @contextmanager
     def _writing(self, id: str = "") -> Iterator[DirectoryState]:
-        """Hold the lock on this very directory, with a log in force."""
+        """Hold the lock on this very directory, with a current log."""
         lock = None
         try:
             state, lock = self._locked()
@@ -596,7 +597,7 @@ class DirectoryStore:
                 lock.release()
 
     def _locked(self) -> tuple[DirectoryState, WriteLock]:
-        """The site, its lock taken."""
+        """Acquire the lock; return the state and the lock."""
         while True:
             # The last look tells which lock to wait for, and the next one whether it was that.
             before = self._place.last or self._place.writable()
@@ -618,14 +619,14 @@ class DirectoryStore:
 
     @contextmanager
     def _translated(self, doing: str, id: str = "") -> Iterator[None]:
-        """What the system says, in the store's own errors."""
+        """Raise an OSError of the block as the store's own error."""
         try:
             yield
         except OSError as error:
             raise store_error(error, f"{doing} {id}".rstrip(), self.where) from error
 
     def _begin_epoch(self, state: DirectoryState) -> DirectoryState:
-        """Adopt all that lies here, oldest first, under a new epoch."""
+        """Start a new epoch with all existing files, oldest first."""
         files = [
             (found.signature[1], id, digest_of(found.data))
             for id in job_names(state.dir_fd)

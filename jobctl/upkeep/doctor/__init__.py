@@ -1,8 +1,8 @@
-"""The doctor: looks at everything that jobctl rests on, and says what is wrong and what to do.
+"""The doctor: checks everything that jobctl depends on, and says what is wrong and what to do.
 
-It observes only. What it finds is what lies there: it makes no directory, records nothing, sweeps
-nothing away. Each check stands alone, in a thread of its own: one that breaks, or that does not
-come to an end, is a finding too, and keeps none of the others.
+It only observes: it creates no directory, records nothing and removes nothing. Each check runs in
+its own thread. A check that fails or does not return becomes a finding, and does not affect the
+others.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ CHECKS: list[Check] = [
     proxies,
     descriptors,
 ]
-"""All checks, in the order of their findings. A check's name is that of its function."""
+"""All checks, in the order of their findings. A check is named after its function."""
 
 _SOFT_S = 3.5
-"""A check that has much to do stops here, and says how far it got."""
+"""A long check stops after this time and reports how far it got."""
 _HARD_S = 4.5
-"""Whatever has not come back by now is left where it hangs."""
+"""A check that has not returned after this time is abandoned."""
 
 
 def doctor(
@@ -54,9 +54,10 @@ def doctor(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> list[Finding]:
-    """What is found about the directory that a command would work on; within 5 s, never raises.
+    """Return the findings about the directory that a command would use; within 5 s, never raises.
 
-    ``path`` is what ``--dir`` would say. Something is wrong when a finding's level is ``error``.
+    ``path`` is the value of ``--dir``. A finding with the level ``error`` means that something is
+    wrong.
     """
     env = os.environ if env is None else env
     findings: list[Finding] = []
@@ -76,11 +77,11 @@ def doctor(
     running = [_RunningCheck(check, context) for check in CHECKS]
     for started in running:
         findings += started.findings_by(end_s)
-    return list(dict.fromkeys(findings))  # a broken jobctl.toml is met twice
+    return list(dict.fromkeys(findings))  # an invalid jobctl.toml is found twice
 
 
 class _RunningCheck:
-    """One check at work. A daemon: one that hangs in the kernel must not hold up the exit."""
+    """A check in a daemon thread: if it hangs in the kernel, the process can still exit."""
 
     def __init__(self, check: Check, context: CheckContext) -> None:
         self._check, self._context = check, context
@@ -89,7 +90,7 @@ class _RunningCheck:
         self._thread.start()
 
     def findings_by(self, end_s: float) -> list[Finding]:
-        """What it found, or has found by the end."""
+        """Return what the check has found until ``end_s``."""
         self._thread.join(max(0.0, end_s - time.monotonic()))
         if self._thread.is_alive():
             name = self._check.__name__
@@ -104,7 +105,7 @@ class _RunningCheck:
             for finding in self._check(self._context):
                 self._found.append(finding)
         except NothingToCheck:
-            pass  # which the check of the directory says
+            pass  # the check of the directory reports it
         except JobctlError as error:
             self._found.append(_from_error(error))
         except OSError as error:

@@ -1,7 +1,7 @@
-"""The jobs: what lies there, and what the change log says of it.
+"""Checks of the jobs: the files, and whether they match the change log.
 
-The files are read as they are, beside whoever writes. So what does not fit is looked at again
-before it is called a finding: a write may have been in flight.
+Writers may be active during the check. So what does not match is checked again before it is
+reported: a write may have been in flight.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from jobctl.upkeep.doctor.finding import CheckContext, Finding, Level, names, op
 
 __all__ = ["change_log", "jobs"]
 
-_MAX_BAD = 20  # that are named one by one
-_MAX_IN_FLIGHT = 1000  # more than that did not come from writes in flight
+_MAX_BAD = 20  # files that are reported one by one
+_MAX_IN_FLIGHT = 1000  # more mismatches than this are not writes in flight
 _AGAIN_S = 0.03
 _MAX_CHECKS = 4
 _FUTURE_MS = 3_600_000
@@ -86,11 +86,11 @@ _KINDS: dict[str, tuple[Level, str, str, str]] = {
         "is anybody still at it? 'jobctl fail' ends it",
     ),
 }
-"""What may be said of several jobs at once: how bad it is, of one, of many, what next."""
+"""Findings about several jobs: level, text for one, text for many, what to do next."""
 
 
 def change_log(context: CheckContext) -> Iterator[Finding]:
-    """Whether the log is whole, and belongs to this very directory."""
+    """Check that the change log is undamaged and belongs to this directory."""
     here = str(context.path / ".jobctl" / "changes")
     anew = "the next write or hub begins a new epoch, and every reader starts over"
     with opened(context.path) as dir_fd, opened(".jobctl", dir_fd) as meta_fd:
@@ -129,7 +129,10 @@ def change_log(context: CheckContext) -> Iterator[Finding]:
 
 
 def _read_through(log: Log, context: CheckContext) -> tuple[int, int]:
-    """How many records were read, and the last revision; `Damaged`, also for a wrong order."""
+    """Return the number of records and the last revision.
+
+    Raise `Damaged`, also for a wrong order.
+    """
     position, last = 0, 0
     while records := log.read(position, position + _CHUNK):
         for record in records:
@@ -143,7 +146,7 @@ def _read_through(log: Log, context: CheckContext) -> tuple[int, int]:
 
 
 def _is_torn(log: Log) -> bool:
-    """Whether the log ends in a line that is not whole, and stays so."""
+    """Whether the log ends in a torn line that stays torn."""
     for _ in range(_MAX_CHECKS):
         size = os.fstat(log.fd).st_size
         if size % LINE == 0 and (size == LINE or log.read(size // LINE - 2)):
@@ -153,7 +156,7 @@ def _is_torn(log: Log) -> bool:
 
 
 def jobs(context: CheckContext) -> Iterator[Finding]:
-    """Files that are no jobs, files and records that do not fit, modes, and odd times."""
+    """Check for files that are not jobs, mismatches with the log, file modes, and odd times."""
     with opened(context.path) as dir_fd:
         survey = _Survey(context, dir_fd)
         survey.run()
@@ -161,7 +164,7 @@ def jobs(context: CheckContext) -> Iterator[Finding]:
 
 
 class _Survey:
-    """One look at all files, and a second one at those that do not fit."""
+    """Checks all files once, and those that do not match again."""
 
     def __init__(self, context: CheckContext, dir_fd: int) -> None:
         self._context = context
@@ -182,7 +185,7 @@ class _Survey:
         self.kinds: dict[str, set[str]] = {kind: set() for kind in _KINDS}
 
     def run(self) -> None:
-        """Look at everything, as far as the time goes."""
+        """Check all files, as far as the time allows."""
         self._follow()
         ids = []
         for id in job_names(self._dir_fd):
@@ -213,7 +216,7 @@ class _Survey:
         self._wait_for_writers(torn)
 
     def _follow(self) -> None:
-        """Read on in the log that is in force, if there is one."""
+        """Read new records of the current log, if there is one."""
         log = Place(self._context.path).current().log
         if log is None:
             return
@@ -222,7 +225,7 @@ class _Survey:
                 self._log, self._position = log, 0
                 self._newest.clear()
             records = self._log.read(self._position)
-        except Damaged:  # which the check of the log says
+        except Damaged:  # the check of the log reports it
             self._log = None
             self._newest.clear()
             return
@@ -230,7 +233,7 @@ class _Survey:
         self._newest.update((record.id, record) for record in records)
 
     def _matches_log(self, id: str, found: FoundFile | None) -> bool:
-        """Whether the log tells the truth of what was found."""
+        """Whether the file matches its newest record."""
         if self._log is None:
             return True
         record = self._newest.get(id)
@@ -239,7 +242,7 @@ class _Survey:
         return record is not None and record.digest == digest_of(found.data)
 
     def _take(self, id: str, found: FoundFile) -> bool:
-        """Note what is to be said of a file; whether it is a job."""
+        """Note what there is to report about a file; return whether it is a job."""
         name = f"{id}.json"
         try:
             if found.problem is not None:
@@ -272,7 +275,7 @@ class _Survey:
             self.kinds["untouched"].add(job.id)
 
     def _recheck(self, mismatches: dict[str, bool]) -> None:
-        """What a write in flight explains is no misfit; and what is one, with a file or without."""
+        """Check mismatches again, then report those that remain, with or without a file."""
         for _ in range(_MAX_CHECKS):
             if not 0 < len(mismatches) <= _MAX_IN_FLIGHT:
                 break
@@ -288,7 +291,7 @@ class _Survey:
             self.kinds["unknown" if there else "missing"].add(id)
 
     def _wait_for_writers(self, torn: dict[str, float]) -> None:
-        """A foreign writer has a second to end what it has begun."""
+        """Give another program a second to finish writing a file."""
         for id, until_s in torn.items():
             while time.monotonic() < min(until_s, self._context.until_s):
                 found = read_file(self._dir_fd, f"{id}.json")
@@ -299,7 +302,7 @@ class _Survey:
                 time.sleep(_AGAIN_S)
 
     def findings(self) -> Iterator[Finding]:
-        """All that is to be said."""
+        """Yield all findings."""
         here = str(self._context.path)
         if self.looked < self.total:
             what = f"there was time for {self.looked:,} of {self.total:,} job files"

@@ -1,4 +1,4 @@
-"""What is around us: settings, Python, the terminal, proxies, limits."""
+"""Checks of the environment: settings, Python, the terminal, proxies, limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy", "
 
 
 def settings(context: CheckContext) -> Iterator[Finding]:
-    """``jobctl.toml`` and the variables: where they are, and that they make sense."""
+    """Check the ``jobctl.toml`` files and the variables."""
     known = Settings(context.env, context.cwd)
     found = {name: known.get(name) for name in known.names()}
     types = parse_types(known.types)
@@ -44,14 +44,14 @@ _VARIABLES = ("JOBCTL_DIR", "JOBCTL_URL", "JOBCTL_DURABLE", "JOBCTL_TIME_FORMAT"
 
 
 def program(context: CheckContext) -> Iterator[Finding]:
-    """The versions that a report of a fault should name."""
+    """Report the versions that a bug report should name."""
     system = f"{platform.system()} {platform.release()}"
     what = f"jobctl {__version__} on Python {platform.python_version()}, {system}"
     yield Finding("ok", what, sys.executable)
 
 
 def terminal(context: CheckContext) -> Iterator[Finding]:
-    """Whether standard output can show our symbols."""
+    """Check that standard output can show our symbols."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     try:
         _SYMBOLS.encode(encoding)
@@ -61,7 +61,7 @@ def terminal(context: CheckContext) -> Iterator[Finding]:
 
 
 def proxies(context: CheckContext) -> Iterator[Finding]:
-    """Proxy variables: they may hold passwords, so their names alone are said."""
+    """Report proxy variables by name only, because they may contain passwords."""
     found = sorted(name for name in context.env if name.lower() in _PROXIES and context.env[name])
     if found:
         what = (
@@ -71,7 +71,7 @@ def proxies(context: CheckContext) -> Iterator[Finding]:
 
 
 def descriptors(context: CheckContext) -> Iterator[Finding]:
-    """How many files may be open at once."""
+    """Check how many files may be open at once."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit != resource.RLIM_INFINITY and limit < _FEW_DESCRIPTORS:
         what = f"only {limit} files may be open at once, and each client of a hub takes one"

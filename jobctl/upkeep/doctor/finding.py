@@ -1,4 +1,4 @@
-"""What checks are given, and what they say."""
+"""The input of checks, and their findings."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _MAX_NAMES = 3
 
 
 class Finding(NamedTuple):
-    """One thing that was found: how bad it is, what, where, and what to do next.
+    """One finding: its level, what was found, where, and what to do next.
 
-    ``ok`` is as it should be; ``info`` is worth knowing, and no fault; a ``warning`` may do harm;
-    an ``error`` is something wrong. The text is not made fit for a terminal.
+    ``ok``: as it should be. ``info``: good to know, not a fault. ``warning``: may do harm.
+    ``error``: something is wrong. The text is not yet made safe for a terminal.
     """
 
     level: Level
@@ -47,14 +47,14 @@ class Finding(NamedTuple):
 
 
 class NothingToCheck(Exception):
-    """There is nothing for this check to look at."""
+    """Raised if a check has nothing to check."""
 
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What is looked at: a directory (``None`` where nobody can say which), and its surroundings.
+    """What to check: a directory (``None`` if it is unknown), and its environment.
 
-    A check that has much to do stops at ``until_s`` of the monotonic clock.
+    A long check stops at ``until_s`` of the monotonic clock.
     """
 
     where: Where | None
@@ -71,7 +71,7 @@ class CheckContext:
 
     @property
     def left_s(self) -> float:
-        """How much time there is still; 0 when it is over."""
+        """The remaining time in seconds; 0 if it is over."""
         return max(0.0, self.until_s - time.monotonic())
 
 
@@ -80,9 +80,9 @@ Check = Callable[[CheckContext], Iterable[Finding]]
 
 @contextmanager
 def opened(path: str | Path, dir_fd: int | None = None) -> Iterator[int]:
-    """A descriptor of a directory to look at; `NothingToCheck` where none can be opened.
+    """Open a directory for the block; raise `NothingToCheck` if that is not possible.
 
-    Relative to ``dir_fd``, a link is none.
+    Relative to ``dir_fd``, symbolic links are not followed.
     """
     flags = _OPEN_DIR if dir_fd is None else _OPEN_DIR | os.O_NOFOLLOW
     try:
@@ -98,18 +98,18 @@ def opened(path: str | Path, dir_fd: int | None = None) -> Iterator[int]:
 
 
 def plural(number: int, one: str, many: str = "") -> str:
-    """``1 job``, ``2 jobs``."""
+    """Return ``1 job``, ``2 jobs``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def names(all: Collection[str]) -> str:
-    """The first few, and how many more."""
+    """Return the first few names, and how many more there are."""
     shown = ", ".join(sorted(all)[:_MAX_NAMES])
     return shown + (f" and {len(all) - _MAX_NAMES} more" if len(all) > _MAX_NAMES else "")
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether the process is stopped, by Ctrl-Z say, where Linux tells."""
+    """Whether the process is stopped, for example by Ctrl-Z, if Linux tells."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Who listens: sockets of the bell, and hubs, dead and alive."""
+"""Checks of running processes: listeners on the bell, hubs and owners."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _GRACE_S = 1.2
 _AGAIN_S = 0.2
 _MAX_HUBS = 8
 _NOBODY = Filter.make(ids=["jobctl-doctor"])
-"""Its deltas carry no job: only how far the hub is."""
+"""Selects no job: the delta has only the hub's revision."""
 
 
 def bells(context: CheckContext) -> Iterator[Finding]:
-    """Sockets that nobody listens on any more."""
+    """Report sockets on which nobody listens any more."""
     with (
         opened(context.path) as dir_fd,
         opened(".jobctl", dir_fd) as meta_fd,
@@ -50,7 +50,7 @@ def bells(context: CheckContext) -> Iterator[Finding]:
 
 
 def owners(context: CheckContext) -> Iterator[Finding]:
-    """Workers that died with jobs in their hands."""
+    """Report workers that died with active jobs."""
     known = DirectoryOwners(Place(context.path))
     here = str(context.path / ".jobctl" / "owners")
     dead = known.dead()
@@ -63,7 +63,7 @@ def owners(context: CheckContext) -> Iterator[Finding]:
 
 
 def _has_listener(name: str, bell_fd: int, context: CheckContext) -> bool | None:
-    """Whether somebody listens, asked without a ring; ``None`` for what is no socket of ours."""
+    """Whether a process listens, checked without a ring; ``None`` if it is not a socket of ours."""
     try:
         stat = os.stat(name, dir_fd=bell_fd, follow_symlinks=False)
     except OSError:
@@ -94,7 +94,7 @@ class _Hub(NamedTuple):
 
 
 def hubs(context: CheckContext) -> Iterator[Finding]:
-    """Hubs that died, do not answer, or show what is no longer so."""
+    """Report hubs that died, do not answer, or have outdated data."""
     here = str(context.path / ".jobctl" / "hubs")
     dead: set[str] = set()
     alive: list[_Hub] = []
@@ -135,7 +135,7 @@ def hubs(context: CheckContext) -> Iterator[Finding]:
 
 
 def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
-    """The hub that holds this file, ``False`` for one that is dead, ``None`` for nobody."""
+    """Return the hub that holds this file, ``False`` if it is dead, ``None`` if there is none."""
     try:
         fd = os.open(
             name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=hubs_fd
@@ -158,14 +158,14 @@ def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
     finally:
         os.close(fd)
     if not isinstance(value, dict) or not isinstance(value.get("url"), str):
-        return None  # it has just begun
+        return None  # it has just started
     pid = value.get("pid")
     pid = pid if type(pid) is int and pid > 0 else None
     return _Hub(value["url"], pid, is_same_network(value), own, token_in(value))
 
 
 async def _asked(hub: _Hub, context: CheckContext) -> Finding:
-    """How far the hub is, given a moment to get as far as the directory was before."""
+    """Return how far the hub is, after giving it a moment to reach the directory's revision."""
     import asyncio
 
     head = _head(context)
@@ -195,7 +195,7 @@ async def _asked(hub: _Hub, context: CheckContext) -> Finding:
 
 
 async def _first_delta(hub: _Hub) -> Delta:
-    """What the hub says first; `HubError` or TimeoutError when it says nothing."""
+    """Return the hub's first delta; raise `HubError` or TimeoutError if there is none."""
     import asyncio
     from contextlib import aclosing
 
@@ -222,6 +222,6 @@ def _silent(hub: _Hub, error: HubError | None) -> Finding:
 
 
 def _head(context: CheckContext) -> Cursor | None:
-    """Where the directory is, by its log, if one is in force."""
+    """Return the newest revision of the directory by its current log, if there is one."""
     log = Place(context.path).current().log
     return Cursor(log.epoch, log.head()) if log is not None else None

@@ -1,4 +1,4 @@
-"""The directory itself: whose it is, who may do what in it, what it lies on, what lies in it."""
+"""Checks of the directory itself: owner, permissions, file system, lock, and leftover files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TEMPORARY = {"next", "mark.new", "changes.new"}
 
 
 def directory(context: CheckContext) -> Iterator[Finding]:
-    """Which it is and why, that it is there, whose it is, and who else may do what."""
+    """Report which directory it is and why, and check that it exists, its owner and its mode."""
     path = context.path
     assert context.where is not None, "else there is no path"
     here = str(path)
@@ -80,7 +80,7 @@ def directory(context: CheckContext) -> Iterator[Finding]:
 
 
 def meta(context: CheckContext) -> Iterator[Finding]:
-    """``.jobctl``: a directory, the owner's alone."""
+    """Check that ``.jobctl`` is a directory with access for its owner only."""
     here = str(context.path / ".jobctl")
     with opened(context.path) as dir_fd:
         owner = os.fstat(dir_fd).st_uid
@@ -111,7 +111,7 @@ def meta(context: CheckContext) -> Iterator[Finding]:
 
 
 def file_system(context: CheckContext) -> Iterator[Finding]:
-    """Read-only, full, out of inodes, or on another machine."""
+    """Check for a file system that is read-only, full, out of inodes, or remote."""
     here = str(context.path)
     with opened(context.path) as dir_fd:
         room = os.fstatvfs(dir_fd)
@@ -139,13 +139,13 @@ def file_system(context: CheckContext) -> Iterator[Finding]:
 
 
 def lock(context: CheckContext) -> Iterator[Finding]:
-    """Whether locks work here, and whether somebody has held the writers' lock for long."""
+    """Check that locks work, and that no process holds the writers' lock for long."""
     with opened(context.path) as dir_fd:
         here = str(context.path / ".jobctl")
         try:
             with opened(".jobctl", dir_fd) as fd:
                 yield _locked(fd, here)
-        except NothingToCheck:  # nothing is made here for a try: the directory itself will do
+        except NothingToCheck:  # create nothing: try the lock on the directory itself
             yield _locked(dir_fd, str(context.path))
 
 
@@ -155,7 +155,7 @@ def _locked(fd: int, here: str) -> Finding:
     holders: set[int | None] = set()
     while True:
         try:
-            # Shared: two doctors do not take each other for a writer.
+            # Shared, so that two doctors do not mistake each other for a writer.
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR):
@@ -181,7 +181,7 @@ def _locked(fd: int, here: str) -> Finding:
 
 
 def leftovers(context: CheckContext) -> Iterator[Finding]:
-    """What crashed writers and other programs left lying about."""
+    """Report files that crashed writers and other programs left behind."""
     with opened(context.path) as dir_fd:
         strange = {
             name
@@ -205,7 +205,7 @@ def leftovers(context: CheckContext) -> Iterator[Finding]:
 
 
 def _is_old(name: str, dir_fd: int) -> bool:
-    """Whether nobody can be at it any more: what has just come may be a write in flight."""
+    """Whether the file is old enough to be no write in flight."""
     try:
         stat = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except OSError:

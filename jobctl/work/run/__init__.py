@@ -1,7 +1,7 @@
-"""Any command as a tracked job: ``jobctl run``.
+"""Run any command as a tracked job: ``jobctl run``.
 
-The command keeps its terminal, its signals and its exit status; what it says on standard error goes
-through us, so that its last words can go into the job.
+The command keeps its terminal, its signals and its exit status. Its standard error goes through us,
+so that the job can keep the last lines.
 """
 
 from jobctl.work.run.command import GRACE_S, RunOptions, rerun, run

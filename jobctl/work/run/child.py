@@ -1,4 +1,4 @@
-"""The command's process: started as it would be without us, and all that it starts found again."""
+"""The command's process: started as without us, together with everything that it starts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HEARD = {*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT}
 
 
 class CannotRun(JobctlError):
-    """The command could not be started; exit code 127 when it is not there, else 126."""
+    """The command could not be started; exit code 127 if it does not exist, else 126."""
 
     def __init__(self, program: str, error: OSError) -> None:
         missing = isinstance(error, FileNotFoundError)
@@ -38,30 +38,32 @@ class CannotRun(JobctlError):
 
 
 class Signals:
-    """Our signals while the command runs: none of them ends us, and each is told once."""
+    """Signals to us while the command runs: none ends us, and each is reported once."""
 
     def __init__(self) -> None:
         self.before: set[int] = set()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep them waiting for `next`, in all threads that are started within the block."""
-        child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would eat the status
+        """Block the signals for `next`, in all threads that are started within the block."""
+        child = signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # if it were ignored, the exit status would be lost
         self.before = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)}
         try:
             yield
         finally:
             while self._take(0) is not None:
-                pass  # what came for a command that has ended means nobody
+                pass  # drop signals that arrived after the command ended
             signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
             signal.signal(signal.SIGCHLD, child)
 
     def next(self, timeout_s: float) -> tuple[int, bool] | None:
-        """The next one, and whether the command has not had it yet; ``None`` after the time-out.
+        """Return the next signal and whether to forward it; ``None`` after the timeout.
 
-        What the terminal sends (Ctrl-C) goes to the command as well; what a process sends is taken
-        to be for us alone. One that sends to the whole group reaches the command twice by that:
-        nobody can tell the two apart.
+        A signal from the terminal (Ctrl-C) reaches the command too and is not forwarded. A signal
+        from a process is assumed to be sent to us alone. If it was sent to the whole process group,
+        the command gets it twice, because the two cases cannot be told apart.
         """
         info = self._take(timeout_s)
         if info is None:
@@ -70,14 +72,14 @@ class Signals:
         return number, from_process and number in _FORWARDED
 
     def before_start(self) -> int | None:
-        """A signal that would have ended the command, had it been started already."""
+        """Return a signal that would have ended the command if it had been running already."""
         while (info := self._take(0)) is not None:
             if info[0] in _ENDING and signal.getsignal(info[0]) is not signal.SIG_IGN:
                 return info[0]
         return None
 
     def since_then(self) -> list[int]:
-        """What came up to now, just after the start: the command may have missed it."""
+        """Return the signals that arrived during the start, which the command may have missed."""
         came = []
         while (info := self._take(0)) is not None:
             if info[0] in _FORWARDED:
@@ -85,7 +87,7 @@ class Signals:
         return came
 
     def ends(self) -> bool:
-        """Whether a signal has come that ends what we do after the command."""
+        """Whether a signal has arrived that ends what we do after the command."""
         while (info := self._take(0)) is not None:
             if info[0] in _ENDING:
                 return True
@@ -93,7 +95,7 @@ class Signals:
 
     @staticmethod
     def _take(timeout_s: float) -> tuple[int, bool] | None:
-        """A signal, and whether a process sent it to us alone; ``None`` after the time-out."""
+        """Return a signal and whether a process sent it to us; ``None`` after the timeout."""
         if hasattr(signal, "sigtimedwait"):
             info = signal.sigtimedwait(_HEARD, timeout_s)
             return (info.si_signo, info.si_code <= 0) if info is not None else None
@@ -101,7 +103,7 @@ class Signals:
 
 
 def _take_by_polling(timeout_s: float) -> tuple[int, bool] | None:
-    """For macOS, which has no sigtimedwait(), and does not tell who sent a signal."""
+    """For macOS, which has no sigtimedwait() and does not say who sent a signal."""
     deadline_s = monotonic() + timeout_s
     while not (pending := signal.sigpending() & _HEARD):
         if monotonic() >= deadline_s:
@@ -122,7 +124,7 @@ def _in_foreground() -> bool:
 def spawn(
     argv: Sequence[str], env: Mapping[str, str], *, stderr_fd: int | None, mask: set[int]
 ) -> int:
-    """Start the command; its process id. `CannotRun`.
+    """Start the command; return its process id. Raises `CannotRun`.
 
     ``stderr_fd`` becomes its standard error; ``mask`` are the signals that were blocked before us.
     """
@@ -153,7 +155,7 @@ def spawn(
 
 
 def _found(program: str, env: Mapping[str, str]) -> str:
-    """The program's file, by the ``PATH`` that the command gets; OSError."""
+    """Return the program's path, by the ``PATH`` that the command gets; OSError."""
     if "/" in program:
         return program
     path = env.get("PATH", os.defpath)
@@ -165,7 +167,7 @@ def _found(program: str, env: Mapping[str, str]) -> str:
 
 
 def given_environment() -> dict[str, str]:
-    """The environment that we were given: Python adds ``LC_CTYPE`` where no language is set.
+    """Return our original environment: Python adds ``LC_CTYPE`` if no language is set.
 
     Source: PEP 538.
     """
@@ -179,20 +181,20 @@ def given_environment() -> dict[str, str]:
 
 
 def send(pid: int, number: int) -> None:
-    """Send the signal to our child; not to one that runs as another user by now."""
+    """Send the signal to our child, unless it runs as another user by now."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 
 def signal_all(pid: int, number: int) -> None:
-    """Send the signal to the process, which is our child, and to all that it has started."""
+    """Send the signal to our child and to everything that it has started."""
     others = _descendants(pid)
     try:
         send(pid, number)
         for fd in others:
             with suppress(OSError):
                 signal.pidfd_send_signal(fd, number)
-        if number != signal.SIGKILL:  # one that is stopped shall hear it, too
+        if number != signal.SIGKILL:  # a stopped process must get it too
             send(pid, signal.SIGCONT)
     finally:
         for fd in others:
@@ -200,8 +202,10 @@ def signal_all(pid: int, number: int) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    """Descriptors of the processes below, where the system tells: a descriptor cannot come to mean
-    another process, as an id can."""
+    """Return descriptors of all descendant processes, if the system has them.
+
+    A descriptor, unlike an id, cannot come to mean another process.
+    """
     found: list[int] = []
     todo = [pid]
     parents = _parents()

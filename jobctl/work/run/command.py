@@ -1,4 +1,4 @@
-"""One run of a command: its job, its process, and what passes between the two."""
+"""One run of a command: its job, its process, and what passes between them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from jobctl.work.track import TrackedJob, clean_text
 __all__ = ["GRACE_S", "RunOptions", "rerun", "run"]
 
 GRACE_S = 10.0
-"""How long a cancelled command has, after SIGTERM, before it is killed."""
+"""Seconds between SIGTERM and SIGKILL for a cancelled command."""
 _TICK_S = 0.2
 _STAGE = "run"
 _MAX_COMMAND = 64 * 1024  # bytes; a job file holds 256 KiB in all
-_MAX_SHOWN = 20  # words of one that is longer
+_MAX_SHOWN = 20  # words that are kept of a longer command
 
 _log = logging.getLogger("jobctl")
 
@@ -41,8 +41,8 @@ _log = logging.getLogger("jobctl")
 class RunOptions:
     """How a command is tracked.
 
-    ``keep_env`` are the variables whose values the job keeps. Without ``relay`` standard error is
-    the command's as it is ours, and the job gets no last lines.
+    ``keep_env`` are the variables whose values the job keeps. Without ``relay`` the command writes
+    to our standard error directly, and the job has no last lines.
     """
 
     type: str = "run"
@@ -56,29 +56,29 @@ class RunOptions:
 
 
 def run(argv: Sequence[str], where: str | Store, options: RunOptions | None = None) -> int:
-    """Run the command as a job of the store; its exit code, or minus the signal that ended it.
+    """Run the command as a job of the store; return its exit code, or minus its signal.
 
-    ``where`` is the store's path, or the store. What cannot be recorded is warned of, and the
-    command runs all the same. `CannotRun` when it cannot be started, which the job tells as well.
+    ``where`` is the store, or its path. What cannot be recorded is logged, and the command runs all
+    the same. Raises `CannotRun` if it cannot be started; the job fails then.
     """
     options = options or RunOptions()
     if not argv:
         raise UsageError("no command to run", hint="jobctl run -- COMMAND…")
     jobs.create(
         options.type, now=now(), id=options.id, title=options.title, stages=options.stages
-    )  # what makes no sense is told before anything runs
+    )  # report invalid options before anything runs
     keep = {name: os.environ[name] for name in options.keep_env if name in os.environ}
     job = _RunJob(_command(argv, os.getcwd(), keep), where, options)
     return _Run(job, argv, where, options, {}).run()
 
 
 def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
-    """The command as a job keeps it: to the letter, or marked as not to be run again."""
+    """Return the command as the job keeps it: exact, or marked as not repeatable."""
     words = [*argv, cwd, *env, *env.values()]
     try:
         exact = sum(len(word.encode()) for word in words) <= _MAX_COMMAND
     except UnicodeEncodeError:
-        exact = False  # a file's name, say, whose bytes are no text
+        exact = False  # for example a file name that is not valid text
     if exact:
         command = Command(argv=tuple(argv), cwd=cwd, env=dict(env) or None)
         if len(json.dumps(command.to_value(), ensure_ascii=False).encode()) <= _MAX_COMMAND:
@@ -90,10 +90,10 @@ def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
 
 
 def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
-    """Run the command of a failed job again, in its directory, as the same job; as `run`.
+    """Run the command of a failed job again, in its directory, as the same job; see `run`.
 
-    The environment is ours, with the variables that the job has kept. `NotObeyed` where another
-    user can have written the command.
+    The environment is ours, plus the variables that the job has kept. Raises `NotObeyed` if another
+    user could have written the command.
     """
     old = store.get_runnable(id)
     command = old.command
@@ -107,7 +107,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
             f"job {id} has its command in short only: it was too long to keep, or no text",
             hint="type it again, after 'jobctl run --'",
         )
-    jobs.retry(old, now=now())  # says so if it may not be
+    jobs.retry(old, now=now())  # raises if it is not allowed
     try:
         os.chdir(command.cwd)
     except OSError as error:
@@ -119,7 +119,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
 
 
 class _Ended(Exception):
-    """A signal came before the command was started."""
+    """A signal arrived before the command was started."""
 
     def __init__(self, number: int) -> None:
         super().__init__(_name_of(number))
@@ -127,7 +127,7 @@ class _Ended(Exception):
 
 
 class _RunJob(TrackedJob):
-    """A tracked job that knows its command, and how it ended."""
+    """A tracked job with its command."""
 
     def __init__(
         self, command: Command, where: str | Store, options: RunOptions, *, again: bool = False
@@ -150,7 +150,7 @@ class _RunJob(TrackedJob):
         )
 
     def ended(self, status: int, duration_ms: int, stderr: list[str]) -> None:
-        """The command has ended so."""
+        """Record how the command ended."""
         self.command = self.command.replace(
             exit_code=status if status >= 0 else None,
             signal=_name_of(-status) if status < 0 else None,
@@ -168,7 +168,7 @@ class _RunJob(TrackedJob):
             super()._warn(text)
 
     def _open(self, store: Store, first: Job) -> Job:
-        """Pending for no time: the command runs now, so the job is in its first stage."""
+        """Create the job in its first stage: the command runs now, so it is never pending."""
         at = now()
 
         def start(job: Job) -> Job:
@@ -184,7 +184,7 @@ class _RunJob(TrackedJob):
         old = old.replace(run=self._run_key())
         ran = self.command
         if not old.active:
-            return old  # ended by others, or by the command: how it ended is told all the same
+            return old  # ended by others, or by the command itself
         if self.cancel_sent:
             return jobs.cancel(old, now=at, at_work=True)
         if error is None and ran.exit_code == 0:
@@ -233,7 +233,7 @@ class _Run:
 
     def _run(self) -> int:
         if self._job.refused is not None:
-            raise self._job.refused  # the job that is there is not ours to speak for
+            raise self._job.refused  # the existing job is not ours
         self._job.started = True
         relay = _relay() if self._options.relay else None
         events = _events(self._take, self._warn_event)
@@ -274,7 +274,10 @@ class _Run:
         return env
 
     def _wait(self, pid: int, relay: Relay | None, events: EventFile | None) -> int:
-        """Until the command ends; its status. Meanwhile: signals, events, a cancellation."""
+        """Wait until the command ends; return its status.
+
+        Handles signals, events and cancel requests.
+        """
         while True:
             heard = self._signals.next(max(0.0, self._poll_at_s - monotonic()))
             if heard is not None:
@@ -282,7 +285,7 @@ class _Run:
                 if forward:
                     send(pid, number)  # it is our child, and not waited for yet
                 elif number in (signal.SIGWINCH, signal.SIGCONT) and relay and relay.resize():
-                    send(pid, signal.SIGWINCH)  # it may have looked before that
+                    send(pid, signal.SIGWINCH)  # it may have read the old size
             due = monotonic() >= self._poll_at_s
             if due or (heard is not None and heard[0] == signal.SIGCHLD):
                 ended, status = os.waitpid(pid, os.WNOHANG)
@@ -293,7 +296,7 @@ class _Run:
                 self._poll_at_s = monotonic() + _TICK_S
 
     def _poll(self, pid: int, relay: Relay | None, events: EventFile | None) -> None:
-        """What is done now and then. Whatever goes wrong, the command is waited for."""
+        """Do the periodic work. Whatever fails here, the command is waited for."""
         try:
             if events is not None:
                 events.poll()
@@ -304,7 +307,7 @@ class _Run:
         self._cancel_if_asked(pid)
 
     def _is_interrupted(self) -> bool:
-        """Whether somebody wants us to end, now that the command has."""
+        """Whether we are asked to end, after the command has ended."""
         return self._signals.ends() or self._job.cancelled
 
     def _cancel_if_asked(self, pid: int) -> None:
@@ -319,7 +322,7 @@ class _Run:
             signal_all(pid, signal.SIGKILL)
 
     def _take(self, event: Event) -> None:
-        with suppress(Cancelled):  # the command has been told in its own way
+        with suppress(Cancelled):  # the command gets a signal instead
             self._record(event)
 
     def _record(self, event: Event) -> None:
@@ -339,7 +342,7 @@ class _Run:
 
 
 def _relay() -> Relay | None:
-    """A relay of our standard error; ``None`` where that is closed, or there is no more to have."""
+    """Return a relay of our standard error; ``None`` if it is closed or resources are exhausted."""
     try:
         os.fstat(2)
         return Relay(2)

@@ -1,12 +1,12 @@
-"""What a command says of itself by writing lines to ``$JOBCTL_EVENTS``, from any language.
+"""Reports of a command: lines that it writes to ``$JOBCTL_EVENTS``, from any language.
 
     stage=load
     progress=3/8 message=orders.csv
     progress=40
     result={"rows": 41200}
 
-It is a regular file: whoever appends to it is never held up, not by a full pipe, and not when
-nobody reads any more. One who truncates it is understood as well.
+It is a regular file, so writing never blocks, even if nobody reads any more. A writer may also
+truncate it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 
 def parse_event(line: str) -> Event:
-    """The event in a line: ``key=value`` once or more; ValueError with the reason.
+    """Return the event in a line of ``key=value`` pairs; ValueError with the reason.
 
     ``message`` and ``result`` take the rest of their line.
     """
@@ -86,21 +86,21 @@ def _result(text: str) -> Any:
 
 
 class EventFile:
-    """The file, and how far it has been read. ``take`` gets each event, ``on_error`` each reason.
+    """The file and our position in it. ``take`` gets each event, ``on_error`` each error.
 
-    Of what is written between two looks by one who truncates, the last state counts.
+    If a writer truncates the file between two polls, the last state counts.
     """
 
     def __init__(self, take: Callable[[Event], None], on_error: Callable[[str], None]) -> None:
         self._take, self._warn_event = take, on_error
         self._fd, self.path = _create()
         self._offset = 0
-        self._anchor = b""  # the bytes before the offset: another writer may have begun anew
+        self._anchor = b""  # the bytes before the offset: if they change, the file was rewritten
         self._seen: tuple[int, int] = (0, 0)
         self._partial = b""
 
     def poll(self) -> None:
-        """Take what has been written since, a megabyte at the most."""
+        """Read what was written since the last poll, at most a megabyte."""
         stat = os.fstat(self._fd)
         if (stat.st_size, stat.st_mtime_ns) != self._seen:
             self._check_anchor(stat.st_size)
@@ -121,7 +121,7 @@ class EventFile:
             self._seen = (stat.st_size, stat.st_mtime_ns) if whole else (-1, 0)
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
-        """Take all that there is by now, also a line without its end, unless ``interrupted``."""
+        """Read the rest, also a last line without its end, unless ``interrupted``."""
         end = os.fstat(self._fd).st_size
         for _ in range(end // _MAX_POLL + 1):
             self.poll()
@@ -146,7 +146,7 @@ class EventFile:
             self._warn_event(str(error))
 
     def close(self) -> None:
-        """Remove it; what others that were killed left behind goes as well, after a day."""
+        """Remove the file, and files of killed processes that are older than a day."""
         _sweep(os.path.dirname(self.path))
         with suppress(OSError):
             os.unlink(self.path)
@@ -154,7 +154,7 @@ class EventFile:
 
 
 def _create() -> tuple[int, str]:
-    """A new file, locked: one that nobody has locked is nobody's."""
+    """Create a locked file; a file that is not locked belongs to no process."""
     fd, path = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX)
     with suppress(OSError):
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +170,7 @@ def _sweep(directory: str) -> None:
 
 
 def _sweep_one(entry: os.DirEntry[str]) -> None:
-    """Remove it if it is ours, old, and its reader has gone."""
+    """Remove a file of ours that is old and whose reader is gone."""
     stat = entry.stat(follow_symlinks=False)
     old = time() - stat.st_mtime > _SWEEP_S
     if not old or stat.st_uid != os.geteuid() or not entry.is_file(follow_symlinks=False):

@@ -1,4 +1,4 @@
-"""Standard error on its way through us: every byte as it came, and the last lines kept."""
+"""Passes standard error on unchanged, and keeps the last lines."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 
 class Relay:
-    """From ``child_fd``, which the command gets as its standard error, to ``out_fd``.
+    """Passes data from ``child_fd``, the command's standard error, to ``out_fd``.
 
-    A terminal stays one for the command: it gets a pseudo-terminal of the same size. ``close`` must
-    be called; `Relay.start` before the command writes.
+    If ``out_fd`` is a terminal, the command gets a pseudo-terminal of the same size. Call `start`
+    before the command writes, and ``close`` at the end.
     """
 
     def __init__(self, out_fd: int) -> None:
@@ -51,13 +51,13 @@ class Relay:
         self._thread = threading.Thread(target=self._run, name="jobctl-relay", daemon=True)
 
     def start(self) -> None:
-        """The command has its end; ours is not needed any more."""
+        """Close our copy of the command's end and start to pass data on."""
         os.close(self.child_fd)
         self.child_fd = -1
         self._thread.start()
 
     def resize(self) -> bool:
-        """Take over the terminal's size; whether it is another one."""
+        """Copy the terminal's size; return whether it has changed."""
         if not self._tty:
             return False
         try:
@@ -69,9 +69,9 @@ class Relay:
         return size != before
 
     def forward_keyboard(self) -> None:
-        """Bring the keyboard to a command that wants to read it from its standard error.
+        """Pass the keyboard on to a command that reads it from standard error (``less``).
 
-        ``less`` does. It says so by switching the line editing off there.
+        Such a command switches line editing off there.
         """
         if not self._tty or self._read < 0:
             return
@@ -94,11 +94,11 @@ class Relay:
             keyboard.restore()
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
-        """The command has ended: relay what it wrote, and what comes shortly after, then stop.
+        """Pass on what the command wrote and what follows shortly after; then stop.
 
-        What it wrote is relayed however long the reader takes. What a process that it left behind
-        goes on to write is relayed until nothing has come for a moment, for two seconds at most.
-        As soon as ``interrupted`` says so, nothing is waited for any more.
+        The command's own output is passed on completely, however slow the reader is. Output of a
+        process that it left behind is passed on until there is a short pause, for two seconds at
+        most. Everything ends when ``interrupted`` returns ``True``.
         """
         self._drop_keyboard()
         if not self._thread.is_alive():
@@ -116,7 +116,7 @@ class Relay:
                 return
 
     def _bytes_to_relay(self) -> int:
-        """How many bytes there are to be relayed, counted from the beginning."""
+        """Return how many bytes have been written in total."""
         waiting = b"\0" * 4
         with self._guard, suppress(OSError):
             if self._read >= 0:
@@ -125,15 +125,15 @@ class Relay:
         return self._taken
 
     def last_lines(self) -> list[str]:
-        """What the command said last, without colours and overwritten lines."""
+        """Return the command's last lines, without colours and overwritten text."""
         text = _ESCAPE.sub(b"", self._tail).decode("utf-8", "backslashreplace")
         lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
         if len(self._tail) == _KEPT:
-            lines = lines[1:]  # the first one has lost its beginning
+            lines = lines[1:]  # the beginning of the first line is missing
         return [line[:_MAX_LINE] for line in lines if line][-_MAX_LINES:]
 
     def close(self) -> None:
-        """Let go of everything; a reader that takes nothing keeps it for as long."""
+        """Free everything, as soon as a reader that is blocked lets the thread end."""
         self._drop_keyboard()
         with self._guard:
             self._closed = True
@@ -171,7 +171,7 @@ class Relay:
                 self._last_s = monotonic()
                 self._tail = (self._tail + data[-_KEPT:])[-_KEPT:]
                 if not _write_all(self._out, data):
-                    # The reader has gone: let the command have the signal that it would have had.
+                    # The reader is gone: close, so that the command gets SIGPIPE.
                     with self._guard:
                         os.close(self._read)
                         self._read = -1
@@ -193,7 +193,7 @@ class _Keyboard:
 
     @classmethod
     def like(cls, settings: list[Any]) -> _Keyboard | None:
-        """The keyboard with these settings for input; ``None`` where there is no terminal."""
+        """Open the keyboard with these input settings; ``None`` without a terminal."""
         try:
             fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError:
@@ -227,7 +227,7 @@ def _pipe() -> tuple[int, int]:
 
 
 def _pty_like(fd: int) -> tuple[int, int]:
-    """A pseudo-terminal of the same size and settings, whose output is not changed on its way."""
+    """Return a pseudo-terminal with the same size and settings that does not change its output."""
     master, slave = os.openpty()
     with suppress(termios.error, OSError):
         settings = termios.tcgetattr(fd)
@@ -239,7 +239,7 @@ def _pty_like(fd: int) -> tuple[int, int]:
 
 
 def _read(fd: int) -> bytes:
-    """What has come; nothing at the end, which a pseudo-terminal tells by an error."""
+    """Read available data; empty at the end, which a pseudo-terminal signals with an error."""
     try:
         return os.read(fd, _CHUNK)
     except OSError as error:
@@ -249,7 +249,7 @@ def _read(fd: int) -> bytes:
 
 
 def _write_all(fd: int, data: bytes) -> bool:
-    """Whether there is somebody to write to; what cannot be written then is lost."""
+    """Write all data; return whether there is still a reader."""
     view = memoryview(data)
     while view:
         try:
@@ -257,6 +257,6 @@ def _write_all(fd: int, data: bytes) -> bool:
         except BlockingIOError:
             select.select([], [fd], [])
         except OSError as error:
-            # A full disk, say, which the command would have heard of and most do not heed.
+            # For example a full disk: the data is lost, as it would be without us.
             return error.errno not in _READER_GONE
     return True
