@@ -65,7 +65,7 @@ async def test_partition_is_noticed_and_nothing_is_lost(
 ) -> None:
     """By both ends; the client resumes by its cursor."""
     monkeypatch.setattr(server_module, "LIVENESS_TIMEOUT_S", 3.0)
-    monkeypatch.setattr(server_module, "_QUIET_S", 1.0)
+    monkeypatch.setattr(server_module, "_PING_AFTER_S", 1.0)
     monkeypatch.setattr(server_module, "_SWEEP_S", 0.3)
     writer.create(new_job("a1"))
     name = f"jc{os.getpid() % 100_000}"

@@ -16,7 +16,7 @@ from tests.stores.support import Follower, file_of, new, run, state, with_messag
 Open = Callable[..., DirectoryStore]
 
 SCRIPT = """
-store.update("a", say(sys.argv[0] + "1")); store.create(new(f"n{time.time_ns()}"))
+store.update("a", with_message(sys.argv[0] + "1")); store.create(new(f"n{time.time_ns()}"))
 print(store.get("a").elapsed_ms(time.time_ns() // 10**6) >= 0)
 """
 

@@ -41,8 +41,9 @@ def traced(script: str, directory: Path, *options: str) -> tuple[str, list[str]]
 def test_durable_write_syncs_in_order(jobs_dir: Path) -> None:
     """FAULTS row 6: file and log are synced before the rename, the directory after it, and the
     acknowledgement comes last."""
-    script = 'store.create(new("a")); print("made", flush=True); store.update("a", say("1"))\n'
-    script += 'print("acked", flush=True); store.remove("a"); print("gone", flush=True)'
+    script = 'store.create(new("a")); print("made", flush=True)\n'
+    script += 'store.update("a", with_message("1")); print("acked", flush=True)\n'
+    script += 'store.remove("a"); print("gone", flush=True)'
     _, calls = traced(script, jobs_dir, "-e", "trace=fsync,renameat,unlinkat,write")
     steps: list[str] = []
     for call in calls:
@@ -77,7 +78,7 @@ def test_failed_sync_is_not_acknowledged(jobs_dir: Path, opened: Open, when: int
     the old or the new one, whole."""
     opened(durable=True).create(new("a"))
     script = """
-try: store.update("a", say("new")); print("acked")
+try: store.update("a", with_message("new")); print("acked")
 except StoreError as error: print(error)
 """
     inject = f"inject=fsync:error=EIO:when={when}"
@@ -94,7 +95,8 @@ def test_plain_write_syncs_nothing(jobs_dir: Path, opened: Open) -> None:
     opened().create(new("b"))
     out = jobs_dir.parent / "trace"
     prefix = ["strace", "-qq", "-f", "-o", str(out), "-e", "trace=fsync,fdatasync"]
-    result = run('store.create(new("a")); store.update("a", say("1"))', jobs_dir, prefix=prefix)
+    script = 'store.create(new("a")); store.update("a", with_message("1"))'
+    result = run(script, jobs_dir, prefix=prefix)
     if "ptrace" in result.stderr.lower():
         pytest.skip("may not trace here")
     assert result.returncode == 0, result.stderr

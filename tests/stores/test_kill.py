@@ -160,12 +160,12 @@ def test_kill_at_each_call(tmp_path: Path, opened: Open, durable: bool) -> None:
 
 SCRIPT = """
 store.create(new("a")); print("1", flush=True)
-store.update("a", say("1")); print("2", flush=True)
+store.update("a", with_message("1")); print("2", flush=True)
 store.create(new("b")); print("3", flush=True)
-store.update("a", say("2")); print("4", flush=True)
+store.update("a", with_message("2")); print("4", flush=True)
 store.remove("a"); print("5", flush=True)
 store.create(new("a")); print("6", flush=True)
-store.update("b", say("3")); print("7", flush=True)
+store.update("b", with_message("3")); print("7", flush=True)
 """
 
 

@@ -26,7 +26,7 @@ HOLD = """
 def change(job):
     print("inside", flush=True)
     sys.stdin.readline()
-    return say("held")(job)
+    return with_message("held")(job)
 store.update("a", change)
 """
 

@@ -36,7 +36,7 @@ def test_umask_widens_nothing(jobs_dir: Path, umask: int) -> None:
 store.close(); import shutil; shutil.rmtree(sys.argv[1])
 os.umask(0o{umask:o})
 store = open_store(sys.argv[1], create=True)
-store.create(new("a")); store.update("a", say("x")); store.listen()
+store.create(new("a")); store.update("a", with_message("x")); store.listen()
 for round in range(2):
     store.compact()
 os._exit(0)

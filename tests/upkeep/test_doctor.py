@@ -370,7 +370,9 @@ def test_a_writer_that_holds_the_lock_for_long(
 @pytest.mark.slow
 def test_a_busy_writer_is_no_trouble(directory: Path) -> None:
     """It lets go between two writes."""
-    script = "while True:\n    store.update('a', say(str(time.time())))\n    print(flush=True)"
+    script = (
+        "while True:\n    store.update('a', with_message(str(time.time())))\n    print(flush=True)"
+    )
     with running(script, directory) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
