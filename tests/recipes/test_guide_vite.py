@@ -24,7 +24,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from jobctl._clock import now
-from jobctl.cli.serve import serve
+from jobctl.cli.serve import DEFAULT_HOST, DEFAULT_PORT, serve
 from jobctl.core import job as jobs
 from jobctl.stores import Store, open_store
 from tests.cli.conftest import ROOT
@@ -218,8 +218,8 @@ def test_config_leads_to_the_hub_as_it_is_started(tmp_path: Path) -> None:
     ran = subprocess.run(
         ["node", "-e", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    host, port, path = (serve.__defaults__ or ())[:3]
-    proxy = {path: {"target": f"ws://{host}:{port}", "ws": True}}
+    path = (serve.__defaults__ or ())[2]
+    proxy = {path: {"target": f"ws://{DEFAULT_HOST}:{DEFAULT_PORT}", "ws": True}}
     assert json.loads(ran.stdout) == {"server": {"proxy": proxy}}
 
 
