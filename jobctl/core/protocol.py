@@ -44,7 +44,7 @@ from jobctl.core.codec import parse_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta, Gone
-from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
+from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,10 +72,11 @@ __all__ = [
     "Pong",
     "Subscribe",
     "ack_message",
+    "cursor_or_zero",
     "dead_owners_message",
     "delta_message",
     "init_message",
-    "parse_from_client",
+    "json_object",
     "parse_from_hub",
     "parse_query",
     "pong_message",
@@ -193,7 +194,7 @@ def pong_message(at: Any) -> bytes:
 
 def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners:
     """Parse a message of the hub to a jobctl.v1 client; raise `ProtocolError` for any other."""
-    value = _object(data)
+    value = json_object(data)
     match value.get("type"):
         case "jobs:delta":
             return _delta(value)
@@ -257,30 +258,6 @@ def ack_message(through: int) -> str:
     return f'{{"type":"jobs:ack","through":{through}}}'
 
 
-def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
-    """Parse a message of a client; raise `ProtocolError` if it is invalid."""
-    value = _object(data)
-    match value.get("type"):
-        case "jobs:ping":
-            return Ping(_echoed(value.get("at")))
-        case "jobs:ack":
-            if not _is_revision(value.get("through")):
-                raise ProtocolError("an ack needs the revision it goes through")
-            return Ack(value["through"])
-        case "jobs:auth":
-            if not isinstance(value.get("token"), str):
-                raise ProtocolError("an auth needs a token")
-            return Auth(value["token"])
-        case "jobs:subscribe":
-            try:
-                filter = Filter.from_wire(value.get("filter"))
-                return Subscribe(_cursor(value.get("since")), filter, value.get("digest") is True)
-            except UsageError as error:
-                raise ProtocolError(str(error)) from error
-        case other:
-            raise ProtocolError(f"no message has the type {ascii(str(other)[:40])}")
-
-
 def parse_query(query: str) -> Subscribe:
     """Return the first cursor and filter from a URL's query; `UsageError` for a bad filter."""
     if not query:
@@ -295,7 +272,7 @@ def parse_query(query: str) -> Subscribe:
         key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
-    return Subscribe(_cursor(since), filter, digest)
+    return Subscribe(cursor_or_zero(since), filter, digest)
 
 
 def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
@@ -312,7 +289,7 @@ def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
     return urlencode(fields)
 
 
-def _cursor(value: object) -> Cursor:
+def cursor_or_zero(value: object) -> Cursor:
     """Return the cursor, or `ZERO` if it is invalid: then the reader gets an explicit reset."""
     if not isinstance(value, str):
         return ZERO
@@ -333,7 +310,8 @@ def _is_revision(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value <= MAX_REVISION
 
 
-def _object(data: str | bytes) -> dict[str, Any]:
+def json_object(data: str | bytes) -> dict[str, Any]:
+    """Return the JSON object in a message; raise `ProtocolError` if it holds none."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:

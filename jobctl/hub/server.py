@@ -37,7 +37,6 @@ from jobctl.core.protocol import (
     FIRST_MESSAGE_HEADER,
     Auth,
     Dialect,
-    parse_from_client,
     parse_query,
 )
 from jobctl.errors import ProtocolError, StoreError, UsageError
@@ -51,6 +50,7 @@ from jobctl.hub.feed import Feed
 from jobctl.hub.http import HttpApi
 from jobctl.hub.listen import BACKLOG, Sockets, listen
 from jobctl.hub.log_limit import LogRateLimit
+from jobctl.hub.messages import parse_from_client
 from jobctl.hub.metrics import Counts, Exporter
 from jobctl.hub.peers import PeerUid, PeerUids
 from jobctl.hub.periodic import PeriodicTask, PeriodicTasks

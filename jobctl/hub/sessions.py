@@ -30,11 +30,11 @@ from jobctl.core.protocol import (
     dead_owners_message,
     delta_message,
     init_message,
-    parse_from_client,
     pong_message,
     update_message,
 )
 from jobctl.errors import ProtocolError
+from jobctl.hub.messages import parse_from_client
 
 __all__ = ["Hub", "Outgoing", "Session"]
 

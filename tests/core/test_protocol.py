@@ -20,7 +20,6 @@ from jobctl.core.protocol import (
     Subscribe,
     delta_message,
     init_message,
-    parse_from_client,
     parse_from_hub,
     parse_query,
     pong_message,
@@ -29,6 +28,7 @@ from jobctl.core.protocol import (
     update_message,
 )
 from jobctl.errors import ProtocolError, UsageError
+from jobctl.hub.messages import parse_from_client
 
 NOW = "2025-01-01T00:00:00.000Z"
 JOB = create("etl", now=NOW, id="a1", title="naïve \u2028 ☃ </script>").replace(revision=3)

@@ -17,11 +17,11 @@ from jobctl.core.protocol import (
     Dialect,
     ack_message,
     dead_owners_message,
-    parse_from_client,
     pong_message,
     subscribe_message,
 )
 from jobctl.errors import ProtocolError
+from jobctl.hub.messages import parse_from_client
 from jobctl.hub.sessions import Hub
 from tests.hub.world import World
 from tests.strategies import runs, stored_jobs
