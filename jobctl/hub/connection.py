@@ -35,6 +35,7 @@ from jobctl.core.filters import EVERYTHING
 from jobctl.core.protocol import MAX_FROM_CLIENT, SUBPROTOCOL, Dialect, Subscribe
 from jobctl.hub.access import Rights
 from jobctl.hub.admission import is_unix
+from jobctl.hub.handshake import Opening, Terms, opening_of, read_opening
 
 __all__ = ["ConnectionEvents", "HubConnection", "deflated_frame", "text_frame", "unsent_bytes"]
 
@@ -94,7 +95,7 @@ class ConnectionEvents(Protocol):
     def connected(self, connection: HubConnection) -> None:
         """The connection has its transport."""
 
-    def requested(self, connection: HubConnection, request: Request) -> None:
+    def requested(self, connection: HubConnection, opening: Opening) -> None:
         """A whole request came: call `HubConnection.answer` now or later."""
 
     def received(self, connection: HubConnection, message: str | bytes) -> None:
@@ -121,18 +122,22 @@ class HubConnection(asyncio.Protocol):
     """A connection from the head of its request to its end."""
 
     __slots__ = (
+        "_asked",
         "_dismissed",
         "_early",
         "_eof_due",
         "_events",
+        "_extensions",
         "_fd",
         "_first",
         "_handed",
         "_held",
         "_leaving",
+        "_logger",
         "_loop",
         "_parts",
         "_ping_sent",
+        "_rest",
         "_taken",
         "_unwritten",
         "_window",
@@ -155,9 +160,7 @@ class HubConnection(asyncio.Protocol):
         logger: logging.Logger,
         peer_uid: int | None = None,
     ) -> None:
-        self.protocol = _ServerProtocol(
-            extensions=extensions, max_size=MAX_FROM_CLIENT, logger=logger
-        )
+        self.protocol: _ServerProtocol | None = None  # until it is known who reads the request
         self.transport = cast("asyncio.Transport", None)  # until `connection_made`
         self.peer_uid = peer_uid
         self.rights: Rights | None = None
@@ -168,6 +171,9 @@ class HubConnection(asyncio.Protocol):
         self.paused = False
         """Whether the transport has asked for no more data."""
         self._events = events
+        self._extensions, self._logger = extensions, logger
+        self._asked = False
+        self._rest = b""
         self._loop = asyncio.get_running_loop()
         self.last_seen_s = self._loop.time()
         self._fd = -1  # of a socket that may be written to past its transport; there is none yet
@@ -188,12 +194,20 @@ class HubConnection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether messages may be sent: the handshake is done, and nobody has said goodbye."""
-        return self.protocol.state is State.OPEN
+        return self.protocol is not None and self.protocol.state is State.OPEN
+
+    @property
+    def closed_by(self) -> tuple[int | None, str | None]:
+        """The code and the reason of the close frame, once the connection is lost."""
+        if self.protocol is None:
+            return None, None
+        return self.protocol.close_code, self.protocol.close_reason
 
     @property
     def dialect(self) -> Dialect:
         """How the client is talked to; known once the connection is open."""
-        return Dialect.V1 if self.protocol.subprotocol == SUBPROTOCOL else Dialect.PLAIN
+        v1 = self.protocol is not None and self.protocol.subprotocol == SUBPROTOCOL
+        return Dialect.V1 if v1 else Dialect.PLAIN
 
     @property
     def details(self) -> bool:
@@ -216,27 +230,60 @@ class HubConnection(asyncio.Protocol):
     @property
     def deflates(self) -> bool:
         """Whether the client accepts `deflated_frame`."""
-        for extension in self.protocol.extensions:
+        for extension in self.protocol.extensions if self.protocol is not None else ():
             if isinstance(extension, PerMessageDeflate):
                 return extension.local_max_window_bits == _WINDOW_BITS
         return False
 
     # -- the handshake ------------------------------------------------------------------------
 
-    def respond(self, status: HTTPStatus, text: str) -> Response:
-        """Return the answer that refuses the handshake with this status."""
-        return self.protocol.reject(status, text)
+    def answer(
+        self,
+        opening: Opening,
+        refused: Response | None = None,
+        more: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Answer the handshake: refuse it, or accept it with ``more`` headers.
 
-    def accept(self, request: Request) -> Response:
-        """Return the answer to the handshake: 101, or a refusal if the request has a mistake."""
-        return self.protocol.accept(request)
-
-    def answer(self, request: Request, response: Response) -> None:
-        """Send the answer to the handshake; `is_open` says whether the connection is open now."""
-        request.headers.clear()  # several KiB of a browser's, which the parser would keep
-        if self.protocol.state is State.CONNECTING and not self.protocol.eof_sent:
-            self.protocol.send_response(response)
+        `is_open` says whether the connection is open now. It is not if the request has a mistake,
+        which is said to the client, or if the client has gone.
+        """
+        if self.transport.is_closing():
+            return
+        if opening.terms is not None:
+            if refused is None:
+                self._accept(opening.terms, more)
+                return
+            self.protocol = self._new_protocol(State.CONNECTING)
+        protocol = self.protocol
+        assert protocol is not None, "it has read the request"
+        response = refused
+        if opening.raw is not None:
+            if response is None:
+                response = protocol.accept(opening.raw)
+                if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+                    response.headers.update(more)
+            opening.raw.headers.clear()  # several KiB of a browser's, which the parser would keep
+        assert response is not None, "there are terms, or a raw request"
+        if protocol.state is State.CONNECTING and not protocol.eof_sent:
+            protocol.send_response(response)
             self._send()
+
+    def _accept(self, terms: Terms, more: Sequence[tuple[str, str]]) -> None:
+        data, extensions = terms.answer(self._extensions, more)
+        self.protocol = protocol = self._new_protocol(State.OPEN)
+        protocol.extensions = extensions
+        if terms.subprotocol is not None:
+            protocol.subprotocol = Subprotocol(terms.subprotocol)
+        self._write(data)
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._read(rest)
+
+    def _new_protocol(self, state: State) -> _ServerProtocol:
+        return _ServerProtocol(
+            extensions=self._extensions, state=state, max_size=MAX_FROM_CLIENT, logger=self._logger
+        )
 
     # -- messages from the client -------------------------------------------------------------
 
@@ -278,6 +325,7 @@ class HubConnection(asyncio.Protocol):
             message = bytes(data) if opcode is Opcode.BINARY else str(data, "utf-8")
         except UnicodeDecodeError as error:
             reason = f"{error.reason} at position {error.start}"
+            assert self.protocol is not None, "it has read the frame"
             self.protocol.fail(CloseCode.INVALID_DATA, reason)
             self._send()
             return
@@ -312,11 +360,12 @@ class HubConnection(asyncio.Protocol):
         at once.
         """
         self._dismissed = True
-        if self.is_open:
-            self.protocol.send_close(code, reason)
-            self._send()
-        elif self.protocol.state is State.CONNECTING:
+        protocol = self.protocol
+        if protocol is None or protocol.state is State.CONNECTING:
             self.abort()
+        elif protocol.state is State.OPEN:
+            protocol.send_close(code, reason)
+            self._send()
 
     def ping_if_quiet(self, quiet_s: float) -> None:
         """Ask for a sign of life after so long a silence; once, until one comes.
@@ -326,7 +375,8 @@ class HubConnection(asyncio.Protocol):
         if (
             not self._ping_sent
             and not self._unwritten
-            and self.is_open
+            and self.protocol is not None
+            and self.protocol.state is State.OPEN
             and self._loop.time() - self.last_seen_s >= quiet_s
         ):
             self._ping_sent = True
@@ -351,6 +401,7 @@ class HubConnection(asyncio.Protocol):
 
     def _send(self) -> None:
         """Write what the protocol has to say, and see to it that a connection ends that should."""
+        assert self.protocol is not None, "it has something to say"
         for data in self.protocol.data_to_send():
             if data:
                 self._write(data)
@@ -426,18 +477,36 @@ class HubConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.last_seen_s = self._loop.time()
         self._ping_sent = False
+        if self.protocol is not None:
+            self._read(data)
+        elif self._asked:
+            self._rest += data  # the handshake has no answer yet
+            if len(self._rest) > MAX_FROM_CLIENT:
+                self.abort()
+        elif (ordinary := read_opening(data)) is not None:
+            self._asked = True
+            opening, self._rest = ordinary
+            self._events.requested(self, opening)
+        else:
+            self.protocol = self._new_protocol(State.CONNECTING)
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Have the protocol read it, write what it answers, and take what it finds."""
+        assert self.protocol is not None, "it reads"
         self.protocol.receive_data(data)
         events = self.protocol.events_received()
         self._send()
         for event in events:
             if isinstance(event, Request):
-                self._events.requested(self, event)
+                self._events.requested(self, opening_of(event))
             elif isinstance(event, Frame) and event.opcode in _MESSAGE:
                 self._take(event)
 
     def eof_received(self) -> None:
-        self.protocol.receive_eof()
-        self._send()
+        if self.protocol is not None:
+            self.protocol.receive_eof()
+            self._send()
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -457,7 +526,8 @@ class HubConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._fd = -1  # the number may soon be another's
         self._unwritten.clear()
-        self.protocol.receive_eof()
+        if self.protocol is not None:
+            self.protocol.receive_eof()
         if self._first is not None and not self._first.done():
             self._first.set_exception(ConnectionError("the connection was lost"))
             self._first.exception()  # perhaps nobody waits any more

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from jobctl._clock import now
 from jobctl.core.cursor import ZERO, Cursor
@@ -47,6 +47,7 @@ from jobctl.hub.connection import GOODBYE_S, HubConnection, deflated_frame, text
 from jobctl.hub.discovery import announced
 from jobctl.hub.eager import now_or_later
 from jobctl.hub.feed import Feed
+from jobctl.hub.handshake import Opening, refusal
 from jobctl.hub.http import HttpApi
 from jobctl.hub.listen import BACKLOG, Sockets, listen
 from jobctl.hub.log_limit import LogRateLimit
@@ -356,8 +357,8 @@ class HubServer:
     def connected(self, connection: HubConnection) -> None:
         self._connections.add(connection)
 
-    def requested(self, connection: HubConnection, request: Request) -> None:
-        task = now_or_later(self._answer(connection, request))
+    def requested(self, connection: HubConnection, opening: Opening) -> None:
+        task = now_or_later(self._answer(connection, opening))
         if isinstance(task, asyncio.Task):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -395,31 +396,26 @@ class HubServer:
             return
         self.hub.close(id)
         if _log.isEnabledFor(logging.INFO):
-            code, reason = connection.protocol.close_code, connection.protocol.close_reason
+            code, reason = connection.closed_by
             extra = self._log_fields(id, peer=connection.peer, code=code, reason=reason)
             _log.info("close", extra=extra)
         if not self._sessions and self.feed.active:
             self.feed.stop()
             _log.info("unsubscribed", extra={"store": self._store.where, "sessions": 0})
 
-    async def _answer(self, connection: HubConnection, request: Request) -> None:
+    async def _answer(self, connection: HubConnection, opening: Opening) -> None:
         """Answer the opening handshake, and begin the session of a client that may read.
 
         It waits only for a token, which is why `requested` runs it without a task of its own.
         """
         try:
-            response = await self._process_request(connection, request)
-            if response is None:
-                response = connection.accept(request)
-            if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
-                if self._admission.closed:
-                    unavailable = http.HTTPStatus.SERVICE_UNAVAILABLE
-                    response = connection.respond(unavailable, "the hub goes away; come back\n")
-                elif connection.rights is None:
-                    response.headers[FIRST_MESSAGE_HEADER] = (
-                        "jobs:auth"  # a client need not wait to be told so
-                    )
-            connection.answer(request, response)
+            refused = await self._process_request(connection, opening)
+            if refused is None and self._admission.closed:
+                unavailable = http.HTTPStatus.SERVICE_UNAVAILABLE
+                refused = refusal(unavailable, "the hub goes away; come back\n")
+            # A client without a token learns from the header that it has to send one first.
+            more = [(FIRST_MESSAGE_HEADER, "jobs:auth")] if connection.rights is None else []
+            connection.answer(opening, refused, more)
             if connection.is_open and (
                 connection.rights is not None or await self._authenticate(connection)
             ):
@@ -428,32 +424,29 @@ class HubServer:
             self._fail(connection, error)
 
     async def _process_request(
-        self, connection: HubConnection, request: Request
+        self, connection: HubConnection, opening: Opening
     ) -> Response | None:
         """Refuse a request before the handshake is answered, or note what it asks for."""
         peer = connection.peer
-        headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
-        url = urlsplit(request.path)
+        url = urlsplit(opening.path)
         secure = connection.transport.get_extra_info("sslcontext") is not None
         access_request = AccessRequest(
-            headers, _host_of(peer), secure, url.query, connection.peer_uid
+            opening.headers, _host_of(peer), secure, url.query, connection.peer_uid
         )
         try:
             self._access.check_source(access_request)
             connection.rights = await self._access.authenticate(access_request)
         except AccessRefused as refused:
             self.record_refusal(refused, peer)
-            response = connection.respond(http.HTTPStatus(refused.status), f"{refused}\n")
+            response = refusal(http.HTTPStatus(refused.status), f"{refused}\n")
             response.headers.update(refused.headers)
             return response
         if url.path != self._path:
-            return connection.respond(
-                http.HTTPStatus.NOT_FOUND, f"nothing here; jobs are at {self._path}\n"
-            )
+            return refusal(http.HTTPStatus.NOT_FOUND, f"nothing here; jobs are at {self._path}\n")
         try:
             connection.subscribe = parse_query(url.query)
         except (UsageError, ValueError) as error:
-            return connection.respond(http.HTTPStatus.BAD_REQUEST, f"{error}\n")
+            return refusal(http.HTTPStatus.BAD_REQUEST, f"{error}\n")
         return None
 
     def _begin(self, connection: HubConnection) -> None:

@@ -13,11 +13,10 @@ from contextlib import asynccontextmanager, suppress
 from logging import Logger, getLogger
 from types import FunctionType, ModuleType
 
-from websockets.http11 import Request
-
 from jobctl.hub import connection as connection_module
 from jobctl.hub.connection import HubConnection, text_frame
 from jobctl.hub.credentials import server_tls
+from jobctl.hub.handshake import Opening
 from jobctl.hub.server import HubServer
 from tests.hub.network import new_job, raw_upgrade, running_hub, said, until, v1
 
@@ -78,8 +77,8 @@ class Hub:
     def connected(self, connection: HubConnection) -> None:
         self.owners_version.append("connected")
 
-    def requested(self, connection: HubConnection, request: Request) -> None:
-        connection.answer(request, connection.accept(request))
+    def requested(self, connection: HubConnection, opening: Opening) -> None:
+        connection.answer(opening)
         connection.release()
 
     def received(self, connection: HubConnection, message: str | bytes) -> None:
