@@ -416,9 +416,9 @@ class HubServer:
             # A client without a token learns from the header that it has to send one first.
             more = [(FIRST_MESSAGE_HEADER, "jobs:auth")] if connection.rights is None else []
             connection.answer(opening, refused, more)
-            if connection.is_open and (
-                connection.rights is not None or await self._authenticate(connection)
-            ):
+            if connection.is_open and connection.rights is None:
+                await self._authenticate(connection)
+            if connection.is_open and connection.rights is not None:  # it may be lost by now
                 self._begin(connection)
         except Exception as error:
             self._fail(connection, error)
@@ -505,10 +505,10 @@ class HubServer:
             self.hub.stall(connection.session_id)
         connection.release()
 
-    async def _authenticate(self, connection: HubConnection) -> bool:
-        """Wait for the token in the first message; close the connection if it is wrong or late.
+    async def _authenticate(self, connection: HubConnection) -> None:
+        """Wait for the token in the first message, and set the rights that it grants.
 
-        Returns whether the client is authenticated.
+        Close the connection if the token is wrong or late.
         """
         peer = connection.peer
         for oldest in self._unauthenticated.add(connection, self._loop.time()):
@@ -532,12 +532,10 @@ class HubServer:
             self.record_refusal(refused, peer)
             code = CLOSE_NO_TOKEN if refused.status == 401 else CLOSE_BUSY
             connection.send_close_frame(code, str(refused)[:100])
-            return False
         except ConnectionError:
-            return False
+            pass  # the client hung up
         finally:
             self._unauthenticated.remove(connection)
-        return True
 
     def record_refusal(self, refused: AccessRefused, peer: str) -> None:
         """Count and log a refused request.

@@ -273,6 +273,20 @@ async def test_message_that_comes_with_the_handshake_waits_for_the_session(serve
         sock.close()
 
 
+async def test_connection_that_is_lost_while_its_token_is_checked_gets_no_session(served):
+    """Nothing would ever close that session, and the hub would go on reading its store for it."""
+    token = b"0123456789abcdef"
+    async with running_hub(served, token=token) as hub:
+        sock = raw_upgrade(hub.port)
+        await until(lambda: len(hub.server._unauthenticated) == 1)
+        [connection] = hub.server._connections
+        connection.data_received(masked(1, b'{"type":"jobs:auth","token":"%s"}' % token))
+        connection.abort()
+        await until(lambda: not hub.server._connections and not hub.server._unauthenticated)
+        assert (hub.server._sessions, hub.server.feed.active) == ({}, False)
+        sock.close()
+
+
 async def test_stalled_client_of_tls_costs_two_records(served, certificate):
     """Ciphertext cannot be shared; so only as much as goes at once is enciphered."""
     for number in range(400):
