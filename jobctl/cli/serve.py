@@ -153,10 +153,14 @@ def serve(
         note(f"{possible} connections at the most: 'ulimit -n' allows no more files")
     prune_after_s = seconds(prune_older_than, "--prune-older-than")
     set_up_logging(log_format.value, verbose=verbose)
-    # First, since a hub that cannot listen must not make a directory.
-    sockets = listen(host if on_port else None, port, socket)
+    # First, since a hub that cannot listen must not make a directory. But the Unix socket may lie
+    # in the very directory that is made here.
+    file_last = socket is not None and not os.path.isdir(os.path.dirname(socket))
+    sockets = listen(host if on_port else None, port, None if file_last else socket)
     try:
         here = command_store(directory, create=True, adopt=True)
+        if file_last and socket is not None:
+            sockets.listen_on_file(socket)
     except BaseException:
         sockets.close()
         raise

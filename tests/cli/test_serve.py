@@ -8,6 +8,7 @@ import pty
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,38 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port} is already in use" in result.err
     assert "--port" in result.err
     assert os.listdir(tmp_path) == []
+
+
+def test_a_taken_unix_socket_makes_no_directory(tmp_path: Path) -> None:
+    """As with a port."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(path))
+        taken.listen()
+        result = run_process("serve", "--unix", str(path), "--dir", str(tmp_path / "new"))
+    assert (result.code, result.err.count("\n")) == (5, 1)
+    assert str(path) in result.err
+    assert os.listdir(tmp_path) == ["s"]
+
+
+def test_unix_socket_may_lie_in_the_directory_that_serve_makes(tmp_path: Path) -> None:
+    """Two containers share such a directory. The file is removed when the hub ends."""
+    path = tmp_path / "new" / "s"
+    hub = subprocess.Popen(
+        command("serve", "--unix", str(path), "--dir", str(tmp_path / "new")),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert hub.stderr is not None
+    lines = [hub.stderr.readline()]
+    while "serving" not in lines[-1]:
+        assert lines[-1], lines
+        lines.append(hub.stderr.readline())
+    assert stat.S_ISSOCK(path.stat().st_mode)
+    hub.terminate()
+    hub.communicate(timeout=20)
+    assert not path.exists()
 
 
 def test_a_taken_port_makes_no_directory(tmp_path: Path) -> None:
