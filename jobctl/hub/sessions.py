@@ -38,7 +38,8 @@ from jobctl.hub.messages import parse_from_client
 
 __all__ = ["Hub", "Outgoing", "Session"]
 
-_KEPT_PAGES = 4  # as many full pages are kept for those to come
+_MAX_KEPT_SIZE = 4  # full pages that are kept for sessions that come later
+_MAX_KEPT_PAGES = 64  # of any size: with each page a client's filter is kept, and may be large
 
 
 class Position(NamedTuple):
@@ -111,8 +112,14 @@ class Session:
         return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
 
 
-_Kind = tuple[Position, Dialect, Filter, bool, bool]
-"""Sessions that are alike in this are sent the same: place, dialect, filter, digest, details."""
+class _Kind(NamedTuple):
+    """All that decides what a session is sent. Only sessions of equal kind share messages."""
+
+    position: Position
+    dialect: Dialect
+    filter: Filter
+    digest: bool
+    details: bool
 
 
 class SessionProgress(NamedTuple):
@@ -144,6 +151,11 @@ class _Page(NamedTuple):
     messages: tuple[bytes, ...]
     position: Position
     made: dict[str, bytes]
+
+    @property
+    def size(self) -> int:
+        """The bytes of the messages."""
+        return sum(map(len, self.messages))
 
 
 class Hub:
@@ -385,7 +397,7 @@ class Hub:
                 )
             ):
                 continue
-            kind = (position, session.dialect, session.filter, session.digest, session.details)
+            kind = _Kind(position, session.dialect, session.filter, session.digest, session.details)
             groups.setdefault(kind, []).append(session)
         for kind, sessions in groups.items():
             ids = tuple(session.id for session in sessions)
@@ -405,10 +417,10 @@ class Hub:
             yield from self._send_dead_owners(due)
 
     def _page(self, kind: _Kind) -> _Page:
-        """The page for sessions of this kind. It is kept for those that come later.
+        """Return the page for sessions of this kind, and keep it until the replica changes.
 
-        Until the replica moves: clients that connect one after the other, and those that were
-        stalled in the same page and recover one after the other, are sent the same.
+        So clients that connect one after the other share a page, and those that were stalled in the
+        same page and recover one after the other.
         """
         if self._pages_at != self.replica.cursor:
             self._forget_pages()
@@ -421,12 +433,18 @@ class Hub:
             else:
                 messages, position = self._plain(position, filter, details=details)
             page = _Page(messages, position, {})
-            self._pages[kind] = page
-            self._pages_size += sum(map(len, messages))
-            while self._pages_size > _KEPT_PAGES * self._max_page and len(self._pages) > 1:
-                oldest = self._pages.pop(next(iter(self._pages)))
-                self._pages_size -= sum(map(len, oldest.messages))
+            if messages:
+                self._keep_page(kind, page)
         return page
+
+    def _keep_page(self, kind: _Kind, page: _Page) -> None:
+        """Keep the page, and drop the oldest ones when they are too many or too large."""
+        self._pages[kind] = page
+        self._pages_size += page.size
+        while len(self._pages) > _MAX_KEPT_PAGES or (
+            self._pages_size > _MAX_KEPT_SIZE * self._max_page and len(self._pages) > 1
+        ):
+            self._pages_size -= self._pages.pop(next(iter(self._pages))).size
 
     def _forget_pages(self) -> None:
         self._pages.clear()

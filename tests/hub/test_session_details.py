@@ -80,6 +80,36 @@ def test_page_that_is_kept_is_for_equal_rights_only(dialect: Dialect) -> None:
         assert ("argv" in jobs_of(client)["a2"]["run"]) == details
 
 
+@pytest.mark.parametrize("order", [(True, False), (False, True)])
+def test_page_that_is_kept_is_for_sessions_of_the_same_kind_only(order: tuple[bool, ...]) -> None:
+    """A later session shares it only with equal rights, dialect, filter and digest."""
+    world = with_command()
+    kinds = [
+        (dialect, filter, digest, details)
+        for details in order
+        for dialect in Dialect
+        for filter in (EVERYTHING, Filter.make(ids=["a2"]))
+        for digest in (True, False)
+    ]
+    made: dict[int, set[int]] = {}
+    alive: list[Any] = []  # so that no two have the same `id`
+    for turn in range(3):
+        for number, (dialect, filter, digest, details) in enumerate(kinds):
+            session = 100 * turn + number
+            world.hub.open(session, dialect, ZERO, filter, digest=digest, details=details)
+            while outgoing := list(world.hub.pump()):
+                for one in outgoing:
+                    assert one.sessions == (session,)
+                    alive.append(one.made)
+                    made.setdefault(number, set()).add(id(one.made))
+                    text = b"".join(one.messages)
+                    assert details or b"hunter" not in text
+                    assert (dialect is Dialect.V1) == (b"jobs:delta" in text)
+                    assert filter is EVERYTHING or b'"a1"' not in text
+    assert [len(ids) for ids in made.values()] == [1] * len(kinds)
+    assert len(set().union(*made.values())) == len(kinds)
+
+
 def test_rest_of_a_plain_snapshot_is_redacted_too() -> None:
     """What does not fit into ``jobs:init`` follows by the same rule."""
     world = World(max_page=300)

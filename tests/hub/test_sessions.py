@@ -278,3 +278,14 @@ def test_pages_that_are_kept_take_a_bounded_room() -> None:
         pass
     kept = [len(message) for page in world.hub._pages.values() for message in page.messages]
     assert 0 < sum(kept) <= 5 * 4000
+
+
+def test_few_pages_are_kept_however_small_they_are() -> None:
+    """The filter of a client is kept with each of them, and may be large."""
+    world = World()
+    world.put("a1")
+    for number in range(200):
+        world.hub.open(number, filter=Filter(ids=frozenset({f"b{number}"})))
+    while list(world.hub.pump()):
+        pass
+    assert 0 < len(world.hub._pages) <= 64
