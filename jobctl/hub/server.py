@@ -341,10 +341,11 @@ class HubServer:
         return HubConnection(self, self._extensions, self._protocol_log, uid)
 
     def _uid_of(self, transport: asyncio.Transport) -> int | None:
-        """The user id of the peer; looked up once a connection, and only if the policy needs it."""
-        if self._peer_uid is None or self._access.needs_token:
+        """Look up the user id of the peer: once a connection, and only if the policy needs it."""
+        sock = transport.get_extra_info("socket")  # none if the connection was lost below TLS
+        if self._peer_uid is None or self._access.needs_token or sock is None:
             return None
-        return self._peer_uid(transport.get_extra_info("socket"))
+        return self._peer_uid(sock)
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Rate-limit asyncio's log about missing descriptors: it comes a hundred times a second."""

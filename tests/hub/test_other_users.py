@@ -181,6 +181,12 @@ async def test_refusals_do_not_fill_the_log(served: Store, caplog: Any) -> None:
     assert all("--local-users" in record.reason for record in caplog.records)
 
 
+async def test_user_of_a_connection_that_is_lost_already_is_unknown(served: Store) -> None:
+    """Below TLS its socket may be gone before we know, and the look-up failed with a traceback."""
+    async with running_hub(served) as hub:
+        assert hub.server._uid_of(asyncio.Transport()) is None
+
+
 async def test_user_is_looked_up_once_a_connection(served: Store) -> None:
     """When the head has come; not for a hub that asks for a token anyway."""
     asked: list[Any] = []
