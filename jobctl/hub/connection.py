@@ -1,8 +1,11 @@
 """One WebSocket connection of the hub: the sans-I/O protocol of websockets on an asyncio transport.
 
-A connection has no task of its own. It reports what happens by calls (`ConnectionEvents`).
+A connection has no task of its own. It calls its hub when something happens (`ConnectionEvents`):
+`connected`, then `requested`. The hub answers the handshake with `HubConnection.answer`. Messages
+are kept until the hub calls `HubConnection.release`, because the session opens later. At the end
+comes `lost`.
 
-A frame is built once for all clients that get it. What a client's socket does not take at once
+A frame is built once for all clients that get it. What a client's socket does not accept at once
 waits here as a view of the shared bytes. asyncio before Python 3.12 would copy it into a buffer of
 the client's transport, which for one page and 5,000 clients took hundreds of MiB.
 """
@@ -102,10 +105,10 @@ class ConnectionEvents(Protocol):
         """A message came."""
 
     def stalled(self, connection: HubConnection) -> None:
-        """The socket takes no more; what was written waits."""
+        """The socket accepts no more; what is written now waits."""
 
     def recovered(self, connection: HubConnection) -> None:
-        """All that was written is with the system."""
+        """The kernel has accepted all that was written."""
 
     def lost(self, connection: HubConnection) -> None:
         """The connection has ended."""
@@ -178,22 +181,23 @@ class HubConnection(asyncio.Protocol):
         self.last_seen_s = self._loop.time()
         self._fd = -1  # of a socket that may be written to past its transport; there is none yet
         self._unwritten: list[bytes | memoryview] = []
-        self._eof_due = False
-        self._handed = self._taken = 0
-        self._leaving = False
-        self._dismissed = False
-        self._held = True  # until the session is open
+        self._eof_due = False  # close our side once all is written
+        self._handed = 0  # bytes that the transport or the socket has accepted
+        self._taken = 0  # those of them that the peer had received at the last look
+        self._leaving = False  # the end is timed
+        self._dismissed = False  # its messages are ignored
+        self._held = True  # its messages are kept until the session is open
         self._early: list[str | bytes] = []
         self._first: asyncio.Future[str | bytes] | None = None
-        self._parts: tuple[Opcode, bytearray] | None = None
+        self._parts: tuple[Opcode, bytearray] | None = None  # of a fragmented message
         self._ping_sent = False
         self._window = (0, 0)
 
-    # -- what is known of it ------------------------------------------------------------------
+    # -- properties ---------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
-        """Whether messages may be sent: the handshake is done, and nobody has said goodbye."""
+        """Whether messages may be sent: after the handshake, before either side closes."""
         return self.protocol is not None and self.protocol.state is State.OPEN
 
     @property
@@ -205,7 +209,7 @@ class HubConnection(asyncio.Protocol):
 
     @property
     def dialect(self) -> Dialect:
-        """How the client is talked to; known once the connection is open."""
+        """The dialect that the client asked for; known once the connection is open."""
         v1 = self.protocol is not None and self.protocol.subprotocol == SUBPROTOCOL
         return Dialect.V1 if v1 else Dialect.PLAIN
 
@@ -288,11 +292,11 @@ class HubConnection(asyncio.Protocol):
     # -- messages from the client -------------------------------------------------------------
 
     def hold(self) -> None:
-        """Keep messages that come from now on until `release`, and soon read no more of them."""
+        """Keep messages from now on until `release`; stop reading after a few of them."""
         self._held = True
 
     def release(self) -> None:
-        """Hand on the messages that were kept, in order, and those that come from now on."""
+        """Report the messages that were kept, in order, and from now on each message at once."""
         self._held = False
         while self._early and not self._held:
             self._events.received(self, self._early.pop(0))
@@ -300,14 +304,17 @@ class HubConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def first_message(self) -> asyncio.Future[str | bytes]:
-        """Return the next message, though the connection is held; `ConnectionError` at its end."""
+        """Return a future of the next message, while all others are kept.
+
+        It raises `ConnectionError` if the connection is lost first.
+        """
         self._first = self._loop.create_future()
         if self._early:
             self._first.set_result(self._early.pop(0))
         return self._first
 
     def _take(self, frame: Frame) -> None:
-        """Take a frame of a message, and the message when it is whole."""
+        """Add a frame to its message; report the message when it is complete."""
         if frame.opcode is Opcode.CONT:
             assert self._parts is not None, "the protocol lets no other through"
             opcode, parts = self._parts
@@ -368,7 +375,7 @@ class HubConnection(asyncio.Protocol):
             self._send()
 
     def ping_if_quiet(self, quiet_s: float) -> None:
-        """Ask for a sign of life after so long a silence; once, until one comes.
+        """Send one ping after ``quiet_s`` seconds without a sign of life.
 
         While data waits to be written a ping would wait behind it, and tell nothing more.
         """
@@ -400,7 +407,7 @@ class HubConnection(asyncio.Protocol):
         self.transport.abort()
 
     def _send(self) -> None:
-        """Write what the protocol has to say, and see to it that a connection ends that should."""
+        """Write what the protocol has to send. If the connection should end now, time its end."""
         assert self.protocol is not None, "it has something to say"
         for data in self.protocol.data_to_send():
             if data:
@@ -413,7 +420,7 @@ class HubConnection(asyncio.Protocol):
             self._loop.call_later(GOODBYE_S, self.abort)
 
     def _write(self, data: bytes) -> None:
-        """Write after all that was written before; what the socket does not take waits here."""
+        """Write after all that was written before; what the socket does not accept waits here."""
         waiting = self._unwritten
         if not waiting:
             rest = self._push(data)
@@ -425,7 +432,7 @@ class HubConnection(asyncio.Protocol):
             waiting.append(data)
 
     def _push(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Write as much as the socket takes, without a copy; returns the rest."""
+        """Write as much as the socket accepts, without a copy; return the rest."""
         while data and not self.paused and not self.transport.is_closing():
             if self._fd < 0:
                 sent = min(len(data), _TLS_CHUNK)
@@ -450,7 +457,7 @@ class HubConnection(asyncio.Protocol):
         return data
 
     def _end_if_written(self) -> None:
-        """Say that nothing more will come, once all has been written."""
+        """Close our side of the connection if that is due and all has been written."""
         if self._eof_due and not self._unwritten and not self.transport.is_closing():
             if self.transport.can_write_eof():
                 self.transport.write_eof()

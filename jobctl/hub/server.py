@@ -284,7 +284,7 @@ class HubServer:
             _log.info("stopped", extra={"sessions": len(self._sessions)})
 
     def _urls(self, host: str | None, unix: str | None, sockets: Sockets) -> tuple[str, str]:
-        """The hub's URL, and the one that leads to it from this machine."""
+        """Return the hub's URL, and the URL that clients on this machine use."""
         if host is None:
             url = hub_url(f"unix:{unix}:{self._path}")
             return url, url
@@ -334,7 +334,7 @@ class HubServer:
         return RequestHeadReader(self._choose, self._admission)
 
     def _choose(self, head: bytes, transport: asyncio.Transport) -> asyncio.Protocol:
-        """The protocol that takes over from the front."""
+        """Return the protocol that takes over once the head of the request has arrived."""
         uid = self._uid_of(transport)
         if not is_upgrade(head):
             return self._http.new_connection(uid)
@@ -354,6 +354,8 @@ class HubServer:
             loop.default_exception_handler(context)
         elif self._error_log_limit.allow("files", self._loop.time()) is not None:
             _log.error("cannot accept connections: %s; see 'ulimit -n'", error.strerror)
+
+    # The next six methods are called by the connections: see `ConnectionEvents`.
 
     def connected(self, connection: HubConnection) -> None:
         self._connections.add(connection)
