@@ -170,8 +170,9 @@ def _within(job: Job, first: int | None, last: int | None) -> bool:
 
 
 def _changed_ms(job: Job) -> int:
-    """When the job changed last, or ended, whichever is later; 0 where its file does not tell."""
-    times = (known_ms(job.updated_at), job.ended_ms(now_ms()))
+    """When the job changed last, by the latest of its times; 0 where its file does not tell."""
+    texts = (job.updated_at, job.stage_started_at, job.created_at)
+    times = (job.ended_ms(now_ms()), *(known_ms(text) for text in texts))
     return max((ms for ms in times if ms is not None), default=0)
 
 

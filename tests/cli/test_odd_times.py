@@ -105,8 +105,9 @@ def test_changed_since_a_moment(run: Run, jobs_dir: Path) -> None:
     write(jobs_dir, *(jobs[id].keys for id in ("end-only", "training", "go-zero", "stage-only")))
     old = {**jobs["training"].keys, "id": "old", "completedAt": GO_ZERO}
     write(jobs_dir, old)
+    write(jobs_dir, {**jobs["stage-only"].keys, "id": "active", "stage": "extract"})
     ids = run("ls", "--since", "10m", "-q", "--sort", "id").out.split()
-    assert ids == ["end-only", "go-zero", "stage-only", "training"]
+    assert ids == ["active", "end-only", "go-zero", "stage-only", "training"]
     assert run("ls", "--until", "10m", "-q").out.split() == ["old"]
     assert run("ls", "--sort", "updated", "-q").out.split()[-1] == "old"
 
