@@ -1,8 +1,8 @@
-"""What `typing`, `hashlib` and `pathlib` are mostly imported for, without their import time.
+"""Cheap replacements for parts of `typing`, `hashlib` and `pathlib`, which are slow to import.
 
-Every command pays for what it imports: `typing` 2 ms, `hashlib` 2 ms, `pathlib` 3 ms, each
-class of `collections.namedtuple` 0.1 ms; all of Python is up in 8 ms. Modules that the quick
-commands need take these names from here, and a type checker sees the originals::
+Every command pays for what it imports: `typing` 2 ms, `hashlib` 2 ms, `pathlib` 3 ms, each class of
+`collections.namedtuple` 0.1 ms; Python itself starts in 8 ms. Modules that the fast commands need
+import these names from here, and a type checker sees the originals::
 
     TYPE_CHECKING = False
     if TYPE_CHECKING:
@@ -35,11 +35,11 @@ __all__ = ["NamedTuple", "Protocol", "blake2b", "sha256", "tidy"]
 
 
 class Protocol:
-    """`typing.Protocol` for a class that nobody asks ``isinstance`` about."""
+    """`typing.Protocol` for classes that are not used with ``isinstance``."""
 
 
 class _Tuple(tuple):  # type: ignore[type-arg]
-    """What all named tuples have; ``_defaults`` are those of the last fields."""
+    """The base of all named tuples; ``_defaults`` are the defaults of the last fields."""
 
     __slots__ = ()
     _fields: tuple[str, ...] = ()
@@ -112,6 +112,6 @@ class NamedTuple(metaclass=_Maker):
 
 
 def tidy(path: str) -> str:
-    """The path as `pathlib` shows it: without ``.`` and doubled slashes, ``..`` left alone."""
+    """Return the path as `pathlib` shows it: without ``.`` and double slashes; ``..`` stays."""
     names = [name for name in path.split("/") if name not in ("", ".")]
     return ("/" if path.startswith("/") else "") + "/".join(names) or "."

@@ -1,19 +1,20 @@
-"""Settings, and where each comes from: ``$JOBCTL_*``, and three files named ``jobctl.toml``.
+"""Settings and their origins: ``$JOBCTL_*``, and three files named ``jobctl.toml``.
 
-A flag beats the environment, which beats the project's file (the nearest one from here upwards),
-which beats the user's (``~/.config/jobctl/jobctl.toml`` on Linux), which beats the system's
-(``/etc/jobctl/jobctl.toml``). What decides where a token goes, and which directories are safe,
-counts in the user's file and in the system's only: a project's file may come with a clone of
-somebody else's repository.
+A flag beats the environment. The environment beats the project's file (the nearest one from here
+upwards), which beats the user's (``~/.config/jobctl/jobctl.toml`` on Linux), which beats the
+system's (``/etc/jobctl/jobctl.toml``). Settings that decide where a token is sent, and which
+directories are safe, count only in the user's and the system's file, because a project's file may
+come with a clone of somebody else's repository.
 
-A file counts only if it is obeyed, by the rule of _trust.py; for the system's file that means
-that root alone can write it. One that is not obeyed is an error for whoever needs to know where the
-jobs are: without it jobctl would quietly work in another directory. Whoever has said that, by a
-flag or by the environment, goes without the file.
+A file counts only if it is obeyed, by the rule of _trust.py. For the system's file this means that
+only root can write it. A file that is not obeyed is an error for commands that need to know where
+the jobs are; otherwise jobctl would silently use another directory. With a flag or an environment
+variable for that, the file is not needed.
 
-``safe-directories`` lists directories where the rule does not apply: neither to these directories,
-nor to anything below them, settings files and job directories alike. The lists of both files
-count together. Paths are absolute or start with ``~``, and are compared with links resolved.
+``safe-directories`` lists directories to which the rule does not apply: neither to the directories
+nor to anything below them, settings files and job directories alike. The lists of both files are
+combined. Paths are absolute or start with ``~``, and are compared after symbolic links are
+resolved.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ _TIME_FORMATS = ("relative", "iso", "local")
 
 
 class Where(NamedTuple):
-    """A directory by its name, ``why`` it is this one, and whether somebody named it."""
+    """A directory, ``why`` it was chosen, and whether it was named explicitly."""
 
     name: str
     why: str
@@ -110,12 +111,12 @@ _O_FOLDER = getattr(os, "O_PATH", getattr(os, "O_SEARCH", 0)) | os.O_DIRECTORY |
 
 
 class Settings:
-    """What the environment and the files say, without the flags.
+    """The settings from the environment and the files, without the flags.
 
-    ``files`` are those that count, ``not_obeyed`` an error for each that is there and does not.
-    ``types`` are the tables ``[types.NAME]``, each with the path of its file; ``doubts`` are lines
-    about keys that nobody knows; ``safe`` are the resolved safe directories. `UsageError` for a
-    file that is none, or for a value of the wrong kind.
+    ``files`` are the files that count; ``not_obeyed`` has an error for each existing file that does
+    not. ``types`` are the tables ``[types.NAME]``, each with its file's path. ``doubts`` are lines
+    about unknown keys. ``safe`` are the resolved safe directories. Raises `UsageError` for an
+    invalid file or value.
     """
 
     def __init__(self, env: Mapping[str, str], cwd: str | os.PathLike[str]) -> None:
@@ -158,12 +159,12 @@ class Settings:
         return Setting(_of_file(name, files[0]), files[0].path, files[0].level)
 
     def check_obeyed(self) -> None:
-        """Raise the first `NotObeyed`: for whoever asks the files where the jobs are."""
+        """Raise the first `NotObeyed`; for commands that take the job directory from the files."""
         if self.not_obeyed:
             raise self.not_obeyed[0]
 
     def is_source_in_environment(self) -> bool:
-        """Whether the environment says where the jobs are."""
+        """Whether the environment names the job directory or the hub."""
         return any(self._env.get(_ENVIRONMENT[name]) for name in ("dir", "url"))
 
     def _of_text(self, name: str, text: str) -> Any:
@@ -225,7 +226,7 @@ def resolve_dir(
 
 
 def _state_dir() -> str:
-    """Where jobctl keeps its state: as platformdirs says, on Linux without importing it."""
+    """Return the directory for jobctl's state: platformdirs' one, without its import on Linux."""
     if sys.platform == "linux":
         base = os.environ.get("XDG_STATE_HOME", "").strip()
         return tidy(os.path.join(base or os.path.expanduser("~/.local/state"), "jobctl"))
@@ -243,14 +244,14 @@ def is_durable(
 
 
 def user_file() -> Path:
-    """Where the user's own settings are."""
+    """Return the path of the user's settings."""
     from pathlib import Path
 
     return Path(_user_file())
 
 
 def _user_file() -> str:
-    """As platformdirs says, on Linux without importing it."""
+    """Return platformdirs' path, without its import on Linux."""
     if sys.platform == "linux":
         base = os.environ.get("XDG_CONFIG_HOME", "").strip()
         return tidy(os.path.join(base or os.path.expanduser("~/.config"), "jobctl", FILE_NAME))
@@ -315,7 +316,7 @@ def _of_file(name: str, file: _File) -> Any:
 
 
 def _beside(file: str, value: str, name: str) -> str:
-    """The path that a setting names: relative ones start at the directory of the file."""
+    """Return the path in a setting; a relative one starts at the file's directory."""
     return tidy(os.path.join(os.path.dirname(file), _home(value, f"{file}: {name}")))
 
 
@@ -352,9 +353,9 @@ _Read = _File | NotObeyed | None
 
 
 def _own_files(uids: frozenset[int]) -> tuple[list[_File | NotObeyed], tuple[str, ...]]:
-    """The user's file and the system's, and the safe directories that they name.
+    """Return the user's and the system's file, and the safe directories that they list.
 
-    Each of the two may name the directory of the other one.
+    Each of the two may list the directory of the other.
     """
     system = _read(_SYSTEM_FILE, _SYSTEM_LEVEL, ROOT, ())
     user = _read(_user_file(), _USER_LEVEL, uids, _safe_in(system))
@@ -371,7 +372,7 @@ def _safe_in(file: _Read) -> tuple[str, ...]:
 
 
 def _is_same(file: _File | NotObeyed, other: _File | NotObeyed) -> bool:
-    """Whether both are the same file, so that a user may stand in the directory of their own."""
+    """Whether both are the same file."""
     if isinstance(file, _File) and isinstance(other, _File):
         return file.key == other.key
     return file.path == other.path
@@ -431,9 +432,9 @@ def _read(path: str, level: int, uids: frozenset[int], safe: tuple[str, ...]) ->
 
 
 def _open(name: str, folder: int) -> tuple[int | None, os.stat_result | None]:
-    """The descriptor and the status of the file; no status for what is no regular file.
+    """Return the descriptor and the status of the file; no status if it is not a regular file.
 
-    No descriptor for a file that we may not read. OSError.
+    There is no descriptor if we may not read the file. OSError.
     """
     fd = None
     try:
@@ -452,9 +453,9 @@ def _open(name: str, folder: int) -> tuple[int | None, os.stat_result | None]:
 def _why_not_obeyed(
     path: str, folder: int, fd: int | None, about: os.stat_result, uids: frozenset[int]
 ) -> str | None:
-    """Why the settings file is not obeyed; ``None`` if it is. See _trust.py.
+    """Return why the settings file is not obeyed, or ``None`` (see _trust.py).
 
-    Without a descriptor, since we may not read the file, only its owner counts.
+    Without a descriptor, because we may not read the file, only its owner is checked.
     """
     if fd is None:
         return None if about.st_uid in uids else f"it {check_trust(about, path, uids)}"

@@ -118,9 +118,9 @@ class InvalidJob(UsageError):
 
 
 class NotObeyed(UsageError):
-    """A settings file, job directory or job's file that another user owns or can write to.
+    """A settings file, job directory or job file that another user owns or can write to.
 
-    ``path`` names it, and ``why`` says who can (see _trust.py). ``so`` says what is not done.
+    ``path`` names it, ``why`` says who can write it (see _trust.py), ``so`` says what is not done.
     """
 
     def __init__(self, path: str, why: str, *, so: str = "", hint: str | None = None) -> None:
@@ -199,9 +199,9 @@ class StoreError(JobctlError):
 
 
 class DamagedFile(StoreError):
-    """The file of this id is no job; ``reason`` says why, in a few words, and ``path`` names it.
+    """The file with this id is not a job; ``reason`` says why, and ``path`` names it.
 
-    ``kept`` says that it was to be removed, as a job.
+    ``kept`` says that it should have been removed as a job.
     """
 
     def __init__(self, path: str, id: str, reason: str, *, kept: bool = False) -> None:
@@ -259,7 +259,7 @@ class HubError(JobctlError):
 
 
 class AddressInUse(HubError):
-    """The address that the hub was to listen on is taken: a port, or the path of a Unix socket."""
+    """The hub's address is in use: a port, or the path of a Unix socket."""
 
     def __init__(self, host: str, port: int | None = None) -> None:
         if port is None:

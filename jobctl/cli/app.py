@@ -77,7 +77,7 @@ def run(args: list[str]) -> int:
 
 
 def _call(args: list[str], asked: str | None) -> int:
-    """Run the command by the light path where it is enough, else by the typer application."""
+    """Run the command by the light path if possible, else by the typer application."""
     if asked in LIGHT and args[0] == asked:
         command = getattr(import_module(f"jobctl.cli.{COMMANDS[asked]}"), COMMANDS[asked])
         values = parse(command, args[1:])

@@ -80,7 +80,7 @@ def clients(
 
 
 def _hub_on(path: Path) -> tuple[str, bytes | None]:
-    """The URL and token of our own hub on the directory; hubs of other users are not asked."""
+    """Return URL and token of our own hub on the directory; hubs of other users are not used."""
     from jobctl.hub.discovery import running_hubs
 
     hubs = running_hubs(path)

@@ -78,10 +78,10 @@ def settings() -> Settings:
 
 
 def hub_to_read(directory: str | None, url: str | None) -> str | None:
-    """The URL of the hub to read from; ``None`` where it is the directory.
+    """Return the URL of the hub to read from; ``None`` for a directory.
 
-    Flags count before settings, and nearer settings before farther ones; `UsageError` where a
-    directory and a hub are named side by side.
+    Flags beat settings, and nearer settings beat farther ones. `UsageError` if a directory and a
+    hub are named at the same level.
     """
     if directory is not None and url is not None:
         raise UsageError("--dir and --url are two sources", hint="give one of them")
@@ -245,7 +245,7 @@ def out(line: str) -> None:
 def job_object(
     job: Job, dead: Container[str] = (), usual: UsualDurations | None = None
 ) -> dict[str, Any]:
-    """The job as machine output shows it: the keys that a hub sends, and ``derived``.
+    """Return the job for JSON output: the keys that a hub sends, and ``derived``.
 
     Kept variables (``run.env``) stay in the job's file, whether it is read here or by a hub.
     """

@@ -19,7 +19,7 @@ EXAMPLE = "Example: jobctl config -o json | jq -r .settings.dir.value"
 
 
 class Output(StrEnum):
-    """How the settings are printed."""
+    """Output formats of the settings."""
 
     table = "table"
     json = "json"

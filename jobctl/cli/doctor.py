@@ -17,7 +17,7 @@ EXAMPLE = "Example: jobctl doctor --dir data/jobs"
 
 
 class Output(StrEnum):
-    """How the findings are printed."""
+    """Output formats of the findings."""
 
     table = "table"
     json = "json"

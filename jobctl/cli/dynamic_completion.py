@@ -70,10 +70,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class _Type(NamedTuple):
-    """A type from the settings.
-
-    ``stages`` with their labels, empty if they are the built-in ones.
-    """
+    """A type from the settings; ``stages`` with labels, empty if they are the built-in ones."""
 
     label: str
     stages: dict[str, str]
@@ -258,7 +255,7 @@ def _next(request: _Request) -> _Rows:
 
 
 def _hubs(request: _Request) -> _Rows:
-    """The URLs of our own hubs that run on the directory: as jobctl.hub.discovery, but light."""
+    """Yield the URLs of our own running hubs: a light version of jobctl.hub.discovery."""
     folder = os.path.join(request.directory or os.devnull, ".jobctl", "hubs")
     network = None
     with suppress(OSError):

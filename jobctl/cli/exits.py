@@ -1,4 +1,4 @@
-"""How a command ends with an exit code of its own."""
+"""An exception that ends a command with an exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["Exit"]
 
 
 class Exit(Exception):
-    """End the command with this exit code; everything has been said already."""
+    """End the command with this exit code; all messages have been printed."""
 
     def __init__(self, code: int = 0) -> None:
         super().__init__(code)

@@ -28,7 +28,7 @@ def delays(texts: Iterable[str]) -> dict[str, float]:
 def run_all(
     options: DummyOptions, directory: str | None, *, wait: bool, rm: bool, quiet: bool
 ) -> None:
-    """Run them in the store of the directory; `Exit` with 3 for a failure, if ``wait``."""
+    """Run the jobs; with ``wait``, raise `Exit` with 3 if one failed."""
     here = command_store(directory, create=True)
     made: set[str] = set()
     code = 0

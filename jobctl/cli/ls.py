@@ -162,7 +162,7 @@ class _Listing(NamedTuple):
 
 
 def _within(job: Job, first: int | None, last: int | None) -> bool:
-    """Whether the job was changed last between these moments."""
+    """Whether the job's last change is between these times."""
     if first is None and last is None:
         return True
     at = _changed_ms(job)

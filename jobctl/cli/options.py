@@ -34,7 +34,7 @@ __all__ = [
 
 
 class _Parameter:
-    """What ``--help`` says of a parameter, and the bounds of a number."""
+    """The help text of a parameter, and the bounds of a number."""
 
     __slots__ = ("help", "max", "metavar", "min", "show_default")
 
@@ -51,7 +51,7 @@ class _Parameter:
         self.min, self.max = min, max
 
     def allows(self, value: Any) -> bool:
-        """Whether a number lies within the bounds."""
+        """Whether a number is within the bounds."""
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
 
@@ -88,7 +88,7 @@ class Option(_Parameter):
         self.flags, self.callback, self.expose_value = flags, callback, expose_value
 
     def flags_of(self, name: str) -> tuple[str, ...]:
-        """How the option of the parameter ``name`` is written; a pair ``--a/--b`` as it stands."""
+        """Return the flags of the option for the parameter ``name``; a pair ``--a/--b`` stays."""
         return self.flags or (f"--{name.replace('_', '-')}",)
 
 

@@ -208,11 +208,11 @@ def serve(
 
 
 def _page(url: str, path: str, own_token: bytes | None) -> str:
-    """The link to the hub's page.
+    """Return the link to the hub's page.
 
-    Where peers' users cannot be looked up, the link contains the token, to sign in by itself. The
-    token is in the fragment, which browsers do not send, and is printed on a terminal only, so it
-    does not get into a log.
+    If the users of connections cannot be looked up, the link contains the token. It is in the
+    fragment, which browsers do not send, and is printed on a terminal only, so it does not get into
+    a log.
     """
     from jobctl.hub.peers import PeerUids
 

@@ -159,7 +159,7 @@ def _owner(job: Job, dead: Container[str], owner: object) -> str | None:
 
 
 def _command(job: Job) -> list[tuple[str, str | None]]:
-    """What ``jobctl run`` ran, if a hub has sent that, and how it ended."""
+    """Return the fields about the command of ``jobctl run``, as far as a hub sends them."""
     ran, end = job.command, job.command_end
     rows: list[tuple[str, str | None]] = []
     if ran is not None:

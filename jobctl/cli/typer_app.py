@@ -25,7 +25,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def build(names: list[str] | None = None) -> typer.Typer:
-    """The typer application with these commands, or all."""
+    """Return the typer application with these commands, or with all."""
     app = typer.Typer(
         name="jobctl",
         help="Live job tracking across processes: record anywhere, watch anywhere.",
@@ -53,7 +53,7 @@ def build(names: list[str] | None = None) -> typer.Typer:
 
 
 def run(args: list[str], command: str | None) -> int:
-    """Parse and run the command line; build the application for ``command`` only, or for all."""
+    """Parse and run the command line, with the application for ``command`` only, or for all."""
     application = typer.main.get_command(build([command] if command is not None else None))
     _without_types(application)
     code = application.main(args, prog_name="jobctl", standalone_mode=False)
@@ -61,7 +61,7 @@ def run(args: list[str], command: str | None) -> int:
 
 
 def _typed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with typer's options in the place of ours."""
+    """Return the command with typer's options instead of ours."""
     hints = get_type_hints(function, include_extras=True)
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
@@ -78,7 +78,7 @@ def _typed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _of(about: Option | Argument) -> Any:
-    """Our option or argument as typer's."""
+    """Return our option or argument as typer's."""
     same: dict[str, Any] = {
         "help": about.help,
         "metavar": about.metavar,
@@ -94,7 +94,7 @@ def _of(about: Option | Argument) -> Any:
 
 
 def _without_types(group: Any) -> None:
-    """Python's names for the arguments' types tell nobody anything: ``ID <list[str]>``."""
+    """Remove Python's type names, which tell users nothing: ``ID <list[str]>``."""
     for command in group.commands.values():
         for parameter in command.params:
             if isinstance(parameter, TyperArgument) and parameter.metavar:

@@ -1,14 +1,14 @@
-"""Jobs as bytes: the strict reader, and the writers for the file and for the wire.
+"""Jobs as bytes: a strict parser, and the writers for the file and the wire.
 
-A file is read by the letter of RFC 8259 and then some: UTF-8 without a byte order mark, one value
-for a key, numbers that exist, no lone surrogates, bounded depth and size. Python's own parser lets
-several of these pass. Most files cannot have any of these faults, which a few counts tell; only the
-others are read a second time by a parser that looks at each key and number (`_parse_strictly`).
+A file is parsed more strictly than RFC 8259 demands: UTF-8 without a byte order mark, unique keys,
+finite numbers, no lone surrogates, limited depth and size. Python's own parser accepts some of
+these. A few counts prove that most files cannot have such a fault. Only the others are parsed again
+by a parser that checks each key and number (`_parse_strictly`).
 
-What an act does not set keeps its raw text in the file, known keys and foreign ones alike: a number
-of forty digits, an escape, another form of a time. So a rewrite takes the file apart into its keys
-and replaces only those that have changed. Values that we set, and all that goes over the wire, are
-written in one canonical form.
+Keys that a change does not set keep their raw text in the file, known keys and unknown ones alike:
+a number with forty digits, an escape, another form of a time. So a rewrite splits the file into its
+keys and replaces only those that have changed. Values that we set, and everything on the wire, have
+one canonical form.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _Refused(ValueError):
-    """What a hook of the strict parser says."""
+    """The error of a hook of the strict parser."""
 
 
 # -- from bytes -----------------------------------------------------------------------------
@@ -94,7 +94,10 @@ def parse_trusted(data: bytes, *, id: str, revision: int = 0) -> Job:
 
 
 def _own_job(data: bytes) -> Draft | None:
-    """A draft of the job in bytes that `encode` made; ``None`` if it cannot have made them."""
+    """Return a draft of the job in bytes that `encode` made.
+
+    ``None`` if it cannot have made them.
+    """
     if len(data) > MAX_JOB_BYTES or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         return None
     try:
@@ -170,7 +173,7 @@ _compiled: Callable[[str], re.Match[str] | None] | None = None
 
 
 def _usual(text: str) -> re.Match[str] | None:
-    """The match of a usual file; ``None`` for any other."""
+    """Match a file in the usual layout; ``None`` for any other."""
     global _compiled, _files_first
     if _compiled is None:
         _files_first -= 1
@@ -181,7 +184,7 @@ def _usual(text: str) -> re.Match[str] | None:
 
 
 def _usual_job(data: bytes, text: str) -> Draft | None:
-    """A draft of the job in a usual file, most of it left in the bytes; ``None`` for any other."""
+    """Return a draft of the job in a usual file, mostly unparsed; ``None`` for any other."""
     match = _usual(text)
     if match is None:
         return None
@@ -198,7 +201,7 @@ def _usual_job(data: bytes, text: str) -> Draft | None:
 
 
 def _draft_of(data: bytes, match: re.Match[str]) -> Draft:
-    """A draft of a usual file without other keys: it has neither a result nor a command."""
+    """Return a draft of a usual file without other keys, that is, without result and command."""
     job = Draft()
     (
         job.id, kind, job.session_id, stage, job.created_at, job.updated_at,
@@ -211,7 +214,7 @@ def _draft_of(data: bytes, match: re.Match[str]) -> Draft:
 
 
 def _quick(text: str) -> dict[str, Any] | None:
-    """The object in the text, if it cannot have any fault; ``None`` if that is not sure."""
+    """Return the object in the text if it certainly has no fault, else ``None``."""
     if text.count("[") + text.count("{") > MAX_DEPTH or len(text) > MAX_DIGITS:
         return None
     try:
@@ -230,7 +233,7 @@ def _quick(text: str) -> dict[str, Any] | None:
 
 
 def _strings_in(values: dict[str, Any]) -> int:
-    """How many strings there are in an object, keys included, at any depth."""
+    """Return the number of strings in an object, including keys, at any depth."""
     count = len(values)
     level = [*values.values()]
     while level:
@@ -246,7 +249,7 @@ def _strings_in(values: dict[str, Any]) -> int:
 
 
 def _parse_strictly(text: str, id: str) -> dict[str, Any]:
-    """The object in the text, each key and number looked at; `InvalidJob` says what is wrong."""
+    """Return the object in the text after checking each key and number; `InvalidJob`."""
     if not text.strip(" \t\r\n\0"):
         raise InvalidJob("empty", id=id)
     if text.startswith("\ufeff"):
@@ -331,10 +334,10 @@ def parse_wire(value: object) -> Job:
 
 
 def to_wire(job: Job, *, details: bool = False) -> bytes:
-    """The job as compact JSON with its ``revision``, as far as its reader may see it.
+    """Return the job as compact JSON with its ``revision``, as its reader may see it.
 
     The values are canonical, whatever the job's file has. See `redact`: without the right
-    ``details`` the command is left out, and for every reader its environment.
+    ``details`` the command is left out, and its environment is left out for every reader.
     """
     source = job.source
     if details and type(source) is bytes and source[1] != NEW_LINE:
@@ -354,10 +357,10 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
 
 
 def as_wire(job: Job) -> Job:
-    """The same job, for replicas that send it and never write it: it holds its wire form alone.
+    """Return the job reduced to its wire form, for replicas that send it and never write it.
 
-    That is the form for readers with details, so the command's environment is not there. What
-    filters and orders do not look at is read from it when it is first asked for.
+    It is the form for readers with details, without the command's environment. Keys that filters
+    and orders do not use are parsed when they are first read.
     """
     slim = Draft()
     slim.id, slim.type, slim.stage, slim.session_id = job.id, job.type, job.stage, job.session_id
@@ -373,12 +376,11 @@ _LAYOUT = (b"\n      ", b"\n    ", b"\n  ", b"\n")
 
 
 def encode(job: Job) -> bytes:
-    """The bytes of the job's file: what has not changed in the raw text that it had there.
+    """Return the bytes of the job's file; unchanged keys have the raw text that they had there.
 
-    The keys keep their order; new ones come in at their place in `FIELDS`. What has changed is
-    written in canonical form, read back, and found equal before anyone is shown it. `InvalidJob`
-    for a value that would not survive: too large, too deep, not a number, lone surrogates (FAULTS:
-    what can be written is not always readable).
+    The keys keep their order; new ones are inserted at their place in `FIELDS`. Changed values are
+    written in canonical form and read back for comparison. Raises `InvalidJob` for a value that
+    could not be read back: too large, too deep, not a number, lone surrogates.
     """
     try:
         check_id(job.id)
@@ -403,7 +405,7 @@ _set_source = vars(Draft)["source"].__set__
 
 
 def _members_of(job: Job) -> dict[str, str]:
-    """The lines of the job's file in their order: for each key what is after its opening quote."""
+    """Return the lines of the job's file: for each key, the text after its opening quote."""
     source = job.source
     file, changed = source if type(source) is tuple else (_file_in(source), _NOTHING)
     if file is None:
@@ -438,7 +440,7 @@ def _members_of(job: Job) -> dict[str, str]:
 
 
 def _file_in(source: bytes | None) -> bytes | None:
-    """The source, unless it is the wire form, which has no raw text of anybody's."""
+    """Return the source if it is a file's text, not the wire form."""
     return source if source is not None and source[1] == NEW_LINE else None
 
 
@@ -450,7 +452,7 @@ def _set_foreign(members: dict[str, str], extra: Mapping[str, Any]) -> None:
 
 
 def _with_new(members: dict[str, str], new: str, text: str, before: str | None) -> dict[str, str]:
-    """The lines with one more, behind that of the key ``before``."""
+    """Return the lines with a new one after that of the key ``before``."""
     found = {new: text} if before is None else {}
     for key, line in members.items():
         found[key] = line
@@ -468,7 +470,7 @@ _place_of = [*BY_ATTRIBUTE, "extra"].index
 
 
 def _members_in(text: str) -> dict[str, str]:
-    """The lines of a file that `parse` has found to be a job's."""
+    """Return the lines of a file that `parse` has accepted."""
     members: dict[str, str] = {}
     match = _usual(text)
     if match is None:
@@ -486,7 +488,7 @@ def _members_in(text: str) -> dict[str, str]:
 
 
 def _split(text: str, members: dict[str, str]) -> None:
-    """Add the lines of an object; it is known to be one."""
+    """Add the lines of an object, which must be one."""
     place = _after_space(text, 0) + 1
     while text[place := _after_space(text, place)] != "}":
         key, end = scanstring(text, place + 1, True)
@@ -508,7 +510,7 @@ def _after_space(text: str, place: int) -> int:
 
 
 def _text_of(field: Field, value: Any, line: str | None) -> str:
-    """The value in canonical form; what cannot be read back as it was is a ValueError."""
+    """Return the value in canonical form; ValueError if it could not be read back."""
     if value is None and not field.required and field.default is None:
         return "null"
     if type(value) is str and field.convert is not anything:
@@ -537,7 +539,7 @@ def _fits(field: Field, value: Any) -> Any:
 
 
 def _history_text(field: Field, history: tuple[HistoryEntry, ...], line: str | None) -> str:
-    """The history; entries that were in the ``line`` of the file before stay as they are there."""
+    """Return the history as text; entries in the file's ``line`` keep their text."""
     if not history:
         return "[]"
     kept: list[tuple[HistoryEntry, str]] = []
@@ -561,7 +563,7 @@ def _history_text(field: Field, history: tuple[HistoryEntry, ...], line: str | N
 
 
 def _entries_in(line: str) -> list[tuple[HistoryEntry, str]]:
-    """The entries in a file's line of the history, each with its raw text."""
+    """Return the entries in a file's history line, each with its raw text."""
     found: list[tuple[HistoryEntry, str]] = []
     place = _after_space(line, scanstring(line, 0, True)[1] + 1)
     if line[place] != "[":
@@ -577,7 +579,7 @@ def _entries_in(line: str) -> list[tuple[HistoryEntry, str]]:
 
 
 def _checked(value: Any, levels: int = 1) -> str:
-    """The JSON of a value, indented, read back and found equal; ValueError otherwise."""
+    """Return the value as indented JSON, read back and compared; ValueError."""
     if isinstance(value, (dict, list)) and value:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         text = text.replace("\n", "\n" + "  " * levels)  # within strings there is none
@@ -596,7 +598,7 @@ def _compact(values: dict[str, Any]) -> str:
 
 
 def _short_exponents(text: str) -> str:
-    """``1e-7`` and ``0.00001``, as JavaScript writes them, for Python's ``1e-07`` and ``1e-05``."""
+    """Replace Python's ``1e-07`` and ``1e-05`` by JavaScript's ``1e-7`` and ``0.00001``."""
     return _EXPONENT.sub(_shortened, text) if "e-0" in text else text
 
 

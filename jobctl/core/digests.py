@@ -1,8 +1,8 @@
-"""Digests of a set of jobs: equal for two readers that hold the same versions of the same jobs.
+"""Digests of a set of jobs: equal for readers that hold the same versions of the same jobs.
 
-A digest is the exclusive or of one mark for each job, so one change costs one step, however many
-jobs there are. The digest of all jobs is always kept. That of the jobs under a filter is kept from
-`Digests.keep` to `Digests.release`, and computed once from all jobs when it is first asked for.
+A digest is the exclusive or of one hash per job, so a change costs one step, whatever the number of
+jobs. The digest of all jobs is always kept. The digest under a filter is kept from `Digests.keep`
+to `Digests.release`; it is computed from all jobs when it is first needed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["Digests", "version_hash"]
 
 
 def version_hash(id: str, revision: int) -> int:
-    """64 bits that stand for one version of one job: the first of SHA-256 of "id revision"."""
+    """Return 64 bits that identify a version of a job: the start of SHA-256 of "id revision"."""
     return int.from_bytes(sha256(f"{id} {revision}".encode()).digest()[:8], "big")
 
 
 class _Kept:
-    """One digest that is kept: its value, once it is known, and how many want it."""
+    """A digest that is kept up to date: its value, if known, and its number of users."""
 
     __slots__ = ("users", "value")
 
@@ -32,7 +32,7 @@ class _Kept:
 
 
 class Digests:
-    """The digests of one set, which tells of each of its changes."""
+    """The digests of one set. The set reports each of its changes."""
 
     def __init__(self) -> None:
         self.of_all = 0
@@ -42,9 +42,9 @@ class Digests:
         self._by_id: dict[str, dict[Filter, None]] = {}
 
     def keep(self, filter: Filter, *, empty: bool = False) -> None:
-        """Keep the digest under the filter up to date, until it is released as often as kept.
+        """Keep the digest under the filter up to date, until `release` has been called as often.
 
-        ``empty`` says that the set holds no job yet.
+        ``empty`` says that the set has no jobs yet.
         """
         if filter == EVERYTHING:
             return
@@ -70,13 +70,13 @@ class Digests:
                     del self._by_id[id]
 
     def clear(self) -> None:
-        """The set holds no job any more."""
+        """Record that the set has no jobs any more."""
         self.of_all = 0
         for kept in self._kept.values():
             kept.value = 0
 
     def change(self, id: str, old: Job | None, new: Job | None) -> None:
-        """The set holds ``new`` instead of ``old``; ``None`` stands for no job of this id."""
+        """Record that ``new`` replaces ``old``; ``None`` means no job."""
         old_mark = version_hash(id, old.revision) if old is not None else 0
         new_mark = version_hash(id, new.revision) if new is not None else 0
         self.of_all ^= old_mark ^ new_mark

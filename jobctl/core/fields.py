@@ -1,9 +1,8 @@
-"""The keys of a job: for each its attribute, the converter that checks it, and its default.
+"""The keys of a job: for each its attribute, its converter, and its default.
 
-A converter takes the value that a JSON parser made, and returns the value that the job keeps; what
-it cannot take, it refuses with `Unfit`. `FIELDS` is in the canonical order: that of new files, of
-the wire and of machine output. No I/O, and nothing to import that costs time: every command reads
-this.
+A converter checks a value from a JSON parser and returns the value that the job keeps; it raises
+`Unfit` for an invalid one. `FIELDS` is in the canonical order of new files, of the wire and of JSON
+output. No I/O, and only cheap imports, because every command needs this module.
 """
 
 from __future__ import annotations
@@ -48,14 +47,14 @@ _integer = re.compile(r"[+-]?[0-9]+(?:\.0*)?").fullmatch
 
 
 class Unfit(ValueError):
-    """A value that the key cannot have; ``where`` is the path within it, ``""`` for all of it."""
+    """An invalid value of a key; ``where`` is the path to it within the value, or ``""``."""
 
     def __init__(self, reason: str, where: str = "") -> None:
         super().__init__(reason)
         self.reason, self.where = reason, where
 
     def within(self, place: str) -> Unfit:
-        """The same, seen from one level further out."""
+        """Return the same error with the path extended by the enclosing key."""
         return Unfit(self.reason, f"{place}.{self.where}" if self.where else place)
 
 
@@ -63,34 +62,35 @@ class Unfit(ValueError):
 
 
 class Steps(NamedTuple):
-    """Progress in steps: ``done`` of ``total``. ``extra`` has the keys that others added."""
+    """Progress in steps: ``done`` of ``total``. ``extra`` has unknown keys."""
 
     done: float
     total: float
     extra: dict[str, Any] | None = None
 
     def to_value(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the JSON value."""
         return {"done": self.done, "total": self.total, **(self.extra or {})}
 
 
 class HistoryEntry(NamedTuple):
-    """One line of a job's history: the stage, when it was entered, and the keys of others."""
+    """One entry of a job's history: a stage, when the job entered it, and unknown keys."""
 
     stage: str
     at: str
     extra: dict[str, Any] | None = None
 
     def to_value(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the JSON value."""
         return {"stage": self.stage, "at": self.at, **(self.extra or {})}
 
 
 class Command(NamedTuple):
-    """What ``jobctl run`` ran: the words, where, with which chosen variables; and how it ended.
+    """The command of ``jobctl run``: words, directory and selected variables; and how it ended.
 
-    ``duration_ms`` is by a clock that does not jump; ``stderr`` are the last lines, when it failed.
-    ``exact`` is false where the words are for reading only: they could not be kept to the letter.
+    ``duration_ms`` comes from a monotonic clock. ``stderr`` has the last lines if the command
+    failed. ``exact`` is false if the words could not be kept exactly; then the command cannot be
+    run again.
     """
 
     argv: tuple[str, ...]
@@ -103,11 +103,11 @@ class Command(NamedTuple):
     stderr: tuple[str, ...] | None = None
 
     def replace(self, **changes: Any) -> Command:
-        """The command with these attributes changed."""
+        """Return the command with these attributes changed."""
         return self._replace(**changes)
 
     def to_value(self) -> dict[str, Any]:
-        """As JSON has it: keys without a value are left out."""
+        """Return the JSON value, without keys that have no value."""
         value = {
             "argv": [*self.argv],
             "cwd": self.cwd,
@@ -122,7 +122,7 @@ class Command(NamedTuple):
 
 
 class CommandEnd(NamedTuple):
-    """How a command ended: all that a reader gets who may not see the command itself."""
+    """How a command ended: what readers without details see of a command."""
 
     exit_code: int | None = None
     signal: str | None = None
@@ -130,7 +130,7 @@ class CommandEnd(NamedTuple):
 
 
 def command_of(value: object) -> Command | None:
-    """The command that a job's ``run`` holds; ``None`` where that is somebody else's key."""
+    """Return the command in a job's ``run``; ``None`` if another program uses this key."""
     if not isinstance(value, dict):
         return None
     env, exact = value.get("env"), value.get("exact")
@@ -162,7 +162,10 @@ def command_of(value: object) -> Command | None:
 
 
 def command_end_of(value: object) -> CommandEnd | None:
-    """How the command in a job's ``run`` ended; ``None`` where that is somebody else's key."""
+    """Return how the command in a job's ``run`` ended.
+
+    ``None`` if another program uses this key.
+    """
     if not isinstance(value, dict):
         return None
     try:
@@ -183,21 +186,21 @@ def _optional(convert: Callable[[object], Any], value: object) -> Any:
 
 
 def text(value: object) -> str:
-    """A text."""
+    """Convert a text."""
     if isinstance(value, str):
         return value
     raise Unfit("not a text")
 
 
 def filled(value: object) -> str:
-    """A text that is not empty."""
+    """Convert a text that is not empty."""
     if isinstance(value, str) and value:
         return value
     raise Unfit("empty" if value == "" else "not a text")
 
 
 def time(value: object) -> str:
-    """An ISO 8601 time with a zone, as it is written."""
+    """Convert an ISO 8601 time with a zone; its form is kept."""
     if isinstance(value, str):
         if _time(value):
             return value
@@ -206,7 +209,7 @@ def time(value: object) -> str:
 
 
 def integer(value: object) -> int:
-    """A whole number; also as ``3.0`` or ``"3"``, as long as it is one."""
+    """Convert an integer, also written as ``3.0`` or ``"3"``."""
     if type(value) is int:
         return value
     if isinstance(value, float) and value.is_integer():
@@ -219,7 +222,7 @@ def integer(value: object) -> int:
 
 
 def retries(value: object) -> int:
-    """A whole number from 0 to `MAX_RETRIES`."""
+    """Convert an integer from 0 to `MAX_RETRIES`."""
     count = integer(value)
     if 0 <= count <= MAX_RETRIES:
         return count
@@ -227,7 +230,7 @@ def retries(value: object) -> int:
 
 
 def number(value: object) -> float:
-    """A finite number; also as a text."""
+    """Convert a finite number, also written as a text."""
     if type(value) is int:
         return value
     try:
@@ -240,7 +243,7 @@ def number(value: object) -> float:
 
 
 def progress(value: object) -> Steps | float:
-    """Steps ``{done, total}``, or a percentage from 0 to 100."""
+    """Convert steps ``{done, total}`` or a percentage from 0 to 100."""
     if isinstance(value, dict):
         return _steps(value)
     percentage = number(value)
@@ -267,7 +270,7 @@ def _steps(value: dict[str, Any]) -> Steps:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """A list of texts."""
+    """Convert a list of texts."""
     if not isinstance(value, (list, tuple)):
         raise Unfit("not a list")
     for place, item in enumerate(value):
@@ -277,7 +280,7 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def history(value: object) -> tuple[HistoryEntry, ...]:
-    """A list of ``{stage, at}``."""
+    """Convert a list of ``{stage, at}``."""
     if not isinstance(value, (list, tuple)):
         raise Unfit("not a list")
     lines = []
@@ -308,7 +311,7 @@ def _entered(value: object) -> HistoryEntry:
 
 
 def anything(value: object) -> Any:
-    """Any JSON value, as it is."""
+    """Return any JSON value unchanged."""
     return value
 
 
@@ -318,9 +321,9 @@ def anything(value: object) -> Any:
 class Field(NamedTuple):
     """A key of job files.
 
-    ``convert`` is not asked about null, which stands for ``default``, except for a key that is
-    ``required`` or that has a default other than null. ``always`` tells that the key is written
-    also when it has its default, as the original program does.
+    ``convert`` is not called for null, which means ``default``, unless the key is ``required`` or
+    its default is not null. With ``always``, as in the original program, the key is written even if
+    it has its default.
     """
 
     key: str

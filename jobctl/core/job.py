@@ -88,14 +88,15 @@ NO_KEYS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Draft:
-    """The attributes of a job, still to be filled in: then `finish` makes it a `Job`.
+    """The attributes of a job while they are being set; `finish` makes it a `Job`.
 
-    Within the package, for readers that have checked the values. A slot that is stored to costs a
-    tenth of what ``object.__setattr__`` does, and each job has over twenty.
+    Only for parsers in this package that have checked the values. Setting a slot costs a tenth of
+    ``object.__setattr__``, and a job has over twenty.
 
-    ``source`` is where the job comes from, for codec.py: the bytes of a file in the usual layout,
-    or the job's wire form; for any other file, and after a change, a pair: the file's bytes, and
-    the names of the attributes that have changed since; ``None`` where there is no file.
+    ``source`` is used by codec.py. For a file in the usual layout it is the file's bytes, and for a
+    job from the wire its wire form. For any other file, and after a change, it is a pair: the
+    file's bytes, and the names of the attributes that have changed since. ``None`` if there is no
+    file.
     """
 
     __slots__ = (
@@ -147,7 +148,7 @@ class Draft:
     source: Any
 
     def finish(self) -> Job:
-        """This object as a `Job`, which nobody can change any more."""
+        """Return this object as an immutable `Job`."""
         self.__class__ = Job  # which has the same slots
         return self  # type: ignore[return-value]
 
@@ -174,7 +175,10 @@ class Job(Draft):
         return draft_of(values).finish()
 
     def replace(self, **changes: Any) -> Job:
-        """The job with these attributes changed; they are not checked before the job is written."""
+        """Return the job with these attributes changed.
+
+        They are checked when the job is written.
+        """
         if changes.keys() == _REVISION and self._is_usual():
             return self._at_revision(changes["revision"])
         new = Draft()
@@ -215,11 +219,11 @@ class Job(Draft):
         return new.finish()
 
     def _is_usual(self) -> bool:
-        """Whether the source is the bytes of a file in the usual layout, without changes."""
+        """Whether the source is the unchanged bytes of a file in the usual layout."""
         return type(self.source) is bytes and self.source[1] == NEW_LINE
 
     def _at_revision(self, revision: int) -> Job:
-        """A copy of a job from a usual file; what has been left in the source stays there."""
+        """Return a copy with another revision; unparsed parts of the source stay unparsed."""
         new = Draft()
         new.id, new.type, new.session_id, new.stage = (
             self.id,
@@ -234,7 +238,7 @@ class Job(Draft):
         return new.finish()
 
     def __getattr__(self, name: str) -> Any:
-        """What the reader has left in the source until somebody asks."""
+        """Parse an attribute from the source on first use."""
         if name not in _SET_LATER:
             raise AttributeError(f"a job has no {name!r}")
         values, _ = _scan(self.source.decode(), 0)
@@ -463,7 +467,7 @@ def check_result(result: Any, *, id: str) -> Any:
 
 
 def _json_of(value: Any) -> Any:
-    """A JSON value for what `json` does not know: models, collections, dates, paths, numbers."""
+    """Return a JSON value for types that `json` does not support."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if hasattr(value, "model_dump"):
         return value.model_dump()
@@ -488,9 +492,9 @@ def _json_of(value: Any) -> Any:
 
 
 def draft_of(values: Mapping[str, Any], *, revision: int = 0) -> Draft:
-    """A draft of JSON values by the keys of `FIELDS`; all other keys are foreign.
+    """Return a draft from JSON values by the keys of `FIELDS`; all other keys are unknown ones.
 
-    `InvalidJob` for the first value that does not fit, or that is missing.
+    Raises `InvalidJob` for the first value that is invalid or missing.
     """
     job = Draft()
     for key, attribute, convert, required, default, _ in FIELDS:
@@ -523,9 +527,9 @@ def _id_in(values: Mapping[str, Any]) -> str | None:
 
 
 def values_of(job: Draft) -> dict[str, Any]:
-    """The job as JSON values in canonical order: `FIELDS`, ``revision``, the foreign keys.
+    """Return the job as JSON values in canonical order: `FIELDS`, ``revision``, unknown keys.
 
-    Keys that the original program does not have are left out where they have no value.
+    Keys that the original program does not have are left out if they have no value.
     """
     values: dict[str, Any] = {
         "id": job.id,

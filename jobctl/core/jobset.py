@@ -102,7 +102,7 @@ class Delta(NamedTuple):
 
 
 def joined(pages: Sequence[Delta]) -> Delta:
-    """Deltas that follow one another as one: the newest word on each id. At least one."""
+    """Merge consecutive deltas into one with the newest change of each id."""
     first, last = pages[0], pages[-1]
     if first is last:
         return first
@@ -216,15 +216,15 @@ class JobSet:
         return wire
 
     def digest(self, filter: Filter = EVERYTHING) -> str:
-        """What the set holds under the filter, as 16 hex digits: equal for who holds the same.
+        """Return 16 hex digits that are equal for all who hold the same jobs under the filter.
 
-        The exclusive or of `version_hash` each job. It is known without a filter and under one for
-        which `keep_digest` was called; under another it costs a look at every job.
+        This is the exclusive or of `version_hash` of each job. It is kept without a filter, and for
+        filters for which `keep_digest` was called; for other filters every job is examined.
         """
         return f"{self._digests.under(filter, self):016x}"
 
     def keep_digest(self, filter: Filter) -> None:
-        """Keep the digest under the filter up to date with each change, for one user more."""
+        """Keep the digest under the filter up to date, for one more user."""
         self._digests.keep(filter, empty=not len(self))
 
     def release_digest(self, filter: Filter) -> None:
@@ -244,18 +244,17 @@ class JobSet:
         tombstones: bool = False,
         details: bool = False,
     ) -> Delta:
-        """What changed after ``cursor`` for a reader under ``filter``.
+        """Return what changed after ``cursor`` for a reader under ``filter``.
 
-        ``limit`` bounds a page in bytes on the wire (one job always fits in), as a reader with or
-        without ``details`` gets them, so that the page tells nothing of what is hidden. The jobs
-        themselves are whole: `wire` has what the reader gets. ``max_examined`` bounds the work
-        for it, in jobs looked at: such a page may be empty with ``more`` to come, and a reader that
-        lags further behind under a filter that jobs may leave is reset. Jobs that share a revision
-        (files that a store had no revision for, see stores/reader.py) always go into one page.
-        ``snapshot_start`` is that of the page before, for a reader whom we served it: what was gone
-        by then is nothing to it, so the floor is checked against that. ``tombstones`` adds the
-        remembered deletions to a reset, for a replica without a filter that serves others in its
-        turn.
+        ``limit`` is the maximum size of a page in bytes on the wire, for a reader with or without
+        ``details``; one job always fits. The size therefore reveals nothing that is hidden. The
+        jobs in the delta are complete; `wire` returns what the reader gets. ``max_examined`` limits
+        how many jobs are examined: such a page may be empty with ``more`` to come, and a reader
+        that lags further behind under a filter that jobs may leave gets a reset. Jobs that share a
+        revision (files without a record, see stores/directory/read.py) are always on one page.
+        ``snapshot_start`` is that of the page before: the reader does not have what was gone by
+        then, so the floor is compared with it. ``tombstones`` adds the remembered deletions to a
+        reset, for a replica that serves others.
         """
         since = cursor.revision
         if not self.resumes(cursor, filter, snapshot_start=snapshot_start):

@@ -16,10 +16,10 @@ Key = tuple[str, str]
 
 
 class NewestFirst:
-    """An index of one set by the time of creation, of 64 bytes for each active job.
+    """An index of a set by time of creation; 64 bytes per active job.
 
-    One index serves all readers, whenever they began. A job that has not changed since a reader
-    began stands where it stood then; the reader passes over the others.
+    One index serves all readers, whenever they started. Jobs that have not changed since a reader
+    started keep their position; the reader skips the others.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class NewestFirst:
         self._cursor = ZERO
 
     def follow(self, jobs: JobSet) -> None:
-        """Take in what changed in the set; costs what changed, not the size of the set."""
+        """Add what changed in the set; the cost depends on what changed."""
         if not jobs.resumes(self._cursor) or len(self._keys) > 2 * len(jobs) + 64:
             self._keys = sorted((job.created_at, job.id) for job in jobs if job.active)
         else:

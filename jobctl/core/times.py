@@ -74,7 +74,7 @@ def known_ms(text: str | None) -> int | None:
 
 
 def _day_of(year: int, month: int) -> int:
-    """Days from 1970-01-01 to the day before a month, in the Gregorian calendar."""
+    """Return the days from 1970-01-01 to the day before a month, in the Gregorian calendar."""
     # Counted from March, so that the leap day is a year's last one (calendar.timegm needs datetime,
     # which takes longer to import than all else here).
     if month < 3:

@@ -47,7 +47,7 @@ _TOKEN_PARAMETERS = {"token", "access_token"}
 
 
 class Rights(Flag):
-    """What an admitted peer may do."""
+    """What a client may do: a set of independent rights."""
 
     VIEW = auto()
     """See the jobs."""
@@ -216,7 +216,7 @@ class AccessPolicy:
     def is_own(self, access_request: AccessRequest) -> bool:
         """Whether the request comes from the hub's own user or root, and needs no token.
 
-        A request that a proxy of these users has passed on is not theirs.
+        A request that a proxy of these users forwarded does not count.
         """
         return (
             self._given is None
@@ -225,7 +225,7 @@ class AccessPolicy:
         )
 
     async def authenticate(self, access_request: AccessRequest) -> Rights | None:
-        """The rights of the sender; ``None`` if it has to show a token first.
+        """Return the rights of the client; ``None`` if it must send a token first.
 
         Raises `AccessRefused` for a wrong token in the header, and for another user of this
         machine.
@@ -260,10 +260,11 @@ class AccessPolicy:
         return None
 
     async def check_token(self, given: bytes, peer: str) -> Rights:
-        """The rights that this token grants; raises `AccessRefused` unless it is the hub's token.
+        """Return the rights that this token gives; raise `AccessRefused` if it is wrong.
 
-        Each wrong one makes its sender wait longer. While many wait, a sender of many wrong ones is
-        not listened to at all, or the delay could be got round by asking many times at once.
+        Each wrong token from one peer delays the answer longer. While many answers are delayed,
+        peers with many wrong tokens are refused at once, so that parallel requests do not get
+        around the delay.
         """
         flooded = self._waiting >= _MAX_WAITING
         if flooded and self._wrong_by_peer.get(peer, 0) >= _MAX_WRONG:
@@ -292,10 +293,10 @@ class AccessPolicy:
         return count
 
     def cookie(self) -> tuple[str, str]:
-        """The name and the value of the cookie for a browser that has shown the token.
+        """Return name and value of the cookie for a browser that has sent the token.
 
-        Browsers send a cookie to every port of a host. A generated token has a cookie name of its
-        own, so that signing in to one hub does not sign out of another.
+        Browsers send a cookie to all ports of a host. So a generated token has its own cookie name,
+        and signing in to one hub does not sign out of another.
         """
         value = self._cookie_value()
         return (_COOKIE if self.needs_token else f"{_COOKIE}-{value[:8]}"), value
@@ -304,7 +305,7 @@ class AccessPolicy:
         return hmac.new(self._token, b"jobctl login cookie", hashlib.sha256).hexdigest()
 
     def _cookies(self, access_request: AccessRequest) -> list[str]:
-        """The values of our cookie in the request (RFC 6265, section 4.2.1)."""
+        """Return the values of our cookie in the request (RFC 6265, section 4.2.1)."""
         ours, _ = self.cookie()
         pairs = [
             pair.strip().partition("=")
@@ -314,7 +315,7 @@ class AccessPolicy:
         return [value for name, _, value in pairs if name == ours]
 
     def ask_for_token(self) -> AccessRefused:
-        """The refusal of a request that needs a token and has none."""
+        """Return the error for a request that needs a token and has none."""
         if self.needs_token:
             return unauthorized("a token is needed: send 'Authorization: Bearer TOKEN'")
         return unauthorized(

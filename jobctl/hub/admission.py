@@ -78,11 +78,11 @@ class PendingConnections(Generic[T]):
         self._since_s.pop(one, None)
 
     def entered_by(self, then_s: float) -> list[T]:
-        """Those that have been there since this time or before, the oldest first."""
+        """Return the connections that were added at this time or before, oldest first."""
         return [one for one, _ in takewhile(lambda item: item[1] <= then_s, self._since_s.items())]
 
     def oldest_s(self) -> float | None:
-        """Since when the oldest has been there; ``None`` when nobody is."""
+        """Return when the oldest connection was added; ``None`` without one."""
         return next(iter(self._since_s.values()), None)
 
 
@@ -135,7 +135,7 @@ class AdmissionControl:
         return True
 
     def _expire(self) -> None:
-        """Answer those whose time is up; one timer serves all, and is set for the oldest."""
+        """Answer connections whose time is over. One timer serves all; it is set for the oldest."""
         loop = asyncio.get_running_loop()
         for connection in self.pending.entered_by(loop.time() - HEAD_TIMEOUT_S):
             connection.reject("no request came", 408)
@@ -154,10 +154,10 @@ class AdmissionControl:
 
 
 class RequestHeadReader(asyncio.Protocol):
-    """Reads a request's head, and hands the connection on.
+    """Reads the head of a request and hands the connection over to another protocol.
 
-    ``choose`` gets the head and the transport, and returns the protocol that takes over. TLS is for
-    TCP only: a Unix socket is protected by the permissions of its file.
+    ``choose`` gets the head and the transport and returns that protocol. TLS is for TCP only: a
+    Unix socket is protected by the permissions of its file.
     """
 
     def __init__(
@@ -294,6 +294,6 @@ def is_upgrade(head: bytes) -> bool:
 
 
 def is_unix(transport: asyncio.BaseTransport) -> bool:
-    """Whether the connection came to a Unix socket."""
+    """Whether the connection uses a Unix socket."""
     sock = transport.get_extra_info("socket")
     return sock is not None and sock.family == socket.AF_UNIX

@@ -42,7 +42,7 @@ from jobctl.hub.handshake import Opening, Terms, opening_of, read_opening
 
 __all__ = ["ConnectionEvents", "HubConnection", "deflated_frame", "text_frame", "unsent_bytes"]
 
-GOODBYE_S = 1.0
+CLOSE_TIMEOUT_S = 1.0
 """How long a peer may take to answer a close frame, or to hang up after a refusal."""
 
 _SEND_BUFFER = 64 * 1024
@@ -93,16 +93,16 @@ def deflated_frame(message: bytes) -> bytes:
 
 
 class ConnectionEvents(Protocol):
-    """What a connection tells its hub. All calls come from the event loop, and none may wait."""
+    """Callbacks of a connection to its hub. All come from the event loop, and none may wait."""
 
     def connected(self, connection: HubConnection) -> None:
         """The connection has its transport."""
 
     def requested(self, connection: HubConnection, opening: Opening) -> None:
-        """A whole request came: call `HubConnection.answer` now or later."""
+        """A complete request arrived: call `HubConnection.answer` now or later."""
 
     def received(self, connection: HubConnection, message: str | bytes) -> None:
-        """A message came."""
+        """A message arrived."""
 
     def stalled(self, connection: HubConnection) -> None:
         """The socket accepts no more; what is written now waits."""
@@ -115,14 +115,17 @@ class ConnectionEvents(Protocol):
 
 
 class _ServerProtocol(ServerProtocol):
-    """websockets' protocol, which selects ``jobctl.v1`` if the client offers it, else none."""
+    """The library's protocol.
+
+    Selects ``jobctl.v1`` if the client offers it, else no subprotocol.
+    """
 
     def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
         return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in subprotocols else None
 
 
 class HubConnection(asyncio.Protocol):
-    """A connection from the head of its request to its end."""
+    """A WebSocket connection, from the head of its request to its end."""
 
     __slots__ = (
         "_asked",
@@ -220,12 +223,12 @@ class HubConnection(asyncio.Protocol):
 
     @property
     def cursor(self) -> Cursor:
-        """The cursor that the client came with, as one of the hub's replica."""
+        """The cursor that the client sent, as a cursor of the hub's replica."""
         return store_cursor(self.subscribe.cursor, details=self.details)
 
     @property
     def peer(self) -> str:
-        """The peer's address and port, ``unix``, or ``?`` when it is not known."""
+        """The peer's address and port, ``unix``, or ``?`` if unknown."""
         if is_unix(self.transport):
             return "unix"
         address = self.transport.get_extra_info("peername")
@@ -355,7 +358,7 @@ class HubConnection(asyncio.Protocol):
     # -- to the client ------------------------------------------------------------------------
 
     def write_frames(self, frames: bytes) -> None:
-        """Write prebuilt frames; for a connection that is closing, nothing."""
+        """Write prebuilt frames; do nothing if the connection is closing."""
         if self.is_open:
             self._write(frames)
             self.sent_bytes += len(frames)
@@ -363,8 +366,8 @@ class HubConnection(asyncio.Protocol):
     def send_close_frame(self, code: int, reason: str) -> None:
         """Send a close frame and hear no more messages. Does not wait.
 
-        A peer that is still there after `GOODBYE_S` is cut, one whose handshake has no answer yet
-        at once.
+        A peer that is still there after `CLOSE_TIMEOUT_S` is cut, one whose handshake has no answer
+        yet at once.
         """
         self._dismissed = True
         protocol = self.protocol
@@ -403,7 +406,7 @@ class HubConnection(asyncio.Protocol):
         return self._loop.time() - self.last_seen_s
 
     def abort(self) -> None:
-        """Cut the connection now."""
+        """Close the connection at once."""
         self.transport.abort()
 
     def _send(self) -> None:
@@ -417,7 +420,7 @@ class HubConnection(asyncio.Protocol):
                 self._end_if_written()
         if not self._leaving and self.protocol.close_expected():
             self._leaving = True
-            self._loop.call_later(GOODBYE_S, self.abort)
+            self._loop.call_later(CLOSE_TIMEOUT_S, self.abort)
 
     def _write(self, data: bytes) -> None:
         """Write after all that was written before; what the socket does not accept waits here."""

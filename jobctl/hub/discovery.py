@@ -41,11 +41,11 @@ _TOKEN = re.compile(r"[!-~]{16,256}\Z")
 
 
 class RunningHub(NamedTuple):
-    """A live hub on a directory, as its file says.
+    """A running hub on a directory, as its file describes it.
 
-    ``own`` is whether our own user announced it; a token is never sent to a hub that another user
-    announced. ``token`` is the one that the hub generated for its own user. ``needs_token`` is
-    whether it has a configured one instead, which has to come from our settings.
+    ``own``: our own user announced it; a token is never sent to a hub of another user. ``token``:
+    the token that the hub generated for its own user. ``needs_token``: it has a configured token
+    instead, which must come from our settings.
     """
 
     url: str
@@ -67,7 +67,7 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 def announced(
     directory: Path, url: str, *, needs_token: bool = False, token: bytes | None = None
 ) -> Iterator[None]:
-    """Tell readers of the directory that a hub listens at ``url``, for the block.
+    """Announce a hub at ``url`` to readers of the directory, for the duration of the block.
 
     See `RunningHub` for the tokens.
     """
@@ -99,9 +99,9 @@ def announced(
 
 
 def _create_locked(path: Path) -> int:
-    """Make the file and lock it; a sweeper may come in between, so look and try again.
+    """Create the file and lock it. Try again if a reader removed it in between.
 
-    ``O_EXCL``: a token is written to it, so it must not be a file that another user has made.
+    ``O_EXCL``: a token is written to it, so it must not be a file that another user has created.
     """
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -115,9 +115,9 @@ def _create_locked(path: Path) -> int:
 
 
 def running_hubs(directory: Path) -> list[RunningHub]:
-    """The live hubs on the directory, newest first; dead hubs' files are swept.
+    """Return the running hubs on the directory, newest first; remove files of crashed hubs.
 
-    Not those in another network, whose URLs lead elsewhere from here.
+    Hubs in another network are left out, because their URLs are not valid here.
     """
     found: list[tuple[int, str]] = []
     running: list[RunningHub | None] = []
@@ -131,25 +131,25 @@ def running_hubs(directory: Path) -> list[RunningHub]:
 
 
 def usable_hub(directory: Path) -> RunningHub | None:
-    """The newest live hub on the directory that we may read through, or ``None``."""
+    """Return the newest running hub on the directory that we may read through, or ``None``."""
     return next((hub for hub in running_hubs(directory) if hub.usable), None)
 
 
 def find_hubs(directory: Path) -> list[str]:
-    """The URLs of the live hubs on the directory, newest first."""
+    """Return the URLs of the running hubs on the directory, newest first."""
     return [hub.url for hub in running_hubs(directory)]
 
 
 def find_hub(directory: Path) -> str | None:
-    """The URL of the newest live hub on the directory, or ``None``."""
+    """Return the URL of the newest running hub on the directory, or ``None``."""
     return next(iter(find_hubs(directory)), None)
 
 
 @contextmanager
 def _hubs_dir(directory: Path) -> Iterator[int]:
-    """A descriptor of ``.jobctl/hubs``; OSError, also where a link stands in its place.
+    """Open ``.jobctl/hubs`` and return its descriptor; OSError, also for a symbolic link.
 
-    Files in it are removed, and the owner of the directory could have that done elsewhere.
+    Files in it are removed, and a link could lead to a directory of somebody else.
     """
     with ExitStack() as opened:
         fd = os.open(directory, _OPEN_DIR)
@@ -200,7 +200,7 @@ def is_same_network(about: Mapping[str, object]) -> bool:
 
 
 def token_in(about: Mapping[str, object]) -> bytes | None:
-    """The token in a hub's file that the hub generated for its own user, if there is one."""
+    """Return the token in a hub's file that the hub generated for its own user, or ``None``."""
     token = about.get("ownToken")
     return token.encode() if isinstance(token, str) and _TOKEN.match(token) else None
 

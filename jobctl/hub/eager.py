@@ -1,4 +1,4 @@
-"""Coroutines that mostly have their result without waiting, run without a task for each."""
+"""Runs coroutines that usually finish without waiting, without a task for each."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 def now_or_later(work: Coroutine[Any, Any, T]) -> T | asyncio.Task[T]:
-    """Run the coroutine to its first wait. Returns its result, or a task that runs the rest.
+    """Run the coroutine until it waits; return its result, or a task that runs the rest.
 
-    Up to the first wait there is no current task, so what needs one (`asyncio.timeout`) fails.
+    Until then there is no current task, so functions that need one (`asyncio.timeout`) fail.
     """
     try:
         awaited = work.send(None)
@@ -32,7 +32,7 @@ async def _rest(work: Coroutine[Any, Any, T], awaited: Any) -> T:
 
 @coroutine
 def _resumed(work: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
-    """The coroutine from its first wait on, which is for ``awaited``."""
+    """Continue the coroutine from its first wait, which is for ``awaited``."""
     while True:
         try:
             value = yield awaited

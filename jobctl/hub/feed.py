@@ -259,7 +259,7 @@ class Feed:
         self._reading.add_done_callback(self._read_done)
 
     def _read_later(self) -> None:
-        """Read again soon: the store has more, but a writer is at it just now."""
+        """Read again soon: the store has more, but a writer is active now."""
         if self.active and self._held is None:
             self._held = self._loop.call_later(AGAIN_S, self._read_again)
 
@@ -309,9 +309,9 @@ class Feed:
             self._changed()
 
     def _read_large(self, cursor: Cursor) -> Delta | JobSet:
-        """In a thread, which must leave the hub's replica alone: a full load makes its own.
+        """Read in a thread. A full load builds a new set, because the hub's replica is in use.
 
-        A full load is read to its end, since nobody may take a part of it for all there is.
+        A full load is read to its end, so that a part of it is never mistaken for everything.
         """
         began_s = time.perf_counter()
         delta = self._store.since(cursor)

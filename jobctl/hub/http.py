@@ -75,9 +75,9 @@ class ServerState(Protocol):
 
 
 class _Connection(web.RequestHandler):
-    """One connection, the user id of its peer if it is known, and the peer's rights.
+    """One HTTP connection, the user id of its peer if known, and the peer's rights.
 
-    What is no request never comes to a handler, so its answer is made here.
+    aiohttp calls no handler for a malformed request, so the response to it is made here.
     """
 
     peer_uid: int | None = None
@@ -130,7 +130,10 @@ class HttpApi:
         await self._runner.setup()
 
     def new_connection(self, peer_uid: int | None = None) -> asyncio.Protocol:
-        """The protocol of one connection; ``peer_uid`` counts for all of its requests."""
+        """Return the protocol object for a new connection.
+
+        ``peer_uid`` applies to all its requests.
+        """
         assert self._runner.server is not None, "it was started"
         logger = _quiet_logger()
         connection = _Connection(
@@ -394,7 +397,7 @@ class HttpApi:
 
 
 def rights_of(request: web.Request) -> Rights | None:
-    """The rights of an admitted request; ``None`` on the sign-in page."""
+    """Return the rights of an authenticated request; ``None`` on the sign-in page."""
     return _connection(request).rights
 
 

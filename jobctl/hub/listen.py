@@ -1,4 +1,4 @@
-"""The sockets that a hub listens on, made before anything else is."""
+"""The listening sockets of a hub, opened before anything else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BACKLOG = 2048
 
 
 class Sockets:
-    """Sockets that listen: those of a port, and that of a file. Iterates over all of them."""
+    """The listening sockets, of a port and of a file. Iterates over all of them."""
 
     def __init__(self) -> None:
         self.tcp: list[socket.socket] = []
@@ -31,7 +31,7 @@ class Sockets:
             yield self.unix
 
     def listen_on_file(self, path: str) -> None:
-        """Listen on a Unix socket as well; see unix.py."""
+        """Listen on a Unix socket too; see unix.py."""
         self.unix = self._file.enter_context(listening(path))
 
     def remove_file(self) -> None:
@@ -49,9 +49,9 @@ def listen(host: str | None, port: int, unix: str | None = None) -> Sockets:
     """Return sockets that listen on the port at every address of the host, and on a file.
 
     Port 0 takes a free one for each address, an empty host means every address of this machine,
-    ``None`` no port at all. An address that this machine does not have is passed over if it has
-    another one of the host's. Raises `AddressInUse`, `HubError`, or `UsageError` for the file, and
-    leaves nothing open then.
+    ``None`` no port at all. An address that this machine does not have is skipped if the host has
+    others. Raises `AddressInUse`, `HubError`, or `UsageError` for the file; then nothing stays
+    open.
     """
     sockets = Sockets()
     try:

@@ -1,8 +1,8 @@
-"""The hub on a port or a Unix socket: ``/ws/jobs`` for both dialects, and plain HTTP beside it.
+"""The hub on a port or a Unix socket: ``/ws/jobs`` in both dialects, and HTTP.
 
-The shell around sessions.py: it accepts (admission.py, access.py), reads the store when the bell
-rings (feed.py), writes what the hub says, tells it who stalls and recovers, and sweeps away the
-silent.
+This is the shell around sessions.py. It accepts connections (admission.py, access.py), reads the
+store when the bell rings (feed.py), writes what the hub returns, reports stalled and recovered
+connections to the hub, and closes connections that are silent.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from jobctl.errors import ProtocolError, StoreError, UsageError
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, unauthorized
 from jobctl.hub.address import DEFAULT_PATH, hub_url
 from jobctl.hub.admission import AdmissionControl, PendingConnections, RequestHeadReader, is_upgrade
-from jobctl.hub.connection import GOODBYE_S, HubConnection, deflated_frame, text_frame
+from jobctl.hub.connection import CLOSE_TIMEOUT_S, HubConnection, deflated_frame, text_frame
 from jobctl.hub.discovery import announced
 from jobctl.hub.eager import now_or_later
 from jobctl.hub.feed import Feed
@@ -138,7 +138,7 @@ async def serve(
 class HubServer:
     """One hub on one port, or one Unix socket, or both.
 
-    ``peer_uid`` looks up the user id of a connection's peer, by default as in peers.py.
+    ``peer_uid`` looks up the user id of a connection's peer; the default is that of peers.py.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class HubServer:
         stop: asyncio.Event,
         ready: Callable[[str], None] | None,
     ) -> None:
-        """Serve until the end."""
+        """Serve until ``stop`` is set or a task fails."""
         servers = [
             await self._loop.create_server(self._new_connection, sock=sock) for sock in sockets.tcp
         ]
@@ -315,7 +315,7 @@ class HubServer:
             connection.send_close_frame(
                 CLOSE_GOING_AWAY, f"the hub goes away; come back in {back_s:.1f} s"
             )
-        await self._until_all_are_lost(GOODBYE_S)
+        await self._until_all_are_lost(CLOSE_TIMEOUT_S)
         for connection in list(self._connections):
             connection.abort()
         await self._until_all_are_lost(None)
@@ -407,9 +407,9 @@ class HubServer:
             _log.info("unsubscribed", extra={"store": self._store.where, "sessions": 0})
 
     async def _answer(self, connection: HubConnection, opening: Opening) -> None:
-        """Answer the opening handshake, and begin the session of a client that may read.
+        """Answer the handshake, and start the session of a client that may read.
 
-        It waits only for a token, which is why `requested` runs it without a task of its own.
+        It waits only for a token, so `requested` runs it without its own task.
         """
         try:
             refused = await self._process_request(connection, opening)
@@ -453,7 +453,7 @@ class HubServer:
         return None
 
     def _begin(self, connection: HubConnection) -> None:
-        """Begin the session of a client that may read; it opens after a look at the store."""
+        """Start the session of a client that may read; it opens after a read of the store."""
         connection.session_id = id = next(self._ids)
         self._sessions[id] = connection
         connection.opened_at = now()
@@ -471,7 +471,7 @@ class HubServer:
             self._opening = self._loop.create_task(self._open_sessions())
 
     async def _open_sessions(self) -> None:
-        """Open the sessions that wait, with one look at the store for all of one loop turn."""
+        """Open the waiting sessions, with one read of the store for all of one turn of the loop."""
         while self._waiting or self._held:
             waiting, self._waiting = self._waiting, []
             held, self._held = self._held, []
@@ -636,14 +636,14 @@ class HubServer:
                 self._fail(connection, error)
 
     def _fail(self, connection: HubConnection, error: Exception) -> None:
-        """Close a connection that met a defect of the hub, and log the defect."""
+        """Close a connection after a defect of the hub, and log the defect."""
         self.counts.failures += 1
         extra = self._log_fields(connection.session_id, peer=connection.peer)
         _log.error("session failed", exc_info=error, extra=extra)
         self._dismiss(connection, CLOSE_SESSION_FAILED, "the session failed; come back")
 
     def _dismiss(self, connection: HubConnection, code: int, reason: str) -> None:
-        """Close the session now, and its connection with this code."""
+        """Close the session and its connection now, with this code."""
         self.hub.close(connection.session_id)
         connection.send_close_frame(code, reason)
 

@@ -43,15 +43,15 @@ _MAX_KEPT_PAGES = 64  # of any size: with each page a client's filter is kept, a
 
 
 class Position(NamedTuple):
-    """Where a session stands.
+    """How far a session has been served.
 
-    It holds everything up to ``sent``. Nothing up to ``examined`` concerns it, so the search goes
-    on from there. ``snapshot_start`` is the revision at which the snapshot that it is paging began,
-    else 0. ``must_send`` says that it has not heard anything yet, and must, even when there is
-    nothing to say.
+    The client has everything up to ``sent``. Nothing up to ``examined`` concerns it, so the next
+    search starts there. ``snapshot_start`` is the revision at which the snapshot that is being
+    paged started, or 0. ``must_send`` says that the client must get a message next, even an empty
+    delta.
 
-    A plain session that is still being sent its first jobs lacks the active ones that were created
-    before ``before``, and then those that ended after the revision ``ended``.
+    A plain session that is still getting its first jobs lacks the active ones created before
+    ``before``, and then those that ended after the revision ``ended``.
     """
 
     epoch: str
@@ -64,7 +64,7 @@ class Position(NamedTuple):
 
     @property
     def unfinished(self) -> bool:
-        """Whether more of a plain snapshot is to follow."""
+        """Whether more of a plain snapshot is to be sent."""
         return self.before is not None or self.ended is not None
 
 
@@ -103,7 +103,7 @@ class Session:
 
     @property
     def proves(self) -> bool:
-        """Whether its deltas say the digest of what the client holds."""
+        """Whether its deltas include the digest of what the client holds."""
         return self.digest and self.dialect is Dialect.V1
 
     @property
@@ -132,11 +132,11 @@ class SessionProgress(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """These messages, in this order, to each of these sessions.
+    """Messages to send, in this order, to each of these sessions.
 
-    ``made`` is for the shell: it keeps there what it makes of the messages, and finds it again when
-    others are sent the same messages later. ``error`` stands instead of messages when computing
-    them failed: these sessions are broken.
+    In ``made`` the shell keeps what it makes of the messages, to use it again if other sessions get
+    the same messages later. If ``error`` is set, computing the messages failed and these sessions
+    must be closed.
     """
 
     messages: tuple[bytes, ...]
@@ -146,7 +146,7 @@ class Outgoing(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """What a session is sent, where it stands afterwards, and what the shell made of it."""
+    """What a session gets, its position afterwards, and what the shell made of it."""
 
     messages: tuple[bytes, ...]
     position: Position
@@ -211,7 +211,7 @@ class Hub:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """The replica may hold anything now."""
+        """Forget everything that was derived from the replica."""
         self._newest = NewestFirst()
         self._forget_pages()
         self._wake_all()
@@ -540,7 +540,7 @@ class Hub:
     def _plain_start(
         self, filter: Filter, *, ended: int | None = None, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
-        """``jobs:init``; what does not fit in follows, and then the jobs that ended since."""
+        """Return ``jobs:init``. Jobs that do not fit follow, and then those that ended since."""
         self._newest.follow(self.replica)
         head = self.replica.revision
         ids, before = self._older(None, filter, head, details=details)
@@ -589,9 +589,9 @@ class Hub:
     def _older(
         self, before: Key | None, filter: Filter, through: int, *, details: bool
     ) -> tuple[list[str], Key | None]:
-        """The ids of the next page of active jobs, without those that changed after ``through``.
+        """Return the ids of the next page of active jobs, without those changed after ``through``.
 
-        With it, the key to pass for the page after that; ``None`` when there is none.
+        The second result is the key for the page after that, or ``None``.
         """
         ids: list[str] = []
         size = 0

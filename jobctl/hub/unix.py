@@ -58,9 +58,8 @@ def listening(path: str) -> Iterator[socket.socket]:
 def _locked(directory: str) -> Iterator[None]:
     """Hold the lock of the directory for the block.
 
-    Any user may hold such a lock, in ``/tmp`` for instance, so it is given up after 2 s and the
-    block runs without it. Then one of two hubs that start at the same moment may replace the
-    socket of the other.
+    Any user may hold such a lock, in ``/tmp`` for example, so after 2 s the block runs without it.
+    Then one of two hubs that start at the same moment may replace the socket of the other.
     """
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -81,7 +80,7 @@ def _locked(directory: str) -> Iterator[None]:
 
 
 def _make_way(path: str) -> None:
-    """Remove the socket of a dead hub."""
+    """Remove the socket of a hub that crashed."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -103,7 +102,7 @@ def _make_way(path: str) -> None:
 
 
 def _bound(path: str) -> tuple[socket.socket, tuple[int, int]]:
-    """The listening socket, and the identity of its file."""
+    """Return the listening socket, and the identity of its file."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with suppress(OSError):

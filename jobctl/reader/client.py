@@ -69,18 +69,19 @@ _MAX_RETRY_HINT_S = 30.0
 class Client:
     """Deltas, `DeadOwners` and `Status` changes of one hub, from ``cursor`` on, under ``filter``.
 
-    Iterate it once. ``retry`` False ends with the error that the first failure was; ``timeout_s``
-    raises `TimedOut` after so long without a connection. A hub that is silent for ``patience_s``,
-    pings unanswered, counts as gone. A refusal that trying again cannot cure (a bad filter, a
-    forbidden origin) raises `HubError` at once. With ``once`` it ends when it has all there is now.
+    Iterate it once. Without ``retry`` the first failure is raised. ``timeout_s`` raises `TimedOut`
+    after this time without a connection. A hub that is silent for ``patience_s`` and does not
+    answer pings counts as gone. A refusal that cannot be cured by trying again (a bad filter, a
+    forbidden origin) raises `HubError` at once. With ``once`` the iteration ends when it has
+    everything.
 
-    With ``verify`` each synced delta is held against the hub's own digest of what we should have;
-    where they differ it is an ``error`` status, `mismatches` counts it, and all is read anew.
+    With ``verify`` the jobs are compared with the hub's digest after each synced delta. If they
+    differ, there is an ``error`` status, `mismatches` is incremented, and everything is read again.
 
-    ``url`` is that of the hub, or ``unix:PATH`` for a hub at a Unix socket. ``token`` is shown to
-    the hub; by default that of ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``, if there is one. It is
-    sent to the URL's host alone, since no redirect is followed. The certificate of a ``wss`` hub is
-    one of ``$JOBCTL_CA``'s authorities, or the system's.
+    ``url`` is the hub's URL, or ``unix:PATH`` for a Unix socket. ``token`` is sent to the hub; the
+    default is the one of ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``. It is sent only to the URL's
+    host, because redirects are not followed. A ``wss`` hub is verified with ``$JOBCTL_CA``, or the
+    system's authorities.
     """
 
     def __init__(

@@ -46,18 +46,18 @@ class BadFile(NamedTuple):
 
 
 class Store(Protocol):
-    """Jobs, by id, under one revision counter.
+    """Jobs by id, under one revision counter.
 
     Implementers guarantee, for any number of threads and processes:
 
-    - every recorded change takes a revision greater than all before it in the epoch; a revision may
-      burn, and is never used twice; a change that returned is kept, and one that raised is either
-      kept or not;
-    - `since` gives, for a cursor of this epoch, the newest version of each job changed after it and
-      of each deletion, all of one moment, and a reset for any other cursor; it reaches all that was
-      recorded when it was called, or says ``more``;
-    - readers wait for nobody; writers wait for each other only;
-    - after each change the bell rings, if it can.
+    - Every recorded change gets a revision greater than all earlier ones of the epoch. A revision
+      may stay unused after a crash, but is never used twice. A change that returned is kept. A
+      change that raised is either kept or not.
+    - For a cursor of this epoch, `since` returns the newest version of each job that changed after
+      it, and each deletion, all of one moment. For any other cursor it returns a reset. It has
+      everything that was recorded when it was called, or says ``more``.
+    - Readers never wait. Writers wait only for each other.
+    - After each change the bell rings, if it can.
     """
 
     where: str
@@ -74,10 +74,10 @@ class Store(Protocol):
         """Return the cursor of the newest revision; cheap. `ZERO` if the store has no order yet."""
 
     def since(self, cursor: Cursor) -> Delta:
-        """What changed after the cursor; after a reset, tombstones and floor as well.
+        """Return what changed after the cursor. A reset also has tombstones and the floor.
 
-        With ``more`` it is not all: go on from the delta's own cursor, as `read_all` does. Such a
-        delta may be empty, and may not move on, while a writer is at work.
+        With ``more`` it is not everything: continue from the delta's own cursor, as `read_all`
+        does. Such a delta may be empty, and may not move, while a writer is active.
         """
 
     def behind(self, cursor: Cursor) -> int:
@@ -141,10 +141,11 @@ class Store(Protocol):
 
 
 def read_all(store: Store, cursor: Cursor = ZERO) -> Delta:
-    """All that changed after the cursor, as one delta without ``more``.
+    """Return everything that changed after the cursor, as one delta without ``more``.
 
-    Where a read cannot be completed from the cursor, everything is read anew, which is a reset.
-    `StoreError` when writers stay faster than that. May take a moment: not for an event loop.
+    If the read cannot be completed from the cursor, everything is read again, which is a reset.
+    Raises `StoreError` if writers stay faster than that. May take a moment: do not call it in an
+    event loop.
     """
     for _ in range(_MAX_TRIES):
         pages: list[Delta] = []

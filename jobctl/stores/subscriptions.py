@@ -123,7 +123,7 @@ class Subscriptions:
             stopped.close()
 
     def _notify(self, cursor: Cursor, callbacks: dict[object, Callback]) -> tuple[Cursor, bool]:
-        """Where the reader stands afterwards, and whether that is as far as it can."""
+        """Call the callbacks; return the new cursor, and whether everything was read."""
         while True:
             try:
                 delta = self._since(cursor)
@@ -146,6 +146,6 @@ class Subscriptions:
 
 
 def _log() -> logging.Logger:
-    import logging  # most processes have no subscribers, and these seldom have trouble
+    import logging  # most processes have no subscribers
 
     return logging.getLogger("jobctl.store")

@@ -25,11 +25,11 @@ OLDER_THAN_S = 7 * 86_400.0
 
 
 class Pruned(NamedTuple):
-    """What became of the jobs that were chosen.
+    """The result for the selected jobs.
 
-    ``removed`` are the ids of those that are gone (that would go, for a dry run); ``changed`` is
-    how many stay, or went by themselves, since somebody was at them meanwhile. ``foreign`` is how
-    many files of other programs stay that would have gone by their age.
+    ``removed`` are the ids that were removed (or would be, in a dry run). ``changed`` is how many
+    were kept, or disappeared, because somebody changed them meanwhile. ``foreign`` is how many
+    files of other programs were kept although they are old enough.
     """
 
     removed: tuple[str, ...] = ()
@@ -40,11 +40,11 @@ class Pruned(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which jobs go: those ended in ``stages``, of ``types`` (empty: of any); make it by `make`.
+    """Which jobs to remove: those that ended in ``stages``, of ``types`` (empty: any). Use `make`.
 
-    The newest ``keep`` of them are spared, and those that ended within ``older_than_s`` seconds.
-    Unless ``foreign`` is set it is not about files that another program wrote and that may be no
-    jobs (`Store.foreign`): they stay, and none of them is one of the newest.
+    The newest ``keep`` of them are kept, and those that ended within ``older_than_s`` seconds.
+    Without ``foreign``, files of other programs that may not be jobs (`Store.foreign`) are kept and
+    do not count as newest.
     """
 
     older_than_s: float | None
@@ -77,13 +77,16 @@ class Rule:
         return cls(older_than_s, keep or 0, wanted, frozenset(types), foreign)
 
     def end_of(self, job: Job) -> int | None:
-        """When the job ended, if the rule is about it and a time tells; ``None`` for any other."""
+        """Return when the job ended, if the rule applies to it and a time is known.
+
+        Else ``None``.
+        """
         if job.stage not in self.stages or (self.types and job.type not in self.types):
             return None
         return job.ended_ms()
 
     def spared(self, store: Store, jobs: Iterable[Job]) -> set[str]:
-        """The ids of those jobs that the rule is not about, whenever they ended."""
+        """Return the ids of those jobs to which the rule does not apply."""
         return set() if self.foreign else store.foreign(jobs)
 
     def chosen(self, ends: Iterable[tuple[int, str]], now_ms: int) -> list[str]:
@@ -92,7 +95,7 @@ class Rule:
         return [id for end, id in reversed(newest_first) if self.is_old(end, now_ms)]
 
     def is_old(self, end: int, now_ms: int) -> bool:
-        """Whether what ended then is old enough to go."""
+        """Whether a job that ended then is old enough."""
         return self.older_than_s is None or end <= now_ms - self.older_than_s * 1000
 
 
@@ -108,12 +111,12 @@ def prune(
     before: Callable[[tuple[str, ...]], None] | None = None,
     each: Callable[[str], None] | None = None,
 ) -> Pruned:
-    """Remove jobs that have ended (see `Rule`); by default those that did so over 7 days ago.
+    """Remove jobs that have ended (see `Rule`); by default those that ended over 7 days ago.
 
-    Files of other programs that may be no jobs stay, unless ``foreign`` is set.
+    Files of other programs that may not be jobs are kept, unless ``foreign`` is set.
 
-    ``before`` is called once with the ids, and what it raises keeps them all; ``each`` with each id
-    that is gone. Only errors of the store as a whole are raised.
+    ``before`` is called once with the ids; if it raises, all are kept. ``each`` is called with each
+    id that is gone. Only errors of the whole store are raised.
     """
     rule = Rule.make(
         older_than_s=older_than_s, keep=keep, stages=stages, types=types, foreign=foreign
@@ -196,7 +199,7 @@ def _same(chosen: Job) -> Check:
 
 
 def _checked(store: Store, rule: Rule, check: Check) -> Check:
-    """The check, and that the file is still none that the rule spares."""
+    """Return the check, extended by a check that the rule still applies to the file."""
 
     def both(job: Job) -> None:
         check(job)

@@ -377,7 +377,7 @@ def test_the_fast_way_accepts_what_the_strict_one_does(case: tuple[str, bytes]) 
 @pytest.mark.parametrize("make", [file_with, pretty_with])
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_the_length_of_a_number_is_bounded_alike_in_any_layout(make: Any, sign: str) -> None:
-    """A layout that looks like ours opens no door (it did, between 1,000 and 4,300 digits)."""
+    """A layout that looks like ours is not trusted (it was, between 1,000 and 4,300 digits)."""
     long = sign + "9" * MAX_DIGITS
     assert parse(make("x", long), id="a1").extra == {"x": int(long)}
     assert reason(make("x", long + "9")) == f"a number of {MAX_DIGITS + 1} digits"

@@ -222,7 +222,7 @@ async def test_last_words_of_a_client_that_leaves_are_heard():
 
 async def test_peer_that_does_not_hang_up_is_cut(monkeypatch):
     """Be it that it left, or that it was told to."""
-    monkeypatch.setattr(connection_module, "GOODBYE_S", 0.05)
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT_S", 0.05)
     for leave in (True, False):
         async with connected() as (hub, connection, client):
             if leave:

@@ -35,7 +35,7 @@ class Parameter:
 
 
 def parameters_of(command: Callable[..., Any]) -> list[Parameter]:
-    """The parameters of a command, in the order of its signature."""
+    """Return the parameters of a command, in the order of its signature."""
     code = command.__code__
     names = code.co_varnames[: code.co_argcount]
     with_default = names[len(names) - len(command.__defaults__ or ()) :]
@@ -53,7 +53,7 @@ def parameters_of(command: Callable[..., Any]) -> list[Parameter]:
 
 
 def parse(command: Callable[..., Any], words: Sequence[str]) -> dict[str, Any] | None:
-    """The values for a call of the command; ``None`` when the typer application must answer."""
+    """Return the values for a call of the command; ``None`` to use the typer application."""
     parameters = parameters_of(command)
     options = {
         flag: one
@@ -122,7 +122,7 @@ def _after_callbacks(parameters: list[Parameter], values: dict[str, Any]) -> dic
 
 
 def _keep(values: dict[str, Any], one: Parameter, text: str) -> bool:
-    """Convert the text and keep it; whether it is a value of the parameter's kind."""
+    """Convert the text and keep it; return whether it is a valid value."""
     value: Any = text
     if one.kind is not str:
         try:

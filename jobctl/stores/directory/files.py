@@ -44,11 +44,11 @@ _MAX_SCANS = 4
 
 
 class FoundFile(NamedTuple):
-    """What lies under a name: its bytes, or the ``problem`` that keeps them from being a job.
+    """What a name in the directory is: the file's bytes, or the ``problem`` why it cannot be a job.
 
-    With a problem, ``data`` is a text that stands for the state found, so that two looks at the
-    same bad thing give the same digest. ``racy`` says that the file changed so shortly before the
-    look that a later change may have left the same signature (compare git's "racy" index entries).
+    With a problem, ``data`` is a text that identifies it, so that the same problem has the same
+    digest. ``racy`` says that the file changed so shortly before the look that a later change may
+    have the same signature (compare git's "racy" index entries).
     """
 
     data: bytes
@@ -130,11 +130,11 @@ def _bad(problem: str, stat: os.stat_result) -> FoundFile:
 
 
 def job_names(dir_fd: int) -> set[str]:
-    """The stems of the ``*.json`` that are not hidden.
+    """Return the names without ``.json`` of all files that may be jobs, except hidden ones.
 
-    A scan only discovers names (FAULTS 0.1): while others rename files in the directory, it may
-    miss one that is there all the time. So a directory that changed meanwhile is scanned again, up
-    to four times, and the answer is all that was found.
+    A listing only discovers names (FAULTS 0.1): while files are renamed, it may miss one that
+    exists all the time. So a directory that changed meanwhile is listed again, up to four times,
+    and the result is everything that was found.
     """
     names: set[str] = set()
     for _ in range(_MAX_SCANS):

@@ -27,11 +27,11 @@ _NO_DIGEST = "0" * 32
 
 
 class Look:
-    """One look at the file of an id: what was there, ``None`` for nothing.
+    """One look at the file of an id: what was there, or ``None``.
 
-    ``after`` is the newest revision that the log was known to hold before the look. A record older
-    than that had its successor by then, so its write was over; that one itself may have been in
-    flight.
+    ``after`` is the newest revision that the log was known to have before the look. The write of an
+    older record was over by then, because a later record existed. The write of that record itself
+    may have been in flight.
     """
 
     __slots__ = ("_parsed", "after", "digest", "found", "id")
@@ -44,7 +44,7 @@ class Look:
         self._parsed: Job | InvalidJob | None = None
 
     def shows(self, record: Record) -> bool:
-        """Whether this is what the record tells of."""
+        """Whether the file matches the record."""
         if self.found is None:
             return record.verb == DEL
         return record.digest == self.digest and record.verb != DEL
@@ -60,7 +60,7 @@ class Look:
         return self.found is not None and signature_of(stat) == self.found.signature
 
     def job(self, revision: int) -> Job:
-        """The job in the file, as of a revision; `InvalidJob` when it is none."""
+        """Return the job in the file, at a revision; `InvalidJob` if it is not one."""
         parsed = self._parse()
         if isinstance(parsed, InvalidJob):
             raise parsed
@@ -68,12 +68,12 @@ class Look:
 
     @property
     def problem(self) -> str | None:
-        """Why what was found is no job; ``None`` when it is one."""
+        """Return why the file is not a job, or ``None``."""
         parsed = self._parse()
         return parsed.reason if isinstance(parsed, InvalidJob) else None
 
     def _parse(self) -> Job | InvalidJob:
-        """Once, however often somebody asks."""
+        """Parse the file once."""
         assert self.found is not None, "ask only where there is a file"
         if self._parsed is None:
             try:
@@ -109,9 +109,9 @@ class Index:
         return records
 
     def remember(self, look: Look, verb: str) -> None:
-        """Keep the file's signature, by which `suspects` knows that nobody has changed it since.
+        """Keep the file's signature, by which `suspects` detects changes.
 
-        Not for a foreign file that is racy: the next scan reads it once more.
+        Not for a racy file of another program: the next scan reads it again.
         """
         if look.found is None or (verb == SEEN and look.found.racy):
             self.signatures.pop(look.id, None)
@@ -120,7 +120,7 @@ class Index:
 
     @staticmethod
     def names(dir_fd: int) -> tuple[set[str], dict[str, str]]:
-        """The ids that files in the directory have; and names that can be no job's, and why."""
+        """Return the ids of the files in the directory, and the names that cannot be a job's."""
         ids: set[str] = set()
         odd: dict[str, str] = {}
         for id in job_names(dir_fd):
@@ -166,12 +166,12 @@ class Index:
         *,
         hold_s: float,
     ) -> dict[str, Look]:
-        """Append what the log lacks about these ids; the lock must be held, the log repaired.
+        """Append the records that the log lacks for these ids.
 
-        ``looks`` are looks of before: one counts if the file is still the same, else the file is
-        read again. Takes from the left of ``ids`` until they are all done or ``hold_s`` seconds
-        are over. Returns a current look at each id that is settled; an id that is missing there
-        has a file that may be half written.
+        The lock must be held, the log repaired. ``looks`` are earlier looks; one counts if the file
+        is still the same, otherwise the file is read again. Removes ids from the left of ``ids``
+        until all are done or ``hold_s`` seconds are over. Returns a current look at each id that is
+        settled; a missing id has a file that may be half written.
         """
         end = time.monotonic() + hold_s
         self.follow(log)
@@ -200,9 +200,9 @@ class Index:
         return settled
 
     def _newest_of(self, look: Look, revision: int) -> Record | None:
-        """The newest record, if it tells of what was found; else one to append, under the revision.
+        """Return the newest record if it matches the file, else a new one with this revision.
 
-        ``None`` for an id that nobody has heard of.
+        ``None`` for an unknown id.
         """
         newest = self.newest.get(look.id)
         if look.digest is not None:
@@ -214,7 +214,7 @@ class Index:
         return Record(revision, look.id, DEL, _NO_DIGEST)
 
     def _may_be_half_written(self, look: Look) -> bool:
-        """Whether what is no job became so within the grace, by our look or by its own time."""
+        """Whether a file that is not a job changed within the grace period."""
         found = look.found
         if found is None or look.problem is None:
             return False

@@ -32,7 +32,7 @@ _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def first_line(path: str) -> str:
-    """The first line of a small text file, without the blanks around it; OSError."""
+    """Return the first line of a small text file, stripped; OSError."""
     with open(path) as file:
         return file.readline().strip()
 
@@ -223,7 +223,7 @@ class Place:
         return self._safe[key]
 
     def _is_ours(self, meta: os.stat_result, state: DirectoryState) -> bool:
-        """Whether ``.jobctl`` is ours alone to write; asked for each write, so cheap as a rule."""
+        """Whether only we can write to ``.jobctl``; checked for each write, and usually cheap."""
         if meta.st_uid == os.geteuid():
             writers = stats.S_IWGRP | stats.S_IWOTH
             return not meta.st_mode & writers or not self.why_not_obeyed(state.meta_fd, state)

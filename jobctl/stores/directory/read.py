@@ -127,7 +127,7 @@ class DirectoryRead:
     # -- the log and the files --------------------------------------------------------------
 
     def _look(self, ids: list[str]) -> None:
-        """Look at these files, and again at those that have changed meanwhile."""
+        """Read these files, and again those that have changed meanwhile."""
         for _ in range(_MAX_ROUNDS):
             if not ids:
                 return
@@ -138,7 +138,7 @@ class DirectoryRead:
             ids = [id for id in ids if id in self.pending and self._is_outdated(id)]
 
     def _read_tail(self) -> list[str]:
-        """Read on to the end of the log; the ids of the new records."""
+        """Read the log to its end; return the ids of the new records."""
         records, self._records = self._records, None
         if records is None:
             records = self._log.read(self._position)
@@ -150,7 +150,7 @@ class DirectoryRead:
         return [record.id for record in records]
 
     def _judge(self, ids: Iterable[str]) -> None:
-        """Compare the looks at these files with their records."""
+        """Compare these files with their records."""
         for id in ids:
             look, records = self._looks.get(id), self._window.get(id, [])
             shown = next((item for item in reversed(records) if look and look.shows(item)), None)
@@ -171,7 +171,7 @@ class DirectoryRead:
         return look is not None and (not records or records[-1].revision < look.after)
 
     def _is_outdated(self, id: str) -> bool:
-        """Whether another look at a pending file may tell more."""
+        """Whether another look at a pending file may change the result."""
         look = self._looks.get(id)
         return look is None or (look.after < self._head and not self._is_over(id))
 
@@ -179,11 +179,11 @@ class DirectoryRead:
 
     @property
     def _waits(self) -> bool:
-        """Whether the delta ends before a stale file, instead of delivering it loose."""
+        """Whether the delta ends before a stale file instead of delivering it as loose."""
         return self._since > 0 and not self._refused
 
     def _is_whole(self, cut: int, asked: int) -> bool:
-        """Whether the delta reaches what was asked for, or the write in flight before that."""
+        """Whether the delta reaches the requested revision, or the write in flight before it."""
         if cut >= asked:
             return True
         return cut == self._head - 1 and any(
@@ -264,9 +264,9 @@ class DirectoryRead:
         )
 
     def _loose_jobs(self, cut: int) -> list[Job]:
-        """The jobs in files whose content has no record, oldest first.
+        """Return the jobs in files without a matching record, oldest first.
 
-        They carry the revision of the delta, so that the record that they get later is newer.
+        They get the revision of the delta, so the record that they get later is newer.
         """
         if self._waits:
             return []

@@ -643,7 +643,7 @@ class DirectoryStore:
         return state
 
     def _begin_epoch_instead_of(self, damaged: Log) -> None:
-        """Start anew, unless somebody was faster."""
+        """Start a new epoch, unless another process has done so."""
         with self._writing() as state:
             if state.log is damaged:
                 self._log = self._begin_epoch(state).log
@@ -660,7 +660,7 @@ class DirectoryStore:
                 self._begin_epoch(state)
 
     def compact(self) -> None:
-        """Drop superseded records, and all but the newest tombstones, which raise the floor."""
+        """Drop superseded records and old tombstones; the latter raises the floor."""
         with self._writing() as state:
             self._compact(state)
             self._log = None  # another one is in force
@@ -693,7 +693,7 @@ class DirectoryStore:
             raise _Unreadable(error.reason) from error
 
     def _read_whole(self, id: str) -> tuple[FoundFile | None, Job | None]:
-        """The job as it lies there; a file that may be half written gets its second of grace."""
+        """Return the job in the file; wait for a file that may be half written."""
         deadline = time.monotonic() + TORN_GRACE_S
         while True:
             found = read_file(self._place.current().dir_fd, id + ".json")
@@ -709,7 +709,7 @@ class DirectoryStore:
 
 
 def _after_fork_in_child() -> None:
-    """The thread that held a guard when we were forked is not here to let go of it."""
+    """Replace the guards: the threads that held them exist only in the parent."""
     for store in _stores:
         store._guard = threading.RLock()
         store._subscriptions.forget()
@@ -719,18 +719,18 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _ChangedMeanwhile(Exception):
-    """A foreign writer changed the file between our reading it and our replacing it."""
+    """Another program changed the file between our read and our rename."""
 
 
 class _Unreadable(Exception):
-    """What lies under the id is no job, with the reason; it may be half written."""
+    """The file is not a job, with the reason; it may be half written."""
 
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Keep the garbage collector out of a load, which makes a million objects and no garbage.
+    """Pause the garbage collector during a load, which makes a million objects and no garbage.
 
-    It would walk them all, again and again. Precedent: Mercurial's ``util.nogc``.
+    It would scan them all again and again. Precedent: Mercurial's ``util.nogc``.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -748,7 +748,7 @@ def _is_directory(name: str, dir_fd: int) -> bool:
 
 
 def _exists(name: str, dir_fd: int) -> bool:
-    """Whether anything at all has this name."""
+    """Whether anything has this name."""
     try:
         os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:

@@ -162,5 +162,5 @@ def test_usual_command_lines_take_the_light_path(name: str, words: list[str]) ->
     ],
 )
 def test_everything_else_is_left_to_typer(name: str, words: list[str]) -> None:
-    """Help, errors, and spellings that are seldom."""
+    """Help, errors, and rare spellings."""
     assert parse(command_of(name), words) is None
