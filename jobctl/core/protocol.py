@@ -38,7 +38,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from enum import Enum
-from math import isfinite
 
 from jobctl.core.codec import parse_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
@@ -297,13 +296,6 @@ def cursor_or_zero(value: object) -> Cursor:
         return Cursor.parse(value)
     except InvalidCursor:
         return ZERO
-
-
-def _echoed(value: object) -> object:
-    """Return the value if a pong can carry it: a JSON scalar, since others might not survive."""
-    if isinstance(value, dict | list) or (isinstance(value, float) and not isfinite(value)):
-        raise ProtocolError("a ping's at is a text or a number")
-    return value
 
 
 def _is_revision(value: object) -> TypeGuard[int]:
