@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -123,6 +124,53 @@ def test_header_is_validated(make: Callable[..., Log], tmp_path: Path) -> None:
         (tmp_path / "changes").write_bytes(text)
         with pytest.raises(Damaged):
             Log(os.open(tmp_path / "changes", os.O_RDWR))
+
+
+def with_checksum(text: str) -> bytes:
+    """A line of a log with this text, and the checksum that makes it whole."""
+    body = text.encode("latin-1").ljust(LINE - 9)
+    return b"%s %07x\n" % (body, crc32(body) & 0xFFFFFFF)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one a put 0",
+        "-1 a put 0",
+        "1_0 a put 0",
+        "2 a put",
+        "2 \xe9 put 0",
+        "2 ../../secret/s seen 0",
+        "2 /etc/s seen 0",
+        "2 a\x1b[31m seen 0",
+    ],
+)
+def test_line_that_is_no_record_is_damage(
+    make: Callable[..., Log], tmp_path: Path, text: str
+) -> None:
+    """A right checksum makes no record of a line, and none names a file elsewhere (row 65)."""
+    log = make(record(1))
+    with open(tmp_path / "changes", "ab") as file:
+        file.write(with_checksum(text))
+    with pytest.raises(Damaged):
+        log.read(0)
+    with pytest.raises(Damaged):
+        log.newest_of_all()
+    assert log.head() == 1
+    assert log.newest("a") == record(1)
+    assert log.after(1) == 1
+    assert log.repair() == 1
+
+
+@pytest.mark.parametrize("text", ["jobctl1 e x 0 0 0", "jobctl1 e -1 0 0 0", "jobctl1 \xe9 0 0 0 0"])
+def test_header_with_a_right_checksum_is_validated(
+    make: Callable[..., Log], tmp_path: Path, text: str
+) -> None:
+    """What is no header is damage, whoever wrote it (row 65)."""
+    make(record(1))
+    (tmp_path / "changes").write_bytes(with_checksum(text))
+    with pytest.raises(Damaged):
+        Log(os.open(tmp_path / "changes", os.O_RDWR))
 
 
 @pytest.mark.parametrize("revision", range(14))

@@ -11,6 +11,7 @@ superseded records up to there are missing. ``kept`` is how many records the com
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from zlib import crc32
 
@@ -32,6 +33,8 @@ DEL = "del"  # the job was deleted
 _MAGIC = "jobctl1"
 _CHUNK = 8192  # records a read
 _ID = slice(16, 82)  # the id in a record's line, with the spaces around it
+_IS_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z").match
+_HEADER = re.compile(rf"{_MAGIC} ([!-~]+) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+) ")
 
 
 class Damaged(Exception):
@@ -64,19 +67,31 @@ def _with_checksum(text: str) -> bytes:
     return b"%s %07x\n" % (body, crc32(body) & 0xFFFFFFF)
 
 
-def _fields_of(line: bytes) -> list[str] | None:
-    """Return the words of a line, or ``None`` if it is damaged."""
-    return line[: LINE - 9].decode("ascii").split() if _is_whole(line) else None
-
-
 def _is_whole(line: bytes) -> bool:
     return line[LINE - 9 :] == b" %07x\n" % (crc32(line[: LINE - 9]) & 0xFFFFFFF)
 
 
-def _record(line: bytes) -> Record | None:
-    """Return the record in an undamaged line."""
-    words = line.decode("ascii").split()
-    return Record(int(words[0]), words[1], words[2], words[3]) if len(words) == 5 else None
+def _record(line: bytes) -> Record:
+    """Return the record in a line whose checksum is right; raise `Damaged` if it has none.
+
+    A checksum is no proof that jobctl wrote the line: the log may be another user's. The id becomes
+    a file's name, so it must be one that a job can have.
+    """
+    try:
+        revision, id, verb, digest, _ = line.decode("ascii").split()
+    except ValueError as error:
+        raise Damaged("a line is no record") from error
+    if not revision.isdigit() or not _IS_ID(id):
+        raise Damaged("a line is no record")
+    return Record(int(revision), id, verb, digest)
+
+
+def _record_if_whole(line: bytes) -> Record | None:
+    """Return the record in a line, or ``None`` if it is damaged."""
+    try:
+        return _record(line) if _is_whole(line) else None
+    except Damaged:
+        return None
 
 
 class Log:
@@ -92,11 +107,12 @@ class Log:
         self.read_only = False
         stat = os.fstat(fd)
         self.key = (stat.st_dev, stat.st_ino)
-        words = _fields_of(os.pread(fd, LINE, 0))
-        if words is None or len(words) != 6 or words[0] != _MAGIC:
+        line = os.pread(fd, LINE, 0)
+        match = _HEADER.match(line.decode("latin-1")) if _is_whole(line) else None
+        if match is None:
             raise Damaged("the header is not whole")
-        self.epoch = words[1]
-        self.floor, self.base, self.kept, self.inode = (int(word) for word in words[2:])
+        self.epoch = match[1]
+        self.floor, self.base, self.kept, self.inode = map(int, match.groups()[1:])
         self._known = (0, 0)  # a position, and the revision of the record before it
         self._whole = (
             -1,
@@ -113,17 +129,17 @@ class Log:
     def read(self, start: int, stop: int | None = None) -> list[Record]:
         """Return the undamaged records from position ``start`` on.
 
-        Raise `Damaged` for a hole in the middle.
+        Raise `Damaged` for a hole in the middle, and for a line that is no record.
         """
-        records = [record for line in self._lines(start, stop) if (record := _record(line))]
+        records = [_record(line) for line in self._lines(start, stop)]
         if records:
             self._known = (start + len(records), records[-1].revision)
         return records
 
     def newest_of_all(self) -> list[Record]:
-        """Return the newest record of each id; raise `Damaged` for a hole in the middle."""
+        """Return the newest record of each id; raise `Damaged` as `read` does."""
         newest = {line[_ID]: line for line in self._lines(0, None)}
-        return [record for line in newest.values() if (record := _record(line))]
+        return [_record(line) for line in newest.values()]
 
     def _lines(self, start: int, stop: int | None) -> Iterator[bytes]:
         """Yield the undamaged lines from position ``start`` on."""
@@ -177,15 +193,14 @@ class Log:
             while (found := data.rfind(word, 0, found)) >= 0:
                 offset = found - found % LINE
                 line = data[offset : offset + LINE]
-                record = _record(line) if _is_whole(line) else None
+                record = _record_if_whole(line)
                 if record is not None and record.id == id and digest in (None, record.digest):
                     return record
             stop = start
         return None
 
     def _at(self, position: int) -> Record | None:
-        line = os.pread(self.fd, LINE, (position + 1) * LINE)
-        return _record(line) if _is_whole(line) else None
+        return _record_if_whole(os.pread(self.fd, LINE, (position + 1) * LINE))
 
     def _expect_tail(self, position: int) -> None:
         """Raise `Damaged` unless the torn line at ``position`` is at the end of the log.
