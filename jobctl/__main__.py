@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -28,6 +29,7 @@ def main() -> None:
     if sys.platform == "win32":
         print("jobctl: Windows is not supported; run it in WSL", file=sys.stderr)
         raise SystemExit(1)
+    gc.disable()  # until all is imported, since imports leave little garbage
     try:
         from jobctl.cli.app import run
     except KeyboardInterrupt:

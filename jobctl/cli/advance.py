@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from jobctl import api
 from jobctl.cli.common import in_job, on_store, own_id
-from jobctl.cli.options import Argument, DirOption, MaybeIdArgument, Option, WrittenOption
+from jobctl.cli.options import (
+    Annotated,
+    Argument,
+    DirOption,
+    MaybeIdArgument,
+    Option,
+    WrittenOption,
+)
 
 __all__ = ["EXAMPLE", "advance"]
 

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import re
 import signal
 import sys
-from importlib import import_module
-from types import FrameType
-from typing import Any, NoReturn
 
+from jobctl._stdlib import import_module
 from jobctl.cli.commands import COMMANDS, LIGHT
 from jobctl.cli.exits import Exit
 from jobctl.cli.light.parser import parse
 from jobctl.cli.messages import note, print_error, use_json, wants_json
 from jobctl.errors import JobctlError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
 
 __all__ = ["run"]
 
@@ -82,11 +86,20 @@ def _call(args: list[str], asked: str | None) -> int:
         command = getattr(import_module(f"jobctl.cli.{COMMANDS[asked]}"), COMMANDS[asked])
         values = parse(command, args[1:])
         if values is not None:
+            _start_collector()
             command(**values)
             return 0
     from jobctl.cli import typer_app
 
+    _start_collector()
     return typer_app.run(args, asked if asked in COMMANDS else None)
+
+
+def _start_collector() -> None:
+    """Start the garbage collector, which then leaves out what was imported before."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _apply_settings(command: str) -> None:

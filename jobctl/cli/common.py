@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import stat
 import sys
-from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
 
 from jobctl._clock import now_ms
 from jobctl.cli.exits import Exit
@@ -22,6 +21,15 @@ from jobctl.core.redaction import redact
 from jobctl.core.times import parse_duration, parse_moment
 from jobctl.errors import JobctlError, StoreError, UsageError
 from jobctl.stores import Store, open_store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
+    from typing import Any, NamedTuple, TypeVar
+
+    T = TypeVar("T")
+else:
+    from jobctl._stdlib import NamedTuple
 
 __all__ = [
     "CommandStore",
@@ -46,8 +54,6 @@ __all__ = [
     "time_format",
     "where_to_write",
 ]
-
-T = TypeVar("T")
 
 _OWN_ID = "JOBCTL_JOB"
 
@@ -105,31 +111,34 @@ def command_store(
     A default directory that does not exist counts as empty; ``live`` readers create it.
     """
     where = where_to_write(directory)
-    missing = not _is_dir(where.path)
+    missing = not _is_dir(where.name)
     create = create or (live and not where.explicit)
     if missing and not create and not where.explicit:
         empty = open_store("memory:")
-        empty.where = str(where.path)
+        empty.where = where.name
         return CommandStore(empty, where)
     store = open_store(
-        where.path, create=create, adopt=adopt, durable=is_durable(os.environ, here())
+        where.name, create=create, adopt=adopt, durable=is_durable(os.environ, here())
     )
-    if missing and where.explicit and where.path.is_dir():
-        note(f"created {where.path}")
+    if missing and where.explicit and os.path.isdir(where.name):
+        note(f"created {where.name}")
     return CommandStore(store, where)
 
 
-def _is_dir(path: Path) -> bool:
+def _is_dir(path: str) -> bool:
     try:
-        return path.is_dir()
-    except OSError as error:  # for example a name that is too long
-        raise StoreError(f"cannot look at {path}: {error.strerror}", path=str(path)) from error
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False
+        # for example a name that is too long
+        raise StoreError(f"cannot look at {path}: {error.strerror}", path=path) from error
 
 
-def here() -> Path:
+def here() -> str:
     """Return the current directory; `UsageError` if it was removed."""
     try:
-        return Path.cwd()
+        return os.getcwd()
     except FileNotFoundError:
         raise UsageError("the present directory is gone", hint="go to another one") from None
 

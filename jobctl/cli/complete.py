@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
 
 from jobctl import api
 from jobctl.cli.common import on_store, own_id
-from jobctl.cli.options import DirOption, MaybeIdArgument, Option, WrittenOption
+from jobctl.cli.options import Annotated, DirOption, MaybeIdArgument, Option, WrittenOption
 from jobctl.core.job import MAX_RESULT_BYTES
 from jobctl.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["EXAMPLE", "complete"]
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from jobctl import api
 from jobctl.cli.common import on_store
-from jobctl.cli.options import Argument, DirOption, Option, QuietOption, Written, WrittenOption
+from jobctl.cli.options import (
+    Annotated,
+    Argument,
+    DirOption,
+    Option,
+    QuietOption,
+    Written,
+    WrittenOption,
+)
 
 __all__ = ["EXAMPLE", "create"]
 

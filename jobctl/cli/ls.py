@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, NamedTuple
 
 from jobctl import api
 from jobctl._clock import now_ms
@@ -25,6 +24,7 @@ from jobctl.cli.common import (
 )
 from jobctl.cli.options import (
     ActiveOption,
+    Annotated,
     CaOption,
     DirOption,
     IdListArgument,
@@ -50,10 +50,17 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
 from jobctl.core.pipeline import FAILED
 from jobctl.core.pipeline import known as pipelines
-from jobctl.core.protocol import DeadOwners
 from jobctl.core.times import known_ms
 from jobctl.errors import did_you_mean
 from jobctl.stores import BadFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
+    from jobctl.core.protocol import DeadOwners
+else:
+    from jobctl._stdlib import NamedTuple
 
 __all__ = ["EXAMPLE", "ls"]
 
@@ -190,7 +197,7 @@ def _in_directory(
         usual = api.usual(store)
     elsewhere = not delta.jobs and not where.explicit and _has_jobs("data/jobs")
     hint = "; try --dir data/jobs" if elsewhere else ""
-    text = f"{where.path} ({where.why})"
+    text = f"{where.name} ({where.why})"
     dead = store.owners.dead()
     return _Listing(delta, chosen, text, hint, store.bad(), dead, usual, store.ids, store.close)
 

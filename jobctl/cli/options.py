@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Any
+else:
+    from jobctl._stdlib import Annotated
 
 __all__ = [
     "ActiveOption",
+    "Annotated",
     "Argument",
     "CaOption",
     "DirOption",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from jobctl import api
 from jobctl.cli.common import in_job, on_store, own_id
-from jobctl.cli.options import Argument, DirOption, MaybeIdArgument, WrittenOption
+from jobctl.cli.options import Annotated, Argument, DirOption, MaybeIdArgument, WrittenOption
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "parse_steps", "progress"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
 
 from jobctl import api
 from jobctl.cli.common import command_store, for_each, print_written
-from jobctl.cli.options import DirOption, IdsArgument, Option, WrittenOption
+from jobctl.cli.options import Annotated, DirOption, IdsArgument, Option, WrittenOption
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "retry"]

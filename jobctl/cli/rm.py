@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
 
 from jobctl import api
 from jobctl.cli.common import for_each, print_removed
-from jobctl.cli.options import DirOption, IdsArgument, Option, WrittenOption
+from jobctl.cli.options import Annotated, DirOption, IdsArgument, Option, WrittenOption
 
 __all__ = ["EXAMPLE", "rm"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Container
 
@@ -37,8 +36,11 @@ from jobctl.cli.text import visible
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job, Steps
 from jobctl.core.pipeline import FAILED
-from jobctl.core.protocol import DeadOwners
 from jobctl.core.times import known_ms
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobctl.core.protocol import DeadOwners
 
 __all__ = ["EXAMPLE", "show"]
 
@@ -163,6 +165,8 @@ def _command(job: Job) -> list[tuple[str, str | None]]:
     ran, end = job.command, job.command_end
     rows: list[tuple[str, str | None]] = []
     if ran is not None:
+        import shlex  # most jobs have no command
+
         rows += [
             ("command", shlex.join(ran.argv)),
             ("directory", ran.cwd),

@@ -12,7 +12,7 @@ import sys
 
 __all__ = ["fit", "fits_encoding", "visible", "width"]
 
-_HOSTILE = re.compile(
+_HOSTILE = (  # compiled at its first use, which few commands have
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e0fff]"
@@ -24,7 +24,7 @@ def visible(text: str) -> str:
     """Return the text with control, bidi, invisible and surrogate characters as escapes."""
     if text.isascii() and text.isprintable():
         return text
-    return _HOSTILE.sub(_written_out, text)
+    return re.sub(_HOSTILE, _written_out, text)
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperArgument
@@ -17,6 +17,7 @@ from typer.core import TyperArgument
 from jobctl._version import __version__
 from jobctl.cli.commands import COMMANDS
 from jobctl.cli.exits import Exit
+from jobctl.cli.light.parser import annotation_of
 from jobctl.cli.options import Argument, Option
 
 __all__ = ["build", "run"]
@@ -62,10 +63,9 @@ def run(args: list[str], command: str | None) -> int:
 
 def _typed(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the command with typer's options instead of ours."""
-    hints = get_type_hints(function, include_extras=True)
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
-        hint, about = get_args(hints[parameter.name])
+        hint, about = annotation_of(function, parameter.name)
         parameters.append(parameter.replace(annotation=Annotated[hint, _of(about)]))
 
     def command(**values: Any) -> Any:

@@ -4,6 +4,8 @@
 
 ``jobctl --version`` against a bare interpreter, and ``jobctl ls`` of the 48 jobs in
 tests/data/node-app-jobs against the smallest typer application: one command that does nothing.
+Then the CPU time (user and system) of the commands that scripts call often, ``create``,
+``progress``, ``advance``, ``complete`` and ``ls -q``, against a bare interpreter, and of ``ls``.
 With ``--every``, each command's ``--help`` against that application's, which shows its imports.
 All from the same interpreter, by turns, the byte code cached.
 """
@@ -12,9 +14,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
+import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
@@ -48,6 +53,41 @@ def run_ms(code: str, *arguments: str) -> float:
         preexec_fn=lambda: os.sched_setaffinity(0, {HUB_CPU}),
     )
     return (time.perf_counter() - began_s) * 1e3
+
+
+def cpu_ms(code: str, *arguments: str) -> float:
+    """User and system time of one run of a script."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run_ms(code, *arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3
+
+
+def light(pairs: int) -> None:
+    """CPU time of the commands of the light path, by turns with a bare interpreter."""
+    runs: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(pairs + 1):
+            id = f"job-{turn}"
+            runs["pass"].append(cpu_ms("pass"))
+            runs["typer"].append(cpu_ms(_TYPER))
+            for name, arguments in {
+                "create": ("--stages", "fetch,load", "--id", id),
+                "progress": (id, "3/8"),
+                "advance": (id,),
+                "complete": (id,),
+            }.items():
+                runs[name].append(cpu_ms(JOBCTL, name, *arguments, "--dir", folder))
+            runs["ls -q"].append(cpu_ms(JOBCTL, "ls", "-q", "--dir", str(_JOBS)))
+            runs["ls"].append(cpu_ms(JOBCTL, "ls", "--dir", str(_JOBS)))
+    rows = []
+    for name, against in (
+        *((name, "pass") for name in ("create", "progress", "advance", "complete", "ls -q")),
+        ("ls", "typer"),
+    ):
+        ours, theirs = median(runs[name][1:]), median(runs[against][1:])
+        rows.append((name, against, f"{ours:.0f}", f"{theirs:.0f}", f"{ours / theirs:.2f}"))
+    table("CPU time, ms", ("", "against", "ours", "theirs", "times"), rows)
 
 
 def every(pairs: int) -> None:
@@ -102,6 +142,7 @@ def main() -> None:
             ),
         ],
     )
+    light(options.pairs)
 
 
 if __name__ == "__main__":

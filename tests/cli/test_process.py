@@ -62,6 +62,38 @@ def test_change_of_a_job_imports_little(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "create etl --id b --stages x",
+        "progress a 3/8 step",
+        "advance a",
+        "complete a",
+        "fail a no",
+        "rm a",
+        "ls -q",
+        "ls -o name",
+        "ls -o json",
+        "show a -o json",
+    ],
+)
+def test_light_command_imports_little(tmp_path: Path, line: str) -> None:
+    """The whole command line, from its arguments to its output."""
+    directory = ["--dir", str(tmp_path)]
+    subprocess.run(command("create", "--id", "a", *directory), env=environment(), check=True)
+    code = (
+        "import sys; from jobctl.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"heavy = {HEAVY | {'email', 'ipaddress', 'shlex', 'shutil'}} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    args = [sys.executable, "-S", "-c", code, *line.split(), *directory]
+    env = environment(PYTHONPATH=str(Path(jobctl.__file__).parents[1]))
+    done = subprocess.run(args, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_ls_imports_no_network() -> None:
     """Nor an event loop."""
     code = (

@@ -162,7 +162,9 @@ def test_line_that_is_no_record_is_damage(
     assert log.repair() == 1
 
 
-@pytest.mark.parametrize("text", ["jobctl1 e x 0 0 0", "jobctl1 e -1 0 0 0", "jobctl1 \xe9 0 0 0 0"])
+@pytest.mark.parametrize(
+    "text", ["jobctl1 e x 0 0 0", "jobctl1 e -1 0 0 0", "jobctl1 \xe9 0 0 0 0"]
+)
 def test_header_with_a_right_checksum_is_validated(
     make: Callable[..., Log], tmp_path: Path, text: str
 ) -> None:

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from types import NoneType
-from typing import Any, get_args
 
 from jobctl.cli.options import Argument, Option
 
-__all__ = ["Parameter", "parameters_of", "parse"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Parameter", "annotation_of", "parameters_of", "parse"]
 
 
 class Parameter:
@@ -41,15 +44,20 @@ def parameters_of(command: Callable[..., Any]) -> list[Parameter]:
     with_default = names[len(names) - len(command.__defaults__ or ()) :]
     found = []
     for name in names:
-        annotated = eval(command.__annotations__[name], command.__globals__)  # noqa: S307 - ours
-        hint, about = get_args(annotated)
-        kinds = [one for one in get_args(hint) if one is not NoneType]
+        hint, about = annotation_of(command, name)
+        kinds = [one for one in getattr(hint, "__args__", ()) if one is not NoneType]
         kind = hint if not kinds else kinds[0]
         many = getattr(hint, "__origin__", None) is list
         if getattr(kind, "__origin__", None) is list:
-            many, kind = True, get_args(kind)[0]
+            many, kind = True, kind.__args__[0]
         found.append(Parameter(name, about, kind, many=many, required=name not in with_default))
     return found
+
+
+def annotation_of(command: Callable[..., Any], name: str) -> tuple[Any, Option | Argument]:
+    """The type of a command's parameter, and its option or argument."""
+    annotated = eval(command.__annotations__[name], command.__globals__)  # noqa: S307 - ours
+    return annotated.__origin__, annotated.__metadata__[0]
 
 
 def parse(command: Callable[..., Any], words: Sequence[str]) -> dict[str, Any] | None:
