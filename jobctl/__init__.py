@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jobctl.core.job import Job, advance, cancel, complete, create, fail, report, retry
     from jobctl.core.jobset import Delta, JobSet
     from jobctl.errors import JobctlError
+    from jobctl.hub.credentials import Credentials
     from jobctl.reader.client import Client
     from jobctl.reader.follow import follow
     from jobctl.reader.once import read
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ZERO",
     "Client",
+    "Credentials",
     "Cursor",
     "Delta",
     "Filter",
@@ -55,6 +57,7 @@ __all__ = [
 _HOME = {
     "ZERO": "core.cursor",
     "Client": "reader.client",
+    "Credentials": "hub.credentials",
     "Cursor": "core.cursor",
     "Delta": "core.jobset",
     "Filter": "core.filters",

@@ -16,6 +16,7 @@ import sys
 
 from jobctl._stdlib import import_module
 from jobctl.cli.commands import COMMANDS, LIGHT
+from jobctl.cli.common import settings
 from jobctl.cli.exits import Exit
 from jobctl.cli.light.parser import parse
 from jobctl.cli.messages import note, print_error, use_json, wants_json
@@ -32,7 +33,6 @@ _RUN_FAILED = 125
 _RAN = (126, 127)
 """``run`` has the exit codes of its command, so its own errors have these (as in docker run)."""
 
-_READERS = ("watch", "wait", "ls", "show", "clients")
 _WITHOUT_SETTINGS = ("doctor", "demo", "completion", "help")
 """Those who look at the settings by themselves, or need none."""
 
@@ -47,7 +47,7 @@ def run(args: list[str]) -> int:
     use_json(json=asked != "run" and wants_json(args))
     try:
         if asked in COMMANDS and asked not in _WITHOUT_SETTINGS and not {"-h", "--help"} & {*args}:
-            _apply_settings(asked)
+            _apply_settings()
         code = _call(args, asked)
         sys.stdout.flush()
         return code
@@ -102,20 +102,14 @@ def _start_collector() -> None:
         gc.enable()
 
 
-def _apply_settings(command: str) -> None:
+def _apply_settings() -> None:
     """Apply the settings that concern the whole process, except the directory."""
-    from jobctl.cli.common import settings
     from jobctl.core.pipeline import define, parse_types
 
     known = settings()
     for doubt in known.doubts:
         note(doubt)
     define(parse_types(known.types))
-    if command in _READERS:
-        for name, variable in (("token-file", "JOBCTL_TOKEN_FILE"), ("ca", "JOBCTL_CA")):
-            found = known.get(name)
-            if found is not None and not (name == "token-file" and os.environ.get("JOBCTL_TOKEN")):
-                os.environ[variable] = str(found.value)
 
 
 def _usage_error(error: Exception, asked: str | None) -> int:

@@ -9,6 +9,7 @@ from jobctl._clock import now_ms
 from jobctl.cli.common import (
     command_store,
     compact,
+    credentials,
     hub_to_read,
     note,
     out,
@@ -57,7 +58,7 @@ def clients(
     token = None
     if url is None:
         url, token = _hub_on(command_store(directory).where.path)
-    found = run_async(http_api.clients(url, token=token))
+    found = run_async(http_api.clients(url, token=token, credentials=credentials(token_file, ca)))
     if output is Output.json:
         out(compact({"clients": found}))
         return

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
     from typing import Any, NamedTuple, TypeVar
 
+    from jobctl.hub.credentials import Credentials
+
     T = TypeVar("T")
 else:
     from jobctl._stdlib import NamedTuple
@@ -35,6 +37,7 @@ __all__ = [
     "CommandStore",
     "command_store",
     "compact",
+    "credentials",
     "for_each",
     "here",
     "hub_to_read",
@@ -81,6 +84,22 @@ class CommandStore(NamedTuple):
 def settings() -> Settings:
     """Return the settings from the environment and the files."""
     return Settings(os.environ, here())
+
+
+def credentials(token_file: str | None, ca: str | None) -> Credentials:
+    """Return what to show to a hub and whom to trust: flags, then the environment, then files."""
+    from jobctl.hub.credentials import Credentials  # for readers of a hub only
+
+    given = Credentials.from_environment(os.environ)
+    if not token_file and not given.has_token and (found := settings().get("token-file")):
+        token_file = found.value
+    if not ca and not given.ca and (found := settings().get("ca")):
+        ca = found.value
+    return Credentials(
+        token=None if token_file else given.token,
+        token_file=token_file or given.token_file,
+        ca=ca or given.ca,
+    )
 
 
 def hub_to_read(directory: str | None, url: str | None) -> str | None:

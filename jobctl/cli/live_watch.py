@@ -20,6 +20,7 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
 from jobctl.core.protocol import DeadOwners
 from jobctl.errors import UsageError
+from jobctl.hub.credentials import Credentials
 from jobctl.reader.follow import follow
 from jobctl.reader.status import Status
 from jobctl.stores import Store
@@ -42,6 +43,7 @@ class WatchRun:
         cursor_file: Path | None,
         timeout_s: float | None,
         *,
+        credentials: Credentials | None = None,
         verify: bool = False,
         form: TimeFormat | None = None,
         wide: bool = False,
@@ -54,6 +56,7 @@ class WatchRun:
         self._filter, self._cursor = filter, cursor
         self._cursor_file = cursor_file
         self._timeout_s = timeout_s
+        self._credentials = credentials
 
     async def on_screen(self) -> None:
         """Show a live table."""
@@ -118,6 +121,7 @@ class WatchRun:
             cursor=self._cursor,
             timeout_s=self._timeout_s,
             verify=self._verify,
+            credentials=self._credentials,
         )
 
     def _take(self, delta: Delta, *, announce: bool = True) -> list[str]:

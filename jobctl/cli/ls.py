@@ -13,6 +13,7 @@ from jobctl.cli import formats
 from jobctl.cli.common import (
     command_store,
     compact,
+    credentials,
     hub_to_read,
     job_object,
     make_filter,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from typing import Any, NamedTuple
 
     from jobctl.core.protocol import DeadOwners
+    from jobctl.hub.credentials import Credentials
 else:
     from jobctl._stdlib import NamedTuple
 
@@ -125,7 +127,7 @@ def ls(
     if url is None:
         found = _in_directory(directory, ids or [], options, start)
     else:
-        found = _on_hub(url, ids or [], options, start)
+        found = _on_hub(url, ids or [], options, start, credentials(token_file, ca))
     delta = found.delta
     if delta.since == 0 and start != ZERO:
         note("the cursor cannot be resumed, so everything is listed")
@@ -203,17 +205,22 @@ def _in_directory(
 
 
 def _on_hub(
-    url: str, prefixes: list[str], options: Callable[[list[str]], Filter], since: Cursor
+    url: str,
+    prefixes: list[str],
+    options: Callable[[list[str]], Filter],
+    since: Cursor,
+    shown: Credentials,
 ) -> _Listing:
     from jobctl.reader import once  # import the network only if needed
 
-    chosen = options([job.id for job in run_async(once.find(url, prefixes))])
+    read = partial(once.read, url, credentials=shown)
+    chosen = options([job.id for job in run_async(once.find(url, prefixes, credentials=shown))])
     received: list[DeadOwners] = []
-    delta = run_async(once.read(url, chosen, since, on_dead_owners=received.append))
+    delta = run_async(read(chosen, since, on_dead_owners=received.append))
 
     def ids() -> list[str]:
         whole = chosen == EVERYTHING and delta.since == 0
-        return [job.id for job in (delta if whole else run_async(once.read(url))).jobs]
+        return [job.id for job in (delta if whole else run_async(read())).jobs]
 
     dead = received[-1].dead if received else ()
     return _Listing(

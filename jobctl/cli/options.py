@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from enum import StrEnum
 
 TYPE_CHECKING = False
@@ -73,11 +71,10 @@ class Argument(_Parameter):
 class Option(_Parameter):
     """An option in a command's signature: ``quiet: Annotated[bool, Option("-q", "--quiet")]``.
 
-    Without ``flags`` its flag is the parameter's name, as typer would make it. ``callback`` gets
-    the value; with ``expose_value=False`` the command does not.
+    Without ``flags`` its flag is the parameter's name, as typer would make it.
     """
 
-    __slots__ = ("callback", "expose_value", "flags")
+    __slots__ = ("flags",)
 
     def __init__(
         self,
@@ -87,11 +84,9 @@ class Option(_Parameter):
         min: float | None = None,
         max: float | None = None,
         show_default: bool = True,
-        callback: Callable[[Any], None] | None = None,
-        expose_value: bool = True,
     ) -> None:
         super().__init__(help=help, metavar=metavar, min=min, max=max, show_default=show_default)
-        self.flags, self.callback, self.expose_value = flags, callback, expose_value
+        self.flags = flags
 
     def flags_of(self, name: str) -> tuple[str, ...]:
         """Return the flags of the option for the parameter ``name``; a pair ``--a/--b`` stays."""
@@ -137,26 +132,13 @@ UrlOption = Annotated[
         show_default=False,
     ),
 ]
-
-
-def _into(name: str) -> Callable[[str | None], None]:
-    """Return a callback that puts the option's value where the client of a hub reads it."""
-
-    def put(value: str | None) -> None:
-        if value is not None:
-            os.environ[name] = value
-
-    return put
-
-
 TokenFileOption = Annotated[
     str | None,
     Option(
         "--token-file",
         metavar="FILE",
         help="The hub's token is in this file.",
-        callback=_into("JOBCTL_TOKEN_FILE"),
-        expose_value=False,
+        show_default=False,
     ),
 ]
 CaOption = Annotated[
@@ -165,8 +147,7 @@ CaOption = Annotated[
         "--ca",
         metavar="FILE",
         help="Trust a wss hub by these authorities.",
-        callback=_into("JOBCTL_CA"),
-        expose_value=False,
+        show_default=False,
     ),
 ]
 TypeOption = Annotated[

@@ -12,6 +12,7 @@ from jobctl.cli import formats
 from jobctl.cli.common import (
     command_store,
     compact,
+    credentials,
     hub_to_read,
     job_object,
     out,
@@ -78,7 +79,14 @@ def show(
         from jobctl.reader.once import find  # import the network only if needed
 
         received: list[DeadOwners] = []
-        job = run_async(find(url, [id], on_dead_owners=received.append))[0]
+        job = run_async(
+            find(
+                url,
+                [id],
+                on_dead_owners=received.append,
+                credentials=credentials(token_file, ca),
+            )
+        )[0]
         dead = received[-1].dead if received else frozenset()
     if quiet or output is Output.name:
         out(job.id)

@@ -87,9 +87,7 @@ def _of(about: Option | Argument) -> Any:
         "show_default": about.show_default,
     }
     if isinstance(about, Option):
-        return typer.Option(
-            *about.flags, callback=about.callback, expose_value=about.expose_value, **same
-        )
+        return typer.Option(*about.flags, **same)
     return typer.Argument(**same)
 
 

@@ -11,6 +11,7 @@ from jobctl._clock import now_ms
 from jobctl.cli.common import (
     command_store,
     compact,
+    credentials,
     hub_to_read,
     job_object,
     make_filter,
@@ -106,6 +107,7 @@ def wait(
                 timeout_s=timeout_s,
                 on_verdict=_PRINT[output],
                 on_status=note_status,
+                credentials=credentials(token_file, ca),
             )
         )
     finally:

@@ -11,6 +11,7 @@ from typing import Annotated
 from jobctl import api
 from jobctl.cli.common import (
     command_store,
+    credentials,
     hub_to_read,
     make_filter,
     moment,
@@ -93,6 +94,7 @@ def watch(
     from jobctl.reader.once import find
 
     url = hub_to_read(directory, url)
+    shown = credentials(token_file, ca)
     if ids and (type or stage or session or active):
         raise UsageError("ids and filters are two choices", hint="give one of them")
     if timeout is not None and url is None:
@@ -118,7 +120,9 @@ def watch(
         named = [api.show(store, id) for id in ids or ()]
     else:
         where = hub_url(url)
-        reach = partial(find, retry=True, timeout_s=timeout_s, on_status=note_status)
+        reach = partial(
+            find, retry=True, timeout_s=timeout_s, on_status=note_status, credentials=shown
+        )
         named = run_async(reach(where, ids)) if ids else []
     chosen = make_filter([job.id for job in named], type, stage, session, active)
     view = JobView(
@@ -141,6 +145,7 @@ def watch(
         start,
         cursor_file,
         timeout_s,
+        credentials=shown,
         verify=verify,
         form=form,
         wide=output is Output.wide,

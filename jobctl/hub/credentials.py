@@ -6,26 +6,72 @@ import os
 import ssl
 import stat as stats
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobctl.errors import UsageError
 
-__all__ = ["client_tls", "read_token", "server_tls"]
+__all__ = ["Credentials", "read_token", "server_tls"]
 
 _MAX_TOKEN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client needs to reach a hub: a token to show, and the authorities that it trusts.
+
+    ``token`` is the token itself. ``token_file`` names the file that holds it, which is read for
+    each connection, and is used where there is no ``token``. ``ca`` names a PEM file with the
+    certificate authorities for ``wss``; ``None`` means the system's. Without any of them no token
+    is shown. The token is not part of ``repr()``.
+    """
+
+    token: bytes | None = field(default=None, repr=False)
+    token_file: str | os.PathLike[str] | None = None
+    ca: str | os.PathLike[str] | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Credentials:
+        """Return those of ``$JOBCTL_TOKEN_FILE``, else ``$JOBCTL_TOKEN``; and ``$JOBCTL_CA``."""
+        ca, file = environ.get("JOBCTL_CA") or None, environ.get("JOBCTL_TOKEN_FILE") or None
+        text = environ.get("JOBCTL_TOKEN", "") if file is None else ""
+        return cls(text.encode("utf-8", "surrogateescape") or None, file, ca)
+
+    @property
+    def has_token(self) -> bool:
+        """Whether there is a token, or the name of a file that should hold it."""
+        return bool(self.token or self.token_file)
+
+    def read_token(self) -> bytes | None:
+        """Return the token, or ``None``.
+
+        Raises `UsageError` for a file that cannot be read or that other users can read, and for a
+        token that is not one word.
+        """
+        if self.token:
+            return _checked(self.token, "$JOBCTL_TOKEN")
+        return _in_file(self.token_file) if self.token_file else None
+
+    def tls(self) -> ssl.SSLContext:
+        """Return a TLS context that trusts the authorities; `UsageError` for an invalid file."""
+        try:
+            return ssl.create_default_context(cafile=os.fspath(self.ca) if self.ca else None)
+        except (OSError, ssl.SSLError) as error:
+            reason = error.strerror or str(error)
+            raise UsageError(f"no certificates in {self.ca}: {reason}") from error
 
 
 def read_token(path: str | Path | None, environ: Mapping[str, str]) -> bytes | None:
     """Return the token from the file, ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``.
 
-    ``None`` if none is set. Raises `UsageError` for a file that cannot be read, that other users
-    can read, or that has no token.
+    ``None`` if none is set. Raises `UsageError` as `Credentials.read_token` does.
     """
-    given = path or environ.get("JOBCTL_TOKEN_FILE")
-    if not given:
-        text = environ.get("JOBCTL_TOKEN", "")
-        return _checked(text.encode("utf-8", "surrogateescape"), "$JOBCTL_TOKEN") if text else None
-    where = str(given)
+    given = Credentials(token_file=path) if path else Credentials.from_environment(environ)
+    return given.read_token()
+
+
+def _in_file(given: str | os.PathLike[str]) -> bytes:
+    where = os.fspath(given)
     try:
         fd = os.open(given, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
@@ -73,16 +119,6 @@ def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
             hint="both in PEM form, the key without a password",
         ) from error
     return context
-
-
-def client_tls(ca: str | Path | None, environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Return a TLS context that trusts the CA file, ``$JOBCTL_CA``, or the system's CAs."""
-    path = ca or environ.get("JOBCTL_CA")
-    try:
-        return ssl.create_default_context(cafile=str(path) if path else None)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"no certificates in {path}: {reason}") from error
 
 
 def _no_password() -> str:

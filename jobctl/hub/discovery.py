@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from jobctl._clock import now
 from jobctl.errors import StoreError
+from jobctl.hub.credentials import Credentials
 
 __all__ = [
     "RunningHub",
@@ -53,10 +54,9 @@ class RunningHub(NamedTuple):
     needs_token: bool
     token: bytes | None
 
-    @property
-    def usable(self) -> bool:
-        """Whether we may read through it: it is our own, and we have the token that it needs."""
-        return self.own and (not self.needs_token or _have_token())
+    def is_usable(self, *, has_token: bool) -> bool:
+        """Whether a reader may use it: it is our own, and the reader has a token if need be."""
+        return self.own and (has_token or not self.needs_token)
 
 
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -130,9 +130,15 @@ def running_hubs(directory: Path) -> list[RunningHub]:
     return [hub for hub in running if hub is not None]
 
 
-def usable_hub(directory: Path) -> RunningHub | None:
-    """Return the newest running hub on the directory that we may read through, or ``None``."""
-    return next((hub for hub in running_hubs(directory) if hub.usable), None)
+def usable_hub(directory: Path, credentials: Credentials | None = None) -> RunningHub | None:
+    """Return the newest running hub on the directory that we may read through, or ``None``.
+
+    A hub that needs a token is left out if the credentials, by default those of the environment,
+    have none.
+    """
+    has_token = (credentials or Credentials.from_environment(os.environ)).has_token
+    hubs = running_hubs(directory)
+    return next((hub for hub in hubs if hub.is_usable(has_token=has_token)), None)
 
 
 def find_hubs(directory: Path) -> list[str]:
@@ -211,7 +217,3 @@ def _network() -> int | None:
         return os.stat("/proc/self/ns/net").st_ino
     except OSError:
         return None
-
-
-def _have_token() -> bool:
-    return bool(os.environ.get("JOBCTL_TOKEN") or os.environ.get("JOBCTL_TOKEN_FILE"))

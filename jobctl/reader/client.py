@@ -46,7 +46,7 @@ from jobctl.core.protocol import (
 )
 from jobctl.errors import DigestMismatch, HubError, ProtocolError, TimedOut, UsageError
 from jobctl.hub.address import address_of, hub_url, is_loopback
-from jobctl.hub.credentials import client_tls, read_token
+from jobctl.hub.credentials import Credentials
 from jobctl.reader.backoff import Backoff
 from jobctl.reader.status import State, Status
 
@@ -78,10 +78,11 @@ class Client:
     With ``verify`` the jobs are compared with the hub's digest after each synced delta. If they
     differ, there is an ``error`` status, `mismatches` is incremented, and everything is read again.
 
-    ``url`` is the hub's URL, or ``unix:PATH`` for a Unix socket. ``token`` is sent to the hub; the
-    default is the one of ``$JOBCTL_TOKEN_FILE`` or ``$JOBCTL_TOKEN``. It is sent only to the URL's
-    host, because redirects are not followed. A ``wss`` hub is verified with ``$JOBCTL_CA``, or the
-    system's authorities.
+    ``url`` is the hub's URL, or ``unix:PATH`` for a Unix socket. ``credentials`` are the token that
+    is sent to the hub and the authorities that its certificate is verified with; the default are
+    those of the environment at each connection (see `Credentials.from_environment`). ``token`` is
+    sent instead of theirs. A token is sent only to the URL's host, because redirects are not
+    followed.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class Client:
         once: bool = False,
         verify: bool = False,
         token: bytes | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.url = hub_url(url)
         self._address = address_of(url)
-        self._token = token
+        self._token, self._credentials = token, credentials
         self.cursor = cursor
         self.filter = filter
         self.dead: frozenset[str] = frozenset()
@@ -174,13 +176,14 @@ class Client:
         query = query_of(self.cursor, self.filter, digest=self._verify)
         url, unix = self._address
         url += ("&" if "?" in url else "?") + query if query else ""
-        token = self._token or read_token(None, os.environ)
+        credentials = self._credentials or Credentials.from_environment(os.environ)
+        token = self._token or credentials.read_token()
         at_socket: dict[str, Any] = {"unix": True, "path": unix} if unix is not None else {}
         bearer = {"Authorization": f"Bearer {token.decode()}"} if token is not None else {}
         return _Connect(
             url,
             additional_headers=bearer,
-            ssl=client_tls(None, os.environ) if url.startswith("wss:") else None,
+            ssl=credentials.tls() if url.startswith("wss:") else None,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             # A proxy cannot reach this machine's loopback.
             proxy=None if is_loopback(url) else True,

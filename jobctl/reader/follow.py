@@ -15,6 +15,7 @@ from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta
 from jobctl.core.protocol import DeadOwners
 from jobctl.errors import HubError, JobctlError, StoreError, UsageError
+from jobctl.hub.credentials import Credentials
 from jobctl.hub.discovery import RunningHub, usable_hub
 from jobctl.reader.client import Client
 from jobctl.reader.status import Status
@@ -41,15 +42,23 @@ async def follow(
     cursor: Cursor = ZERO,
     timeout_s: float | None = None,
     verify: bool = False,
+    credentials: Credentials | None = None,
 ) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
     """Yield deltas from ``cursor`` on, `DeadOwners` and `Status` changes, without end.
 
     With ``url`` only that hub is read; `TimedOut` is raised after ``timeout_s`` seconds without it.
     Otherwise ``store`` is read, through a hub that serves it, or directly. With ``verify`` the
-    hub's digests are checked (see `Client`).
+    hub's digests are checked; ``credentials`` are shown to it (see `Client`).
     """
     if url is not None:
-        client = Client(url, cursor=cursor, filter=filter, timeout_s=timeout_s, verify=verify)
+        client = Client(
+            url,
+            cursor=cursor,
+            filter=filter,
+            timeout_s=timeout_s,
+            verify=verify,
+            credentials=credentials,
+        )
         async with aclosing(client.events()) as events:
             async for event in events:
                 yield event
@@ -60,13 +69,13 @@ async def follow(
     hub_retry_s, hub_retry_at_s = _HUB_RETRY_S, 0.0
     dead: frozenset[str] = frozenset()
     while True:
-        hub = usable_hub(store.path) if store.path is not None else None
+        hub = usable_hub(store.path, credentials) if store.path is not None else None
         if hub is not None and loop.time() < hub_retry_at_s:
             hub = None
         if hub is not None:
-            source = _from_hub(hub, cursor, filter, verify=verify)
+            source = _from_hub(hub, cursor, filter, credentials, verify=verify)
         else:
-            source = _from_store(store, cursor, filter, hub_retry_at_s)
+            source = _from_store(store, cursor, filter, credentials, hub_retry_at_s)
         opened = False
         async with aclosing(source):
             async for event in source:
@@ -85,13 +94,18 @@ async def follow(
 
 
 async def _from_hub(
-    hub: RunningHub, cursor: Cursor, filter: Filter, *, verify: bool
+    hub: RunningHub,
+    cursor: Cursor,
+    filter: Filter,
+    credentials: Credentials | None,
+    *,
+    verify: bool,
 ) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
     """Yield events of the hub until the connection ends."""
     with suppress(HubError, UsageError):  # a hub's file may have an invalid URL
         client = Client(
             hub.url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S,
-            verify=verify, token=hub.token,
+            verify=verify, token=hub.token, credentials=credentials,
         )  # fmt: skip
         async with aclosing(client.events()) as events:
             async for event in events:
@@ -99,7 +113,11 @@ async def _from_hub(
 
 
 async def _from_store(
-    store: Store, cursor: Cursor, filter: Filter, hub_retry_at_s: float
+    store: Store,
+    cursor: Cursor,
+    filter: Filter,
+    credentials: Credentials | None,
+    hub_retry_at_s: float,
 ) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
     """Yield events of the store until a hub serves it and may be tried."""
     loop = asyncio.get_running_loop()
@@ -155,7 +173,7 @@ async def _from_store(
             if (
                 loop.time() >= hub_retry_at_s
                 and store.path is not None
-                and usable_hub(store.path) is not None
+                and usable_hub(store.path, credentials) is not None
             ):
                 return
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jobctl.errors import HubError
 from jobctl.hub.address import is_loopback, page_url
-from jobctl.hub.credentials import client_tls, read_token
+from jobctl.hub.credentials import Credentials
 
 __all__ = ["clients"]
 
@@ -16,24 +16,27 @@ _TIMEOUT_S = 10.0
 _MAX_BODY = 32 * 1024 * 1024
 
 
-async def clients(url: str, *, token: bytes | None = None) -> list[dict[str, Any]]:
+async def clients(
+    url: str, *, token: bytes | None = None, credentials: Credentials | None = None
+) -> list[dict[str, Any]]:
     """Return the sessions of the hub, from ``/api/clients``; raise `HubError`.
 
-    ``token`` is by default the one of the environment, as for `jobctl.reader.client.Client`.
+    ``token`` and ``credentials`` are those of `jobctl.reader.client.Client`.
     """
-    value = await _get(url, "/api/clients", token)
+    value = await _get(url, "/api/clients", token, credentials)
     found = value.get("clients") if isinstance(value, dict) else None
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise HubError(f"{url} does not tell of its clients: is it a hub?", url=url)
     return found
 
 
-async def _get(hub: str, path: str, token: bytes | None) -> Any:
+async def _get(hub: str, path: str, token: bytes | None, credentials: Credentials | None) -> Any:
     import aiohttp
 
     page, unix = page_url(hub, path)
     url = page if unix is None else hub
-    token = token or read_token(None, os.environ)
+    credentials = credentials or Credentials.from_environment(os.environ)
+    token = token or credentials.read_token()
     try:
         async with (
             aiohttp.ClientSession(
@@ -44,7 +47,7 @@ async def _get(hub: str, path: str, token: bytes | None) -> Any:
             session.get(
                 page,
                 headers={"Authorization": f"Bearer {token.decode()}"} if token else {},
-                ssl=client_tls(None, os.environ) if page.startswith("https:") else True,
+                ssl=credentials.tls() if page.startswith("https:") else True,
                 allow_redirects=False,
             ) as answer,
         ):

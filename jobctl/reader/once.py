@@ -12,6 +12,7 @@ from jobctl.core.job import Job, check_id
 from jobctl.core.jobset import Delta, joined
 from jobctl.core.protocol import DeadOwners
 from jobctl.errors import HubError, JobNotFound
+from jobctl.hub.credentials import Credentials
 from jobctl.reader.client import Client, hub_url
 from jobctl.reader.status import Status
 
@@ -33,12 +34,13 @@ async def read(
     timeout_s: float | None = None,
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
+    credentials: Credentials | None = None,
 ) -> Delta:
     """Return what changed on the hub since the cursor, under the filter, as one delta.
 
     Raises `HubError` at once if the hub cannot be reached; with ``retry``, `TimedOut` after
     ``timeout_s``. Files in quarantine are not known over the network. ``on_dead_owners`` is called
-    if an owner is dead.
+    if an owner is dead. ``credentials`` are those of `Client`.
     """
     if len(filter.ids) > MAX_IDS:
         since = Cursor(cursor.epoch, cursor.revision) if cursor.tag == filter.tag else ZERO
@@ -49,6 +51,7 @@ async def read(
             timeout_s=timeout_s,
             on_status=on_status,
             on_dead_owners=on_dead_owners,
+            credentials=credentials,
         )
         return delta.filtered(filter)
     client = Client(
@@ -59,6 +62,7 @@ async def read(
         timeout_s=timeout_s,
         patience_s=_PATIENCE_S,
         once=True,
+        credentials=credentials,
     )
     pages: list[Delta] = []
     async with aclosing(client.events()) as events:
@@ -89,6 +93,7 @@ async def find(
     timeout_s: float | None = None,
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
+    credentials: Credentials | None = None,
 ) -> list[Job]:
     """Return the hub's jobs with these ids or prefixes; `JobNotFound` unless each has exactly one.
 
@@ -101,6 +106,7 @@ async def find(
         timeout_s=timeout_s,
         on_status=on_status,
         on_dead_owners=on_dead_owners,
+        credentials=credentials,
     )
     for text, jobs in found.items():
         if len(jobs) != 1:
@@ -116,6 +122,7 @@ async def find_matching(
     timeout_s: float | None = None,
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
+    credentials: Credentials | None = None,
 ) -> dict[str, list[Job]]:
     """Return for each text the job with that id, or all jobs whose ids start with it."""
     texts = [check_id(text) for text in prefixes]
@@ -128,6 +135,7 @@ async def find_matching(
         timeout_s=timeout_s,
         on_status=on_status,
         on_dead_owners=on_dead_owners,
+        credentials=credentials,
     )
     jobs = {job.id: job for job in (await read_it(Filter.make(ids=texts))).jobs}
     if not jobs.keys() >= set(texts):

@@ -16,6 +16,7 @@ from jobctl.core.job import check_id
 from jobctl.core.jobset import Delta
 from jobctl.core.protocol import DeadOwners
 from jobctl.errors import JobNotFound, StoreError, TimedOut, UsageError
+from jobctl.hub.credentials import Credentials
 from jobctl.reader import once
 from jobctl.reader.client import hub_url
 from jobctl.reader.follow import follow
@@ -40,6 +41,7 @@ def wait(
     timeout_s: float | None = None,
     on_verdict: Callable[[Verdict], object] | None = None,
     on_status: Callable[[Status], object] | None = None,
+    credentials: Credentials | None = None,
 ) -> Outcome:
     """Call `wait_async` for callers without an event loop."""
     return asyncio.run(
@@ -53,6 +55,7 @@ def wait(
             timeout_s=timeout_s,
             on_verdict=on_verdict,
             on_status=on_status,
+            credentials=credentials,
         )
     )
 
@@ -68,6 +71,7 @@ async def wait_async(
     timeout_s: float | None = None,
     on_verdict: Callable[[Verdict], object] | None = None,
     on_status: Callable[[Status], object] | None = None,
+    credentials: Credentials | None = None,
 ) -> Outcome:
     """Return the outcome for the jobs with these ids, or for those that match the filter now.
 
@@ -78,7 +82,8 @@ async def wait_async(
     ``timeout_s`` raises `TimedOut`; 0 reads once. An unknown id raises `JobNotFound`, except for
     ``gone``. A hub that cannot be reached raises `HubError` at the start; later it is waited for. A
     file of the store that stays damaged for seconds raises `StoreError`. Over the network a damaged
-    file cannot be told from a deletion, so its job counts as removed.
+    file cannot be told from a deletion, so its job counts as removed. ``credentials`` are shown to
+    the hub (see `Client`).
     """
     condition = Condition.parse(until)
     prefixes = [check_id(id) for id in ([ids] if isinstance(ids, str) else ids)]
@@ -95,7 +100,7 @@ async def wait_async(
         async with scope:
             unknown_ok = condition.kind == "gone"
             if url is not None:
-                chosen = await _on_hub(url, prefixes, filter, unknown_ok=unknown_ok)
+                chosen = await _on_hub(url, prefixes, filter, credentials, unknown_ok=unknown_ok)
             else:
                 assert store is not None, "there is a store where there is no URL"
                 chosen = await asyncio.to_thread(
@@ -106,7 +111,9 @@ async def wait_async(
             )
             few = Filter.make(ids=chosen) if len(chosen) <= once.MAX_IDS else EVERYTHING
             source = _read_once if read_once else follow
-            async with aclosing(source(store=store, url=url, filter=few)) as events:
+            async with aclosing(
+                source(store=store, url=url, filter=few, credentials=credentials)
+            ) as events:
                 while tracker.outcome is None and (event := await anext(events, None)) is not None:
                     if isinstance(event, Status):
                         report_status(event)
@@ -140,12 +147,12 @@ def _applied(tracker: ConditionTracker, event: Delta | DeadOwners) -> list[Verdi
 
 
 async def _read_once(
-    *, store: Store | None, url: str | None, filter: Filter
+    *, store: Store | None, url: str | None, filter: Filter, credentials: Credentials | None
 ) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
     """Yield the current jobs, and then the owners that were dead before the read."""
     if url is not None:
         said: list[DeadOwners] = []
-        yield await once.read(url, filter, on_dead_owners=said.append)
+        yield await once.read(url, filter, on_dead_owners=said.append, credentials=credentials)
         for owners in said:
             yield owners
         return
@@ -181,12 +188,19 @@ async def _confirm_gone(store: Store, tracker: ConditionTracker, *, once: bool) 
     return gone
 
 
-async def _on_hub(url: str, prefixes: list[str], filter: Filter, *, unknown_ok: bool) -> list[str]:
+async def _on_hub(
+    url: str,
+    prefixes: list[str],
+    filter: Filter,
+    credentials: Credentials | None,
+    *,
+    unknown_ok: bool,
+) -> list[str]:
     """Return the ids that the hub has for these prefixes, or for the filter."""
     if not prefixes:
-        return [job.id for job in (await once.read(url, filter)).jobs]
+        return [job.id for job in (await once.read(url, filter, credentials=credentials)).jobs]
     chosen: dict[str, None] = {}
-    for text, jobs in (await once.find_matching(url, prefixes)).items():
+    for text, jobs in (await once.find_matching(url, prefixes, credentials=credentials)).items():
         if len(jobs) != 1 and (jobs or not unknown_ok):
             raise JobNotFound(text, hub_url(url), [job.id for job in jobs])
         chosen[jobs[0].id if jobs else text] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -294,10 +295,32 @@ def test_token_file_of_the_users_own_reaches_the_hub(
     run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by the option; and a flag beats it."""
-    monkeypatch.setenv("JOBCTL_TOKEN_FILE", "")  # restored at the end, whatever is set
+    monkeypatch.delenv("JOBCTL_TOKEN_FILE", raising=False)
     own_settings('token-file = "token"\nurl = "ws://127.0.0.1:9"\n')
     missing = run("ls")
     assert str(user_file().parent / "token") in missing.err
+
+
+def test_flags_and_settings_leave_the_environment_alone(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run does not affect the next. A flag beats the environment, which beats the files."""
+    for name in ("JOBCTL_TOKEN", "JOBCTL_TOKEN_FILE", "JOBCTL_CA"):
+        monkeypatch.delenv(name, raising=False)
+    own_settings('token-file = "of-settings"\nca = "ca"\nurl = "ws://127.0.0.1:9"\n')
+    before = dict(os.environ)
+    reads: list[tuple[str, ...]] = [
+        ("ls",), ("show", "a"), ("watch",), ("watch", "a"), ("wait", "a"), ("clients",)
+    ]  # fmt: skip
+    for words in reads:
+        flags = ("--token-file", "of-flag", "--ca", "none")
+        assert "cannot read a token from of-flag" in run(*words, *flags).err
+        assert "of-settings" in run(*words).err
+        monkeypatch.setenv("JOBCTL_TOKEN_FILE", "of-environment")
+        assert "cannot read a token from of-environment" in run(*words).err
+        assert "cannot read a token from of-flag" in run(*words, *flags).err
+        monkeypatch.delenv("JOBCTL_TOKEN_FILE")
+        assert dict(os.environ) == before
 
 
 # -- what next ------------------------------------------------------------------------------

@@ -9,17 +9,25 @@ import os
 import ssl
 import threading
 import time
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from jobctl.core.jobset import Delta
 from jobctl.errors import HubError, UsageError
 from jobctl.hub import access as access_module
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
-from jobctl.hub.credentials import client_tls, read_token, server_tls
+from jobctl.hub.credentials import Credentials, read_token, server_tls
 from jobctl.reader.client import Client
+from jobctl.reader.follow import follow
+from jobctl.reader.http_api import clients
+from jobctl.reader.once import find, read
+from jobctl.reader.status import Status
+from jobctl.reader.wait import wait_async
+from jobctl.stores import open_store
 from tests.hub.network import Reader, new_job, plain, running_hub, said, until, v1
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -439,6 +447,72 @@ async def test_client_shows_the_token_of_its_environment(served, monkeypatch):
         assert time.monotonic() - snapshot_start < 5, "it did not wait to be turned away"
 
 
+async def test_two_hubs_with_two_tokens_are_read_in_one_process(tmp_path, certificate, monkeypatch):
+    """Every way of reading takes credentials, and then needs nothing of the environment."""
+    monkeypatch.setenv("JOBCTL_TOKEN", "x" * 32)
+    monkeypatch.setenv("JOBCTL_CA", str(tmp_path / "none"))
+    cert, key = certificate
+    token_file = tmp_path / "token"
+    token_file.write_text(TOKEN[::-1])
+    token_file.chmod(0o600)
+    one = open_store(tmp_path / "one", create=True, adopt=True)
+    other = open_store(tmp_path / "other", create=True, adopt=True)
+    one.create(new_job("a1"))
+    other.create(new_job("b1"))
+    before = dict(os.environ)
+
+    async def ids(url: str, credentials: Credentials) -> set[str]:
+        """What each way of reading finds there, which has to be the same."""
+        (found,) = await find(url, ["a1" if url == first.url else "b1"], credentials=credentials)
+        delta = await read(url, credentials=credentials)
+        assert [job.id for job in delta.jobs] == [found.id]
+        for events in (
+            Client(url, retry=False, credentials=credentials).events(),
+            follow(url=url, credentials=credentials),
+        ):
+            async with aclosing(events) as each:
+                shown = []
+                async for event in each:
+                    if isinstance(event, Delta):
+                        shown.append(event)
+                        break
+            assert [job.id for job in shown[0].jobs] == [found.id]
+        for timeout_s in (0, 5):
+            outcome = await wait_async(
+                None, found.id, url=url, until=f"stage={found.stage}", timeout_s=timeout_s,
+                credentials=credentials,
+            )  # fmt: skip
+            assert outcome.met
+        assert isinstance(await clients(url, credentials=credentials), list)
+        return {found.id}
+
+    async with (
+        running_hub(one, token=TOKEN.encode()) as first,
+        running_hub(other, token=TOKEN[::-1].encode(), tls=server_tls(cert, key)) as second,
+    ):
+        ours, theirs = Credentials(TOKEN.encode()), Credentials(token_file=token_file, ca=cert)
+        found = await asyncio.gather(ids(first.url, ours), ids(second.url, theirs))
+        assert found == [{"a1"}, {"b1"}]
+        for wrong in (Credentials(TOKEN[::-1].encode()), Credentials()):
+            with pytest.raises(HubError, match="token"):
+                await read(first.url, credentials=wrong)
+    assert dict(os.environ) == before
+    assert TOKEN not in repr(ours)
+    one.close()
+    other.close()
+
+
+async def test_credentials_open_the_own_hub_of_a_directory(served, writer, monkeypatch):
+    """Which is left out where nobody gives a token for it."""
+    monkeypatch.delenv("JOBCTL_TOKEN", raising=False)
+    async with running_hub(served, token=TOKEN.encode()):
+        for credentials, source in ((Credentials(TOKEN.encode()), "hub"), (None, "directory")):
+            async with aclosing(follow(store=writer, credentials=credentials)) as events:
+                status = await anext(events)
+            assert isinstance(status, Status)
+            assert status.source == source
+
+
 async def test_directory_is_read_where_its_hub_wants_a_token(served, writer):
     """Whoever may read the directory needs no hub; and does not wait for one to refuse."""
     writer.create(new_job("a1"))
@@ -516,4 +590,4 @@ def test_files_that_are_no_certificate_are_told(tmp_path, certificate):
         server_tls(None, key)
     for path in (tmp_path / "none", tmp_path / "bad.pem"):
         with pytest.raises(UsageError, match="no certificates in"):
-            client_tls(path, os.environ)
+            Credentials(ca=path).tls()

@@ -117,16 +117,7 @@ def _with_arguments(
                     return None
         if one.required and one.name not in values:
             return None
-    return _after_callbacks(parameters, values) if not rest else None
-
-
-def _after_callbacks(parameters: list[Parameter], values: dict[str, Any]) -> dict[str, Any]:
-    for one in parameters:
-        if isinstance(one.about, Option) and one.about.callback is not None:
-            one.about.callback(values.get(one.name))
-            if not one.about.expose_value:
-                values.pop(one.name, None)
-    return values
+    return values if not rest else None
 
 
 def _keep(values: dict[str, Any], one: Parameter, text: str) -> bool:

@@ -115,14 +115,9 @@ def test_both_give_the_same_values(line: tuple[str, list[str]]) -> None:
             strict=False,
         )
     )
-    hidden = {
-        one.name
-        for one in parameters_of(command)
-        if isinstance(one.about, Option) and not one.about.expose_value
-    }
-    ours = {key: value for key, value in {**defaults, **values}.items() if key not in hidden}
+    ours = {**defaults, **values}
     assert {key: value or None for key, value in ours.items()} == {
-        key: value or None for key, value in given_by_typer.items() if key not in hidden
+        key: value or None for key, value in given_by_typer.items()
     }
 
 
