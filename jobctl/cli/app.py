@@ -16,7 +16,7 @@ import sys
 
 from jobctl._stdlib import import_module
 from jobctl.cli.commands import COMMANDS, LIGHT
-from jobctl.cli.common import settings
+from jobctl.cli.common import forget_settings, settings
 from jobctl.cli.exits import Exit
 from jobctl.cli.light.parser import parse
 from jobctl.cli.messages import note, print_error, use_json, wants_json
@@ -44,6 +44,7 @@ def run(args: list[str]) -> int:
     _make_streams_safe()
     _on_termination()
     asked = next((arg for arg in args if not arg.startswith("-")), None)
+    forget_settings()
     use_json(json=asked != "run" and wants_json(args))
     try:
         if asked in COMMANDS and asked not in _WITHOUT_SETTINGS and not {"-h", "--help"} & {*args}:

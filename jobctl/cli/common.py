@@ -39,6 +39,7 @@ __all__ = [
     "compact",
     "credentials",
     "for_each",
+    "forget_settings",
     "here",
     "hub_to_read",
     "in_job",
@@ -81,9 +82,22 @@ class CommandStore(NamedTuple):
     where: Where
 
 
+_settings: Settings | None = None
+"""The settings of this run, once they are read."""
+
+
 def settings() -> Settings:
-    """Return the settings from the environment and the files."""
-    return Settings(os.environ, here())
+    """Return the settings from the environment and the files, which are read once per run."""
+    global _settings
+    if _settings is None:
+        _settings = Settings(os.environ, here())
+    return _settings
+
+
+def forget_settings() -> None:
+    """Read the settings again at their next use: a new run begins."""
+    global _settings
+    _settings = None
 
 
 def credentials(token_file: str | None, ca: str | None) -> Credentials:
@@ -119,7 +133,7 @@ def where_to_write(directory: str | None) -> Where:
     """Return the directory that a command changes; `UsageError` if settings name a hub."""
     if directory is None and not os.environ.get("JOBCTL_DIR") and (hub := hub_to_read(None, None)):
         raise UsageError(f"{hub} is a hub, which is for reading", hint="name a directory by --dir")
-    return resolve_dir(directory, os.environ, here())
+    return resolve_dir(directory, os.environ, here(), settings())
 
 
 def command_store(
@@ -137,7 +151,7 @@ def command_store(
         empty.where = where.name
         return CommandStore(empty, where)
     store = open_store(
-        where.name, create=create, adopt=adopt, durable=is_durable(os.environ, here())
+        where.name, create=create, adopt=adopt, durable=is_durable(os.environ, here(), settings())
     )
     if missing and where.explicit and os.path.isdir(where.name):
         note(f"created {where.name}")

@@ -363,8 +363,9 @@ class TrackedJob:
     def _join_recorder(self) -> Recorder | None:
         store, durable = self._where, None
         if store is None:
-            where = resolve_dir(None, os.environ, Path.cwd())
-            store, durable = where.path, is_durable(os.environ, Path.cwd())
+            known = Settings(os.environ, Path.cwd())
+            where = resolve_dir(None, os.environ, Path.cwd(), known)
+            store, durable = where.path, is_durable(os.environ, Path.cwd(), known)
         if isinstance(store, (str, os.PathLike)):
             text = os.fspath(store)
             path = text if "://" in text or text == "memory:" else os.path.abspath(text)

@@ -6,13 +6,14 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobctl._clock import now_ms
 from jobctl.cli.commands import COMMANDS
 from jobctl.cli.help import TOPICS
-from jobctl.config import user_file
+from jobctl.config import Settings, user_file
 from jobctl.core import job as jobs
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
@@ -321,6 +322,41 @@ def test_flags_and_settings_leave_the_environment_alone(
         assert "cannot read a token from of-flag" in run(*words, *flags).err
         monkeypatch.delenv("JOBCTL_TOKEN_FILE")
         assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "--id", "b"],
+        ["ls"],
+        ["ls", "--dir", "x"],
+        ["show", "a", "--time-format", "iso"],
+        ["progress", "a", "3/8"],
+        ["run", "--", "true"],
+        ["config"],
+        ["prune", "--older-than", "1d", "--dry-run"],
+    ],
+)
+def test_settings_are_read_once(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """Once per run, however many parts of a command ask for them."""
+    own_settings('time-format = "iso"\ndurable = true\n')
+    (project / "jobctl.toml").write_text('dir = "x"\n')
+    assert run("create", "--id", "a").code == 0
+    made: list[Settings] = []
+    real = Settings.__init__
+
+    def count(self: Settings, *args: Any) -> None:
+        made.append(self)
+        real(self, *args)
+
+    monkeypatch.setattr(Settings, "__init__", count)
+    assert run(*words).code == 0
+    assert len(made) == 1
+    monkeypatch.chdir(project.parent)  # whose settings are other ones
+    run(*words)
+    assert len(made) == 2, "the next run reads them again"
 
 
 # -- what next ------------------------------------------------------------------------------
