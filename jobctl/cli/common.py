@@ -146,12 +146,12 @@ def command_store(
     where = where_to_write(directory)
     missing = not _is_dir(where.name)
     create = create or (live and not where.explicit)
-    if missing and not create and not where.explicit:
-        empty = open_store("memory:")
-        empty.where = where.name
-        return CommandStore(empty, where)
     store = open_store(
-        where.name, create=create, adopt=adopt, durable=is_durable(os.environ, here(), settings())
+        where.name,
+        create=create,
+        adopt=adopt,
+        durable=is_durable(os.environ, here(), settings()),
+        missing_ok=not where.explicit,
     )
     if missing and where.explicit and os.path.isdir(where.name):
         note(f"created {where.name}")

@@ -19,13 +19,15 @@ def open_store(
     create: bool = False,
     adopt: bool = False,
     durable: bool | None = None,
+    missing_ok: bool = False,
 ) -> Store:
     """Open the store at a path or URL: a directory, ``file:///srv/jobs`` or ``memory:``.
 
     ``create`` makes a missing directory. ``adopt`` keeps a change log even if no job is written
     through jobctl, as a hub does for jobs of other programs. With ``durable`` every write survives
-    a power failure; ``None`` keeps what the directory was created with. Raises `StoreError` or
-    `UsageError`.
+    a power failure; ``None`` keeps what the directory was created with. With ``missing_ok`` a
+    missing directory is an empty store that takes no jobs, unless ``create`` makes it. Raises
+    `StoreError` or `UsageError`.
     """
     text = os.fspath(url)
     if text == "memory:":
@@ -40,6 +42,10 @@ def open_store(
         raise UsageError(
             f"{ascii(text)[1:-1]} is not a store", hint="give a directory, or 'memory:'"
         )
+    if missing_ok and not create and not os.path.isdir(text):
+        from jobctl.stores.missing import MissingDirectory
+
+        return MissingDirectory(text)
     from jobctl.stores.directory.store import DirectoryStore
 
     return DirectoryStore(text, create=create, adopt=adopt, durable=durable)
