@@ -19,6 +19,7 @@ resolved.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -105,6 +106,9 @@ class _File(NamedTuple):
 
 
 _ENV_LEVEL, _PROJECT_LEVEL, _USER_LEVEL, _SYSTEM_LEVEL = 3, 2, 1, 0
+
+_NOWHERE = (errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors of a link that leads to no file."""
 
 # One that may be passed through need not be readable, and then has to be opened so.
 _O_FOLDER = getattr(os, "O_PATH", getattr(os, "O_SEARCH", 0)) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -392,17 +396,29 @@ def _nearest(cwd: str, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
 def _read(path: str, level: int, uids: frozenset[int], safe: tuple[str, ...]) -> _Read:
     """Return what the file says, if these users obey it or its directory is safe.
 
-    ``None`` if there is no file, or we may not read it. Never blocks.
+    ``None`` if there is no file, or we may not read it. A link of another user that leads nowhere
+    is not obeyed either: an error about its target would stop us even where a directory is named.
+    Never blocks.
     """
     fd = None
     parent, name = os.path.split(path)
     try:
         folder = os.open(parent, _O_FOLDER)
         try:
-            fd, about = _open(name, folder)
-            if about is None:
-                return None
-            why = _why_not_obeyed(path, folder, fd, about, uids)
+            why: str | None
+            try:
+                fd, about = _open(name, folder)
+            except OSError as error:
+                if error.errno not in _NOWHERE:
+                    raise
+                about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if about.st_uid in uids:
+                    raise  # we can remove it
+                why = f"the link {check_trust(about, path, uids)}"
+            else:
+                if about is None:
+                    return None
+                why = _why_not_obeyed(path, folder, fd, about, uids)
             if why is not None and not is_safe(parent, os.fstat(folder), safe):
                 hint = f"name a directory by --dir; {safe_hint(parent)}"
                 if level == _USER_LEVEL:
@@ -441,6 +457,10 @@ def _open(name: str, folder: int) -> tuple[int | None, os.stat_result | None]:
         fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except PermissionError:
         about = os.stat(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None, None  # a socket
     else:
         about = os.fstat(fd)
     if stat.S_ISREG(about.st_mode):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,36 @@ def test_odd_files_of_that_name_are_passed_over_or_refused(tmp_path: Path) -> No
     path.symlink_to(path)
     with pytest.raises(UsageError, match=r"jobctl\.toml"):
         Settings({}, tmp_path)
+
+
+def test_socket_of_that_name_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 65: as other files that are no regular ones, for no user can mend what another put."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind("jobctl.toml")
+    assert Settings({}, tmp_path).files == []
+
+
+@root_only
+@pytest.mark.parametrize("target", ["jobctl.toml", "x" * 300])
+@pytest.mark.parametrize("around", ["sticky", "theirs"])
+def test_link_of_another_user_that_leads_nowhere_is_not_obeyed(
+    tmp_path: Path, target: str, around: str
+) -> None:
+    """Row 65: it names the owner, and keeps nobody from a directory that is named."""
+    path = tmp_path / "jobctl.toml"
+    path.symlink_to(target)
+    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    if around == "sticky":
+        tmp_path.chmod(0o1777)
+    else:
+        os.chown(tmp_path, NOBODY, NOBODY)
+    with pytest.raises(NotObeyed, match=r"jobctl\.toml.*belongs to nobody \(uid 65534\)"):
+        resolve_dir(None, {}, tmp_path)
+    assert is_durable({}, tmp_path) is None
+    assert resolve_dir("x", {}, tmp_path).path == tmp_path / "x"
 
 
 # -- the system's file -----------------------------------------------------------------------
