@@ -63,9 +63,13 @@ class PendingConnections(Generic[T]):
 
     def add(self, one: T, now_s: float) -> list[T]:
         """Add a connection; return those that are evicted for it."""
-        gone: list[T] = []
         self._since_s[one] = now_s
-        while len(self._since_s) > self._limit:
+        return self.evict(now_s)
+
+    def evict(self, now_s: float, room: int = 0) -> list[T]:
+        """Evict what is above the limit less ``room``; return it. The grace counts all the same."""
+        gone: list[T] = []
+        while len(self._since_s) > self._limit - room:
             oldest, since_s = next(iter(self._since_s.items()))
             if now_s - since_s < GRACE_S:
                 break
@@ -122,17 +126,27 @@ class AdmissionControl:
         return len(self.pending) + self._other_connections() >= self.max_connections
 
     def add(self, connection: RequestHeadReader) -> bool:
-        """Count a new pending connection; return ``False`` if the limit is reached."""
+        """Count a new pending connection; return ``False`` if the limit is reached.
+
+        Then pending connections above their own limit go first. They may be that many if they all
+        came within the grace.
+        """
+        loop = asyncio.get_running_loop()
+        if self.full:
+            self._reject(self.pending.evict(loop.time(), room=1))
         if self.full:
             self.refused += 1
             self._on_refusal()
             return False
-        loop = asyncio.get_running_loop()
-        for oldest in self.pending.add(connection, loop.time()):
-            oldest.reject("others come in; come back")
+        self._reject(self.pending.add(connection, loop.time()))
         if self._timer is None:
             self._timer = loop.call_later(HEAD_TIMEOUT_S, self._expire)
         return True
+
+    @staticmethod
+    def _reject(evicted: list[RequestHeadReader]) -> None:
+        for connection in evicted:
+            connection.reject("others come in; come back")
 
     def _expire(self) -> None:
         """Answer connections whose time is over. One timer serves all; it is set for the oldest."""

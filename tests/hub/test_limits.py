@@ -161,6 +161,24 @@ async def test_pending_handshakes_take_a_third_of_the_limit(served, monkeypatch)
             assert len(pending) == 69
 
 
+async def test_idle_crowd_that_came_at_once_makes_room(served, monkeypatch):
+    """FAULTS rows 25 and 60: also if it came within the grace, and took all connections."""
+    served.create(new_job("a1"))
+    async with running_hub(served, max_connections=210) as hub:
+        pending = hub.server._admission.pending
+        with ExitStack() as stack:
+            socks = [stack.enter_context(opened(hub.port, b"GET")) for _ in range(210)]
+            await until(lambda: len(pending) == 210)
+            early = await asyncio.to_thread(asked, hub.port, b"Host: localhost\r\n")
+            assert early.startswith(b"HTTP/1.1 503")
+            monkeypatch.setattr(admission_module, "GRACE_S", 0.0)
+            async with v1(hub.url) as one:
+                await said(one)
+            last = await asyncio.to_thread(heard, socks[0], b"come back\n")
+            assert last.startswith(b"HTTP/1.1 503")
+            assert len(pending) == 69
+
+
 async def test_a_new_connection_is_not_evicted(served):
     """Many clients reconnect at the same moment, and all are served."""
     served.create(new_job("a1"))
