@@ -9,24 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from functools import partial
 
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta
 from jobctl.core.protocol import DeadOwners
-from jobctl.errors import HubError, JobctlError, StoreError, UsageError
+from jobctl.errors import HubError, UsageError
 from jobctl.hub.credentials import Credentials
 from jobctl.hub.discovery import RunningHub, usable_hub
 from jobctl.reader.client import Client
+from jobctl.reader.from_store import from_store
 from jobctl.reader.status import Status
 from jobctl.stores import Store
-from jobctl.stores.bell import Listener
-from jobctl.stores.subscriptions import AGAIN_S
 
 __all__ = ["follow"]
 
-_POLL_S = 0.4
-"""Seconds between reads of the directory without a ring; other programs do not ring the bell."""
 _PATIENCE_S = 2.0
 """If the hub is silent for this long, the directory is read instead."""
 _HUB_RETRY_S = 3.0
@@ -75,7 +73,9 @@ async def follow(
         if hub is not None:
             source = _from_hub(hub, cursor, filter, credentials, verify=verify)
         else:
-            source = _from_store(store, cursor, filter, credentials, hub_retry_at_s)
+            source = from_store(
+                store, cursor, filter, until=partial(_is_served, store, credentials, hub_retry_at_s)
+            )
         opened = False
         async with aclosing(source):
             async for event in source:
@@ -112,99 +112,8 @@ async def _from_hub(
                 yield event
 
 
-async def _from_store(
-    store: Store,
-    cursor: Cursor,
-    filter: Filter,
-    credentials: Credentials | None,
-    hub_retry_at_s: float,
-) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
-    """Yield events of the store until a hub serves it and may be tried."""
-    loop = asyncio.get_running_loop()
-    bell_rang = asyncio.Event()
-    dead = sent_dead = frozenset[str]()
-    listener: Listener | None = None
-    last_error = ""
-    first = True
-    sent_through, unfinished = cursor.revision, False  # the last delta that was passed on
-    more = False
-    polled_s = 0.0
-    yield Status("open", "directory", store.where)
-    try:
-        while True:
-            if listener is None:
-                listener = _listen(store, loop, bell_rang)
-            bell_rang.clear()
-            try:
-                if loop.time() - polled_s >= _POLL_S:
-                    await asyncio.to_thread(store.refresh)
-                    polled_s = loop.time()
-                    # Before the read, which then has everything that they have written.
-                    dead = await asyncio.to_thread(store.owners.dead)
-                more = moving = True
-                while more and moving:
-                    delta = await asyncio.to_thread(_read, store, cursor, filter)
-                    changed = delta.jobs or delta.gone or delta.since == 0 != cursor.revision
-                    more, moving = delta.more, delta.cursor(filter) != cursor
-                    cursor = delta.cursor(filter)
-                    if changed or first or (unfinished and not more):
-                        first = False
-                        # What was read in silence before is part of it: it follows from
-                        # `sent_through`.
-                        yield delta._replace(since=min(delta.since, sent_through))
-                        sent_through, unfinished = delta.through, more
-                if (
-                    dead != sent_dead and not more
-                ):  # else they may have written more than we have read
-                    sent_dead = dead
-                    yield DeadOwners(dead)
-                if last_error:
-                    last_error = ""
-                    yield Status("open", "directory", store.where)
-            except StoreError as error:
-                more = False
-                if str(error) != last_error:
-                    last_error = str(error)
-                    yield Status("error", "directory", store.where, last_error, _POLL_S)
-            with suppress(TimeoutError):
-                # Not wait_for(): before Python 3.12 it loses a cancellation that comes with a ring.
-                async with asyncio.timeout(AGAIN_S if more else _POLL_S):
-                    await bell_rang.wait()
-            if (
-                loop.time() >= hub_retry_at_s
-                and store.path is not None
-                and usable_hub(store.path, credentials) is not None
-            ):
-                return
-    finally:
-        if listener is not None:
-            loop.remove_reader(listener.fileno())
-            listener.close()
-
-
-def _listen(
-    store: Store, loop: asyncio.AbstractEventLoop, bell_rang: asyncio.Event
-) -> Listener | None:
-    """Return a listener on the store's bell, or ``None`` if there is no bell."""
-    try:
-        listener = store.listen()
-    except JobctlError:
-        return None
-
-    def ring() -> None:
-        listener.drain()
-        bell_rang.set()
-
-    loop.add_reader(listener.fileno(), ring)
-    return listener
-
-
-def _read(store: Store, cursor: Cursor, filter: Filter) -> Delta:
-    """Read the store and apply the filter."""
-    if cursor.tag != filter.tag:
-        cursor = ZERO
-    delta = store.since(Cursor(cursor.epoch, cursor.revision))
-    if delta.since == 0:
-        # A reset brings tombstones for replicas; a reader of its own needs the jobs only.
-        delta = delta._replace(gone=())
-    return delta.filtered(filter)
+def _is_served(store: Store, credentials: Credentials | None, hub_retry_at_s: float) -> bool:
+    """Whether a hub serves the store and may be tried now."""
+    if store.path is None or asyncio.get_running_loop().time() < hub_retry_at_s:
+        return False
+    return usable_hub(store.path, credentials) is not None

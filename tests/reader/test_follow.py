@@ -12,6 +12,7 @@ import pytest
 from jobctl.core.filters import Filter
 from jobctl.errors import StoreError, TimedOut, UsageError
 from jobctl.reader import follow as follow_module
+from jobctl.reader import from_store as from_store_module
 from jobctl.reader.follow import follow
 from jobctl.reader.status import Status
 from tests.hub.network import HubProcess, Reader, new_job, retitle, running_hub, stored, until
@@ -162,7 +163,7 @@ async def test_death_is_told_after_a_read_that_failed(directory, writer, monkeyp
     writer.create(new_job("a1"))
     plant_owner(directory, "1-0123456789ab")
     failed = []
-    read = follow_module._read
+    read = from_store_module._read
 
     def once(*args):
         if not failed:
@@ -170,7 +171,7 @@ async def test_death_is_told_after_a_read_that_failed(directory, writer, monkeyp
             raise StoreError("out of reach", path=str(directory))
         return read(*args)
 
-    monkeypatch.setattr(follow_module, "_read", once)
+    monkeypatch.setattr(from_store_module, "_read", once)
     async with Reader.of_store(writer) as reader:
         await until(lambda: reader.dead == [{"1-0123456789ab"}], 5)
     assert failed
