@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from jobctl import api
+from jobctl._clock import now_ms
 from jobctl.cli.common import (
     command_store,
     credentials,
@@ -20,6 +21,7 @@ from jobctl.cli.common import (
     seconds,
     time_format,
 )
+from jobctl.cli.cursor_file import CursorFile
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import print_error
 from jobctl.cli.options import (
@@ -88,9 +90,11 @@ def watch(
     Ends when the jobs that were named have ended; else with Ctrl-C, or with --exit-status when all
     that was shown has ended. In -o json each change is a line, as in jsonl.
     """
+    from jobctl.cli.console import Console
     from jobctl.cli.live_view import JobView, note_status
-    from jobctl.cli.live_watch import WatchRun  # slow to import
+    from jobctl.cli.live_watch import WatchOptions, watch_jobs  # slow to import
     from jobctl.reader.client import hub_url
+    from jobctl.reader.follow import follow
     from jobctl.reader.once import find
 
     url = hub_to_read(directory, url)
@@ -107,11 +111,11 @@ def watch(
         )
     timeout_s = seconds(timeout, "--timeout")
     since_ms, form = moment(since, "--since"), time_format(times)
-    start = _start(cursor, cursor_file)
+    start, kept = _start(cursor, cursor_file)
     output = Output.name if quiet else output
     repaints = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    live = output in (Output.table, Output.wide) and repaints
-    if live:
+    on_screen = output in (Output.table, Output.wide) and repaints
+    if on_screen:
         start = ZERO  # a screen shows the current state, not changes
     store: Store | None = None
     if url is None:
@@ -124,12 +128,19 @@ def watch(
             find, retry=True, timeout_s=timeout_s, on_status=note_status, credentials=shown
         )
         named = run_async(reach(where, ids)) if ids else []
-    chosen = make_filter([job.id for job in named], type, stage, session, active)
+    options = WatchOptions(
+        filter=make_filter([job.id for job in named], type, stage, session, active),
+        start=start,
+        cursor_file=kept,
+        on_screen=on_screen,
+        output=output,
+        times=form,
+    )
     view = JobView(
         where,
         everything=everything,
-        only=chosen.ids or None,
-        others=store.ids() if store is not None and live else (),
+        only=options.filter.ids or None,
+        others=store.ids() if store is not None and on_screen else (),
         ends=exit_status,
         since_ms=since_ms,
         usual=api.usual(store) if store is not None else None,
@@ -137,25 +148,21 @@ def watch(
     )
     if start != ZERO:
         view.resume_from(start, named)
-    watch_run = WatchRun(
-        view,
-        store,
-        url,
-        chosen,
-        start,
-        cursor_file,
-        timeout_s,
-        credentials=shown,
+    events = follow(
+        store=store,
+        url=url,
+        filter=options.filter,
+        cursor=start,
+        timeout_s=timeout_s,
         verify=verify,
-        form=form,
-        wide=output is Output.wide,
+        credentials=shown,
     )
     try:
-        run_async(watch_run.on_screen() if live else watch_run.as_lines(output))
+        matched = run_async(watch_jobs(options, view, events, Console(), now_ms))
     finally:
         if store is not None:
             store.close()
-    if watch_run.digest_mismatch:
+    if not matched:
         note(f"what was held differed from what {where} holds; it was read anew")
         raise Exit(1)
     if exit_status and not (outcome := view.outcome()).met:
@@ -163,14 +170,12 @@ def watch(
         raise Exit(outcome.code)
 
 
-def _start(cursor: str | None, cursor_file: Path | None) -> Cursor:
+def _start(cursor: str | None, cursor_file: Path | None) -> tuple[Cursor, CursorFile | None]:
+    """Return the cursor to start from, and the file to keep it in."""
     if cursor is not None and cursor_file is not None:
         raise UsageError("--cursor and --cursor-file are two cursors", hint="give one of them")
-    if cursor_file is not None and not os.access(cursor_file.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot keep the cursor in {cursor_file}: its directory is not writable")
-    if cursor_file is not None and cursor_file.exists():
-        try:
-            cursor = cursor_file.read_text().strip() or "0"
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read a cursor from {cursor_file}: {error}") from error
-    return Cursor.parse(cursor) if cursor is not None else ZERO
+    kept = CursorFile(cursor_file) if cursor_file is not None else None
+    start = kept.read() if kept is not None else None
+    if cursor is not None:
+        start = Cursor.parse(cursor)
+    return (start if start is not None else ZERO), kept

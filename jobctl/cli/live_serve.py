@@ -1,0 +1,169 @@
+"""The implementation of ``jobctl serve``: listens, opens the directory, and runs the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import ssl
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+
+from jobctl.cli.common import CommandStore, command_store, note
+from jobctl.hub.access import AccessPolicy
+from jobctl.hub.listen import Sockets, listen
+from jobctl.hub.origin import is_loopback_host
+from jobctl.hub.peers import PeerUids
+from jobctl.hub.periodic import PeriodicTask
+from jobctl.hub.server import serve
+from jobctl.stores import Store, open_store
+from jobctl.upkeep.tasks import prune_task, reap_task
+
+__all__ = ["ServeOptions", "run_server"]
+
+_OWN_FILES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """The checked options of ``jobctl serve``.
+
+    ``host`` is ``None`` if only the Unix socket ``unix`` is served. ``prune_after_s`` is ``None``
+    if nothing is pruned.
+    """
+
+    host: str | None
+    port: int
+    unix: str | None
+    path: str
+    base: str
+    access: AccessPolicy
+    local_users: bool
+    tls: ssl.SSLContext | None
+    compression: bool
+    max_connections: int
+    watch_files: bool
+    prune_after_s: float | None
+    reap: bool
+    directory: str | None
+
+
+def run_server(options: ServeOptions) -> None:
+    """Serve until SIGINT or SIGTERM. Raises `HubError` or `StoreError` if it cannot begin."""
+    host = options.host
+    if options.tls is None and host is not None and not is_loopback_host(host):
+        note(f"whoever is on the way reads along on {host}, the token too: see --tls-cert")
+    connections = allow_files(options.max_connections)
+    if connections < options.max_connections:
+        note(f"{connections} connections at the most: 'ulimit -n' allows no more files")
+    sockets, here = _open(options)
+    side = open_store(here.where.path)  # for the periodic tasks
+    try:
+        asyncio.run(_serve(options, here, sockets, _tasks(options, side), connections))
+    finally:
+        side.close()
+        here.store.close()
+
+
+def _open(options: ServeOptions) -> tuple[Sockets, CommandStore]:
+    """Listen, and then open the store.
+
+    In this order, since a hub that cannot listen must not make a directory. But the Unix socket may
+    lie in the very directory that is made here.
+    """
+    socket = options.unix
+    file_last = socket is not None and not os.path.isdir(os.path.dirname(socket))
+    sockets = listen(options.host, options.port, None if file_last else socket)
+    try:
+        here = command_store(options.directory, create=True, adopt=True)
+        if file_last and socket is not None:
+            sockets.listen_on_file(socket)
+    except BaseException:
+        sockets.close()
+        raise
+    return sockets, here
+
+
+def _tasks(options: ServeOptions, store: Store) -> list[PeriodicTask]:
+    tasks = []
+    if options.prune_after_s is not None:
+        tasks.append(prune_task(store, options.prune_after_s))
+    if options.reap:
+        tasks.append(reap_task(store))
+    return tasks
+
+
+async def _serve(
+    options: ServeOptions,
+    here: CommandStore,
+    sockets: Sockets,
+    tasks: list[PeriodicTask],
+    connections: int,
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await serve(
+        here.store,
+        host=options.host,
+        port=options.port,
+        unix=options.unix,
+        path=options.path,
+        watch_files=options.watch_files,
+        base=options.base,
+        access=options.access,
+        tls=options.tls,
+        max_connections=connections,
+        compression=options.compression,
+        periodic_tasks=tasks,
+        stop=stop,
+        ready=lambda url: _print_ready(options, str(here.where.path), url),
+        sockets=sockets,
+    )
+
+
+def _print_ready(options: ServeOptions, directory: str, url: str) -> None:
+    both = page = ""
+    if options.host is not None:
+        both = f" and unix:{options.unix}" if options.unix is not None else ""
+        page = f", page {_page(url, options.path, options.access.own_token)}"
+    note(f"serving {directory} on {url}{both}{page} (Ctrl-C stops)")
+    if options.local_users:
+        note("all users of this machine may view the jobs (--local-users)")
+
+
+def _page(url: str, path: str, own_token: bytes | None) -> str:
+    """Return the link to the hub's page.
+
+    If the users of connections cannot be looked up, the link contains the token. It is in the
+    fragment, which browsers do not send, and is printed on a terminal only, so it does not get into
+    a log.
+    """
+    page = url.replace("ws", "http", 1).removesuffix(path) + "/"
+    peers = PeerUids()
+    knows = bool(peers.tcp)
+    peers.close()
+    if own_token is None or knows or not sys.stderr.isatty():
+        return page
+    return f"{page}#token={own_token.decode()}"
+
+
+def allow_files(connections: int) -> int:
+    """Raise the limit of open files if allowed; return how many connections are possible.
+
+    Some descriptors are reserved for the hub itself, so that it can always read its store.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OWN_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    return min(connections, max(soft - _OWN_FILES, soft // 2, 1))
