@@ -19,6 +19,7 @@ def main() -> None:
             raise SystemExit(f"jobctl: {error.strerror}") from None
         return
     if sys.argv[1:2] == ["__complete"]:
+        gc.disable()  # it ends soon
         try:
             from jobctl.cli.dynamic_completion import print_candidates
 

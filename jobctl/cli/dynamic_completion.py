@@ -6,47 +6,34 @@ Prints one candidate per line, the most likely first, some with a tab and a desc
 one of `KINDS`. Every candidate starts with ``PREFIX``; ``ARGUMENT`` are the other arguments on the
 line. After an error there are no candidates and no message, because the user is typing.
 
-A shell starts this for each press of the Tab key. So it imports little (no typer, pydantic,
-jobctl.hub or jobctl.reader), reads the disk for at most `_BUDGET_S`, and never uses the network.
-Job files are untrusted: a file that is not a job, or cannot be shown as it is, is skipped.
+A shell starts this for each press of the Tab key. So it imports what the kind needs and no more (no
+typer, asyncio or network), and reads the disk for at most `_BUDGET_S`. Job files, the change log
+and the files of hubs are read by the same functions as everywhere. A file that is not a job, or
+cannot be shown as it is, is skipped.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import re
-import stat
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
 
 from jobctl.cli.text import visible
 from jobctl.config import Settings, hub_in, resolve_dir
 
-__all__ = ["KINDS", "STAGES", "TYPES", "candidates", "print_candidates"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import NamedTuple
 
-TYPES = {
-    "add_more_questions": "Adding questions",
-    "create_next_round": "Creating next round",
-    "create_session": "Creating session",
-    "submit_answers": "Generating result",
-}
-STAGES = {
-    "pending": "Queued",
-    "extract": "Extracting",
-    "analyze": "Analyzing",
-    "generate": "Generating",
-    "finalize": "Finalizing",
-    "completed": "Completed",
-    "failed": "Failed",
-}
-"""The names and labels in core/pipeline.py, which takes 10 ms to import; a test compares them."""
+    from jobctl.core.job import Job
+    from jobctl.core.pipeline import Pipeline
 
-_ENDED = ("completed", "failed")
+    _Rows = Iterable[tuple[str, str]]
+else:
+    from jobctl._stdlib import NamedTuple
+
+__all__ = ["KINDS", "candidates", "print_candidates"]
 
 _BUDGET_S = 0.02
 """Time for reading the disk; with imports, 60 ms more than bare Python at 10,000 jobs."""
@@ -60,41 +47,22 @@ _MAX_DESCRIBED = 200
 _MAX_SHOWN = 1000
 _MAX_STATS = 1000
 _MAX_ARGUMENTS = 20
-_MAX_JOB_BYTES = 256 * 1024
-_MAX_LOG_BYTES = 2048 * 128
+_MAX_RECORDS = 1024  # of the change log's end
 _MAX_WORDS = 100  # characters of a description
 
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.json\Z")
-_URL = re.compile(r"([a-z]+://|unix:/)[!-~]+\Z")
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class _Type(NamedTuple):
-    """A type from the settings; ``stages`` with labels, empty if they are the built-in ones."""
-
-    label: str
-    stages: dict[str, str]
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class _Request(NamedTuple):
-    directory: str | None  # `None`: no directory, or it is unknown
+    """What the user asks for; ``dir_fd`` is the job directory, if there is one to read."""
+
+    directory: str | None
+    dir_fd: int | None
     prefix: str
     arguments: list[str]
     deadline_s: float
-    types: dict[str, _Type]
-
-
-class _JobSummary(NamedTuple):
-    """What is shown of a job."""
-
-    type: str
-    stage: str
-    session: str
-    title: str
-    stages: list[str] | None
-
-
-_Rows = Iterable[tuple[str, str]]
+    types: dict[str, Pipeline]
 
 
 def print_candidates(args: list[str]) -> None:
@@ -128,13 +96,17 @@ def _parsed(args: list[str]) -> tuple[str, _Request]:
     deadline_s = perf_counter() + _BUDGET_S
     end = args.index("--")
     options = dict(zip(args[1:end:2], args[2:end:2], strict=True))
-    directory, types = None, {}
+    directory = dir_fd = None
+    types: dict[str, Pipeline] = {}
     with suppress(Exception):
-        known = Settings(os.environ, Path.cwd())
+        known = Settings(os.environ, os.getcwd())
         types = _defined(known)
         if "--url" not in options:
             directory = _directory(options.get("--dir"), known, args[0])
-    return args[0], _Request(directory, args[end + 1], args[end + 2 :], deadline_s, types)
+            if directory is not None:
+                dir_fd = os.open(directory, _OPEN_DIR)
+    prefix, arguments = args[end + 1], args[end + 2 :]
+    return args[0], _Request(directory, dir_fd, prefix, arguments, deadline_s, types)
 
 
 def _directory(flag: str | None, known: Settings, kind: str) -> str | None:
@@ -144,23 +116,20 @@ def _directory(flag: str | None, known: Settings, kind: str) -> str | None:
         in_job = bool(os.environ.get("JOBCTL_JOB"))
         if hub_in(known, in_job=in_job) is not None:
             return None  # the jobs are read from a hub
-    return str(resolve_dir(flag, os.environ, Path.cwd(), known).path)
+    return resolve_dir(flag, os.environ, os.getcwd(), known).name
 
 
-def _defined(known: Settings) -> dict[str, _Type]:
-    """Return the valid types of the settings; core/pipeline.py reports the invalid ones."""
-    found: dict[str, _Type] = {}
-    for name, (table, _) in known.types.items():
-        value = table if isinstance(table, dict) else {}
-        label, given = value.get("label"), value.get("stages")
-        stages: dict[str, str] = {}
-        for item in given if isinstance(given, list) else []:
-            stage = {"name": item} if isinstance(item, str) else item
-            if isinstance(stage, dict) and isinstance(stage.get("name"), str):
-                words = stage.get("label", "")
-                stages[stage["name"]] = words if isinstance(words, str) else ""
-        built_in = TYPES.get(name, "")
-        found[name] = _Type(label if isinstance(label, str) else built_in, stages)
+def _defined(known: Settings) -> dict[str, Pipeline]:
+    """Define the valid types of the settings, and return them."""
+    if not known.types:
+        return {}
+    from jobctl.core.pipeline import define, parse_types
+
+    found: dict[str, Pipeline] = {}
+    for name, table in known.types.items():
+        with suppress(Exception):  # an invalid type takes nothing from the others
+            found |= parse_types({name: table})
+    define(found)
     return found
 
 
@@ -185,40 +154,53 @@ def _sample(ids: list[str]) -> list[str]:
 
 
 def _active(request: _Request) -> _Rows:
-    return _in_stage(request, lambda stage: stage not in _ENDED)
+    return _those(request, lambda job: job.active)
 
 
 def _failed(request: _Request) -> _Rows:
-    return _in_stage(request, lambda stage: stage == "failed")
+    return _those(request, lambda job: job.stage == "failed")
 
 
-def _in_stage(request: _Request, fits: Callable[[str], bool]) -> _Rows:
+def _those(request: _Request, fits: Callable[[Job], bool]) -> _Rows:
     for id, job in _jobs(request, _wanted(request)):
-        if job is not None and fits(job.stage):
+        if job is not None and fits(job):
             yield id, _about(job)
 
 
-def _about(job: _JobSummary) -> str:
+def _about(job: Job) -> str:
     return f"{job.stage}  {job.title or job.type}"
 
 
 def _types(request: _Request) -> _Rows:
-    defined = {name: type.label for name, type in request.types.items()}
-    return sorted({**{job.type: "" for job in _any(request)}, **TYPES, **defined}.items())
+    from jobctl.core.pipeline import known
+
+    labels = {name: pipeline.label for name, pipeline in known().items()}
+    return sorted({**{job.type: "" for job in _any(request)}, **labels}.items())
 
 
 def _stages(request: _Request) -> _Rows:
-    known = dict(STAGES)
-    for type in request.types.values():
-        known = {**type.stages, **known}
+    """Return the built-in stages, and then those of the settings and of the jobs."""
+    built_in, defined = _labels(request)
     found = {job.stage for job in _any(request)}
-    order = [*STAGES, *sorted({*known, *found} - STAGES.keys())]
-    return [(stage, known.get(stage, "")) for stage in order]
+    order = [*built_in, *sorted({*defined, *found} - built_in.keys())]
+    labels = {**defined, **built_in}
+    return [(stage, labels.get(stage, "")) for stage in order]
+
+
+def _labels(request: _Request) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the stages with their labels: the built-in ones, and those of the settings."""
+    from jobctl.core.pipeline import BUILT_IN, FAILED
+
+    built_in, defined = (
+        {stage.name: stage.label for pipeline in pipelines for stage in pipeline.stages}
+        for pipelines in (BUILT_IN.values(), request.types.values())
+    )
+    return {**built_in, FAILED: "Failed"}, defined
 
 
 def _sessions(request: _Request) -> _Rows:
     for job in _any(request):
-        yield job.session, ""
+        yield job.session_id or "", ""
 
 
 def _conditions(request: _Request) -> _Rows:
@@ -233,57 +215,32 @@ def _endings(request: _Request) -> _Rows:
     """Yield ``completed,failed`` in any order, as ``prune --stage`` accepts them."""
     before = request.prefix.rpartition(",")[0]
     given = before.split(",") if before else []
-    for stage in _ENDED:
+    for stage in ("completed", "failed"):
         if stage not in given:
-            yield ",".join([*given, stage]), STAGES[stage]
+            yield ",".join([*given, stage]), stage.capitalize()
 
 
 def _next(request: _Request) -> _Rows:
     """Return the stages that the job of the first argument may enter."""
     job = _named(request, request.arguments[0])
-    own = job.stages if job is not None else None
-    if job is None or (own is None and job.type not in TYPES):
+    if job is None or len(job.pipeline.stages) == 2:  # it may enter any stage
         return [row for row in _stages(request) if row[0] != "failed"]
-    if job.stage in _ENDED:
+    if not job.active:
         return []
-    middle = own if own is not None else [stage for stage in STAGES if stage not in _ENDED]
-    names = ["pending", *(name for name in middle if name not in ("pending", *_ENDED)), "completed"]
-    ahead = names[names.index(job.stage) + 1 :] if job.stage in names else names[1:]
-    if not any(name.startswith(request.prefix) for name in ahead):
-        ahead = names  # backward, with --force
-    return [(name, STAGES.get(name, "") if own is None else "") for name in ahead]
+    stages = job.pipeline.stages
+    ahead = stages[(job.pipeline.index(job.stage) or 0) + 1 :]
+    if not any(stage.name.startswith(request.prefix) for stage in ahead):
+        ahead = stages  # backward, with --force
+    return [(stage.name, stage.label if stage.label != stage.name else "") for stage in ahead]
 
 
 def _hubs(request: _Request) -> _Rows:
-    """Yield the URLs of our own running hubs: a light version of jobctl.hub.discovery."""
-    folder = os.path.join(request.directory or os.devnull, ".jobctl", "hubs")
-    network = None
-    with suppress(OSError):
-        network = os.stat("/proc/self/ns/net").st_ino
-    for name in _newest_first(folder, os.listdir(folder)[:_MAX_STATS], ""):
-        with suppress(OSError, ValueError, RecursionError):
-            fd = os.open(os.path.join(folder, name), _OPEN)
-            try:
-                if os.fstat(fd).st_uid != os.geteuid() or not _is_held(fd):
-                    continue
-                about = json.loads(os.read(fd, 4096))
-                url = about["url"]
-                if about.get("network", network) != network:
-                    continue  # a container's, whose URL leads elsewhere from here
-            except (KeyError, TypeError, AttributeError):
-                continue
-            finally:
-                os.close(fd)
-            if isinstance(url, str) and _URL.match(url):
-                yield url, "Running hub"
+    """Yield the URLs of our own running hubs."""
+    from jobctl.hub.running import running_hubs
 
-
-def _is_held(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    return False
+    for hub in running_hubs(request.directory or os.devnull):
+        if hub.own and hub.url.startswith(("ws://", "wss://", "unix:/")) and " " not in hub.url:
+            yield hub.url, "Running hub"
 
 
 KINDS: dict[str, Callable[[_Request], _Rows]] = {
@@ -317,11 +274,11 @@ def _resolved(text: str, ids: list[str]) -> str:
     return starting[0] if len(starting) == 1 else text
 
 
-def _named(request: _Request, text: str) -> _JobSummary | None:
-    return _job(request.directory or "", _resolved(text, _listed(request)))[0]
+def _named(request: _Request, text: str) -> Job | None:
+    return _job(request, _resolved(text, _listed(request)))[0]
 
 
-def _any(request: _Request) -> Iterator[_JobSummary]:
+def _any(request: _Request) -> Iterator[Job]:
     """Yield jobs, newest first, while there is time."""
     for _, job in _jobs(request, _ordered(request, _listed(request))):
         if job is not None:
@@ -330,13 +287,11 @@ def _any(request: _Request) -> Iterator[_JobSummary]:
 
 def _listed(request: _Request) -> list[str]:
     """Return the names that can be a job's."""
-    if request.directory is None:
+    if request.dir_fd is None:
         return []
-    try:
-        names = os.listdir(request.directory)
-    except OSError:
-        return []
-    return [name[:-5] for name in names if _FILE.match(name)]
+    from jobctl.stores.directory.index import Index
+
+    return [*Index.names(request.dir_fd)[0]]
 
 
 def _ordered(request: _Request, ids: list[str]) -> list[str]:
@@ -344,72 +299,58 @@ def _ordered(request: _Request, ids: list[str]) -> list[str]:
 
     Reading the times of 10,000 files takes 30 ms.
     """
-    directory = request.directory or ""
     if len(ids) <= _MAX_STATS:
-        return _newest_first(directory, ids, ".json")
+        return _newest_first(request, ids)
     there = set(ids)
-    recent = dict.fromkeys(id for id in _logged(directory) if id in there)
+    recent = dict.fromkeys(id for id in _logged(request) if id in there)
     rest = [id for id in ids if id not in recent]
-    return [*recent, *_newest_first(directory, rest[:_MAX_STATS], ".json"), *rest[_MAX_STATS:]]
+    return [*recent, *_newest_first(request, rest[:_MAX_STATS]), *rest[_MAX_STATS:]]
 
 
-def _newest_first(directory: str, names: list[str], suffix: str) -> list[str]:
+def _newest_first(request: _Request, ids: list[str]) -> list[str]:
     found: list[tuple[int, str]] = []
-    for name in names:
+    for id in ids:
         with suppress(OSError):
-            found.append((-os.lstat(f"{directory}/{name}{suffix}").st_mtime_ns, name))
-    return [name for _, name in sorted(found)]
+            stat = os.stat(f"{id}.json", dir_fd=request.dir_fd, follow_symlinks=False)
+            found.append((-stat.st_mtime_ns, id))
+    return [id for _, id in sorted(found)]
 
 
-def _logged(directory: str) -> list[str]:
+def _logged(request: _Request) -> list[str]:
     """Return the ids at the end of the change log, newest first."""
-    data = _bytes(f"{directory}/.jobctl/changes", _MAX_LOG_BYTES)
-    lines = (line.split() for line in reversed((data or b"").split(b"\n")))
-    return [words[1].decode("ascii", "replace") for words in lines if len(words) > 1]
+    from jobctl.stores.directory.changelog import Damaged, Log
+
+    with suppress(OSError, Damaged):
+        log = Log(os.open(".jobctl/changes", _OPEN, dir_fd=request.dir_fd))
+        records = log.read(max(log.count() - _MAX_RECORDS, 0))
+        return [record.id for record in reversed(records)]
+    return []
 
 
-def _jobs(request: _Request, ids: list[str]) -> Iterator[tuple[str, _JobSummary | None]]:
+def _jobs(request: _Request, ids: list[str]) -> Iterator[tuple[str, Job | None]]:
     """Yield each id with its job, or ``None`` for other files, until the time is over."""
     size = 0
     for index, id in enumerate(ids):
         enough = index >= _MIN_READ or size > _MIN_BYTES
         if enough and perf_counter() > request.deadline_s:
             return
-        job, read = _job(request.directory or "", id)
+        job, read = _job(request, id)
         size += read
         yield id, job
 
 
-def _job(directory: str, id: str) -> tuple[_JobSummary | None, int]:
-    """Return the job in the file, and the file's size."""
-    data = _bytes(f"{directory}/{id}.json", _MAX_JOB_BYTES + 1)
-    if data is None or len(data) > _MAX_JOB_BYTES:
-        return None, len(data or b"")
-    try:
-        value = json.loads(data.decode())
-    except (ValueError, RecursionError):
-        return None, len(data)
-    if not isinstance(value, dict) or value.get("id") != id:
-        return None, len(data)
-    texts = [value.get(key) for key in ("type", "stage", "sessionId", "title")]
-    type, stage, session, title = (text if isinstance(text, str) else "" for text in texts)
-    own = value.get("stages")
-    stages = [name for name in own if isinstance(name, str)] if isinstance(own, list) else None
-    return (_JobSummary(type, stage, session, title, stages) if type and stage else None), len(data)
+def _job(request: _Request, id: str) -> tuple[Job | None, int]:
+    """Return the job in the file, or ``None`` for another file; and how many bytes were read."""
+    from jobctl.core.codec import parse
+    from jobctl.errors import JobctlError
+    from jobctl.stores.directory.files import read_file
 
-
-def _bytes(path: str, limit: int) -> bytes | None:
-    """Return the last bytes of a regular file, at most ``limit``; ``None`` for anything else."""
-    try:
-        fd = os.open(path, _OPEN)
-    except OSError:
-        return None
-    try:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        return os.pread(fd, limit, max(about.st_size - limit, 0))
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
+    if request.dir_fd is None:
+        return None, 0
+    size = 0
+    with suppress(JobctlError):
+        found = read_file(request.dir_fd, f"{id}.json")
+        if found is not None and found.problem is None:
+            size = len(found.data)
+            return parse(found.data, id=id), size
+    return None, size

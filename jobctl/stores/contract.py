@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 
 from jobctl.core.cursor import ZERO
 from jobctl.core.job import Job, check_id
-from jobctl.core.jobset import joined
 from jobctl.errors import JobctlError, JobNotFound, StoreError
 
 TYPE_CHECKING = False
@@ -147,6 +146,8 @@ def read_all(store: Store, cursor: Cursor = ZERO) -> Delta:
     Raises `StoreError` if writers stay faster than that. May take a moment: do not call it in an
     event loop.
     """
+    from jobctl.core.jobset import joined  # completion does without its import
+
     for _ in range(_MAX_TRIES):
         pages: list[Delta] = []
         for _ in range(_MAX_PAGES):
