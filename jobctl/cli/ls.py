@@ -53,12 +53,14 @@ from jobctl.core.pipeline import FAILED
 from jobctl.core.pipeline import known as pipelines
 from jobctl.core.times import known_ms
 from jobctl.errors import did_you_mean
-from jobctl.stores import BadFile
+from jobctl.stores import BadFile, creation_times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, NamedTuple
 
+    from jobctl.config import Where
     from jobctl.core.protocol import DeadOwners
     from jobctl.hub.credentials import Credentials
 else:
@@ -124,6 +126,11 @@ def ls(
     form = time_format(times)
     url = hub_to_read(directory, url)
     options = partial(make_filter, type=type, stage=stage, session=session, active=active)
+    ids_only = quiet or output is Output.name
+    unfiltered = options([]) == EVERYTHING and not (ids or cursor or since or until)
+    if ids_only and unfiltered and url is None and sort in (Sort.created, Sort.id) and limit != 0:
+        _list_ids(directory, sort, limit, verbose=verbose)
+        return
     if url is None:
         found = _in_directory(directory, ids or [], options, start)
     else:
@@ -134,9 +141,8 @@ def ls(
     jobs = order([job for job in delta.jobs if _within(job, first, last)], sort)[:limit]
     dead, usual = found.dead, found.usual
     table = not quiet and output in (Output.table, Output.wide)
-    if quiet or output is Output.name:
-        for job in jobs:
-            out(job.id)
+    if ids_only:
+        _print_ids(job.id for job in jobs)
     elif output is Output.json:
         # A cursor means that everything up to it was printed. If jobs were left out, there is none.
         cursor_text = str(delta.cursor(found.filter)) if len(jobs) == len(delta.jobs) else None
@@ -197,11 +203,35 @@ def _in_directory(
     delta = api.ls(store, chosen, since, usual=usual)
     if delta.since:
         usual = api.usual(store)
-    elsewhere = not delta.jobs and not where.explicit and _has_jobs("data/jobs")
-    hint = "; try --dir data/jobs" if elsewhere else ""
-    text = f"{where.name} ({where.why})"
+    text, hint = _described(where, empty=not delta.jobs)
     dead = store.owners.dead()
     return _Listing(delta, chosen, text, hint, store.bad(), dead, usual, store.ids, store.close)
+
+
+def _list_ids(directory: str | None, sort: Sort, limit: int | None, *, verbose: bool) -> None:
+    """Print the ids of all jobs in a directory, in the order of `order`."""
+    store, where = command_store(directory)
+    times, bad = creation_times(store)
+    store.close()
+    if sort is Sort.id:
+        ids = sorted(times)
+    else:
+        ids = [id for _, id in sorted(((at, id) for id, at in times.items()), reverse=True)]
+    _print_ids(ids[:limit])
+    if not ids and not sys.stdout.isatty():
+        text, hint = _described(where, empty=True)
+        note(f"no jobs in {text}{hint}")
+    _note_bad(bad, verbose=verbose)
+
+
+def _print_ids(ids: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{id}\n" for id in ids)
+
+
+def _described(where: Where, *, empty: bool) -> tuple[str, str]:
+    """Return the directory and why it was chosen, and where else there are jobs."""
+    elsewhere = empty and not where.explicit and _has_jobs("data/jobs")
+    return f"{where.name} ({where.why})", "; try --dir data/jobs" if elsewhere else ""
 
 
 def _on_hub(
@@ -308,7 +338,6 @@ def _explain(
     found: _Listing, jobs: Sequence[Job], stages: Sequence[str], *, verbose: bool, table: bool
 ) -> None:
     """Print notes: why nothing is listed, and what was skipped."""
-    bad = found.bad or []
     if not jobs and (table or not sys.stdout.isatty()) and not found.delta.since:
         what = "no jobs" if found.filter == EVERYTHING and not found.delta.jobs else "no such jobs"
         known = {stage for pipeline in pipelines().values() for stage in pipeline.names()}
@@ -316,6 +345,10 @@ def _explain(
         meant = did_you_mean(odd[0], {*known, FAILED}) if odd else None
         hint = f"; {meant}" if meant else found.hint
         note(f"{what} in {found.where}{hint}")
+    _note_bad(found.bad or [], verbose=verbose)
+
+
+def _note_bad(bad: list[BadFile], *, verbose: bool) -> None:
     if bad:
         files = "file is no job" if len(bad) == 1 else "files are no jobs"
         note(f"{len(bad)} {files}" + ("" if verbose else "; -v names them"))

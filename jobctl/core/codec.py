@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from itertools import chain
 from json.decoder import WHITESPACE_STR, scanstring  # type: ignore[attr-defined]
 from json.encoder import encode_basestring
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_DEPTH",
     "MAX_JOB_BYTES",
+    "created_at",
     "encode",
     "parse",
     "parse_trusted",
@@ -91,6 +93,18 @@ def parse_trusted(data: bytes, *, id: str, revision: int = 0) -> Job:
         return parse(data, id=id, revision=revision)  # which says what is wrong
     job.revision = revision
     return job.finish()
+
+
+def created_at(data: bytes, *, id: str) -> str:
+    """Return when the job in the bytes of the file ``<id>.json`` was created, as `parse` has it.
+
+    It raises `InvalidJob` as `parse` does, but takes half the time for most files.
+    """
+    with suppress(UnicodeDecodeError):
+        match = _usual(data.decode()) if len(data) <= MAX_JOB_BYTES else None
+        if match is not None and match[_REST] is None and match[1] == id:
+            return match[5]
+    return parse(data, id=id).created_at
 
 
 def _own_job(data: bytes) -> Draft | None:

@@ -8,9 +8,18 @@ from __future__ import annotations
 import os
 
 from jobctl.errors import UsageError
-from jobctl.stores.contract import BadFile, Change, Check, Store, read_all, resolve
+from jobctl.stores.contract import BadFile, Change, Check, Store, creation_times, read_all, resolve
 
-__all__ = ["BadFile", "Change", "Check", "Store", "open_store", "read_all", "resolve"]
+__all__ = [
+    "BadFile",
+    "Change",
+    "Check",
+    "Store",
+    "creation_times",
+    "open_store",
+    "read_all",
+    "resolve",
+]
 
 
 def open_store(

@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     with scratch("disk") as scratched:
         rows = []
-        for writer, fill in (("jobctl", _by_jobctl), ("another program", _by_others)):
+        for writer, fill in (("jobctl", by_jobctl), ("another program", by_others)):
             directory = scratched / writer / "jobctl" / "jobs"
             fill(directory, options.jobs)
             rows += _rows(writer, directory, options.pairs)
@@ -83,14 +83,16 @@ def _jobs(count: int) -> list[Job]:
     return [job if chance.random() < 0.05 else complete(job, now=_NOW) for job in jobs]
 
 
-def _by_jobctl(directory: Path, count: int) -> None:
+def by_jobctl(directory: Path, count: int) -> None:
+    """Write so many jobs with jobctl."""
     store = open_store(directory, create=True)
     for job in _jobs(count):
         store.create(job)
     store.close()
 
 
-def _by_others(directory: Path, count: int) -> None:
+def by_others(directory: Path, count: int) -> None:
+    """Write so many jobs as another program does, without a change log."""
     directory.mkdir(parents=True)
     for job in _jobs(count):
         (directory / f"{job.id}.json").write_bytes(encode(job))

