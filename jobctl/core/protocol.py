@@ -31,6 +31,10 @@ Close codes: after 4000–4399 reconnect, after 4400–4499 do not reconnect wit
     4029  too many wrong tokens from this address, or too many unauthenticated connections: later
     4400  a message was not understood
     4401  the first message had no token, or a wrong one
+
+The reason of a close frame that asks for a reconnect may begin with when to do so, in seconds, as
+in ``retry-after=2.5; the hub goes away; come back in 2.5 s``; see `close_reason_with_retry`. Parts
+are separated by ``; ``. The words at the end are for clients of jobctl 0.1.0, which read those.
 """
 
 from __future__ import annotations
@@ -71,6 +75,7 @@ __all__ = [
     "Pong",
     "Subscribe",
     "ack_message",
+    "close_reason_with_retry",
     "cursor_or_zero",
     "dead_owners_message",
     "delta_message",
@@ -80,6 +85,7 @@ __all__ = [
     "parse_query",
     "pong_message",
     "query_of",
+    "retry_after_s",
     "subscribe_message",
     "update_message",
 ]
@@ -100,6 +106,11 @@ CLOSE_TOO_FAST = 4008
 CLOSE_BUSY = 4029
 CLOSE_BAD_MESSAGE = 4400
 CLOSE_NO_TOKEN = 4401
+
+_MAX_REASON = 123  # bytes: what a close frame has room for (RFC 6455, section 5.5)
+_RETRY_KEY = "retry-after="
+_RETRY_WORDS = ("come back in ", " s")  # what a hub of jobctl 0.1.0 says, and its clients read
+_MAX_RETRY_S = 9999.9
 
 
 class Dialect(Enum):
@@ -239,6 +250,39 @@ def _delta(value: dict[str, Any]) -> Delta:
         more,
         digest=digest if isinstance(digest, str) else None,
     )
+
+
+def close_reason_with_retry(text: str, retry_after_s: float) -> str:
+    """Return the reason of a close frame that asks the client to reconnect after some seconds.
+
+    ``retry_after_s`` is rounded to tenths and is at most 9999.9. ``text`` says why, and is cut if
+    the reason would be longer than a close frame can hold, 123 bytes.
+    """
+    seconds = f"{min(max(0.0, retry_after_s), _MAX_RETRY_S):.1f}"
+    before, after = f"{_RETRY_KEY}{seconds}; ", f"; {seconds.join(_RETRY_WORDS)}"
+    room = _MAX_REASON - len(before) - len(after)
+    return before + text.encode()[:room].decode(errors="ignore") + after
+
+
+def retry_after_s(reason: str) -> float | None:
+    """Return after how many seconds the reason of a close frame asks to reconnect, or ``None``.
+
+    Understands the reasons of `close_reason_with_retry`, and those of jobctl 0.1.0, which end with
+    "come back in 2.5 s". A number that is not a plain decimal from 0 to 9999.9 is ignored.
+    """
+    parts = reason.split("; ")
+    start, end = _RETRY_WORDS
+    if parts[0].startswith(_RETRY_KEY):
+        text = parts[0].removeprefix(_RETRY_KEY)
+    elif parts[-1].startswith(start) and parts[-1].endswith(end):
+        text = parts[-1][len(start) : -len(end)]
+    else:
+        return None
+    digits = text.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdecimal() and text[0] != "." and text[-1] != "."):
+        return None
+    seconds = float(text)
+    return seconds if seconds <= _MAX_RETRY_S else None
 
 
 # -- from the client ------------------------------------------------------------------------

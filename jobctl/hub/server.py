@@ -37,6 +37,7 @@ from jobctl.core.protocol import (
     FIRST_MESSAGE_HEADER,
     Auth,
     Dialect,
+    close_reason_with_retry,
     parse_query,
 )
 from jobctl.errors import ProtocolError, StoreError, UsageError
@@ -313,7 +314,7 @@ class HubServer:
         for connection in list(self._connections):
             back_s = random.uniform(0.1, spread_s)
             connection.send_close_frame(
-                CLOSE_GOING_AWAY, f"the hub goes away; come back in {back_s:.1f} s"
+                CLOSE_GOING_AWAY, close_reason_with_retry("the hub goes away", back_s)
             )
         await self._until_all_are_lost(CLOSE_TIMEOUT_S)
         for connection in list(self._connections):

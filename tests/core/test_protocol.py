@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -18,12 +19,14 @@ from jobctl.core.protocol import (
     Ping,
     Pong,
     Subscribe,
+    close_reason_with_retry,
     delta_message,
     init_message,
     parse_from_hub,
     parse_query,
     pong_message,
     query_of,
+    retry_after_s,
     subscribe_message,
     update_message,
 )
@@ -180,3 +183,53 @@ def test_bad_query_is_a_usage_error(query):
     """The shell answers it with 400."""
     with pytest.raises((UsageError, ValueError)):
         parse_query(query)
+
+
+@given(st.text(max_size=200), st.floats(0, 9999))
+def test_close_reason_says_when_to_reconnect(text, seconds):
+    """The reason fits into a close frame; clients of this version and of 0.1.0 read the time."""
+    reason = close_reason_with_retry(text, seconds)
+
+    assert len(reason.encode()) <= 123
+    assert retry_after_s(reason) == round(seconds, 1)
+    old = re.search(r"come back in ([0-9]{1,4}(?:\.[0-9]{1,3})?) s\Z", reason)  # as 0.1.0 does
+    assert old is not None
+    assert float(old[1]) == round(seconds, 1)
+
+
+def test_close_reason_of_an_old_hub_is_understood():
+    """The reason that a hub of jobctl 0.1.0 sends still spreads the reconnects of its clients."""
+    assert retry_after_s("the hub goes away; come back in 2.5 s") == 2.5
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "",
+        "too many messages",
+        "others come in; come back",
+        "the session failed; retry-after=3",
+        "retry-after=",
+        "retry-after=-1",
+        "retry-after=nan",
+        "retry-after=1e3",
+        "retry-after=.5",
+        "retry-after=5.",
+        "retry-after=1.2.3",
+        "retry-after=1_0",
+        "retry-after=\u0663",
+        "retry-after=\u00b2",
+        "retry-after=10000",
+        "come back in  s",
+        "come back in 2.5 s or later",
+    ],
+)
+def test_other_reasons_say_no_time(reason):
+    """A reason without a usable number leaves the wait to the client's own backoff."""
+    assert retry_after_s(reason) is None
+
+
+def test_largest_and_negative_waits_stay_in_range():
+    """A wait out of range is limited, so that every client can read the reason."""
+    assert retry_after_s(close_reason_with_retry("x", -1)) == 0
+    assert retry_after_s(close_reason_with_retry("x", 1e9)) == 9999.9
