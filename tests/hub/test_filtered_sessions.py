@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jobctl.core.filters import Filter
+from jobctl.hub import pages as pages_module
 from jobctl.hub.sessions import Hub
 from tests.hub.world import World
 
@@ -25,13 +26,13 @@ def test_session_on_one_job_costs_nothing_for_the_others(monkeypatch: pytest.Mon
     world.pump()
     assert one.stages == {"a7": "pending"}
     asked: list[object] = []
-    real = Hub._v1
+    real = pages_module.v1_page
 
-    def counted(hub: Hub, *args: Any, **how: Any) -> Any:
+    def counted(*args: Any, **how: Any) -> Any:
         asked.append(args)
-        return real(hub, *args, **how)
+        return real(*args, **how)
 
-    monkeypatch.setattr(Hub, "_v1", counted)
+    monkeypatch.setattr(pages_module, "v1_page", counted)
     for round in range(10):
         for number in range(100):
             if number != 7:

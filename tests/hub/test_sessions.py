@@ -276,7 +276,7 @@ def test_pages_that_are_kept_take_a_bounded_room() -> None:
         world.hub.open(1000 + number, cursor=Cursor("e1", number))
     while list(world.hub.pump()):
         pass
-    kept = [len(message) for page in world.hub._pages.values() for message in page.messages]
+    kept = [len(message) for page in world.hub._pages._kept.values() for message in page.messages]
     assert 0 < sum(kept) <= 5 * 4000
 
 
@@ -288,4 +288,4 @@ def test_few_pages_are_kept_however_small_they_are() -> None:
         world.hub.open(number, filter=Filter(ids=frozenset({f"b{number}"})))
     while list(world.hub.pump()):
         pass
-    assert 0 < len(world.hub._pages) <= 64
+    assert 0 < len(world.hub._pages._kept) <= 64

@@ -18,6 +18,7 @@ from jobctl._clock import now
 from jobctl.core import job as jobs
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import Delta
+from jobctl.hub import pages as pages_module
 from jobctl.hub import server as server_module
 from jobctl.hub.sessions import Hub
 from jobctl.reader import client as client_module
@@ -211,10 +212,10 @@ async def test_what_is_held_is_proved(served, writer, filter):
 async def test_job_that_the_hub_forgot_to_send_is_noticed(served, writer, monkeypatch):
     """A seeded bug: a delta that lacks a job. It is told, and all is read anew."""
     writer.create(new_job("a1"))
-    real, lost = server_module.Hub._v1, []
+    real, lost = pages_module.v1_page, []
 
-    def forgetful(hub: Hub, position: Any, *args: Any, **how: Any) -> Any:
-        messages, moved = real(hub, position, *args, **how)
+    def forgetful(*args: Any, **how: Any) -> Any:
+        messages, moved = real(*args, **how)
         message = json.loads(messages[0]) if messages else {"jobs": []}
         if not lost and [job["id"] for job in message["jobs"]] == ["a2"]:
             lost.append("a2")
@@ -222,7 +223,7 @@ async def test_job_that_the_hub_forgot_to_send_is_noticed(served, writer, monkey
             return (json.dumps(message).encode(),), moved
         return messages, moved
 
-    monkeypatch.setattr(Hub, "_v1", forgetful)
+    monkeypatch.setattr(pages_module, "v1_page", forgetful)
     async with running_hub(served) as hub:
         client = Client(hub.url, verify=True, backoff=hasty())
         seen: list[Status] = []

@@ -163,9 +163,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "readers with and without details share a page",
-        _SESSIONS,
-        "kind = (position, session.dialect, session.filter, session.digest, session.details)",
-        "kind = (position, session.dialect, session.filter, session.digest, True)",
+        "jobctl/hub/session.py",
+        "return Kind(self.position, self.dialect, self.filter, self.digest, self.details)",
+        "return Kind(self.position, self.dialect, self.filter, self.digest, True)",
         _HUB,
     ),
     Fault(

@@ -1,0 +1,119 @@
+"""The next page of a session: computed once for all sessions of a kind, and kept for later ones.
+
+The page of a ``jobctl.v1`` session is made here, that of a plain session in plain.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jobctl.core.cursor import ZERO, Cursor, epoch_for
+from jobctl.core.filters import Filter
+from jobctl.core.jobset import JobSet
+from jobctl.core.protocol import Dialect, delta_message
+from jobctl.hub.plain import PlainDialect
+from jobctl.hub.session import Kind, Position
+
+__all__ = ["Page", "Pages", "v1_page"]
+
+_MAX_KEPT_SIZE = 4  # full pages that are kept for sessions that come later
+_MAX_KEPT_PAGES = 64  # of any size: with each page a client's filter is kept, and may be large
+
+
+class Page(NamedTuple):
+    """What a session gets, its position afterwards, and what the shell made of it."""
+
+    messages: tuple[bytes, ...]
+    position: Position
+    made: dict[str, bytes]
+
+    @property
+    def size(self) -> int:
+        """The bytes of the messages."""
+        return sum(map(len, self.messages))
+
+
+class Pages:
+    """The pages of one replica, each of at most ``max_page`` bytes of jobs or of one job."""
+
+    def __init__(self, max_page: int) -> None:
+        self._max_page = max_page
+        self._plain = PlainDialect(max_page)
+        self._kept: dict[Kind, Page] = {}
+        self._kept_at = ZERO
+        self._kept_size = 0
+
+    def get(self, replica: JobSet, kind: Kind) -> Page:
+        """Return the page for sessions of this kind, and keep it until the replica changes.
+
+        So clients that connect one after the other share a page, and those that were stalled in the
+        same page and recover one after the other.
+        """
+        if self._kept_at != replica.cursor:
+            self._forget_pages()
+            self._kept_at = replica.cursor
+        page = self._kept.get(kind)
+        if page is None:
+            position, dialect, filter, digest, details = kind
+            if dialect is Dialect.V1:
+                messages, position = v1_page(
+                    replica, position, filter, self._max_page, digest=digest, details=details
+                )
+            else:
+                messages, position = self._plain.page(replica, position, filter, details=details)
+            page = Page(messages, position, {})
+            if messages:
+                self._keep(kind, page)
+        return page
+
+    def forget(self) -> None:
+        """Forget everything that was derived from the replica: another one is used now."""
+        self._forget_pages()
+        self.forget_order()
+
+    def forget_order(self) -> None:
+        """Forget the order that only plain sessions need: there are none now."""
+        self._plain.forget_order()
+
+    def _keep(self, kind: Kind, page: Page) -> None:
+        """Keep the page, and drop the oldest ones when they are too many or too large."""
+        self._kept[kind] = page
+        self._kept_size += page.size
+        while len(self._kept) > _MAX_KEPT_PAGES or (
+            self._kept_size > _MAX_KEPT_SIZE * self._max_page and len(self._kept) > 1
+        ):
+            self._kept_size -= self._kept.pop(next(iter(self._kept))).size
+
+    def _forget_pages(self) -> None:
+        self._kept.clear()
+        self._kept_size = 0
+
+
+def v1_page(
+    replica: JobSet,
+    position: Position,
+    filter: Filter,
+    max_page: int,
+    *,
+    digest: bool,
+    details: bool,
+) -> tuple[tuple[bytes, ...], Position]:
+    """Return one delta and the position after it; no message if there is nothing to say."""
+    cursor = Cursor(position.epoch, position.examined, filter.tag)
+    delta = replica.since(
+        cursor,
+        filter,
+        limit=max_page,
+        snapshot_start=position.snapshot_start,
+        details=details,
+    )
+    since = position.sent if delta.since else 0
+    snapshot_start = delta.snapshot_start if delta.more else 0
+    if not (delta or position.must_send):
+        return (), position._replace(examined=delta.through, snapshot_start=snapshot_start)
+    proof = replica.digest(filter) if digest and not delta.more else None
+    wires = (replica.wire(job.id, details=details) for job in delta.jobs)
+    shown = delta if details else delta._replace(epoch=epoch_for(delta.epoch, details=False))
+    message = delta_message(shown, since, wires, filter.tag, proof)
+    moved = Position(delta.epoch, delta.through, delta.through, snapshot_start, must_send=False)
+    return (message,), moved

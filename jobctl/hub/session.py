@@ -1,0 +1,106 @@
+"""One session: its place in the replica, and all that decides what it is sent. Values only."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jobctl.core.cursor import Cursor
+from jobctl.core.filters import Filter
+from jobctl.core.newest import Key
+from jobctl.core.protocol import Dialect
+
+__all__ = ["Kind", "Position", "Session", "SessionProgress"]
+
+
+class Position(NamedTuple):
+    """How far a session has been served.
+
+    The client has everything up to ``sent``. Nothing up to ``examined`` concerns it, so the next
+    search starts there. ``snapshot_start`` is the revision at which the snapshot that is being
+    paged started, or 0. ``must_send`` says that the client must get a message next, even an empty
+    delta.
+
+    A plain session that is still getting its first jobs lacks the active ones created before
+    ``before``, and then those that ended after the revision ``ended``.
+    """
+
+    epoch: str
+    sent: int
+    examined: int
+    snapshot_start: int = 0
+    must_send: bool = True
+    before: Key | None = None
+    ended: int | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether more of a plain snapshot is to be sent."""
+        return self.before is not None or self.ended is not None
+
+
+class Kind(NamedTuple):
+    """All that decides what a session is sent. Only sessions of equal kind share messages."""
+
+    position: Position
+    dialect: Dialect
+    filter: Filter
+    digest: bool
+    details: bool
+
+
+class Session:
+    """One connected client. ``acked`` is the newest revision that it acknowledged.
+
+    ``details`` says whether it may see command lines (see redaction.py). ``held`` says that its
+    cursor is ahead of the replica, so it waits for a new read of the store. ``owners_version`` is
+    the version of the list of dead owners that was sent to it.
+    """
+
+    __slots__ = (
+        "acked",
+        "details",
+        "dialect",
+        "digest",
+        "filter",
+        "held",
+        "id",
+        "owners_version",
+        "position",
+        "writable",
+    )  # fmt: skip
+
+    def __init__(self, id: int, dialect: Dialect, filter: Filter, position: Position) -> None:
+        self.id = id
+        self.dialect = dialect
+        self.filter = filter
+        self.position = position
+        self.writable = True
+        self.digest = False
+        self.details = False
+        self.held = False
+        self.owners_version = 0
+        self.acked = 0
+
+    @property
+    def kind(self) -> Kind:
+        """All that decides what it is sent next."""
+        return Kind(self.position, self.dialect, self.filter, self.digest, self.details)
+
+    @property
+    def proves(self) -> bool:
+        """Whether its deltas include the digest of what the client holds."""
+        return self.digest and self.dialect is Dialect.V1
+
+    @property
+    def cursor(self) -> Cursor:
+        """What was sent to the client, as a cursor of the hub's replica."""
+        return Cursor(self.position.epoch, self.position.sent, self.filter.tag)
+
+
+class SessionProgress(NamedTuple):
+    """The revisions sent to and acknowledged by a session, and how far it lags behind."""
+
+    sent: int
+    acked: int
+    lag_revisions: int
+    lag_jobs: int
