@@ -8,7 +8,6 @@ import pytest
 
 from jobctl.core.filters import Filter
 from jobctl.hub import pages as pages_module
-from jobctl.hub.sessions import Hub
 from tests.hub.world import World
 
 
