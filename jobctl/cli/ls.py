@@ -53,7 +53,7 @@ from jobctl.core.pipeline import FAILED
 from jobctl.core.pipeline import known as pipelines
 from jobctl.core.times import known_ms
 from jobctl.errors import did_you_mean
-from jobctl.stores import BadFile, creation_times
+from jobctl.stores import BadFile, bad_files, creation_times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,7 +205,9 @@ def _in_directory(
         usual = api.usual(store)
     text, hint = _described(where, empty=not delta.jobs)
     dead = store.owners.dead()
-    return _Listing(delta, chosen, text, hint, store.bad(), dead, usual, store.ids, store.close)
+    return _Listing(
+        delta, chosen, text, hint, bad_files(store), dead, usual, store.ids, store.close
+    )
 
 
 def _list_ids(directory: str | None, sort: Sort, limit: int | None, *, verbose: bool) -> None:

@@ -253,8 +253,8 @@ class JobSet:
         that lags further behind under a filter that jobs may leave gets a reset. Jobs that share a
         revision (files without a record, see stores/directory/read.py) are always on one page.
         ``snapshot_start`` is that of the page before: the reader does not have what was gone by
-        then, so the floor is compared with it. ``tombstones`` adds the remembered deletions to a
-        reset, for a replica that serves others.
+        then, so the floor is compared with it. ``tombstones`` adds the remembered deletions to all
+        pages of a reset, for a replica that serves others.
         """
         since = cursor.revision
         if not self.resumes(cursor, filter, snapshot_start=snapshot_start):
@@ -284,7 +284,7 @@ class JobSet:
             if job is not None:
                 wanted = filter.matches(job)
             else:
-                knew_it = 0 < known < entry.revision or (since == 0 and tombstones)
+                knew_it = tombstones or 0 < known < entry.revision
                 wanted = knew_it and not filter.may_lose and filter.may_hold(id)
             if wanted:
                 if limit is not None:

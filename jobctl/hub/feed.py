@@ -20,7 +20,7 @@ from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import JobctlError
 from jobctl.hub.metrics import Buckets
 from jobctl.hub.sessions import Hub
-from jobctl.stores import BadFile, Store, read_all
+from jobctl.stores import BadFile, Store, bad_files, path_of, read_all, refresh
 from jobctl.stores.bell import Listener
 from jobctl.stores.subscriptions import AGAIN_S
 
@@ -58,7 +58,7 @@ class Feed:
         self._store = store
         self._hub = hub
         self._changed = changed
-        self._watch_files = watch_files and store.path is not None
+        self._watch_files = watch_files and path_of(store) is not None
         self._loop = asyncio.get_running_loop()
         self._listener: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,7 +97,10 @@ class Feed:
 
     async def bad(self) -> list[BadFile]:
         """Return the files in quarantine."""
-        return await self._in_shared_thread(self._store.bad)
+        return await self._in_shared_thread(self._bad_files)
+
+    def _bad_files(self) -> list[BadFile]:
+        return bad_files(self._store)
 
     @property
     def active(self) -> bool:
@@ -394,14 +397,14 @@ class Feed:
         Forget none while a file is unreadable: its job may have one.
         """
         with suppress(JobctlError, OSError):
-            if not self._store.bad():
+            if not bad_files(self._store):
                 self._store.owners.forget(ended)
 
     # -- foreign writers --------------------------------------------------------------------
 
     async def _watch(self) -> None:
         """Collect the names of changed files; `_refresh` reads them."""
-        path = self._store.path
+        path = path_of(self._store)
         assert path is not None, "only a directory has files to watch"
         while True:
             try:
@@ -445,7 +448,7 @@ class Feed:
             began_s = self._loop.time()
             full = began_s >= next_scan_s
             try:
-                unsettled = await self._in_thread(self._store.refresh, None if full else ids)
+                unsettled = await self._in_thread(refresh, self._store, None if full else ids)
             except JobctlError as error:
                 self._changed_ids |= ids
                 if str(error) != last_error:

@@ -57,7 +57,7 @@ from jobctl.hub.metrics import Counts, Exporter
 from jobctl.hub.peers import PeerUid, PeerUids
 from jobctl.hub.periodic import PeriodicTask, PeriodicTasks
 from jobctl.hub.sessions import Hub
-from jobctl.stores import Store
+from jobctl.stores import Store, path_of
 
 __all__ = [
     "DEFAULT_PATH",
@@ -246,10 +246,10 @@ class HubServer:
         try:
             with ExitStack() as files:
                 files.callback(sockets.remove_file)  # while we still listen, so that it is ours
-                if self._store.path is not None:
+                if (path := path_of(self._store)) is not None:
                     files.enter_context(
                         announced(
-                            self._store.path,
+                            path,
                             here,
                             needs_token=self._access.needs_token,
                             token=self._access.own_token,

@@ -21,7 +21,7 @@ from jobctl.hub.discovery import RunningHub, usable_hub
 from jobctl.reader.client import Client
 from jobctl.reader.from_store import from_store
 from jobctl.reader.status import Status
-from jobctl.stores import Store
+from jobctl.stores import Store, path_of
 
 __all__ = ["follow"]
 
@@ -67,7 +67,8 @@ async def follow(
     hub_retry_s, hub_retry_at_s = _HUB_RETRY_S, 0.0
     dead: frozenset[str] = frozenset()
     while True:
-        hub = usable_hub(store.path, credentials) if store.path is not None else None
+        path = path_of(store)
+        hub = usable_hub(path, credentials) if path is not None else None
         if hub is not None and loop.time() < hub_retry_at_s:
             hub = None
         if hub is not None:
@@ -114,6 +115,7 @@ async def _from_hub(
 
 def _is_served(store: Store, credentials: Credentials | None, hub_retry_at_s: float) -> bool:
     """Whether a hub serves the store and may be tried now."""
-    if store.path is None or asyncio.get_running_loop().time() < hub_retry_at_s:
+    path = path_of(store)
+    if path is None or asyncio.get_running_loop().time() < hub_retry_at_s:
         return False
-    return usable_hub(store.path, credentials) is not None
+    return usable_hub(path, credentials) is not None

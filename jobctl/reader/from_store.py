@@ -12,7 +12,7 @@ from jobctl.core.jobset import Delta
 from jobctl.core.protocol import DeadOwners
 from jobctl.errors import JobctlError, StoreError
 from jobctl.reader.status import Status
-from jobctl.stores import Store
+from jobctl.stores import Store, path_of, refresh
 from jobctl.stores.bell import Listener
 from jobctl.stores.file_watcher import FileWatcher
 from jobctl.stores.subscriptions import AGAIN_S
@@ -141,7 +141,8 @@ class _FileChecks:
     def __init__(self, store: Store, woken: asyncio.Event) -> None:
         self._store = store
         self._loop = asyncio.get_running_loop()
-        self._watcher = FileWatcher(store.path, woken.set) if store.path is not None else None
+        path = path_of(store)
+        self._watcher = FileWatcher(path, woken.set) if path is not None else None
         self._started = False
         self._all = True  # check all files next time
         self._unsettled = False
@@ -173,7 +174,7 @@ class _FileChecks:
             self._scanned_s = now_s
             self._settled_s = None
         self._unsettled = await asyncio.to_thread(
-            self._store.refresh, None if all_files else ids or set()
+            refresh, self._store, None if all_files else ids or set()
         )
         if ids and await asyncio.to_thread(self._store.head) == ZERO:
             self._settled_s = now_s + _SETTLED_S

@@ -21,7 +21,7 @@ from jobctl.reader import once
 from jobctl.reader.client import hub_url
 from jobctl.reader.follow import follow
 from jobctl.reader.status import Status
-from jobctl.stores import Store, read_all, resolve
+from jobctl.stores import Store, read_all, refresh, resolve
 
 __all__ = ["wait", "wait_async"]
 
@@ -157,7 +157,7 @@ async def _read_once(
             yield owners
         return
     assert store is not None, "there is a store where there is no URL"
-    await asyncio.to_thread(store.refresh)
+    await asyncio.to_thread(refresh, store)
     dead = await asyncio.to_thread(store.owners.dead)
     yield (await asyncio.to_thread(read_all, store)).filtered(filter)
     yield DeadOwners(dead)

@@ -8,17 +8,45 @@ from __future__ import annotations
 import os
 
 from jobctl.errors import UsageError
-from jobctl.stores.contract import BadFile, Change, Check, Store, creation_times, read_all, resolve
+from jobctl.stores.contract import (
+    BadFile,
+    Change,
+    Check,
+    HasForeignWriters,
+    HasPath,
+    Quarantining,
+    Refreshable,
+    Store,
+    bad_files,
+    creation_times,
+    foreign_jobs,
+    path_of,
+    read_all,
+    read_pages,
+    refresh,
+    resolve,
+    runnable_job,
+)
 
 __all__ = [
     "BadFile",
     "Change",
     "Check",
+    "HasForeignWriters",
+    "HasPath",
+    "Quarantining",
+    "Refreshable",
     "Store",
+    "bad_files",
     "creation_times",
+    "foreign_jobs",
     "open_store",
+    "path_of",
     "read_all",
+    "read_pages",
+    "refresh",
     "resolve",
+    "runnable_job",
 ]
 
 

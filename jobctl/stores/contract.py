@@ -14,8 +14,9 @@ from jobctl.errors import JobctlError, JobNotFound, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-    from typing import NamedTuple, Protocol
+    from typing import NamedTuple, Protocol, TypeGuard
 
     from jobctl.core.cursor import Cursor
     from jobctl.core.jobset import Delta
@@ -24,10 +25,28 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple, Protocol
 
-__all__ = ["BadFile", "Change", "Check", "Store", "creation_times", "read_all", "resolve"]
+__all__ = [
+    "BadFile",
+    "Change",
+    "Check",
+    "HasForeignWriters",
+    "HasPath",
+    "Quarantining",
+    "Refreshable",
+    "Store",
+    "bad_files",
+    "creation_times",
+    "foreign_jobs",
+    "path_of",
+    "read_all",
+    "read_pages",
+    "refresh",
+    "resolve",
+    "runnable_job",
+]
 
 _MAX_TRIES = 4
-_MAX_PAGES = 32
+_MAX_UNFINISHED = 32
 _PAUSE_S = 0.005
 
 Change = Callable[[Job], Job]
@@ -53,18 +72,21 @@ class Store(Protocol):
       may stay unused after a crash, but is never used twice. A change that returned is kept. A
       change that raised is either kept or not.
     - For a cursor of this epoch, `since` returns the newest version of each job that changed after
-      it, and each deletion, all of one moment. For any other cursor it returns a reset. It has
-      everything that was recorded when it was called, or says ``more``.
+      it, and each deletion. For any other cursor it returns a reset. It has everything that was
+      recorded when it was called, or says ``more``.
+    - Pages are contiguous, in ascending revision. A reader that applies all of them has the same as
+      one that reads without a limit, whatever is written between two pages: a job that changes
+      before its page comes later, in its newest version.
     - Readers never wait. Writers wait only for each other.
     - After each change the bell rings, if it can.
+
+    What only some stores can do is in protocols of its own: `HasPath`, `Refreshable`,
+    `Quarantining` and `HasForeignWriters`. The functions `path_of`, `refresh`, `bad_files`,
+    `foreign_jobs` and `runnable_job` take any store.
     """
 
     where: str
     """The store's path or URL, as shown to people."""
-
-    @property
-    def path(self) -> Path | None:
-        """The store's directory, if it has one. Other programs may write there."""
 
     owners: Owners
     """The processes that work on jobs, and which of them are dead."""
@@ -72,11 +94,19 @@ class Store(Protocol):
     def head(self) -> Cursor:
         """Return the cursor of the newest revision; cheap. `ZERO` if the store has no order yet."""
 
-    def since(self, cursor: Cursor) -> Delta:
+    def since(self, cursor: Cursor, limit: int | None = None, *, snapshot_start: int = 0) -> Delta:
         """Return what changed after the cursor. A reset also has tombstones and the floor.
 
-        With ``more`` it is not everything: continue from the delta's own cursor, as `read_all`
-        does. Such a delta may be empty, and may not move, while a writer is active.
+        With ``limit`` the delta is a page of at most so many jobs and deletions. Jobs that share a
+        revision (files without a record) are on one page, which may exceed the limit. A page tells
+        nothing of skipped versions: ``merged`` is ``None``. Without a limit the delta has the state
+        of one moment.
+
+        With ``more`` it is not everything: continue with the cursor and the ``snapshot_start`` of
+        the delta, as `read_pages` does. The pages of a reset say "clear first" in the first page
+        only. If deletions are forgotten between two pages that the reader would need, the next page
+        is the first one of another reset. Such a delta may be empty, and may not move, while a
+        writer is active.
         """
 
     def behind(self, cursor: Cursor) -> int:
@@ -84,13 +114,6 @@ class Store(Protocol):
 
     def get(self, id: str) -> Job:
         """Return the job. Raises `JobNotFound`, or `StoreError` for a damaged file."""
-
-    def get_runnable(self, id: str) -> Job:
-        """Return the job like `get`, if nobody else can have written its command line.
-
-        Raises `NotObeyed` if another user owns the store's directory or the job's file, or can
-        write to it (see _trust.py).
-        """
 
     def ids(self, prefix: str = "") -> list[str]:
         """Return the ids with this prefix, sorted."""
@@ -108,23 +131,6 @@ class Store(Protocol):
         With ``damaged`` a file that is not a job is removed too; then ``check`` is not called.
         """
 
-    def refresh(self, ids: set[str] | None = None) -> bool:
-        """Check these ids, or all, for changes by other programs.
-
-        Returns ``True`` if some are not settled yet and need another check within a second.
-        """
-
-    def foreign(self, jobs: Iterable[Job]) -> set[str]:
-        """Return the ids of those jobs whose files another program wrote and which may not be jobs.
-
-        They lack ``createdAt`` or ``type`` (see stores/directory/foreign.py). ``jobs`` must have
-        been read from this store; ids whose file is gone are left out. May be called within a
-        `Check`.
-        """
-
-    def bad(self) -> list[BadFile]:
-        """Return the files in quarantine, as of the last read."""
-
     def listen(self) -> Listener:
         """Return a listener on the store's bell."""
 
@@ -139,6 +145,120 @@ class Store(Protocol):
         """End all subscriptions and close all descriptors."""
 
 
+class HasPath(Protocol):
+    """A store in a directory."""
+
+    @property
+    def path(self) -> Path:
+        """The store's directory. Other programs may write there."""
+
+
+class Refreshable(Protocol):
+    """A store in which other programs write without a record and without a ring of the bell."""
+
+    def refresh(self, ids: set[str] | None = None) -> bool:
+        """Check these ids, or all, for changes by other programs.
+
+        Returns ``True`` if some are not settled yet and need another check within a second.
+        """
+
+
+class Quarantining(Protocol):
+    """A store that may hold something that is not a job."""
+
+    def bad(self) -> list[BadFile]:
+        """Return the files in quarantine, as of the last read."""
+
+
+class HasForeignWriters(Protocol):
+    """A store that other programs and other users may write to."""
+
+    def foreign(self, jobs: Iterable[Job]) -> set[str]:
+        """Return the ids of those jobs whose files another program wrote and which may not be jobs.
+
+        They lack ``createdAt`` or ``type`` (see stores/directory/foreign.py). ``jobs`` must have
+        been read from this store; ids whose file is gone are left out. May be called within a
+        `Check`.
+        """
+
+    def get_runnable(self, id: str) -> Job:
+        """Return the job like `get`, if nobody else can have written its command line.
+
+        Raises `NotObeyed` if another user owns the store's directory or the job's file, or can
+        write to it (see _trust.py).
+        """
+
+
+# The capabilities, for any store. They ask for the method by its name: ``isinstance`` with a
+# protocol takes `typing`, which the fast commands do without.
+
+
+def path_of(store: Store) -> Path | None:
+    """Return the store's directory, or ``None`` if it has none."""
+    path: Path | None = getattr(store, "path", None)
+    return path
+
+
+def refresh(store: Store, ids: set[str] | None = None) -> bool:
+    """Check these ids, or all, for changes by other programs, if they may write to the store.
+
+    Returns ``True`` if some are not settled yet and need another check within a second.
+    """
+    return _is_refreshable(store) and store.refresh(ids)
+
+
+def bad_files(store: Store) -> list[BadFile]:
+    """Return the files in quarantine, as of the last read; none if the store has no quarantine."""
+    return store.bad() if _is_quarantining(store) else []
+
+
+def foreign_jobs(store: Store, jobs: Iterable[Job]) -> set[str]:
+    """Return the ids of those jobs that may not be jobs (see `HasForeignWriters.foreign`)."""
+    return store.foreign(jobs) if _has_foreign_writers(store) else set()
+
+
+def runnable_job(store: Store, id: str) -> Job:
+    """Return the job if nobody else can have written its command line; `NotObeyed` otherwise."""
+    return store.get_runnable(id) if _has_foreign_writers(store) else store.get(id)
+
+
+def _is_refreshable(store: object) -> TypeGuard[Refreshable]:
+    return hasattr(store, "refresh")
+
+
+def _is_quarantining(store: object) -> TypeGuard[Quarantining]:
+    return hasattr(store, "bad")
+
+
+def _has_foreign_writers(store: object) -> TypeGuard[HasForeignWriters]:
+    return hasattr(store, "get_runnable")
+
+
+def read_pages(store: Store, cursor: Cursor = ZERO, limit: int | None = None) -> Iterator[Delta]:
+    """Yield everything that changed after the cursor, page by page; the last is without ``more``.
+
+    A page with ``since`` 0, also a later one, says "clear first". If the read cannot be completed
+    from the cursor, everything is read again. Raises `StoreError` if writers stay faster than that.
+    May take a moment: do not call it in an event loop.
+    """
+    for _ in range(_MAX_TRIES):
+        snapshot_start = unfinished = 0
+        while unfinished < _MAX_UNFINISHED:
+            page = store.since(cursor, limit, snapshot_start=snapshot_start)
+            yield page
+            if not page.more:
+                return
+            if page.cursor() == cursor:
+                time.sleep(_PAUSE_S)  # a writer is at work, or a file is half written
+            if limit is None or len(page.jobs) + len(page.gone) < limit:
+                unfinished += 1  # a full page is no sign of a writer
+            cursor, snapshot_start = page.cursor(), page.snapshot_start
+        cursor = ZERO
+    raise StoreError(
+        f"{store.where} changes faster than it can be read", path=store.where, hint="try again"
+    )
+
+
 def read_all(store: Store, cursor: Cursor = ZERO) -> Delta:
     """Return everything that changed after the cursor, as one delta without ``more``.
 
@@ -148,22 +268,12 @@ def read_all(store: Store, cursor: Cursor = ZERO) -> Delta:
     """
     from jobctl.core.jobset import joined  # completion does without its import
 
-    for _ in range(_MAX_TRIES):
-        pages: list[Delta] = []
-        for _ in range(_MAX_PAGES):
-            page = store.since(cursor)
-            if page.since == 0:
-                pages.clear()
-            elif page.through == cursor.revision and page.more:
-                time.sleep(_PAUSE_S)  # a writer is at work, or a file is half written
-            pages.append(page)
-            if not page.more:
-                return joined(pages)
-            cursor = page.cursor()
-        cursor = ZERO
-    raise StoreError(
-        f"{store.where} changes faster than it can be read", path=store.where, hint="try again"
-    )
+    pages: list[Delta] = []
+    for page in read_pages(store, cursor):
+        if page.since == 0:
+            pages.clear()
+        pages.append(page)
+    return joined(pages)
 
 
 def creation_times(store: Store) -> tuple[dict[str, str], list[BadFile]]:
@@ -177,7 +287,7 @@ def creation_times(store: Store) -> tuple[dict[str, str], list[BadFile]]:
     if quick is not None:
         return quick()
     times = {job.id: job.created_at for job in read_all(store).jobs}
-    return times, store.bad()
+    return times, bad_files(store)
 
 
 def resolve(store: Store, text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from jobctl.core.codec import encode
 from jobctl.core.cursor import Cursor
@@ -12,13 +12,9 @@ from jobctl.core.job import Job, check_id
 from jobctl.core.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.errors import Conflict, JobNotFound
 from jobctl.stores.bell import Listener, MemoryBell
-from jobctl.stores.contract import BadFile, Change, Check
+from jobctl.stores.contract import Change, Check
 from jobctl.stores.owners import MemoryOwners, Owners
 from jobctl.stores.subscriptions import Subscriptions
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["MemoryStore"]
 
@@ -27,7 +23,6 @@ class MemoryStore:
     """Jobs in memory under the `Store` contract; lost when the process ends."""
 
     where = "memory"
-    path: Path | None = None
 
     def __init__(self, *, max_tombstones: int = MAX_TOMBSTONES) -> None:
         self._writing = threading.RLock()  # held while a change runs; readers do not wait for it
@@ -40,9 +35,11 @@ class MemoryStore:
     def head(self) -> Cursor:
         return self._set.cursor
 
-    def since(self, cursor: Cursor) -> Delta:
+    def since(self, cursor: Cursor, limit: int | None = None, *, snapshot_start: int = 0) -> Delta:
         with self._guard:
-            return self._set.since(cursor, tombstones=True)
+            return self._set.since(
+                cursor, max_examined=limit, snapshot_start=snapshot_start, tombstones=True
+            )
 
     def behind(self, cursor: Cursor) -> int:
         with self._guard:
@@ -53,9 +50,6 @@ class MemoryStore:
         if job is None:
             raise JobNotFound(id, self.where)
         return job
-
-    def get_runnable(self, id: str) -> Job:
-        return self.get(id)
 
     def ids(self, prefix: str = "") -> list[str]:
         with self._guard:
@@ -90,15 +84,6 @@ class MemoryStore:
             with self._guard:
                 self._set.delete(id, self._set.revision + 1)
         self._bell.ring()
-
-    def refresh(self, ids: set[str] | None = None) -> bool:
-        return False
-
-    def foreign(self, jobs: Iterable[Job]) -> set[str]:
-        return set()
-
-    def bad(self) -> list[BadFile]:
-        return []
 
     def listen(self) -> Listener:
         return self._bell.listen()

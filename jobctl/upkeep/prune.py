@@ -16,7 +16,7 @@ from jobctl.core.cursor import ZERO
 from jobctl.core.job import Job
 from jobctl.core.pipeline import TERMINAL
 from jobctl.errors import JobctlError, JobNotFound, StoreLocked, StoreMissing, UsageError
-from jobctl.stores import Check, Store, read_all
+from jobctl.stores import Check, Store, foreign_jobs, read_all, refresh
 
 __all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "prune"]
 
@@ -43,7 +43,7 @@ class Rule:
     """Which jobs to remove: those that ended in ``stages``, of ``types`` (empty: any). Use `make`.
 
     The newest ``keep`` of them are kept, and those that ended within ``older_than_s`` seconds.
-    Without ``foreign``, files of other programs that may not be jobs (`Store.foreign`) are kept and
+    Without ``foreign``, files of other programs that may not be jobs (`foreign_jobs`) are kept and
     do not count as newest.
     """
 
@@ -87,7 +87,7 @@ class Rule:
 
     def spared(self, store: Store, jobs: Iterable[Job]) -> set[str]:
         """Return the ids of those jobs to which the rule does not apply."""
-        return set() if self.foreign else store.foreign(jobs)
+        return set() if self.foreign else foreign_jobs(store, jobs)
 
     def chosen(self, ends: Iterable[tuple[int, str]], now_ms: int) -> list[str]:
         """Return the ids to remove, oldest first, from ``(end, id)`` of all jobs under the rule."""
@@ -152,7 +152,7 @@ class Pruner:
 
     def run(self, stopping: threading.Event | None = None) -> Pruned:
         """Remove what the rule selects now; stop soon after ``stopping`` is set."""
-        self._store.refresh()  # other programs do not ring the bell
+        refresh(self._store)  # other programs do not ring the bell
         self._read_on()
         ids = self._rule.chosen(((end, id) for id, end in self._ends.items()), now_ms())
         checks = (

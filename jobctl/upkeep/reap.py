@@ -9,7 +9,7 @@ from jobctl.core import job as jobs
 from jobctl.core.job import Job
 from jobctl.core.pipeline import FAILED
 from jobctl.errors import JobctlError
-from jobctl.stores import Change, Store, read_all
+from jobctl.stores import Change, Store, bad_files, read_all
 
 __all__ = ["Reaped", "reap"]
 
@@ -45,7 +45,7 @@ def reap(store: Store, *, dry_run: bool = False) -> Reaped:
         else:
             if updated.stage == FAILED:
                 reaped.jobs.append(updated)
-    if not dry_run and not store.bad():
+    if not dry_run and not bad_files(store):
         store.owners.forget(dead - {job.owned_by for job, _ in reaped.failed})
     return reaped
 

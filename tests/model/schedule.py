@@ -16,6 +16,7 @@ from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.protocol import Dialect
 from jobctl.hub.sessions import Hub
+from jobctl.stores import refresh
 from tests.hub.world import PlainClient, V1Client
 from tests.model.kit import Disk, Essences, essence
 
@@ -192,7 +193,7 @@ class AnySchedule(RuleBasedStateMachine):
     @rule()
     def faults_stop(self) -> None:
         """I3, I7: once nothing goes wrong any more, every client holds what the store holds."""
-        while self.disk.hub_store.refresh():
+        while refresh(self.disk.hub_store):
             pass  # damage is older than the grace here, so nothing stays unsettled
         self.ring()
         self.disk.calm = True

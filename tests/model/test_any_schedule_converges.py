@@ -6,6 +6,7 @@ The plain run draws a few schedules; ``HYPOTHESIS_PROFILE=deep`` draws many more
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
+from jobctl.stores import refresh
 from tests.model.kit import lock_is_busy
 from tests.model.schedule import AnySchedule, changes, ids
 
@@ -54,13 +56,13 @@ class AnyScheduleOnDisk(AnySchedule):
 
     @rule(death=deaths)
     def hub_killed_while_looking(self, death: tuple[int, str]) -> None:
-        if self.disk.killed(*death, self.disk.hub_store.refresh, set()):
+        if self.disk.killed(*death, partial(refresh, self.disk.hub_store), set()):
             self.restart_hub()
 
     @rule()
     def look(self) -> None:
         """The hub's watching of files, or its rescan."""
-        self.disk.hub_store.refresh()
+        refresh(self.disk.hub_store)
 
     @rule()
     def ring_while_the_lock_is_busy(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from tests.hub.network import Reader, new_job, retitle, running_hub, stored, unt
 from tests.stores.support import plant_owner
 
 DEAD = "1-00000000000a"
-Since = Callable[[Cursor], Delta]
+Since = Callable[..., Delta]
 
 
 def in_pages(real: Since, *, size: int = 2, waits: int = 0) -> Since:
@@ -36,9 +37,9 @@ def in_pages(real: Since, *, size: int = 2, waits: int = 0) -> Since:
     """
     left = 0
 
-    def since(cursor: Cursor) -> Delta:
+    def since(cursor: Cursor, *page: Any, **start: Any) -> Delta:
         nonlocal left
-        delta = real(cursor)
+        delta = real(cursor, *page, **start)
         if delta.since and left:
             left -= 1
             return delta._replace(through=delta.since, jobs=(), gone=(), more=True)
@@ -128,12 +129,12 @@ async def test_dead_worker_is_told_after_its_last_words(store: Store, tmp_path: 
     stuck, tries = False, 0
     real = store.since
 
-    def since(cursor: Cursor) -> Delta:
+    def since(cursor: Cursor, *page: Any, **start: Any) -> Delta:
         nonlocal tries
         if stuck:
             tries += 1
             return Delta(cursor.epoch, cursor.revision, cursor.revision, more=True)
-        return real(cursor)
+        return real(cursor, *page, **start)
 
     store.since = since  # type: ignore[method-assign]
     async with Reader.of_store(store) as reader:
@@ -165,8 +166,8 @@ async def test_follow_ends_a_read_that_brought_nothing_more(store: Store) -> Non
     """Also the empty answer that says so is passed on, to a reader that has waited for it."""
     real, finished = store.since, False
 
-    def since(cursor: Cursor) -> Delta:
-        delta = real(cursor)
+    def since(cursor: Cursor, *page: Any, **start: Any) -> Delta:
+        delta = real(cursor, *page, **start)
         return delta if finished or delta.more else delta._replace(more=True)
 
     store.since = since  # type: ignore[method-assign]
@@ -197,12 +198,12 @@ async def test_hub_whose_load_fails_half_way_loads_again(
     caplog.set_level(logging.ERROR)
     real, failing = store.since, 2
 
-    def since(cursor: Cursor) -> Delta:
+    def since(cursor: Cursor, *page: Any, **start: Any) -> Delta:
         nonlocal failing
         if cursor != ZERO and failing:
             failing -= 1
             raise StoreError("the disk is away")
-        return real(cursor)
+        return real(cursor, *page, **start)
 
     store.since = since  # type: ignore[method-assign]
     async with running_hub(store) as hub, Reader.of_hub(hub.url) as reader:
@@ -221,12 +222,12 @@ async def test_hub_that_is_reset_shows_nobody_a_part(
         reader.on_delta = lambda delta: seen.append(len(hub.server.hub.replica))
         real, again = store.since, True
 
-        def since(cursor: Cursor) -> Delta:
+        def since(cursor: Cursor, *page: Any, **start: Any) -> Delta:
             nonlocal again
             if again:
                 again = False
                 return real(ZERO)
-            return real(cursor)
+            return real(cursor, *page, **start)
 
         monkeypatch.setattr(store, "since", since)
         store.update("one", retitle("again"))

@@ -14,7 +14,7 @@ from jobctl.core import job as jobs
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
 from jobctl.errors import Conflict, InvalidId, InvalidJob, JobNotFound
-from jobctl.stores import Store
+from jobctl.stores import Store, bad_files, foreign_jobs, path_of, refresh, runnable_job
 from tests.stores.support import (
     T0,
     Follower,
@@ -39,9 +39,9 @@ def test_created_job_is_found_with_its_revision(store: Store) -> None:
 def test_job_of_our_own_is_runnable(store: Store) -> None:
     """FAULTS row 65: nobody else can have written its command."""
     made = store.create(new("a"))
-    assert store.get_runnable("a") == made
+    assert runnable_job(store, "a") == made
     with pytest.raises(JobNotFound):
-        store.get_runnable("b")
+        runnable_job(store, "b")
 
 
 def test_taken_id_is_refused(store: Store) -> None:
@@ -68,8 +68,15 @@ def test_what_jobctl_wrote_is_not_foreign(store: Store) -> None:
     store.create(new("a"))
     store.create(new("b"))
     store.update("b", with_message("1"))
-    assert store.foreign(store.since(ZERO).jobs) == set()
-    assert store.foreign([store.get("a"), new("not-there")]) == set()
+    assert foreign_jobs(store, store.since(ZERO).jobs) == set()
+    assert foreign_jobs(store, [store.get("a"), new("not-there")]) == set()
+
+
+def test_store_does_not_have_to_feign_what_only_directories_can(store: Store) -> None:
+    """The capabilities are methods of those stores alone that have them."""
+    in_a_directory = path_of(store) is not None
+    for capability in ("path", "refresh", "bad", "foreign", "get_runnable"):
+        assert hasattr(store, capability) == in_a_directory
 
 
 def test_error_in_a_change_passes_through(store: Store) -> None:
@@ -309,9 +316,9 @@ def test_behind_counts_what_a_read_would_look_at(store: Store) -> None:
 def test_nothing_is_unsettled_or_bad_without_foreigners(store: Store) -> None:
     """A store that only we write to needs no second look and has no quarantine."""
     store.create(new("a"))
-    assert store.refresh() is False
-    assert store.refresh({"a", "nobody"}) is False
-    assert store.bad() == []
+    assert refresh(store) is False
+    assert refresh(store, {"a", "nobody"}) is False
+    assert bad_files(store) == []
 
 
 # -- many at once ---------------------------------------------------------------------------

@@ -10,17 +10,17 @@ from jobctl._clock import now
 from jobctl.core.cursor import ZERO
 from jobctl.core.job import create
 from jobctl.errors import JobNotFound, StoreMissing
-from jobctl.stores import open_store
+from jobctl.stores import bad_files, open_store, path_of
 
 
 def test_missing_directory_is_empty_and_takes_no_jobs(tmp_path: Path) -> None:
     """Every read finds nothing, every change names the directory, and nothing is made."""
     where = tmp_path / "jobs"
     store = open_store(where, missing_ok=True)
-    assert (store.where, store.path) == (str(where), None)
+    assert (store.where, path_of(store)) == (str(where), None)
     delta = store.since(ZERO)
     assert (delta.jobs, delta.gone, delta.more) == ((), (), False)
-    assert (store.ids(), store.bad(), store.owners.dead()) == ([], [], frozenset())
+    assert (store.ids(), bad_files(store), store.owners.dead()) == ([], [], frozenset())
     with pytest.raises(StoreMissing, match=str(where)):
         store.create(create("etl", now=now(), id="a"))
     for change in (

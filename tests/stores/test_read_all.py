@@ -15,8 +15,8 @@ from tests.stores.support import messages, new, with_message
 class Pages(MemoryStore):
     """A store whose answers hold one job at a time."""
 
-    def since(self, cursor: Cursor) -> Delta:
-        return self._set.since(cursor, limit=1, tombstones=True)
+    def since(self, cursor: Cursor, limit: int | None = None, *, snapshot_start: int = 0) -> Delta:
+        return super().since(cursor, 1, snapshot_start=snapshot_start)
 
 
 def test_read_all_makes_one_delta_of_the_pages() -> None:
@@ -47,7 +47,9 @@ def test_read_all_starts_over_where_it_cannot_go_on() -> None:
         stuck_at_zero = False
         reads = 0
 
-        def since(self, cursor: Cursor) -> Delta:
+        def since(
+            self, cursor: Cursor, limit: int | None = None, *, snapshot_start: int = 0
+        ) -> Delta:
             self.reads += 1
             if cursor == ZERO and not self.stuck_at_zero:
                 return super().since(cursor)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobctl._clock import now, now_ms
 from jobctl.core import job as jobs
-from jobctl.core.cursor import ZERO
+from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
+from jobctl.core.jobset import Delta
 from jobctl.core.times import to_text
 from jobctl.errors import StoreError, StoreLocked, UsageError
 from jobctl.stores import Check, Store, open_store
@@ -236,8 +238,13 @@ def test_a_pruner_reads_only_what_changed(store: Store, monkeypatch: pytest.Monk
     work = pruner(store)
     work.run()
     cursors = []
-    since = store.since
-    monkeypatch.setattr(store, "since", lambda cursor: cursors.append(cursor) or since(cursor))
+    real = store.since
+
+    def since(cursor: Cursor, *page: Any, **start: Any) -> Delta:
+        cursors.append(cursor)
+        return real(cursor, *page, **start)
+
+    monkeypatch.setattr(store, "since", since)
     store.create(ended("old-50", 50))
     store.create(jobs.create("etl", now=now(), id="new"))
     assert work.run().removed == ("old-50",)

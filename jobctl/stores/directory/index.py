@@ -86,11 +86,11 @@ class Look:
 
 
 class Index:
-    """The newest record of each id in one log, read up to ``position``."""
+    """The newest record of each id in one log, read up to ``position`` and revision ``head``."""
 
     def __init__(self) -> None:
         self.log: Log | None = None
-        self.position = 0
+        self.position = self.head = 0
         self.newest: dict[str, Record] = {}
         self.signatures: dict[str, Signature] = {}
         self.loose: set[str] = set()  # delivered without a record: their end needs one all the same
@@ -101,10 +101,12 @@ class Index:
         if self.log is not log:
             if self.log is None or self.log.epoch != log.epoch:
                 self.signatures.clear()
-            self.log, self.position = log, 0
+            self.log, self.position, self.head = log, 0, 0
             self.newest.clear()
         records = log.read(self.position)
         self.position += len(records)
+        if records:
+            self.head = records[-1].revision
         self.newest.update((record.id, record) for record in records)
         return records
 

@@ -15,10 +15,16 @@ before it renames its file into place, and a later record shows that the write b
 4.  A full load (``since`` 0) never waits for that, nor does a reader that may not write: they
     deliver the file as it is, as of ``through``. Such a file is *loose*.
 
+A *page* (a read with a limit) selects its records first: the next ones that are the newest of their
+id. It ends at the last of them and opens no other file. A job that changes after the selection is
+on a later page, in its newest version. The pages of a full load follow the same rules as a full
+load: they wait for nobody.
+
 What holds for every delta:
 
 -   No file that it delivers is newer than ``through``, loose ones excepted, which have no revision.
--   Above the log's base, it leaves a reader at ``since`` with the state at ``through``.
+-   Above the log's base, it leaves a reader at ``since`` with the state at ``through``. A page may
+    lack jobs that have changed again after it.
 -   Without ``more`` it reaches all that was recorded when the read began, a write in flight
     excepted: no job that was there all the time is missing.
 """
@@ -64,12 +70,14 @@ class DirectoryRead:
 
     ``records`` are those after ``since`` if somebody has just read them, and ``looks`` current
     looks at files. ``names`` are the ids that the directory has, for a full load: it also delivers
-    files that the log does not know.
+    files that the log does not know. With ``limit`` the read is a page of at most so many ids, and
+    of the files that the log does not know. ``snapshot_start`` is the newest revision when the
+    first page of a full load began, for its other pages.
 
-    Afterwards ``pending`` has the ids whose files are not what their newest records say, ``stale``
-    those of them whose writes are over, and ``loose`` those that were delivered all the same.
-    ``taken`` are the ids that were delivered by a record, and ``bad`` those that are no jobs, with
-    the reason.
+    Afterwards ``head`` is the newest revision when the read began, ``pending`` has the ids whose
+    files are not what their newest records say, ``stale`` those of them whose writes are over, and
+    ``loose`` those that were delivered all the same. ``taken`` are the ids that were delivered by a
+    record, and ``bad`` those that are no jobs, with the reason.
     """
 
     def __init__(
@@ -78,11 +86,13 @@ class DirectoryRead:
         dir_fd: int,
         index: Index,
         since: int,
-        reconcile: Callable[[Mapping[str, Look]], Settled],
+        reconcile: Callable[[Mapping[str, Look | None]], Settled],
         *,
         records: list[Record] | None = None,
         looks: Mapping[str, Look] | None = None,
         names: Set[str] = frozenset(),
+        limit: int | None = None,
+        snapshot_start: int = 0,
     ) -> None:
         self._log = log
         self._dir_fd = dir_fd
@@ -91,12 +101,18 @@ class DirectoryRead:
         self._reconcile = reconcile
         self._records = records
         self._names = names
+        self._limit = limit
+        self._snapshot_start = snapshot_start
+        self._page_end: int | None = None  # with a limit: the revision at which the page ends
+        self._selected: set[str] = set()  # with a limit: the ids of the page
+        self._partial = False  # whether the page leaves out records that there were at its start
         self._position = log.after(since)
         self._head = since  # the newest revision that was read
         self._window: dict[str, list[Record]] = {}
         self._looks: dict[str, Look] = dict(looks or {})
         self._shown: dict[str, Record] = {}  # the newest record of the content that a look found
         self._refused = False
+        self.head = since
         self.pending: set[str] = set()
         self.stale: set[str] = set()
         self.taken: set[str] = set()
@@ -105,11 +121,14 @@ class DirectoryRead:
 
     def run(self) -> Delta:
         """Return the delta. It is empty and does not move if all changes are still in flight."""
-        self._read_tail()
-        asked = self._head
+        if self._limit is None:
+            self._read_tail()
+            unrecorded = sorted(self._names - self._window.keys())
+        else:
+            unrecorded = self._select(self._limit)
+        asked = self.head = self._head
         self._judge(id for id in self._window if id in self._looks)
         seen = self._looks.keys() - self.pending
-        unrecorded = sorted(self._names - self._window.keys())
         self._look([id for id in (*self._window, *unrecorded) if id not in seen])
         if self.pending:
             reconciled = self._reconcile(
@@ -122,9 +141,59 @@ class DirectoryRead:
             self._look([id for id in self._window if id in self.pending and not self._is_over(id)])
         self.stale = {id for id in self.pending if self._is_over(id)}
         cut = self._cut()
-        return self._delta(cut, more=not self._is_whole(cut, asked))
+        return self._delta(cut, more=self._partial or not self._is_whole(cut, asked))
 
     # -- the log and the files --------------------------------------------------------------
+
+    def _select(self, limit: int) -> list[str]:
+        """Select the ids of the page by their newest records; return the ids without a record.
+
+        A long log is read through the index, which reads each record once for all pages.
+        """
+        log, start = self._log, self._position
+        self._records = None  # the index may have read many that are not of this page
+        unrecorded = self._record_unknown(limit)
+        last = self._since
+        if log.count() - start <= limit:
+            for record in log.read(start, start + limit):
+                self._window.setdefault(record.id, []).append(record)
+                start, last = start + 1, record.revision
+            self._position, self._head = start, last
+        else:
+            self._index.follow(log)
+            self._position, self._head = self._index.position, self._index.head
+            while start < self._position and len(self._window) < limit:
+                records = log.read(start, min(start + limit, self._position))
+                if not records:
+                    break
+                for record in records:
+                    start += 1
+                    if self._index.newest[record.id].revision == record.revision:
+                        self._window[record.id] = [record]
+                        last = record.revision
+                        if len(self._window) == limit:
+                            break
+            self._partial = start < self._position
+        self._page_end = last if self._partial else max(last, log.base)
+        self._selected = {*self._window, *unrecorded}
+        self._looks = {id: look for id, look in self._looks.items() if id in self._selected}
+        return unrecorded
+
+    def _record_unknown(self, limit: int) -> list[str]:
+        """Give records to files that the log does not know; return those that got none.
+
+        In small steps, because each look holds the file's bytes.
+        """
+        if not self._names:
+            return []
+        self._index.follow(self._log)
+        unknown = sorted(self._names - self._index.newest.keys())
+        for first in range(0, len(unknown), limit):
+            if self._reconcile(dict.fromkeys(unknown[first : first + limit])).refused:
+                self._refused = True
+                break
+        self._index.follow(self._log)
+        return [id for id in unknown if id not in self._index.newest]
 
     def _look(self, ids: list[str]) -> None:
         """Read these files, and again those that have changed meanwhile."""
@@ -143,10 +212,12 @@ class DirectoryRead:
         if records is None:
             records = self._log.read(self._position)
         self._position += len(records)
-        for record in records:
-            self._window.setdefault(record.id, []).append(record)
         if records:
             self._head = records[-1].revision
+        if self._page_end is not None:
+            records = [item for item in records if item.id in self._selected]
+        for record in records:
+            self._window.setdefault(record.id, []).append(record)
         return [record.id for record in records]
 
     def _judge(self, ids: Iterable[str]) -> None:
@@ -180,7 +251,7 @@ class DirectoryRead:
     @property
     def _waits(self) -> bool:
         """Whether the delta ends before a stale file instead of delivering it as loose."""
-        return self._since > 0 and not self._refused
+        return self._since > 0 and not self._snapshot_start and not self._refused
 
     def _is_whole(self, cut: int, asked: int) -> bool:
         """Whether the delta reaches the requested revision, or the write in flight before it."""
@@ -197,9 +268,12 @@ class DirectoryRead:
 
         A look knows the version of its file from the record that it shows up to the next one. What
         is delivered must be the state *at* the cut. A file that was seen in a version after it, but
-        has a record before it, would be missing there, so the cut moves before that record.
+        has a record before it, would be missing there, so the cut moves before that record. (Not on
+        a page: the file is on a later one.)
         """
-        cut = max(self._since, self._head, self._log.base)
+        cut = self._page_end
+        if cut is None:
+            cut = max(self._since, self._head, self._log.base)
         held = self.pending if self._waits else self.pending - self.stale
         for id in held:
             known = self._shown[id].revision if id in self._shown else 0
@@ -208,7 +282,7 @@ class DirectoryRead:
                 known = max(known, look.after - 1)  # a file whose write was over is loose
             unknown = next(item for item in self._window[id] if item.revision > known)
             cut = min(cut, unknown.revision - 1)
-        if held:
+        if held and self._page_end is None:
             for revision, id in sorted(
                 ((record.revision, id) for id, record in self._shown.items()), reverse=True
             ):
@@ -244,7 +318,7 @@ class DirectoryRead:
         jobs += self._loose_jobs(cut)
         gone.sort(key=lambda item: item.revision)
         merged = None
-        if self._since >= self._log.base:
+        if self._since >= self._log.base and self._page_end is None:
             # Nobody knows what a foreign writer did before its change was seen.
             merged = frozenset(
                 id
@@ -252,6 +326,9 @@ class DirectoryRead:
                 if len(records) > 1 or records[0].verb == SEEN
             )
             merged |= self.stale
+        snapshot_start = self._snapshot_start
+        if self._since == 0 and self._page_end is not None:
+            snapshot_start = max(self.head, self._log.base)
         return Delta(
             self._log.epoch,
             self._since,
@@ -261,6 +338,7 @@ class DirectoryRead:
             more,
             self._log.floor,
             merged,
+            snapshot_start if more else 0,
         )
 
     def _loose_jobs(self, cut: int) -> list[Job]:

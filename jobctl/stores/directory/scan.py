@@ -30,10 +30,18 @@ class Scan:
         self._signatures: dict[str, Signature] = {}
         self._bad: dict[str, str] = {}
 
-    def since(self, cursor: Cursor, dir_fd: int) -> Delta:
-        """Scan, and return what changed after the cursor."""
-        self._look(dir_fd)
-        return self._set.since(cursor, tombstones=True)
+    def since(
+        self, cursor: Cursor, dir_fd: int, limit: int | None = None, *, snapshot_start: int = 0
+    ) -> Delta:
+        """Scan, and return what changed after the cursor, as `Store.since` does.
+
+        All jobs are kept in memory here, so a page after the first one of a reset needs no scan.
+        """
+        if not snapshot_start or cursor.epoch != self._set.epoch:
+            self._look(dir_fd)
+        return self._set.since(
+            cursor, max_examined=limit, snapshot_start=snapshot_start, tombstones=True
+        )
 
     def bad(self) -> list[BadFile]:
         """Return the files that are not jobs, as of the last scan."""

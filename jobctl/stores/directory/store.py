@@ -120,7 +120,7 @@ class DirectoryStore:
             self._state_with_log()
 
     @property
-    def path(self) -> Path | None:
+    def path(self) -> Path:
         from pathlib import Path  # with urllib.parse, which it needs, 3 ms
 
         return Path(self._place.path)
@@ -131,17 +131,17 @@ class DirectoryStore:
         with self._translated("reading"):
             return self._head()
 
-    def since(self, cursor: Cursor) -> Delta:
+    def since(self, cursor: Cursor, limit: int | None = None, *, snapshot_start: int = 0) -> Delta:
         with self._translated("reading"):
             for _ in range(_MAX_READS):
                 state = self._state_with_log()
                 if state.log is None:
-                    return self._scanned(cursor, state)
+                    return self._scanned(state, cursor, limit, snapshot_start)
                 try:
-                    delta = self._read(state, state.log, cursor)
+                    delta = self._read(state, state.log, cursor, limit, snapshot_start)
                 except Damaged:
                     if not self._adopt:
-                        return self._scanned(cursor, state)
+                        return self._scanned(state, cursor, limit, snapshot_start)
                     self._begin_epoch_instead_of(state.log)
                     continue
                 if delta is not None:
@@ -320,17 +320,36 @@ class DirectoryStore:
                 pass
         return state
 
-    def _read(self, state: DirectoryState, log: Log, cursor: Cursor) -> Delta | None:
+    def _read(
+        self,
+        state: DirectoryState,
+        log: Log,
+        cursor: Cursor,
+        limit: int | None,
+        snapshot_start: int,
+    ) -> Delta | None:
         """Return the delta, or ``None`` if the log was replaced meanwhile."""
         with self._guard:
             since = cursor.revision
-            if since and cursor.epoch == log.epoch and log.floor <= since <= log.head():
+            if (
+                since
+                and cursor.epoch == log.epoch
+                and log.floor <= max(since, snapshot_start)
+                and since <= log.head()
+            ):
                 # What earlier reads could not settle comes first, for 20 ms at the most: this may
                 # be an event loop.
                 left = dict.fromkeys(self._unreconciled)
                 looks = self._reconcile(left, once=True).looks if left else {}
                 reading = DirectoryRead(
-                    log, state.dir_fd, self._index, since, self._reconcile, looks=looks
+                    log,
+                    state.dir_fd,
+                    self._index,
+                    since,
+                    self._reconcile,
+                    looks=looks,
+                    limit=limit,
+                    snapshot_start=snapshot_start,
                 )
                 return self._delta(log, reading)
             with _gc_paused():
@@ -347,12 +366,13 @@ class DirectoryStore:
                     # What the index has read of the log needs no second reading, if that was all.
                     records=None if known else records,
                     names=names,
+                    limit=limit,
                 )
                 delta = self._delta(log, reading)
             if delta is not None and delta.jobs and not delta.through:
                 # Files, and a log that has no revision yet to tell of them: until it has, a reader
                 # who may not give it one must not share its epoch.
-                return self._scan.since(cursor, state.dir_fd)
+                return self._scan.since(cursor, state.dir_fd, limit, snapshot_start=snapshot_start)
             return delta
 
     def _delta(self, log: Log, reading: DirectoryRead) -> Delta | None:
@@ -366,9 +386,11 @@ class DirectoryStore:
         self._bad.update(reading.bad)
         return delta
 
-    def _scanned(self, cursor: Cursor, state: DirectoryState) -> Delta:
+    def _scanned(
+        self, state: DirectoryState, cursor: Cursor, limit: int | None, snapshot_start: int
+    ) -> Delta:
         with self._guard:
-            return self._scan.since(cursor, state.dir_fd)
+            return self._scan.since(cursor, state.dir_fd, limit, snapshot_start=snapshot_start)
 
     def _reconcile(
         self, looks: Mapping[str, Look | None], *, once: bool = False, compact: bool = False

@@ -18,7 +18,7 @@ from jobctl.core import job as jobs
 from jobctl.core.job import Command, Job
 from jobctl.core.redaction import default_title
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
-from jobctl.stores import Store
+from jobctl.stores import Store, path_of, runnable_job
 from jobctl.work.recorder import Write, one_line
 from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn
 from jobctl.work.run.events import Event, EventFile
@@ -95,7 +95,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
     The environment is ours, plus the variables that the job has kept. Raises `NotObeyed` if another
     user could have written the command.
     """
-    old = store.get_runnable(id)
+    old = runnable_job(store, id)
     command = old.command
     if command is None:
         raise UsageError(
@@ -216,7 +216,7 @@ class _Run:
         env: Mapping[str, str],
     ) -> None:
         self._job, self._argv, self._options = job, argv, options
-        self._path = where if isinstance(where, str) else where.path
+        self._path = where if isinstance(where, str) else path_of(where)
         self._env = env
         self._signals = Signals()
         self._kill_at: float | None = None
