@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from jobctl._clock import now
     from jobctl.core.cursor import ZERO, Cursor
     from jobctl.core.filters import Filter
-    from jobctl.core.job import Job, advance, cancel, complete, create, fail, report, retry
+    from jobctl.core.job import Job
     from jobctl.core.jobset import Delta, JobSet
+    from jobctl.core.transitions import advance, cancel, complete, create, fail, report, retry
     from jobctl.errors import JobctlError
     from jobctl.hub.credentials import Credentials
     from jobctl.reader.client import Client
@@ -65,17 +66,17 @@ _HOME = {
     "JobSet": "core.jobset",
     "JobctlError": "errors",
     "Store": "stores",
-    "advance": "core.job",
-    "cancel": "core.job",
-    "complete": "core.job",
-    "create": "core.job",
-    "fail": "core.job",
+    "advance": "core.transitions",
+    "cancel": "core.transitions",
+    "complete": "core.transitions",
+    "create": "core.transitions",
+    "fail": "core.transitions",
     "follow": "reader.follow",
     "now": "_clock",
     "open_store": "stores",
     "read": "reader.once",
-    "report": "core.job",
-    "retry": "core.job",
+    "report": "core.transitions",
+    "retry": "core.transitions",
     "track": "work.track",
     "wait": "reader.wait",
     "wait_async": "reader.wait",

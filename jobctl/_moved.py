@@ -31,7 +31,7 @@ MOVED = {
     "dummy": "work.dummy",
     "eta": "core.eta",
     "filters": "core.filters",
-    "job": "core.job",
+    "job": "core.job core.transitions",
     "jobset": "core.jobset",
     "net": "",
     "net.backoff": "reader.backoff",

@@ -11,12 +11,13 @@ import time
 from collections.abc import Sequence
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
+from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.errors import Conflict, TimedOut
 from jobctl.stores import Store, read_all, resolve
 
@@ -107,15 +108,17 @@ def ls(
     return delta.filtered(filter)
 
 
-def usual(store: Store) -> UsualDurations:
-    """Return the usual durations, from recent changes; cheap for any number of jobs."""
+def usual(store: Store, pipelines: Pipelines = BUILT_IN_ONLY) -> UsualDurations:
+    """Return the usual durations, from recent changes; cheap for any number of jobs.
+
+    ``pipelines`` are those that settings define, here as in `create` and `advance`.
+    """
     head = store.head()
     if head == ZERO and len(store.ids()) > RECENT:
-        return (
-            UsualDurations()
-        )  # many foreign files without an order: reading them all would take long
+        # Many foreign files without an order: to read them all would take long.
+        return UsualDurations(pipelines=pipelines)
     start = Cursor(head.epoch, head.revision - RECENT) if head.revision > RECENT else ZERO
-    return UsualDurations(store.since(start).jobs)
+    return UsualDurations(store.since(start).jobs, pipelines=pipelines)
 
 
 def show(store: Store, id: str) -> Job:
@@ -131,16 +134,33 @@ def create(
     session: str | None = None,
     title: str | None = None,
     stages: Sequence[str] | None = None,
+    pipelines: Pipelines = BUILT_IN_ONLY,
 ) -> Job:
     """Record a new pending job."""
-    job = jobs.create(type, now=now(), id=id, session_id=session, title=title, stages=stages)
+    job = transitions.create(
+        type,
+        now=now(),
+        id=id,
+        session_id=session,
+        title=title,
+        stages=stages,
+        pipelines=pipelines,
+    )
     return store.create(job)
 
 
-def advance(store: Store, id: str, stage: str | None = None, *, force: bool = False) -> Job:
+def advance(
+    store: Store,
+    id: str,
+    stage: str | None = None,
+    *,
+    force: bool = False,
+    pipelines: Pipelines = BUILT_IN_ONLY,
+) -> Job:
     """Move the job to its next stage, or to ``stage``."""
     return store.update(
-        resolve(store, id), lambda job: jobs.advance(job, stage, now=now(), force=force)
+        resolve(store, id),
+        lambda job: transitions.advance(job, stage, now=now(), force=force, pipelines=pipelines),
     )
 
 
@@ -150,7 +170,7 @@ def progress(
     """Record progress in the current stage: ``done`` of ``total``, or ``done`` percent."""
     return store.update(
         resolve(store, id),
-        lambda job: jobs.report(job, now=now(), done=done, total=total, message=message),
+        lambda job: transitions.report(job, now=now(), done=done, total=total, message=message),
     )
 
 
@@ -160,18 +180,20 @@ def complete(
     """Complete the job."""
     return store.update(
         resolve(store, id),
-        lambda job: jobs.complete(job, now=now(), result=result, result_session_id=result_session),
+        lambda job: transitions.complete(
+            job, now=now(), result=result, result_session_id=result_session
+        ),
     )
 
 
 def fail(store: Store, id: str, message: str) -> Job:
     """Fail the job with a reason."""
-    return store.update(resolve(store, id), lambda job: jobs.fail(job, message, now=now()))
+    return store.update(resolve(store, id), lambda job: transitions.fail(job, message, now=now()))
 
 
 def retry(store: Store, id: str) -> Job:
     """Make the failed job pending again."""
-    return store.update(resolve(store, id), lambda job: jobs.retry(job, now=now()))
+    return store.update(resolve(store, id), lambda job: transitions.retry(job, now=now()))
 
 
 def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
@@ -186,7 +208,9 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
     name = job.owned_by if job.active else None
     dead = store.owners.dead()
     if name is None or name in dead or not store.owners.request_cancel(name, job.id):
-        return store.update(job.id, lambda job: jobs.cancel(job, now=now(), at_work=job.lost(dead)))
+        return store.update(
+            job.id, lambda job: transitions.cancel(job, now=now(), at_work=job.lost(dead))
+        )
     deadline = time.monotonic() + timeout_s
     while (job := store.get(job.id)).active:
         if name in store.owners.dead():
@@ -198,7 +222,7 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
                 hint="is it stopped? it stays asked",
             )
         time.sleep(0.05)
-    if job.error != jobs.CANCELLED:
+    if job.error != transitions.CANCELLED:
         raise Conflict(f"job {job.id} {job.stage} before it could be cancelled")
     return job
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import settings
 
 from jobctl import config
-from jobctl.core import pipeline
 from jobctl.core import times as wall_clock
 
 # The plain run draws the same examples each time; the deep one looks for new ones.
@@ -69,12 +68,10 @@ def clock() -> Clock:
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the user's nor the system's settings count, nor the types that a test defined."""
+    """Neither the user's nor the system's settings count."""
     nowhere = tmp_path_factory.getbasetemp() / "no-settings"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(nowhere))
     monkeypatch.setattr(config, "_SYSTEM_FILE", str(nowhere / "system.toml"))
-    monkeypatch.setattr(pipeline, "_defined", {})
-    monkeypatch.setattr(pipeline, "_settled", False)
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jobctl.core import job as jobs
 from jobctl.core import times
+from jobctl.core import transitions as jobs
 from jobctl.core.codec import parse_wire
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job

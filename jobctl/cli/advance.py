@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobctl import api
-from jobctl.cli.common import in_job, on_store, own_id
+from jobctl.cli.common import in_job, on_store, own_id, pipelines
 from jobctl.cli.options import (
     Annotated,
     Argument,
@@ -34,5 +34,7 @@ def advance(
     if in_job() and stage is None:
         id, stage = own_id(), id
     on_store(
-        directory, lambda store: api.advance(store, id or own_id(), stage, force=force), output
+        directory,
+        lambda store: api.advance(store, id or own_id(), stage, force=force, pipelines=pipelines()),
+        output,
     )

@@ -16,7 +16,7 @@ import sys
 
 from jobctl._stdlib import import_module
 from jobctl.cli.commands import COMMANDS, LIGHT
-from jobctl.cli.common import forget_settings, settings
+from jobctl.cli.common import forget_settings, pipelines, settings
 from jobctl.cli.exits import Exit
 from jobctl.cli.light.parser import parse
 from jobctl.cli.messages import note, print_error, use_json, wants_json
@@ -105,12 +105,9 @@ def _start_collector() -> None:
 
 def _apply_settings() -> None:
     """Apply the settings that concern the whole process, except the directory."""
-    from jobctl.core.pipeline import define, parse_types
-
-    known = settings()
-    for doubt in known.doubts:
+    for doubt in settings().doubts:
         note(doubt)
-    define(parse_types(known.types))
+    pipelines()  # a mistake in them ends every command here
 
 
 def _usage_error(error: Exception, asked: str | None) -> int:

@@ -17,6 +17,7 @@ from jobctl.config import Settings, Where, hub_in, is_durable, resolve_dir
 from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job, values_of
+from jobctl.core.pipeline import Pipelines, parse_types
 from jobctl.core.redaction import redact
 from jobctl.core.times import parse_duration, parse_moment
 from jobctl.errors import JobctlError, StoreError, UsageError
@@ -50,6 +51,7 @@ __all__ = [
     "on_store",
     "out",
     "own_id",
+    "pipelines",
     "print_removed",
     "print_written",
     "run_async",
@@ -83,6 +85,7 @@ class CommandStore(NamedTuple):
 
 
 _settings: Settings | None = None
+_pipelines: Pipelines | None = None
 """The settings of this run, once they are read."""
 
 
@@ -94,10 +97,18 @@ def settings() -> Settings:
     return _settings
 
 
+def pipelines() -> Pipelines:
+    """Return the pipelines: the built-in ones, and those that the settings define."""
+    global _pipelines
+    if _pipelines is None:
+        _pipelines = Pipelines(parse_types(settings().types))
+    return _pipelines
+
+
 def forget_settings() -> None:
     """Read the settings again at their next use: a new run begins."""
-    global _settings
-    _settings = None
+    global _settings, _pipelines
+    _settings = _pipelines = None
 
 
 def credentials(token_file: str | None, ca: str | None) -> Credentials:
@@ -292,8 +303,12 @@ def job_object(
     Kept variables (``run.env``) stay in the job's file, whether it is read here or by a hub.
     """
     value = values_of(redact(job, details=True))
-    band = (usual or UsualDurations()).band(job)
-    value["derived"] = {**job.derived(now_ms(), dead), "etaMs": list(band) if band else None}
+    usual = usual or UsualDurations(pipelines=pipelines())
+    band = usual.band(job)
+    value["derived"] = {
+        **job.derived(now_ms(), dead, usual.pipelines),
+        "etaMs": list(band) if band else None,
+    }
     return value
 
 

@@ -7,7 +7,7 @@ import json
 from jobctl import api
 from jobctl.cli.common import on_store, own_id
 from jobctl.cli.options import Annotated, DirOption, MaybeIdArgument, Option, WrittenOption
-from jobctl.core.job import MAX_RESULT_BYTES
+from jobctl.core.transitions import MAX_RESULT_BYTES
 from jobctl.errors import UsageError
 
 TYPE_CHECKING = False

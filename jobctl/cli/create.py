@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobctl import api
-from jobctl.cli.common import on_store
+from jobctl.cli.common import on_store, pipelines
 from jobctl.cli.options import (
     Annotated,
     Argument,
@@ -37,7 +37,15 @@ def create(
     named = [name.strip() for name in stages.split(",")] if stages is not None else None
     on_store(
         directory,
-        lambda store: api.create(store, type, id=id, session=session, title=title, stages=named),
+        lambda store: api.create(
+            store,
+            type,
+            id=id,
+            session=session,
+            title=title,
+            stages=named,
+            pipelines=pipelines(),
+        ),
         Written.name if quiet else output or Written.name,
         create=True,
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import NamedTuple
 
     from jobctl.core.job import Job
-    from jobctl.core.pipeline import Pipeline
+    from jobctl.core.pipeline import Pipeline, Pipelines
 
     _Rows = Iterable[tuple[str, str]]
 else:
@@ -63,6 +63,12 @@ class _Request(NamedTuple):
     arguments: list[str]
     deadline_s: float
     types: dict[str, Pipeline]
+
+    def pipelines(self) -> Pipelines:
+        """Return the built-in pipelines and those of the settings."""
+        from jobctl.core.pipeline import Pipelines
+
+        return Pipelines(self.types)
 
 
 def print_candidates(args: list[str]) -> None:
@@ -120,16 +126,15 @@ def _directory(flag: str | None, known: Settings, kind: str) -> str | None:
 
 
 def _defined(known: Settings) -> dict[str, Pipeline]:
-    """Define the valid types of the settings, and return them."""
+    """Return the valid types of the settings."""
     if not known.types:
         return {}
-    from jobctl.core.pipeline import define, parse_types
+    from jobctl.core.pipeline import parse_types
 
     found: dict[str, Pipeline] = {}
     for name, table in known.types.items():
         with suppress(Exception):  # an invalid type takes nothing from the others
             found |= parse_types({name: table})
-    define(found)
     return found
 
 
@@ -172,9 +177,7 @@ def _about(job: Job) -> str:
 
 
 def _types(request: _Request) -> _Rows:
-    from jobctl.core.pipeline import known
-
-    labels = {name: pipeline.label for name, pipeline in known().items()}
+    labels = {name: pipeline.label for name, pipeline in request.pipelines().all().items()}
     return sorted({**{job.type: "" for job in _any(request)}, **labels}.items())
 
 
@@ -223,12 +226,13 @@ def _endings(request: _Request) -> _Rows:
 def _next(request: _Request) -> _Rows:
     """Return the stages that the job of the first argument may enter."""
     job = _named(request, request.arguments[0])
-    if job is None or len(job.pipeline.stages) == 2:  # it may enter any stage
+    pipeline = request.pipelines().of(job) if job is not None else None
+    if job is None or pipeline is None or len(pipeline.stages) == 2:  # it may enter any stage
         return [row for row in _stages(request) if row[0] != "failed"]
     if not job.active:
         return []
-    stages = job.pipeline.stages
-    ahead = stages[(job.pipeline.index(job.stage) or 0) + 1 :]
+    stages = pipeline.stages
+    ahead = stages[(pipeline.index(job.stage) or 0) + 1 :]
     if not any(stage.name.startswith(request.prefix) for stage in ahead):
         ahead = stages  # backward, with --force
     return [(stage.name, stage.label if stage.label != stage.name else "") for stage in ahead]

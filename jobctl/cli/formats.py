@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable
 from jobctl.cli.text import fits_encoding, visible
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
-from jobctl.core.pipeline import COMPLETED, FAILED, PENDING
+from jobctl.core.pipeline import COMPLETED, FAILED, PENDING, Pipeline, Pipelines
 from jobctl.core.times import known_ms
 
 __all__ = ["ago", "band", "bar", "duration", "eta", "mark", "moment", "short_ids", "strip"]
@@ -22,10 +22,10 @@ def _symbols() -> dict[str, str]:
     return _SYMBOLS if fits_encoding("".join(_SYMBOLS.values())) else _PLAIN
 
 
-def strip(job: Job) -> str:
+def strip(job: Job, pipeline: Pipeline) -> str:
     """Return one symbol per stage between pending and completed: done, here, ahead, failed."""
     symbols = _symbols()
-    names = job.pipeline.names()[1:-1] or ("work",)
+    names = pipeline.names()[1:-1] or ("work",)
     if job.stage == COMPLETED:
         return symbols["done"] * len(names)
     stage = job.stage
@@ -108,11 +108,11 @@ def band(ms: tuple[int, int]) -> str:
     return low if low == high else f"{low}-{high}"
 
 
-def mark(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
+def mark(job: Job, now_ms: int, dead: Container[str], pipelines: Pipelines) -> str:
     """Return ``lost`` if the job's owner is dead, ``stalled``, or an empty string."""
     if job.lost(dead):
         return "lost"
-    return "stalled" if job.stalled(now_ms) else ""
+    return "stalled" if job.stalled(now_ms, pipelines) else ""
 
 
 def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:

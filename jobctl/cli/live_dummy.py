@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from jobctl._clock import now_ms
-from jobctl.cli.common import command_store, note, out, run_async
+from jobctl.cli.common import command_store, note, out, pipelines, run_async
 from jobctl.cli.exits import Exit
 from jobctl.cli.live_view import JobView, LineContext, change_line
 from jobctl.core.conditions import Condition, Verdict, code_of, judge
@@ -76,7 +76,9 @@ async def _show(
     live = sys.stdout.isatty() and not quiet
     if not live:
         lines = _Lines(made, quiet=quiet)
-        running = asyncio.ensure_future(run(store, options, on_job=lines.take))
+        running = asyncio.ensure_future(
+            run(store, options, on_job=lines.take, pipelines=pipelines())
+        )
         lines.stop = running.cancel
         try:
             return await running
@@ -97,7 +99,7 @@ async def _show(
                 view.jobs.put(job)
                 screen.changed()
 
-        return await run(store, options, on_job=take)
+        return await run(store, options, on_job=take, pipelines=pipelines())
 
 
 class _Lines:

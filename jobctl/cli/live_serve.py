@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
-from jobctl.cli.common import CommandStore, command_store, note
+from jobctl.cli.common import CommandStore, command_store, note, pipelines
 from jobctl.hub.access import AccessPolicy
 from jobctl.hub.listen import Sockets, listen
 from jobctl.hub.origin import is_loopback_host
@@ -119,6 +119,7 @@ async def _serve(
         max_connections=connections,
         compression=options.compression,
         periodic_tasks=tasks,
+        pipelines=pipelines(),
         stop=stop,
         ready=lambda url: _print_ready(options, str(here.where.path), url),
         sockets=sockets,

@@ -13,7 +13,7 @@ from jobctl.core.cursor import Cursor
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
-from jobctl.core.pipeline import COMPLETED, FAILED
+from jobctl.core.pipeline import COMPLETED, FAILED, Pipelines
 from jobctl.reader.status import Status
 
 __all__ = ["JobView", "Line", "LineContext", "change_line", "note_status"]
@@ -252,9 +252,13 @@ def table(
     lines: list[Line] = []
     for job, head, progress in zip(jobs, heads, running, strict=True):
         # A failed job has no progress, so its error is shown there.
-        said = visible(summary(job, context.now_ms, context.dead))
+        said = visible(summary(job, context.now_ms, context.dead, context.usual.pipelines))
         text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
-        style = job.stage if not job.active else formats.mark(job, context.now_ms, context.dead)
+        style = (
+            job.stage
+            if not job.active
+            else formats.mark(job, context.now_ms, context.dead, context.usual.pipelines)
+        )
         if columns < _TINY:
             text = head
         lines.append((fit(text.rstrip(), columns), style))
@@ -276,7 +280,7 @@ def _head(job: Job, id: str, columns: int, context: LineContext) -> list[str]:
     elapsed = formats.duration(job.elapsed_ms(context.now_ms))
     if columns < _TINY:  # only id and stage fit
         return [id, fit(visible(job.stage), max(columns - len(id) - 2, 1))]
-    cells = [formats.strip(job), id]
+    cells = [formats.strip(job, context.usual.pipelines.of(job)), id]
     if columns >= 70:
         cells.append(fit(visible(job.type), 18))
     if context.wide:
@@ -288,25 +292,32 @@ def _progress(job: Job, columns: int, context: LineContext) -> list[str]:
     cells: list[str] = []
     if columns < _TINY:
         return cells
+    percent = job.percent_of(context.usual.pipelines)
     if columns >= 60:
-        cells.append(formats.bar(job.percent, 8 if columns < 100 else 24))
-    cells.append(f"{job.percent}%" if job.percent is not None else "")
+        cells.append(formats.bar(percent, 8 if columns < 100 else 24))
+    cells.append(f"{percent}%" if percent is not None else "")
     if columns >= 100 or context.wide:
         cells.append(formats.eta(job, context.usual))
     return cells
 
 
-def summary(job: Job, now_ms: int, dead: Container[str] = ()) -> str:
+def summary(job: Job, now_ms: int, dead: Container[str], pipelines: Pipelines) -> str:
     """Return a job's state mark, error, title and message as one text."""
-    said = [formats.mark(job, now_ms, dead), job.error or "", job.title or "", job.message or ""]
+    said = [
+        formats.mark(job, now_ms, dead, pipelines),
+        job.error or "",
+        job.title or "",
+        job.message or "",
+    ]
     return ": ".join(part for part in said if part)
 
 
 def change_line(job: Job, context: LineContext) -> str:
     """Return one change as a line for a pipe."""
     at = formats.moment(job.updated_at, context.form or "iso", context.now_ms)
-    percent = f"{job.percent}%" if job.percent is not None and job.stage != FAILED else "-"
+    done = job.percent_of(context.usual.pipelines)
+    percent = f"{done}%" if done is not None and job.stage != FAILED else "-"
     session = [visible(job.session_id or "-")] if context.wide else []
-    said = visible(summary(job, context.now_ms, context.dead))
+    said = visible(summary(job, context.now_ms, context.dead, context.usual.pipelines))
     parts = [at, job.id, visible(job.type), *session, visible(job.stage), percent, said]
     return "  ".join(part for part in parts if part)

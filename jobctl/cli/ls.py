@@ -20,6 +20,7 @@ from jobctl.cli.common import (
     moment,
     note,
     out,
+    pipelines,
     run_async,
     time_format,
 )
@@ -49,8 +50,7 @@ from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
-from jobctl.core.pipeline import FAILED
-from jobctl.core.pipeline import known as pipelines
+from jobctl.core.pipeline import FAILED, Pipelines
 from jobctl.core.times import known_ms
 from jobctl.errors import did_you_mean
 from jobctl.stores import BadFile, bad_files, creation_times
@@ -199,10 +199,10 @@ def _in_directory(
 ) -> _Listing:
     store, where = command_store(directory)
     chosen = options([api.resolve(store, id) for id in prefixes])
-    usual = UsualDurations()
+    usual = UsualDurations(pipelines=pipelines())
     delta = api.ls(store, chosen, since, usual=usual)
     if delta.since:
-        usual = api.usual(store)
+        usual = api.usual(store, pipelines())
     text, hint = _described(where, empty=not delta.jobs)
     dead = store.owners.dead()
     return _Listing(
@@ -256,7 +256,15 @@ def _on_hub(
 
     dead = received[-1].dead if received else ()
     return _Listing(
-        delta, chosen, url, "", None, dead, UsualDurations(delta.jobs), ids, lambda: None
+        delta,
+        chosen,
+        url,
+        "",
+        None,
+        dead,
+        UsualDurations(delta.jobs, pipelines=pipelines()),
+        ids,
+        lambda: None,
     )
 
 
@@ -270,7 +278,8 @@ def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
     if sort is Sort.updated:
         ordered = sorted(jobs, key=lambda job: (_changed_ms(job), job.id), reverse=True)
     elif sort is Sort.stage:
-        ordered.sort(key=lambda job: (job.pipeline.percent(job.stage) or 0, job.stage))
+        known = pipelines()
+        ordered.sort(key=lambda job: (known.of(job).percent(job.stage) or 0, job.stage))
     elif sort in (Sort.type, Sort.id):
         ordered.sort(key=lambda job: str(getattr(job, sort.value)))
     return ordered
@@ -307,7 +316,7 @@ def _print_table(
 def _row(
     job: Job, id: str, now: int, found: _Listing, form: TimeFormat | None, *, wide: bool
 ) -> list[str]:
-    percent = job.percent
+    percent = job.percent_of(found.usual.pipelines)
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
     cells = [id, job.type, job.stage, done, formats.duration(job.elapsed_ms(now))]
     if not wide and columns_of_terminal() is not None:  # long untrusted text must not hide the rest
@@ -319,21 +328,21 @@ def _row(
         cells.append(formats.ago(job.created_at, now))
     else:
         cells.append(formats.moment(job.created_at, form, now))
-    return [*cells, detail(job, now, found.dead)]
+    return [*cells, detail(job, now, found.dead, found.usual.pipelines)]
 
 
-def detail(job: Job, now: int, dead: Container[str] = ()) -> str:
+def detail(job: Job, now: int, dead: Container[str], known: Pipelines) -> str:
     """Return the most important text about a job: error, state mark, message, title."""
     if job.error:
         return job.error
-    parts = [formats.mark(job, now, dead), job.title or "", job.message or ""]
+    parts = [formats.mark(job, now, dead, known), job.title or "", job.message or ""]
     return ": ".join(part for part in parts if part)
 
 
 def _style(job: Job, now: int, dead: Container[str]) -> str:
     if job.stage in ("failed", "completed"):
         return job.stage
-    return formats.mark(job, now, dead)
+    return formats.mark(job, now, dead, pipelines())
 
 
 def _explain(
@@ -342,7 +351,7 @@ def _explain(
     """Print notes: why nothing is listed, and what was skipped."""
     if not jobs and (table or not sys.stdout.isatty()) and not found.delta.since:
         what = "no jobs" if found.filter == EVERYTHING and not found.delta.jobs else "no such jobs"
-        known = {stage for pipeline in pipelines().values() for stage in pipeline.names()}
+        known = {stage for pipeline in pipelines().all().values() for stage in pipeline.names()}
         odd = [stage for stage in stages if stage not in known | {FAILED}]
         meant = did_you_mean(odd[0], {*known, FAILED}) if odd else None
         hint = f"; {meant}" if meant else found.hint

@@ -16,6 +16,7 @@ from jobctl.cli.common import (
     hub_to_read,
     job_object,
     out,
+    pipelines,
     run_async,
     time_format,
 )
@@ -36,7 +37,7 @@ from jobctl.cli.table import paint
 from jobctl.cli.text import visible
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job, Steps
-from jobctl.core.pipeline import FAILED
+from jobctl.core.pipeline import FAILED, Pipeline
 from jobctl.core.times import known_ms
 
 TYPE_CHECKING = False
@@ -64,7 +65,7 @@ def show(
     form = time_format(times)
     url = hub_to_read(directory, url)
     owner: object = None
-    usual = UsualDurations()
+    usual = UsualDurations(pipelines=pipelines())
     if url is None:
         store = command_store(directory).store
         try:
@@ -72,7 +73,7 @@ def show(
             dead = store.owners.dead()
             owner = store.owners.info(job.owned_by) if job.owned_by else None
             if job.active:
-                usual = api.usual(store)
+                usual = api.usual(store, pipelines())
         finally:
             store.close()
     else:
@@ -124,20 +125,22 @@ def describe(
             return None
         return formats.moment(text, form, now)
 
-    pipeline = job.pipeline
-    percent = f", {job.percent}% done" if job.percent is not None and job.active else ""
-    mark = formats.mark(job, now, dead)
+    usual = usual or UsualDurations()
+    pipeline = usual.pipelines.of(job)
+    done = job.percent_of(usual.pipelines)
+    percent = f", {done}% done" if done is not None and job.active else ""
+    mark = formats.mark(job, now, dead, usual.pipelines)
     elapsed_ms = job.elapsed_ms(now)
     fields = [
         ("id", job.id),
         ("type", f"{job.type} ({pipeline.label})" if pipeline.label != job.type else job.type),
         ("title", job.title),
-        ("stage", f"{job.stage}  {formats.strip(job)}{percent}{mark and f', {mark}'}"),
+        ("stage", f"{job.stage}  {formats.strip(job, pipeline)}{percent}{mark and f', {mark}'}"),
         ("progress", _progress(job)),
         ("message", job.message),
         ("error", job.error),
         ("elapsed", formats.duration(elapsed_ms) if elapsed_ms is not None else None),
-        ("usually", formats.eta(job, usual or UsualDurations()) or None),
+        ("usually", formats.eta(job, usual) or None),
         ("session", job.session_id),
         ("result session", job.result_session_id),
         ("retries", str(job.retry_count) if job.retry_count else None),
@@ -159,7 +162,7 @@ def describe(
             f"  {visible(key)}: {visible(json.dumps(value, ensure_ascii=False))}"
             for key, value in job.extra.items()
         ]
-    return [*lines, "", paint("timeline", "bold"), *_timeline(job, now, form)]
+    return [*lines, "", paint("timeline", "bold"), *_timeline(job, pipeline, now, form)]
 
 
 def _owner(job: Job, dead: Container[str], owner: object) -> str | None:
@@ -198,7 +201,7 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
-def _timeline(job: Job, now: int, form: TimeFormat | None) -> list[str]:
+def _timeline(job: Job, pipeline: Pipeline, now: int, form: TimeFormat | None) -> list[str]:
     timeline = job.timeline()
     lines: list[str] = []
     for position, entry in enumerate(timeline):
@@ -208,7 +211,7 @@ def _timeline(job: Job, now: int, form: TimeFormat | None) -> list[str]:
         text = ""
         if entered_ms is not None and left_ms is not None:
             text = formats.duration(max(0, left_ms - entered_ms))
-        label = job.pipeline.label_of(entry.stage)
+        label = pipeline.label_of(entry.stage)
         lines.append(
             f"  {formats.moment(entry.at, form, now):<{_TIME}}  {visible(entry.stage):<12} "
             f"{visible(label) if label != entry.stage else '':<12} {text}".rstrip()

@@ -17,6 +17,7 @@ from jobctl.cli.common import (
     make_filter,
     note,
     out,
+    pipelines,
     run_async,
     seconds,
 )
@@ -88,7 +89,7 @@ def wait(
         raise UsageError("ids and filters are two choices", hint="give one of them")
     if not ids and chosen == EVERYTHING:
         raise UsageError("no jobs to wait for are named", hint="or choose by a filter: --active")
-    Condition.parse(until)  # before anything is read
+    condition = Condition.parse(until, pipelines())
     timeout_s = seconds(timeout, "--timeout")
     if url is None:
         here = command_store(directory)
@@ -102,7 +103,7 @@ def wait(
                 ids or (),
                 chosen,
                 url=url,
-                until=until,
+                until=condition,
                 any=any,
                 timeout_s=timeout_s,
                 on_verdict=_PRINT[output],
@@ -137,7 +138,7 @@ def _print_wide(verdict: Verdict) -> None:
     from jobctl.cli.live_view import summary
 
     type = visible(verdict.job.type) if verdict.job is not None else "-"
-    said = summary(verdict.job, now_ms()) if verdict.job is not None else ""
+    said = summary(verdict.job, now_ms(), (), pipelines()) if verdict.job is not None else ""
     _print_line(f"{verdict.id}  {type}  {visible(verdict.reason)}  {visible(said)}".rstrip())
 
 

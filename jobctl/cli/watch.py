@@ -17,6 +17,7 @@ from jobctl.cli.common import (
     make_filter,
     moment,
     note,
+    pipelines,
     run_async,
     seconds,
     time_format,
@@ -41,6 +42,7 @@ from jobctl.cli.options import (
     UrlOption,
 )
 from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.eta import UsualDurations
 from jobctl.errors import UsageError
 from jobctl.stores import Store
 
@@ -143,7 +145,11 @@ def watch(
         others=store.ids() if store is not None and on_screen else (),
         ends=exit_status,
         since_ms=since_ms,
-        usual=api.usual(store) if store is not None else None,
+        usual=(
+            api.usual(store, pipelines())
+            if store is not None
+            else UsualDurations(pipelines=pipelines())
+        ),
         wide=output is Output.wide,
     )
     if start != ZERO:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
-from jobctl.core.pipeline import COMPLETED, FAILED
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, Pipelines
 from jobctl.errors import TimedOut, UsageError
 
 __all__ = ["LOST", "Condition", "ConditionTracker", "Outcome", "Verdict", "code_of", "judge"]
@@ -28,20 +28,24 @@ _NAMED = 4  # ids in one line; the rest is counted
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What to wait for: ``terminal``, ``completed``, ``gone``, or ``stage`` with a name."""
+    """What to wait for: ``terminal``, ``completed``, ``gone``, or ``stage`` with a name.
+
+    A later stage of the job's pipeline meets ``stage`` too; ``pipelines`` are those that are known.
+    """
 
     kind: Literal["terminal", "completed", "stage", "gone"] = "terminal"
     stage: str = ""
+    pipelines: Pipelines = BUILT_IN_ONLY
 
     @classmethod
-    def parse(cls, text: str) -> Condition:
+    def parse(cls, text: str, pipelines: Pipelines = BUILT_IN_ONLY) -> Condition:
         """Parse ``terminal``, ``completed``, ``gone`` or ``stage=NAME``; `UsageError` otherwise."""
         for kind in ("terminal", "completed", "gone"):
             if text == kind:
                 return cls(kind)
         name, _, stage = text.partition("=")
         if name == "stage" and stage:
-            return cls("stage", stage)
+            return cls("stage", stage, pipelines)
         raise UsageError(
             f"{ascii(text)} is nothing to wait for",
             hint="wait for terminal, completed, gone or stage=NAME",
@@ -123,7 +127,7 @@ def judge(job: Job, condition: Condition, *, lost: bool = False) -> Verdict:
     """Return the verdict on an existing job."""
     if condition.kind == "gone":
         return Verdict(job.id, "waiting", job.stage, job)
-    if condition.kind == "stage" and _has_reached(job, condition.stage):
+    if condition.kind == "stage" and _has_reached(job, condition):
         return Verdict(job.id, "met", f"reached {condition.stage}", job)
     if job.stage == FAILED:
         return Verdict(job.id, "failed", f"failed: {job.error}" if job.error else "failed", job)
@@ -135,12 +139,15 @@ def judge(job: Job, condition: Condition, *, lost: bool = False) -> Verdict:
     return Verdict(job.id, "failed", LOST, job) if lost else Verdict(job.id, "waiting", "", job)
 
 
-def _has_reached(job: Job, stage: str) -> bool:
+def _has_reached(job: Job, condition: Condition) -> bool:
     """Whether the job has been in the stage, or in a later one of its pipeline."""
-    wanted = job.pipeline.index(stage)
+    pipeline = condition.pipelines.of(job)
+    wanted = pipeline.index(condition.stage)
     for entry in job.timeline():
-        here = job.pipeline.index(entry.stage)
-        if entry.stage == stage or (wanted is not None and here is not None and here >= wanted):
+        here = pipeline.index(entry.stage)
+        if entry.stage == condition.stage or (
+            wanted is not None and here is not None and here >= wanted
+        ):
             return True
     return False
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from jobctl.core.job import Job
-from jobctl.core.pipeline import COMPLETED
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, Pipelines
 
 __all__ = ["MAX_LEARNED", "MIN_LEARNED", "UsualDurations"]
 
@@ -20,10 +20,12 @@ class UsualDurations:
     """The durations of completed jobs of each type, from creation to completion.
 
     Retried jobs are left out, because they waited for somebody. Add jobs in the order of their
-    revisions; a job that is added again counts once.
+    revisions; a job that is added again counts once. ``pipelines`` are those that the program
+    knows; they have the configured durations.
     """
 
-    def __init__(self, jobs: Iterable[Job] = ()) -> None:
+    def __init__(self, jobs: Iterable[Job] = (), *, pipelines: Pipelines = BUILT_IN_ONLY) -> None:
+        self.pipelines = pipelines
         self._took: dict[str, deque[tuple[str, int]]] = {}
         self._bands: dict[str, tuple[int, int]] = {}
         self.take(jobs)
@@ -55,7 +57,7 @@ class UsualDurations:
             return None
         took = self._took.get(job.type, ())
         if len(took) < MIN_LEARNED:
-            return job.pipeline.eta_ms
+            return self.pipelines.of(job).eta_ms
         if job.type not in self._bands:
             from statistics import median, quantiles  # most commands do not need it
 

@@ -1,8 +1,7 @@
-"""The job: an immutable value, and the pure transitions that make the next version.
+"""The job: an immutable value. transitions.py makes its next version.
 
 Keys are camelCase on disk and on the wire; unknown keys are kept through every rewrite. Times are
-text as times.py writes it, so that a foreign file is written back unchanged. No transition reads a
-clock: ``now`` is an argument.
+text as times.py writes it, so that a foreign file is written back unchanged.
 """
 
 from __future__ import annotations
@@ -27,59 +26,37 @@ from jobctl.core.fields import (
     text,
     time,
 )
-from jobctl.core.pipeline import (
-    COMPLETED,
-    FAILED,
-    PENDING,
-    TERMINAL,
-    Pipeline,
-    defined_stages,
-    pipeline_of,
-)
+from jobctl.core.pipeline import BUILT_IN_ONLY, FAILED, PENDING, TERMINAL
 from jobctl.core.times import known_ms
-from jobctl.errors import IllegalTransition, InvalidId, InvalidJob, did_you_mean
+from jobctl.errors import InvalidId, InvalidJob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping
     from typing import Any, NoReturn
+
+    from jobctl.core.pipeline import Pipeline, Pipelines
 
     Scan = Callable[[str, int], tuple[Any, int]]
 
 __all__ = [
-    "CANCELLED",
-    "MAX_HISTORY",
-    "MAX_RESULT_BYTES",
     "Command",
     "CommandEnd",
     "Draft",
     "HistoryEntry",
     "Job",
     "Steps",
-    "advance",
-    "cancel",
     "check_id",
-    "check_result",
-    "complete",
-    "create",
-    "fail",
+    "draft_of",
     "new_id",
-    "report",
-    "retry",
     "values_of",
 ]
 
-MAX_HISTORY = 64
-"""Maximum number of entries in `Job.history`: the first and the newest ones are kept."""
-MAX_RESULT_BYTES = 64 * 1024
-CANCELLED = "Cancelled by user"
-"""The error of a cancelled job, as in the original program."""
 MAX_AHEAD_MS = 3_600_000
 """Clocks of machines may differ by this much; see `Job.ended_ms`."""
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _OWNER = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
-_STAGE_NAME = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^\x00-\x1f\x7f,]{0,62}[^\s,\x00-\x1f\x7f])?\Z")
 
 NEW_LINE = 0x0A  # the second byte of a file in the usual layout; the wire form has none
 
@@ -310,8 +287,11 @@ class Job(Draft):
 
     @property
     def pipeline(self) -> Pipeline:
-        """The job's pipeline: its own stages, or those of its type."""
-        return pipeline_of(self.type, self.stages)
+        """The job's pipeline: its own stages, or those of its type if that is built in.
+
+        `Pipelines.of` also knows the types that settings define.
+        """
+        return BUILT_IN_ONLY.of(self)
 
     @property
     def fraction(self) -> float:
@@ -322,12 +302,19 @@ class Job(Draft):
 
     @property
     def percent(self) -> int | None:
-        """How much of the whole job is done, 0 to 100; ``None`` for an unknown stage."""
-        return self.pipeline.percent(self.stage, self.fraction)
+        """How much of the whole job is done under its `pipeline`, 0 to 100.
 
-    def stalled(self, now_ms: int) -> bool:
+        ``None`` for an unknown stage.
+        """
+        return self.percent_of(BUILT_IN_ONLY)
+
+    def percent_of(self, pipelines: Pipelines) -> int | None:
+        """Return how much of the whole job is done, 0 to 100; ``None`` for an unknown stage."""
+        return pipelines.of(self).percent(self.stage, self.fraction)
+
+    def stalled(self, now_ms: int, pipelines: Pipelines = BUILT_IN_ONLY) -> bool:
         """Whether the job is active and in its stage for longer than its pipeline allows."""
-        limit_ms = self.pipeline.stalled_after_ms
+        limit_ms = pipelines.of(self).stalled_after_ms
         if limit_ms is None or not self.active:
             return False
         entered_ms = known_ms(self._entered_at())
@@ -375,11 +362,13 @@ class Job(Draft):
         """Whether the job is active and its owner is among the ``dead`` ones."""
         return self.active and self.owned_by is not None and self.owned_by in dead
 
-    def derived(self, now_ms: int, dead: Container[str] = ()) -> dict[str, Any]:
+    def derived(
+        self, now_ms: int, dead: Container[str] = (), pipelines: Pipelines = BUILT_IN_ONLY
+    ) -> dict[str, Any]:
         """Return what JSON output adds: ``{active, stalled, lost, elapsedMs}``."""
         return {
             "active": self.active,
-            "stalled": self.stalled(now_ms),
+            "stalled": self.stalled(now_ms, pipelines),
             "lost": self.lost(dead),
             "elapsedMs": self.elapsed_ms(now_ms),
         }
@@ -430,9 +419,6 @@ _OTHERS = [
 ]
 
 
-# -- ids ------------------------------------------------------------------------------------
-
-
 def new_id() -> str:
     """Return a new id: a random UUID, as the original program uses."""
     # As uuid.uuid4() makes it (RFC 9562, section 5.4); importing that module costs 2 ms.
@@ -447,48 +433,6 @@ def check_id(id: str) -> str:
     if not _ID.match(id):
         raise InvalidId(id)
     return id
-
-
-def check_result(result: Any, *, id: str) -> Any:
-    """Return the result as it will be read back, without tuples, NaN or bytes; `InvalidJob`."""
-    try:
-        text = json.dumps(
-            result, default=_json_of, allow_nan=False, ensure_ascii=False, separators=(",", ":")
-        )
-        data = text.encode()
-        value = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidJob(f"the result is not JSON: {error}", id=id) from error
-    if len(data) > MAX_RESULT_BYTES:
-        raise InvalidJob(
-            f"the result has {len(data)} bytes, over the {MAX_RESULT_BYTES} allowed", id=id
-        )
-    return value
-
-
-def _json_of(value: Any) -> Any:
-    """Return a JSON value for types that `json` does not support."""
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    if hasattr(value, "model_dump"):
-        return value.model_dump()
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in value.__dataclass_fields__}
-    if isinstance(value, (set, frozenset)) or kind == "collections.deque":
-        return list(value)
-    if isinstance(value, (bytes, bytearray)):
-        return value.decode()
-    if hasattr(value, "isoformat"):
-        return value.isoformat().replace("+00:00", "Z")
-    if hasattr(value, "__fspath__"):
-        return os.fspath(value)
-    if hasattr(type(value), "__members__"):  # an enumeration
-        return value.value
-    if kind in ("decimal.Decimal", "uuid.UUID"):
-        return str(value)
-    raise TypeError(f"{kind} is no JSON value")
-
-
-# -- values ---------------------------------------------------------------------------------
 
 
 def draft_of(values: Mapping[str, Any], *, revision: int = 0) -> Draft:
@@ -569,189 +513,3 @@ def values_of(job: Draft) -> dict[str, Any]:
 
 def _unpickled(values: dict[str, Any]) -> Job:
     return draft_of(values).finish()
-
-
-# -- transitions ----------------------------------------------------------------------------
-
-
-def create(
-    type: str,
-    *,
-    now: str,
-    id: str | None = None,
-    session_id: str | None = None,
-    title: str | None = None,
-    stages: Sequence[str] | None = None,
-) -> Job:
-    """Return a new pending job; raise `InvalidId` or `InvalidJob` for an invalid part."""
-    if not type or len(type) > 64 or not type.isprintable():
-        raise InvalidJob(f"{ascii(type[:80])} is not a type: 1 to 64 printable characters")
-    if stages is None:
-        stages = defined_stages(type)  # for readers whose settings do not define the type
-    if stages is not None:
-        _check_stages(stages)
-    job = Draft()
-    job.id = check_id(id) if id is not None else new_id()
-    job.type = type
-    job.session_id = session_id
-    job.stage = PENDING
-    job.created_at = job.updated_at = job.stage_started_at = now
-    job.title = title
-    job.stages = tuple(stages) if stages is not None else None
-    job.history = (HistoryEntry(PENDING, now),)
-    job.retry_count = job.revision = 0
-    job.completed_at = job.error = job.result_session_id = job.message = job.progress = None
-    job.result = job.owner = job.run = job.source = None
-    job.extra = NO_KEYS
-    return job.finish()
-
-
-def advance(job: Job, stage: str | None = None, *, now: str, force: bool = False) -> Job:
-    """Return the job in ``stage``, or in its next stage; only forward, unless ``force`` is set.
-
-    A job of unknown type without its own stages may go to any stage by name.
-    """
-    pipeline = job.pipeline
-    wanted = f"advance to {stage!r}" if stage else "advance"
-    if not job.active:
-        raise IllegalTransition(job.id, job.stage, wanted, legal_moves(job))
-    if stage is None:
-        stage = pipeline.next(job.stage)
-        if stage is None:
-            raise IllegalTransition(
-                job.id, job.stage, "advance: name the next stage", legal_moves(job)
-            )
-    if stage == COMPLETED:
-        return complete(job, now=now)
-    if stage == FAILED:
-        raise IllegalTransition(job.id, job.stage, "advance to 'failed'", legal_moves(job))
-    if not _STAGE_NAME.match(stage):
-        raise InvalidJob(f"{ascii(stage[:80])} is not a stage: 1 to 64 printable characters")
-    here, there = pipeline.index(job.stage), pipeline.index(stage)
-    free = len(pipeline.stages) == 2
-    backward = stage in (job.stage, PENDING) or (
-        there is not None and here is not None and there <= here
-    )
-    if not force and (backward or (there is None and not free)):
-        raise IllegalTransition(
-            job.id, job.stage, wanted, legal_moves(job), meant=did_you_mean(stage, pipeline.names())
-        )
-    return _enter(job, stage, now)
-
-
-def report(
-    job: Job,
-    *,
-    now: str,
-    done: float | None = None,
-    total: float | None = None,
-    message: str | None = None,
-) -> Job:
-    """Return the job with new progress: ``done`` of ``total``, or ``done`` percent."""
-    if not job.active:
-        raise IllegalTransition(job.id, job.stage, "report progress", legal_moves(job))
-    update: dict[str, Any] = {"updated_at": now}
-    if done is not None:
-        update["progress"] = _progress(job, done, total)
-    if message is not None:
-        update["message"] = message
-    return job.replace(**update)
-
-
-def complete(
-    job: Job, *, now: str, result: Any = None, result_session_id: str | None = None
-) -> Job:
-    """Return the completed job; ``result`` is any JSON value of at most `MAX_RESULT_BYTES`."""
-    if not job.active:
-        raise IllegalTransition(job.id, job.stage, "complete", legal_moves(job))
-    update: dict[str, Any] = {"completed_at": now, "owner": None}
-    if result is not None:
-        update["result"] = check_result(result, id=job.id)
-    if result_session_id is not None:
-        update["result_session_id"] = result_session_id
-    return _enter(job, COMPLETED, now, **update)
-
-
-def fail(job: Job, error: str, *, now: str) -> Job:
-    """Return the failed job with this error; ``completedAt`` stays null, as in the original."""
-    if not job.active:
-        raise IllegalTransition(job.id, job.stage, "fail", legal_moves(job))
-    return _enter(job, FAILED, now, error=error, owner=None)
-
-
-def retry(job: Job, *, now: str) -> Job:
-    """Return the failed job as pending: ``retryCount`` plus one, no error, no result."""
-    if job.stage != FAILED:
-        raise IllegalTransition(job.id, job.stage, "retry", legal_moves(job))
-    return _enter(
-        job,
-        PENDING,
-        now,
-        error=None,
-        result=None,
-        completed_at=None,
-        owner=None,
-        retry_count=job.retry_count + 1,
-    )
-
-
-def cancel(job: Job, *, now: str, at_work: bool = False) -> Job:
-    """Return the pending job, failed with "Cancelled by user".
-
-    With ``at_work``, for the process that works on the job, it may be in any stage.
-    """
-    if job.stage != PENDING and not (at_work and job.active):
-        raise IllegalTransition(job.id, job.stage, "cancel", legal_moves(job))
-    return fail(job, CANCELLED, now=now)
-
-
-def legal_moves(job: Job) -> tuple[str, ...]:
-    """Return what may be done with the job in its current stage, as words for people."""
-    if job.stage == COMPLETED:
-        return ()
-    if job.stage == FAILED:
-        return ("retry",)
-    pipeline = job.pipeline
-    here = pipeline.index(job.stage)
-    later = [stage.name for stage in pipeline.stages[(here or 0) + 1 :]]
-    if len(pipeline.stages) == 2:
-        later.insert(0, "any other stage")
-    moves = [*(f"advance to {name}" for name in later), "fail"]
-    return (*moves, "cancel") if job.stage == PENDING else tuple(moves)
-
-
-def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
-    history = (*job.timeline(), HistoryEntry(stage, now))
-    if len(history) > MAX_HISTORY:
-        history = (history[0], *history[1 - MAX_HISTORY :])
-    return job.replace(
-        stage=stage,
-        updated_at=now,
-        stage_started_at=now,
-        progress=None,
-        message=None,
-        history=history,
-        **update,
-    )
-
-
-def _progress(job: Job, done: float, total: float | None) -> Steps | float:
-    if total is None:
-        if not 0 <= done <= 100:
-            raise InvalidJob(f"{done!r} is no percentage; write DONE/TOTAL to count", id=job.id)
-        return done
-    if not (0 <= done < float("inf") and 0 < total < float("inf")):
-        raise InvalidJob(f"{done!r}/{total!r} is no progress", id=job.id)
-    return Steps(done, total)
-
-
-def _check_stages(stages: Sequence[str]) -> None:
-    if len(stages) > MAX_HISTORY - 3:
-        raise InvalidJob(f"{len(stages)} stages, over the {MAX_HISTORY - 3} allowed")
-    for name in stages:
-        if not _STAGE_NAME.match(name):
-            raise InvalidJob(f"{ascii(name[:80])} is not a stage: 1 to 64 printable characters")
-        if name == PENDING or name in TERMINAL:
-            raise InvalidJob(f"every job has the stage {name!r}: leave it out")
-    if len(set(stages)) < len(stages):
-        raise InvalidJob(f"a stage stands twice in {','.join(stages)}")

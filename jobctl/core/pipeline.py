@@ -1,7 +1,7 @@
 """Pipelines: the ordered stages of a job type, with labels, weights and a usual duration.
 
-The four types of the original program are built in. Settings may define others (`define`), and a
-job may bring its own stages. An unknown type or stage is shown as it is and never refused.
+The four types of the original program are built in. Settings may define others (`Pipelines`), and
+a job may bring its own stages. An unknown type or stage is shown as it is and never refused.
 """
 
 from __future__ import annotations
@@ -13,25 +13,32 @@ from jobctl.errors import UsageError, did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NamedTuple
+    from typing import Any, NamedTuple, Protocol
+
+    class _Staged(Protocol):
+        """What a pipeline depends on; a `Job` is one."""
+
+        @property
+        def type(self) -> str: ...
+
+        @property
+        def stages(self) -> tuple[str, ...] | None: ...
+
 else:
     from jobctl._stdlib import NamedTuple
 
 __all__ = [
     "BUILT_IN",
+    "BUILT_IN_ONLY",
     "COMPLETED",
     "FAILED",
     "PENDING",
     "STALLED_AFTER_MS",
     "TERMINAL",
     "Pipeline",
+    "Pipelines",
     "Stage",
-    "define",
-    "defined_stages",
-    "is_settled",
-    "known",
     "parse_types",
-    "pipeline_of",
 ]
 
 PENDING = "pending"
@@ -134,40 +141,6 @@ BUILT_IN: dict[str, Pipeline] = {
         _built_in("add_more_questions", "Adding questions", 15, 60),
     )
 }
-
-
-_defined: dict[str, Pipeline] = {}
-_settled = False
-
-
-def define(pipelines: Mapping[str, Pipeline]) -> None:
-    """Set the types that this process knows, in addition to the built-in ones.
-
-    As with logging, a program does this once at its start. If it does not, the types from the
-    settings are used as soon as it tracks a job.
-    """
-    global _settled
-    _settled = True
-    _defined.clear()
-    _defined.update(pipelines)
-
-
-def is_settled() -> bool:
-    """Whether `define` has been called."""
-    return _settled
-
-
-def defined_stages(type: str) -> tuple[str, ...] | None:
-    """Return the stages that settings define for a type; ``None`` if they define no new ones."""
-    pipeline, built_in = _defined.get(type), BUILT_IN.get(type)
-    if pipeline is None or (built_in is not None and built_in.names() == pipeline.names()):
-        return None
-    return pipeline.names()[1:-1] or None
-
-
-def known() -> dict[str, Pipeline]:
-    """Return all types that are built in or defined."""
-    return BUILT_IN | _defined
 
 
 def parse_types(tables: Mapping[str, tuple[Any, str]]) -> dict[str, Pipeline]:
@@ -275,20 +248,53 @@ def _evenly(middle: Sequence[tuple[str, str]]) -> tuple[Stage, ...]:
     )
 
 
-def pipeline_of(type: str, stages: Sequence[str] | None = None) -> Pipeline:
-    """Return the pipeline of a type: the job's own ``stages``, or the type's.
+class Pipelines:
+    """The types that a program knows: the built-in ones, and those that its settings define.
 
-    Own stages are spread evenly between 0 and 100 and have no labels. An unknown type without its
-    own stages goes directly from pending to completed.
+    Immutable. Whoever reads the settings makes one (see `parse_types`) and passes it on.
     """
-    known = _defined.get(type) or BUILT_IN.get(type)
-    if stages is None or (known and tuple(stages) == known.names()[1:-1]):
-        return known or Pipeline(type, type, _stages(()))
-    middle = [(name, name) for name in stages if name != PENDING and name not in TERMINAL]
-    return Pipeline(
-        type,
-        known.label if known else type,
-        _evenly(middle),
-        known.eta_ms if known else None,
-        known.stalled_after_ms if known else None,
-    )
+
+    __slots__ = ("_defined",)
+
+    def __init__(self, defined: Mapping[str, Pipeline] | None = None) -> None:
+        self._defined = dict(defined or {})
+
+    def all(self) -> dict[str, Pipeline]:
+        """Return the pipelines by type."""
+        return BUILT_IN | self._defined
+
+    def find(self, type: str, stages: Sequence[str] | None = None) -> Pipeline:
+        """Return the pipeline of a type, or that of a job of this type with its own ``stages``.
+
+        Own stages are spread evenly between 0 and 100 and have no labels. An unknown type without
+        own stages goes directly from pending to completed.
+        """
+        known = self._defined.get(type) or BUILT_IN.get(type)
+        if stages is None or (known and tuple(stages) == known.names()[1:-1]):
+            return known or Pipeline(type, type, _stages(()))
+        middle = [(name, name) for name in stages if name != PENDING and name not in TERMINAL]
+        return Pipeline(
+            type,
+            known.label if known else type,
+            _evenly(middle),
+            known.eta_ms if known else None,
+            known.stalled_after_ms if known else None,
+        )
+
+    def of(self, job: _Staged) -> Pipeline:
+        """Return the job's pipeline: its own stages, or those of its type."""
+        return self.find(job.type, job.stages)
+
+    def new_stages(self, type: str) -> tuple[str, ...] | None:
+        """Return the stages that settings define for a type; ``None`` if they define no new ones.
+
+        A new job of the type gets them as its own, for readers with other settings.
+        """
+        pipeline, built_in = self._defined.get(type), BUILT_IN.get(type)
+        if pipeline is None or (built_in is not None and built_in.names() == pipeline.names()):
+            return None
+        return pipeline.names()[1:-1] or None
+
+
+BUILT_IN_ONLY = Pipelines()
+"""The types of a program without settings."""

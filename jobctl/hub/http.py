@@ -22,7 +22,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
-from jobctl.core.pipeline import known
+from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.protocol import MAX_PAGE, Subscribe, parse_query
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
@@ -101,8 +101,15 @@ class HttpApi:
     """The HTTP side of one hub, under the path ``base``."""
 
     def __init__(
-        self, state: ServerState, access: AccessPolicy, *, base: str, socket_path: str
+        self,
+        state: ServerState,
+        access: AccessPolicy,
+        *,
+        base: str,
+        socket_path: str,
+        pipelines: Pipelines = BUILT_IN_ONLY,
     ) -> None:
+        self._pipelines = _pipelines_json(pipelines)
         self._state, self._access, self._base = state, access, base
         self._socket_path = socket_path
         self._unsent: dict[int, tuple[int, float]] = {}
@@ -229,7 +236,7 @@ class HttpApi:
     async def _page(self, request: web.Request) -> web.Response:
         html = _asset("index.html").replace("{base}", self._base)
         html = html.replace("{socket}", self._base + self._socket_path)
-        return self._html(request, html.replace("{pipelines}", _pipelines()))
+        return self._html(request, html.replace("{pipelines}", self._pipelines))
 
     async def _script(self, request: web.Request) -> web.Response:
         return web.Response(text=_asset("app.js"), content_type="text/javascript")
@@ -423,17 +430,17 @@ def _style_hashes(html: str) -> str:
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-def _pipelines() -> str:
+def _pipelines_json(pipelines: Pipelines) -> str:
     """Return the job types for the page as JSON: their labels, and the labels of their stages."""
-    pipelines = {
+    values = {
         type: {
             "label": pipeline.label,
             "stalledMs": pipeline.stalled_after_ms,
             "stages": {stage.name: stage.label for stage in pipeline.stages},
         }
-        for type, pipeline in known().items()
+        for type, pipeline in pipelines.all().items()
     }
-    return json.dumps(pipelines).replace("<", "\\u003c")
+    return json.dumps(values).replace("<", "\\u003c")
 
 
 def _parse_read(query: str) -> tuple[Subscribe, int]:

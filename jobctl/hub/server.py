@@ -27,6 +27,7 @@ from websockets.http11 import Response
 from jobctl._clock import now
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import Filter
+from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.protocol import (
     CLOSE_BAD_MESSAGE,
     CLOSE_BUSY,
@@ -106,6 +107,7 @@ async def serve(
     max_connections: int = MAX_CONNECTIONS,
     compression: bool = True,
     periodic_tasks: Iterable[PeriodicTask] = (),
+    pipelines: Pipelines = BUILT_IN_ONLY,
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
     sockets: Sockets | None = None,
@@ -116,7 +118,7 @@ async def serve(
     alone with ``host`` ``None``. ``ready`` is called with the hub's URL once it listens: that of
     the port, if there is one. ``periodic_tasks`` are done meanwhile (see periodic.py). ``base`` is
     the path under which a proxy shows the hub, and ``access`` the access policy; by default for
-    this user alone.
+    this user alone. The page shows job types as ``pipelines`` has them.
 
     Raises `AddressInUse` or `HubError` for an address that cannot be bound, and leaves nothing
     behind then. Opening a store may make its directory: to bind first, call `listen` with the same
@@ -132,6 +134,7 @@ async def serve(
         compression=compression,
         watch_files=watch_files,
         periodic_tasks=periodic_tasks,
+        pipelines=pipelines,
     )
     await server.run(host, port, stop, ready, unix=unix, sockets=sockets)
 
@@ -154,6 +157,7 @@ class HubServer:
         compression: bool = True,
         watch_files: bool,
         periodic_tasks: Iterable[PeriodicTask] = (),
+        pipelines: Pipelines = BUILT_IN_ONLY,
         peer_uid: PeerUid | None = None,
     ) -> None:
         self._peer_uid = peer_uid
@@ -167,7 +171,7 @@ class HubServer:
         )
         self.counts = Counts()
         self._exporter = Exporter(self)
-        self._http = HttpApi(self, access, base=base, socket_path=path)
+        self._http = HttpApi(self, access, base=base, socket_path=path, pipelines=pipelines)
         self._bad_files = 0
         self._last_sweep_s, self._loop_delay_s = self._loop.time(), 0.0
         self._refusal_log_limit, self._error_log_limit = LogRateLimit(5), LogRateLimit(1)

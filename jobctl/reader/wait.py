@@ -36,7 +36,7 @@ def wait(
     filter: Filter = EVERYTHING,
     *,
     url: str | None = None,
-    until: str = "terminal",
+    until: str | Condition = "terminal",
     any: bool = False,
     timeout_s: float | None = None,
     on_verdict: Callable[[Verdict], object] | None = None,
@@ -66,7 +66,7 @@ async def wait_async(
     filter: Filter = EVERYTHING,
     *,
     url: str | None = None,
-    until: str = "terminal",
+    until: str | Condition = "terminal",
     any: bool = False,
     timeout_s: float | None = None,
     on_verdict: Callable[[Verdict], object] | None = None,
@@ -76,8 +76,8 @@ async def wait_async(
     """Return the outcome for the jobs with these ids, or for those that match the filter now.
 
     The jobs are those of the store, or of the hub at ``url``. ``until`` is ``terminal`` (ended),
-    ``completed``, ``gone`` or ``stage=NAME``; `ConditionTracker` says when all jobs, or ``any``
-    job, decide it. A failed job is part of the `Outcome`, not an exception.
+    ``completed``, ``gone`` or ``stage=NAME``, or a `Condition`; `ConditionTracker` says when all
+    jobs, or ``any`` job, decide it. A failed job is part of the `Outcome`, not an exception.
 
     ``timeout_s`` raises `TimedOut`; 0 reads once. An unknown id raises `JobNotFound`, except for
     ``gone``. A hub that cannot be reached raises `HubError` at the start; later it is waited for. A
@@ -85,7 +85,7 @@ async def wait_async(
     file cannot be told from a deletion, so its job counts as removed. ``credentials`` are shown to
     the hub (see `Client`).
     """
-    condition = Condition.parse(until)
+    condition = Condition.parse(until) if isinstance(until, str) else until
     prefixes = [check_id(id) for id in ([ids] if isinstance(ids, str) else ids)]
     if (store is None) == (url is None):
         raise UsageError("nothing to wait on: give a store or the URL of a hub, one of them")

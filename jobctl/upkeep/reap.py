@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions
 from jobctl.core.job import Job
 from jobctl.core.pipeline import FAILED
 from jobctl.errors import JobctlError
@@ -54,6 +54,6 @@ def _fail_if_lost(dead: frozenset[str], owner: str) -> Change:
     def change(job: Job) -> Job:
         if not job.lost(dead):
             return job  # another process was first
-        return jobs.fail(job, f"Lost: {owner} ended without a word", now=now())
+        return transitions.fail(job, f"Lost: {owner} ended without a word", now=now())
 
     return change

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from jobctl.core.job import Job
-from jobctl.core.pipeline import COMPLETED, FAILED, known, pipeline_of
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, Pipeline, Pipelines
 from jobctl.errors import Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.stores import Store
 from jobctl.work.track import track
@@ -94,14 +94,16 @@ async def run_dummy(
     *,
     on_job: Callable[[Job], None] | None = None,
     types: Sequence[str] | None = None,
+    pipelines: Pipelines = BUILT_IN_ONLY,
 ) -> DummySummary:
     """Run dummy jobs in the store; return a summary.
 
     ``on_job`` is called in the event loop with each recorded version. ``types`` are used in turn
-    instead of ``options.type``. Cancelling fails the running jobs with "Interrupted". Raises
-    `UsageError` for invalid options; a `StoreError` ends the run.
+    instead of ``options.type``; ``pipelines`` are those that are known. Cancelling fails the
+    running jobs with "Interrupted". Raises `UsageError` for invalid options; a `StoreError` ends
+    the run.
     """
-    plans = iter(_plans(options, types))
+    plans = iter(_plans(options, types, pipelines))
     run = _Run(store, options, on_job)
     workers = min(options.concurrency or options.count, options.count)
     start_s = monotonic()
@@ -183,7 +185,9 @@ class _Run:
                 pass  # the loop is closed: nobody watches any more
 
 
-def _plans(options: DummyOptions, types: Sequence[str] | None) -> Iterator[_Plan]:
+def _plans(
+    options: DummyOptions, types: Sequence[str] | None, pipelines: Pipelines
+) -> Iterator[_Plan]:
     """Return the jobs as an iterator; raise `UsageError` before the first."""
     if options.count < 0 or (options.concurrency is not None and options.concurrency < 1):
         raise UsageError("there is nothing to run: count and concurrency are 1 or more")
@@ -193,7 +197,7 @@ def _plans(options: DummyOptions, types: Sequence[str] | None) -> Iterator[_Plan
         raise UsageError(f"a fail rate of {options.fail_rate:g} is not between 0 and 1")
     if any(not 0 <= delay_s < float("inf") for delay_s in options.stage_delays.values()):
         raise UsageError("a stage delay is a number of seconds, 0 or more")
-    kinds = {type: _stages_of(type, options) for type in types or (options.type,)}
+    kinds = {type: _stages_of(pipelines.find(type), options) for type in types or (options.type,)}
     known = set().union(*kinds.values())
     delays = set(options.stage_delays) - set(
         STAGE_DELAYS_S
@@ -201,11 +205,14 @@ def _plans(options: DummyOptions, types: Sequence[str] | None) -> Iterator[_Plan
     for stage in (*sorted(delays), options.fail_at):
         if stage is not None and stage not in known:
             raise UsageError(f"no stage {stage!r}", hint=f"stages: {', '.join(sorted(known))}")
-    return _generate(options, list(kinds), kinds)
+    return _generate(options, list(kinds), kinds, pipelines)
 
 
 def _generate(
-    options: DummyOptions, types: list[str], kinds: dict[str, tuple[str, ...]]
+    options: DummyOptions,
+    types: list[str],
+    kinds: dict[str, tuple[str, ...]],
+    pipelines: Pipelines,
 ) -> Iterator[_Plan]:
     chance = random.Random(options.seed)
     for number in range(1, options.count + 1):
@@ -217,14 +224,12 @@ def _generate(
         yield _Plan(
             type=type,
             stages=stages,
-            brings_stages=stages != pipeline_of(type).names()[1:-1],
+            brings_stages=stages != pipelines.find(type).names()[1:-1],
             fails_in=fails_in if fails else None,
             number=number,
             result_session_id=f"dummy-{name:012x}",
         )
 
 
-def _stages_of(type: str, options: DummyOptions) -> tuple[str, ...]:
-    pipeline = known().get(type)
-    stages = pipeline.names()[1:-1] if pipeline else ()
-    return stages or tuple(options.stage_delays) or tuple(STAGE_DELAYS_S)
+def _stages_of(pipeline: Pipeline, options: DummyOptions) -> tuple[str, ...]:
+    return pipeline.names()[1:-1] or tuple(options.stage_delays) or tuple(STAGE_DELAYS_S)

@@ -29,10 +29,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from jobctl._clock import now
 from jobctl.config import Settings, is_durable, resolve_dir
-from jobctl.core import job as jobs
+from jobctl.core import transitions
 from jobctl.core.codec import encode
-from jobctl.core.job import Job, check_result, new_id
-from jobctl.core.pipeline import define, is_settled, parse_types
+from jobctl.core.job import Job, new_id
+from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines, parse_types
+from jobctl.core.transitions import check_result
 from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.stores import Store, open_store
 from jobctl.work.recorder import Recorder, Write, one_line
@@ -103,12 +104,14 @@ class TrackedJob:
         store: Store | str | os.PathLike[str] | None,
         strict: bool,
         on_record: Callable[[Job], None] | None,
+        pipelines: Pipelines | None = None,
     ) -> None:
         self.id = new_id() if id is None else id
         self.scheduled = False
         self._type, self._title, self._session = type, title, session
         self._stages, self._given_id = stages, id
         self._where, self._strict, self._on_record = store, strict, on_record
+        self._pipelines = pipelines  # those of the settings by default, read when it is entered
         self._pid = os.getpid()
         self._recorder: Recorder | None = None
         self._waits = True
@@ -160,7 +163,7 @@ class TrackedJob:
         at = now()
 
         def enter(old: Job) -> Job:
-            return old if old.stage == name else jobs.advance(old, name, now=at)
+            return old if old.stage == name else self._advanced(old, name, at)
 
         self._record_move(enter, droppable=True)
 
@@ -177,7 +180,7 @@ class TrackedJob:
             self.result(result)
         value, at = self._result, now()
         self._record_move(
-            lambda old: jobs.complete(
+            lambda old: transitions.complete(
                 old, now=at, result=value, result_session_id=result_session_id
             )
         )
@@ -185,17 +188,12 @@ class TrackedJob:
     def fail(self, text: object) -> None:
         """Fail the job now, whatever the rest of the block does."""
         error, at = clean_text(text), now()
-        self._record_move(lambda old: jobs.fail(old, error, now=at))
+        self._record_move(lambda old: transitions.fail(old, error, now=at))
 
     @property
     def cancelled(self) -> bool:
         """Whether the job is to be cancelled."""
         return self._cancelled
-
-    @property
-    def recorded(self) -> Job | None:
-        """The version that the store recorded last; ``None`` before the first."""
-        return self._job
 
     # -- with, async with, decorator ----------------------------------------------------------
 
@@ -293,6 +291,7 @@ class TrackedJob:
                 store=self._where,
                 strict=self._strict,
                 on_record=self._on_record,
+                pipelines=self._pipelines,
             )
 
         if inspect.iscoroutinefunction(function):
@@ -318,16 +317,17 @@ class TrackedJob:
             raise RuntimeError("a tracked job is entered once; call track() for another")
         self._entered, self._pid = True, os.getpid()
         try:
-            self._load_types()
-            first = jobs.create(
+            settings = self._read_settings()
+            first = transitions.create(
                 self._type,
                 now=now(),
                 id=self.id,
                 session_id=None if self._session is None else clean_text(self._session),
                 title=None if self._title is None else clean_text(self._title),
                 stages=self._stages,
+                pipelines=self._pipelines or BUILT_IN_ONLY,
             )
-            recorder = self._join_recorder()
+            recorder = self._join_recorder(settings)
         except Exception as error:  # whatever it is, the work goes on
             self._warn_or_raise(error)
             return None
@@ -356,16 +356,25 @@ class TrackedJob:
     def _open(self, store: Store, first: Job) -> Job:
         return store.create(first)
 
-    def _load_types(self) -> None:
-        if self._stages is None and not is_settled():
-            define(parse_types(Settings(os.environ, Path.cwd()).types))
+    def _advanced(self, job: Job, stage: str | None, at: str) -> Job:
+        return transitions.advance(job, stage, now=at, pipelines=self._pipelines or BUILT_IN_ONLY)
 
-    def _join_recorder(self) -> Recorder | None:
+    def _read_settings(self) -> Settings | None:
+        """Read the settings, if the pipelines or the directory come from there."""
+        needs_pipelines = self._pipelines is None and self._stages is None
+        if not needs_pipelines and self._where is not None:
+            return None
+        settings = Settings(os.environ, Path.cwd())
+        if needs_pipelines:
+            self._pipelines = Pipelines(parse_types(settings.types))
+        return settings
+
+    def _join_recorder(self, settings: Settings | None) -> Recorder | None:
         store, durable = self._where, None
         if store is None:
-            known = Settings(os.environ, Path.cwd())
-            where = resolve_dir(None, os.environ, Path.cwd(), known)
-            store, durable = where.path, is_durable(os.environ, Path.cwd(), known)
+            assert settings is not None, "they were read for this"
+            where = resolve_dir(None, os.environ, Path.cwd(), settings)
+            store, durable = where.path, is_durable(os.environ, Path.cwd(), settings)
         if isinstance(store, (str, os.PathLike)):
             text = os.fspath(store)
             path = text if "://" in text or text == "memory:" else os.path.abspath(text)
@@ -404,10 +413,10 @@ class TrackedJob:
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
         """Return the job as the block left it."""
         if error is None or _is_success(error):
-            return jobs.complete(old, now=at, result=result)
+            return transitions.complete(old, now=at, result=result)
         if isinstance(error, Cancelled) and self._cancelled:
-            return jobs.cancel(old, now=at, at_work=True)
-        return jobs.fail(old, _text_of(error), now=at)
+            return transitions.cancel(old, now=at, at_work=True)
+        return transitions.fail(old, _text_of(error), now=at)
 
     def _stripped(self, job: Job) -> Job:
         """Return the job without the parts that may make it too large: its end matters more."""
@@ -559,7 +568,7 @@ class TrackedJob:
         def report(old: Job) -> Job:
             done, total = (None, None) if steps is None else _numbers(*steps)
             text = None if message is None else clean_text(message)
-            return jobs.report(old, now=at, done=done, total=total, message=text)
+            return transitions.report(old, now=at, done=done, total=total, message=text)
 
         self._last = Write(self, self._update(report), report=True, awaited=awaited)
         return self._last

@@ -17,8 +17,8 @@ from statistics import median
 from jobctl._clock import now
 from jobctl.core.cursor import ZERO
 from jobctl.core.filters import Filter
-from jobctl.core.job import create
 from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.transitions import create
 from jobctl.hub.sessions import Hub
 from tests.benchmarks.measure import HUB_CPU, ratio, table
 

@@ -25,8 +25,8 @@ from statistics import median
 
 from jobctl._clock import now
 from jobctl.core.cursor import ZERO, Cursor
-from jobctl.core.job import create, report
 from jobctl.core.jobset import JobSet
+from jobctl.core.transitions import create, report
 from jobctl.stores import open_store
 from tests.benchmarks.load import connect, poll_of, read_ready
 from tests.benchmarks.measure import HUB_CPU, LOAD_CPU, child, line_of, scratch, table

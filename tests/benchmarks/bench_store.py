@@ -26,7 +26,8 @@ from statistics import median
 
 from jobctl._clock import now
 from jobctl.core.codec import encode
-from jobctl.core.job import Job, create, report
+from jobctl.core.job import Job
+from jobctl.core.transitions import create, report
 from jobctl.stores import open_store
 from tests.benchmarks.measure import CPUS, child, file_system, line_of, scratch, table, tell
 

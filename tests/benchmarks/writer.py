@@ -11,7 +11,8 @@ import sys
 import time
 
 from jobctl._clock import now
-from jobctl.core.job import Job, create
+from jobctl.core.job import Job
+from jobctl.core.transitions import create
 from jobctl.stores import open_store
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobctl._clock import now
-from jobctl.core.job import create
+from jobctl.core.transitions import create
 from jobctl.hub.discovery import announced
 from jobctl.stores import open_store
 from tests.cli.conftest import Run, command, environment, hub_on, run_process

@@ -14,7 +14,7 @@ from jobctl._clock import now_ms
 from jobctl.cli.commands import COMMANDS
 from jobctl.cli.help import TOPICS
 from jobctl.config import Settings, user_file
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
 from tests.cli.conftest import DATA, Run, hub_on

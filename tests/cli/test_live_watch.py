@@ -15,9 +15,9 @@ from jobctl.cli.live_watch import WatchOptions, watch_jobs
 from jobctl.cli.options import Output
 from jobctl.core.cursor import ZERO
 from jobctl.core.filters import EVERYTHING
-from jobctl.core.job import complete, create
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.protocol import DeadOwners
+from jobctl.core.transitions import complete, create
 from jobctl.reader.status import Status
 
 TIME = "2026-01-01T00:00:00.000Z"

@@ -14,7 +14,7 @@ import pytest
 
 from jobctl._clock import now
 from jobctl.core.cursor import ZERO
-from jobctl.core.job import advance, complete, create
+from jobctl.core.transitions import advance, complete, create
 from jobctl.stores import Store, open_store
 from tests.cli.conftest import Ran, Run, command, environment, hub_on, run_process
 from tests.stores.support import age, plant_owner, until

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.core.job import create
+from jobctl.core.transitions import create
 from jobctl.stores import creation_times, open_store, read_all
 from jobctl.stores.directory import index
 from jobctl.stores.directory.files import job_names

@@ -19,7 +19,7 @@ from jobctl import config
 from jobctl._clock import now
 from jobctl.cli.dynamic_completion import candidates
 from jobctl.config import user_file
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode
 from tests.cli.conftest import ROOT, Ran, Run, environment, run_process
 

@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from jobctl._clock import now_ms
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
 from tests import odd_times

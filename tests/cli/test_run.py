@@ -23,10 +23,11 @@ import pytest
 
 from jobctl._clock import now
 from jobctl.cli import run as run_module
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO
-from jobctl.core.job import CANCELLED, Job
+from jobctl.core.job import Job
 from jobctl.core.times import parse_duration
+from jobctl.core.transitions import CANCELLED
 from jobctl.stores import Store, open_store
 from jobctl.work.run import GRACE_S
 from tests.cli.conftest import command, environment, run_process

@@ -8,7 +8,7 @@ from pathlib import Path
 from jobctl._clock import now
 from jobctl.cli import live_dummy
 from jobctl.core.conditions import code_of
-from jobctl.core.job import create, fail
+from jobctl.core.transitions import create, fail
 from jobctl.stores import open_store
 from tests.cli.conftest import Run
 

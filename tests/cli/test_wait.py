@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobctl._clock import now
-from jobctl.core.job import advance, complete, create, fail
+from jobctl.core.transitions import advance, complete, create, fail
 from jobctl.stores import Store, open_store
 from tests.cli.conftest import Run, command, environment, hub_on
 

@@ -15,8 +15,9 @@ from jobctl._clock import now
 from jobctl.cli.live_view import JobView
 from jobctl.cli.text import width
 from jobctl.core.cursor import ZERO, Cursor
-from jobctl.core.job import Job, complete, create, fail
+from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.transitions import complete, create, fail
 from jobctl.reader.status import Status
 from jobctl.stores import open_store
 from tests.cli.conftest import DATA, Run, command, environment, hub_on

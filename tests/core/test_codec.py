@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobctl.core import codec
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.codec import (
     MAX_DEPTH,
     MAX_DIGITS,

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.conditions import LOST, Condition, ConditionTracker, Outcome, Verdict, code_of
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter

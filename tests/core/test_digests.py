@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobctl.core import digests as digests_module
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO
 from jobctl.core.digests import Digests
 from jobctl.core.filters import EVERYTHING, Filter

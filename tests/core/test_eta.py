@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobctl import api
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.eta import MAX_LEARNED, MIN_LEARNED, UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.times import to_text

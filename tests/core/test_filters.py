@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.errors import InvalidId, UsageError

@@ -16,19 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode, parse
-from jobctl.core.job import (
-    MAX_HISTORY,
-    MAX_RESULT_BYTES,
-    Command,
-    HistoryEntry,
-    Job,
-    Steps,
-    values_of,
-)
+from jobctl.core.job import Command, HistoryEntry, Job, Steps, values_of
 from jobctl.core.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
 from jobctl.core.times import known_ms, to_ms, to_text
+from jobctl.core.transitions import MAX_HISTORY, MAX_RESULT_BYTES
 from jobctl.errors import IllegalTransition, InvalidId, InvalidJob
 from tests import odd_times, strategies
 from tests.conftest import Clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.jobset import JobSet
 from jobctl.core.newest import NewestFirst
 from tests.strategies import few_ids

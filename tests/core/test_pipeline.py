@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.core.job import create
-from jobctl.core.pipeline import BUILT_IN, Pipeline, define, parse_types, pipeline_of
+from jobctl.core.pipeline import BUILT_IN, BUILT_IN_ONLY, Pipeline, Pipelines, parse_types
+from jobctl.core.transitions import advance, create
 from jobctl.errors import UsageError
 from tests import strategies
 
@@ -25,7 +25,7 @@ from tests import strategies
 )
 def test_the_built_in_types(type: str, label: str, eta_ms: tuple[int, int]) -> None:
     """Labels and ETA bands of the program that jobctl ports."""
-    pipeline = pipeline_of(type)
+    pipeline = BUILT_IN_ONLY.find(type)
     assert (pipeline.label, pipeline.eta_ms, pipeline.stalled_after_ms) == (label, eta_ms, 60_000)
 
 
@@ -37,7 +37,9 @@ def test_there_are_four_built_in_types() -> None:
 @pytest.mark.parametrize("type", list(BUILT_IN))
 def test_the_built_in_stages(type: str) -> None:
     """Names, labels and percentages of the program that jobctl ports."""
-    assert [(stage.name, stage.label, stage.percent) for stage in pipeline_of(type).stages] == [
+    assert [
+        (stage.name, stage.label, stage.percent) for stage in BUILT_IN_ONLY.find(type).stages
+    ] == [
         ("pending", "Queued", 0),
         ("extract", "Extracting", 15),
         ("analyze", "Analyzing", 40),
@@ -49,7 +51,7 @@ def test_the_built_in_stages(type: str) -> None:
 
 def test_own_stages_are_spread_evenly() -> None:
     """Without labels, without a band, never stalled."""
-    pipeline = pipeline_of("etl", ["fetch", "clean", "load"])
+    pipeline = BUILT_IN_ONLY.find("etl", ["fetch", "clean", "load"])
     assert [(stage.name, stage.percent) for stage in pipeline.stages] == [
         ("pending", 0),
         ("fetch", 25),
@@ -62,15 +64,15 @@ def test_own_stages_are_spread_evenly() -> None:
 
 def test_a_built_in_type_keeps_its_labels_under_the_same_stages() -> None:
     """A job that names the stages of its type is of that type."""
-    same = pipeline_of("create_session", ["extract", "analyze", "generate", "finalize"])
+    same = BUILT_IN_ONLY.find("create_session", ["extract", "analyze", "generate", "finalize"])
     assert same is BUILT_IN["create_session"]
-    other = pipeline_of("create_session", ["extract"])
+    other = BUILT_IN_ONLY.find("create_session", ["extract"])
     assert (other.label, other.names()) == ("Creating session", ("pending", "extract", "completed"))
 
 
 def test_the_way_goes_on_stage_by_stage() -> None:
     """Each stage's next one; none after the end, after a failure or where nothing is known."""
-    pipeline = pipeline_of("create_session")
+    pipeline = BUILT_IN_ONLY.find("create_session")
     names = pipeline.names()
     assert [pipeline.next(name) for name in names] == [*names[1:], None]
     assert pipeline.next("failed") is None
@@ -79,7 +81,7 @@ def test_the_way_goes_on_stage_by_stage() -> None:
 
 def test_an_unknown_stage_is_shown_as_it_stands() -> None:
     """It has no percentage, and is no error."""
-    pipeline = pipeline_of("create_session")
+    pipeline = BUILT_IN_ONLY.find("create_session")
     assert pipeline.label_of("launching rockets") == "launching rockets"
     assert pipeline.percent("launching rockets") is None
     assert (pipeline.label_of("failed"), pipeline.percent("failed")) == ("Failed", None)
@@ -87,7 +89,7 @@ def test_an_unknown_stage_is_shown_as_it_stands() -> None:
 
 def test_progress_moves_between_a_stage_and_the_next() -> None:
     """Half of generate is half-way from 75 to 95; nonsense is cut to the stage."""
-    pipeline = pipeline_of("create_session")
+    pipeline = BUILT_IN_ONLY.find("create_session")
     assert pipeline.percent("generate") == 75
     assert pipeline.percent("generate", 0.5) == 85
     assert pipeline.percent("generate", 7.0) == 95
@@ -105,7 +107,7 @@ def test_percentages_only_grow(
     type: str, stages: list[str] | None, some: float, more: float
 ) -> None:
     """Along the pipeline and within a stage, from 0 to 100, whatever stages a file brings."""
-    pipeline = pipeline_of(type, stages)
+    pipeline = BUILT_IN_ONLY.find(type, stages)
     low, high = sorted((some, more))
     way = [
         percent
@@ -143,7 +145,7 @@ def test_type_of_ones_own() -> None:
 def test_type_without_weights_is_spread_evenly() -> None:
     """As a job's own stages are."""
     types = _types('types.etl.stages = ["a", "b", "c"]\ntypes.one.eta = "90s"')
-    own = pipeline_of("x", ("a", "b", "c"))
+    own = BUILT_IN_ONLY.find("x", ("a", "b", "c"))
     assert [stage.percent for stage in types["etl"].stages] == [s.percent for s in own.stages]
     assert types["one"].eta_ms == (90_000, 90_000)
 
@@ -184,14 +186,28 @@ def test_type_that_makes_no_sense_is_a_usage_error(text: str, said: str) -> None
     assert str(caught.value).startswith("jobctl.toml: types.")
 
 
-def test_defined_type_is_known_to_the_process_and_written_into_its_jobs() -> None:
+def test_defined_type_is_written_into_its_jobs() -> None:
     """Readers whose settings do not define it see the stages all the same."""
-    define(_types('types.etl.stages = ["fetch", "load"]\ntypes.plain.label = "Plain"'))
-    assert pipeline_of("etl").names()[1:-1] == ("fetch", "load")
-    assert pipeline_of("etl", ("other",)).names()[1:-1] == ("other",)
-    assert create("etl", now="2026-01-01T00:00:00.000Z").stages == ("fetch", "load")
-    assert create("etl", now="2026-01-01T00:00:00.000Z", stages=["x"]).stages == ("x",)
-    assert create("plain", now="2026-01-01T00:00:00.000Z").stages is None
-    assert create("create_session", now="2026-01-01T00:00:00.000Z").stages is None
-    define({})
-    assert pipeline_of("etl").names()[1:-1] == ()
+    known = Pipelines(_types('types.etl.stages = ["fetch", "load"]\ntypes.plain.label = "Plain"'))
+    assert known.find("etl").names()[1:-1] == ("fetch", "load")
+    assert known.find("etl", ("other",)).names()[1:-1] == ("other",)
+    at = "2026-01-01T00:00:00.000Z"
+    assert create("etl", now=at, pipelines=known).stages == ("fetch", "load")
+    assert create("etl", now=at, stages=["x"], pipelines=known).stages == ("x",)
+    assert create("plain", now=at, pipelines=known).stages is None
+    assert create("create_session", now=at, pipelines=known).stages is None
+
+
+def test_two_settings_in_one_process_do_not_meet() -> None:
+    """Each program passes its own pipelines on, so one job may be read under both."""
+    at = "2026-01-01T00:00:00.000Z"
+    one = Pipelines(_types('types.etl.stages = ["fetch", "load"]\ntypes.etl.stalled-after = "1s"'))
+    other = Pipelines(_types('types.etl.stages = ["load", "check", "store"]'))
+    foreign = create("etl", now=at)  # by a program without settings: it has no stages of its own
+    assert advance(foreign, now=at, pipelines=one).stage == "fetch"
+    assert advance(foreign, now=at, pipelines=other).stage == "load"
+    loading = advance(foreign, "load", now=at)
+    assert [known.of(loading).next("load") for known in (one, other)] == ["completed", "check"]
+    assert [loading.percent_of(known) for known in (one, other)] == [66, 25]
+    assert [loading.stalled(10**13, known) for known in (one, other)] == [True, False]
+    assert BUILT_IN_ONLY.find("etl").names() == ("pending", "completed")

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from jobctl.core.codec import to_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
-from jobctl.core.job import create
 from jobctl.core.jobset import Delta, Gone
 from jobctl.core.protocol import (
     Ack,
@@ -30,6 +29,7 @@ from jobctl.core.protocol import (
     subscribe_message,
     update_message,
 )
+from jobctl.core.transitions import create
 from jobctl.errors import ProtocolError, UsageError
 from jobctl.hub.messages import parse_from_client
 

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
@@ -93,7 +93,7 @@ async def running_hub(
     unix, host = access_options.pop("unix", None), access_options.pop("host", "127.0.0.1")
     server_options = {
         key: access_options.pop(key)
-        for key in ("tls", "max_connections", "compression", "peer_uid")
+        for key in ("tls", "max_connections", "compression", "peer_uid", "pipelines")
         if key in access_options
     }
     own = {"local_users", "own_uid"}

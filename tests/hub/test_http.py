@@ -20,10 +20,10 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.jobset import Delta, JobSet
-from jobctl.core.pipeline import define, parse_types
+from jobctl.core.pipeline import Pipelines, parse_types
 from jobctl.core.protocol import parse_query
 from jobctl.hub import admission as admission_module
 from jobctl.hub import http as http_module
@@ -115,7 +115,7 @@ async def test_page_cannot_be_framed_and_runs_its_own_script_only(served):
 
 async def test_page_knows_the_types_that_settings_define(served):
     """Their labels, those of their stages, and when they are stalled; as text within the script."""
-    define(
+    pipelines = Pipelines(
         parse_types(
             {
                 "etl": (
@@ -129,11 +129,11 @@ async def test_page_knows_the_types_that_settings_define(served):
             }
         )
     )
-    async with running_hub(served) as hub:
+    async with running_hub(served, pipelines=pipelines) as hub:
         page = (await get(hub, "/")).body.decode()
     assert "</script><b>" not in page
-    (owners_version,) = re.findall(r'id="pipelines">(.*?)</script>', page, flags=re.DOTALL)
-    etl = json.loads(owners_version)["etl"]
+    (known,) = re.findall(r'id="pipelines">(.*?)</script>', page, flags=re.DOTALL)
+    etl = json.loads(known)["etl"]
     assert (etl["label"], etl["stalledMs"]) == ("</script><b>Night", 600_000)
     assert etl["stages"]["fetch"] == "Fetching"
 

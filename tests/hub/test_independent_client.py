@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.stores import Store
 from tests.hub.network import HubProcess, new_job, running_hub, until
 

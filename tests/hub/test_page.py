@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jobctl._clock import now, now_ms
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO
 from jobctl.stores import open_store
 from tests import odd_times

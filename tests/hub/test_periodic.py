@@ -11,7 +11,7 @@ import time
 import pytest
 
 from jobctl._clock import now_ms
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.times import to_text
 from jobctl.errors import StoreError
 from jobctl.hub.periodic import PeriodicTask, PeriodicTasks, TaskResult

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from jobctl.core.job import fail
+from jobctl.core.transitions import fail
 from jobctl.errors import AddressInUse, HubError, StoreError
 from jobctl.hub import server as server_module
 from jobctl.hub.access import AccessPolicy

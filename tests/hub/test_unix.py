@@ -23,7 +23,7 @@ from aiohttp import ClientSession, UnixConnector
 from jobctl import wait_async
 from jobctl._clock import now
 from jobctl.api import clients
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.errors import AddressInUse, HubError, UsageError
 from jobctl.hub import unix as unix_module
 from jobctl.hub.address import MAX_UNIX_PATH

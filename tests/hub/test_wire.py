@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import Delta
 from jobctl.hub import pages as pages_module

@@ -16,8 +16,8 @@ import pytest
 
 from jobctl._clock import now
 from jobctl.core.conditions import LOST
-from jobctl.core.job import complete
 from jobctl.core.protocol import DeadOwners
+from jobctl.core.transitions import complete
 from jobctl.errors import StoreError
 from jobctl.hub import feed as feed_module
 from jobctl.reader.client import Client

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from jobctl.core.filters import Filter
-from jobctl.core.job import complete
 from jobctl.core.jobset import JobSet
+from jobctl.core.transitions import complete
 from jobctl.errors import HubError, JobNotFound
 from jobctl.reader import once
 from jobctl.stores import Store

@@ -12,7 +12,7 @@ import pytest
 
 from jobctl import api
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import Delta

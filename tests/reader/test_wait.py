@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.filters import Filter
 from jobctl.errors import HubError, InvalidId, JobNotFound, StoreError, TimedOut, UsageError
 from jobctl.reader import client as client_module

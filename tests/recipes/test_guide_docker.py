@@ -192,7 +192,7 @@ def test_cancel_reaches_into_a_container(host: Host) -> None:
 
 
 TALLY = """
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 for _ in range(100):
     store.update("sum", lambda job: jobs.report(job, now=T0, message=str(int(job.message) + 1)))
 """

@@ -25,7 +25,7 @@ from websockets.typing import Subprotocol
 
 from jobctl._clock import now
 from jobctl.cli.serve import DEFAULT_HOST, DEFAULT_PORT, serve
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.stores import Store, open_store
 from tests.cli.conftest import ROOT
 from tests.hub.browser import CHROMIUM, browser

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
@@ -134,7 +134,7 @@ class Unruly:
 
 PRELUDE = """\
 import os, sys, time
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO
 from jobctl.stores import open_store
 T0 = "2026-01-01T00:00:00.000Z"

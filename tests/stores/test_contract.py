@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 import pytest
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
 from jobctl.errors import Conflict, InvalidId, InvalidJob, JobNotFound

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode
 from jobctl.core.cursor import ZERO
 from jobctl.core.job import Job

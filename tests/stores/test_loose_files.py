@@ -6,8 +6,9 @@ from pathlib import Path
 
 from jobctl.core.cursor import ZERO
 from jobctl.core.filters import Filter
-from jobctl.core.job import Job, advance
+from jobctl.core.job import Job
 from jobctl.core.jobset import JobSet
+from jobctl.core.transitions import advance
 from jobctl.stores.directory.lock import WriteLock
 from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import file_of, new

@@ -8,7 +8,7 @@ import pytest
 
 from jobctl._clock import now
 from jobctl.core.cursor import ZERO
-from jobctl.core.job import create
+from jobctl.core.transitions import create
 from jobctl.errors import JobNotFound, StoreMissing
 from jobctl.stores import bad_files, open_store, path_of
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.core.job import create
+from jobctl.core.transitions import create
 from jobctl.stores import Store
 from jobctl.stores.directory import owners
 from jobctl.stores.directory.store import DirectoryStore

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobctl.config import user_file
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO
 from jobctl.errors import JobNotFound, NotObeyed, StoreError
 from jobctl.stores.directory.store import DirectoryStore

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.stores import open_store
 from tests.strategies import T0
 

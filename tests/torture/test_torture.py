@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode, parse
 from jobctl.core.cursor import ZERO
 from jobctl.core.jobset import Delta, JobSet

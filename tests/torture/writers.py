@@ -14,7 +14,7 @@ import random
 import signal
 import sys
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.errors import Conflict, DamagedFile, JobctlError, JobNotFound, StoreLocked
 from jobctl.stores import open_store
 from jobctl.stores.directory import store as store_module

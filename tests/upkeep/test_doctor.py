@@ -24,7 +24,7 @@ import pytest
 from websockets.asyncio.server import serve as websockets_serve
 
 from jobctl._clock import now, now_ms
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode
 from jobctl.core.cursor import ZERO
 from jobctl.core.protocol import SUBPROTOCOL
@@ -842,7 +842,7 @@ def test_too_few_descriptors_to_look_break_nothing(directory: Path) -> None:
 def test_workers_that_died_with_jobs_in_their_hands(directory: Path) -> None:
     """Who they were, and what to do about their jobs."""
     script = """
-from jobctl.core.job import create
+from jobctl.core.transitions import create
 name = store.owners.hold()
 store.create(create("etl", now="2026-01-01T00:00:00.000Z", id="lost").replace(owner=name))
 print("ready", flush=True); time.sleep(60)

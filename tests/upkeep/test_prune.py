@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobctl._clock import now, now_ms
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.core.job import Job, Steps
 from jobctl.errors import Conflict, StoreLocked
 from jobctl.stores import Store, open_store

@@ -305,8 +305,9 @@ def test_types_of_the_settings_are_known_where_jobs_are_tracked(
     with track("etl") as job:
         job.stage()
         job.stage()
-    recorded = job.recorded
-    assert recorded is not None
+    store = open_store(tmp_path / "jobs")
+    recorded = store.get(job.id)
+    store.close()
     assert recorded.stages == ("fetch", "load")
     assert [entry.stage for entry in recorded.timeline()][1:3] == ["fetch", "load"]
 

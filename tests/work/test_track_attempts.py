@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions as jobs
 from jobctl.errors import StoreError
 from jobctl.stores import Store, open_store
 from jobctl.stores.directory.owners import DirectoryOwners

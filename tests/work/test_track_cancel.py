@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from jobctl.core.cursor import ZERO
-from jobctl.core.job import CANCELLED, Job
+from jobctl.core.job import Job
+from jobctl.core.transitions import CANCELLED
 from jobctl.errors import Cancelled
 from jobctl.stores import Store, open_store
 from jobctl.work import recorder

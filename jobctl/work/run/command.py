@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from jobctl._clock import now
-from jobctl.core import job as jobs
+from jobctl.core import transitions
 from jobctl.core.job import Command, Job
 from jobctl.core.redaction import default_title
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
@@ -64,7 +64,7 @@ def run(argv: Sequence[str], where: str | Store, options: RunOptions | None = No
     options = options or RunOptions()
     if not argv:
         raise UsageError("no command to run", hint="jobctl run -- COMMAND…")
-    jobs.create(
+    transitions.create(
         options.type, now=now(), id=options.id, title=options.title, stages=options.stages
     )  # report invalid options before anything runs
     keep = {name: os.environ[name] for name in options.keep_env if name in os.environ}
@@ -107,7 +107,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
             f"job {id} has its command in short only: it was too long to keep, or no text",
             hint="type it again, after 'jobctl run --'",
         )
-    jobs.retry(old, now=now())  # raises if it is not allowed
+    transitions.retry(old, now=now())  # raises if it is not allowed
     try:
         os.chdir(command.cwd)
     except OSError as error:
@@ -174,10 +174,10 @@ class _RunJob(TrackedJob):
         def start(job: Job) -> Job:
             named = {"run": self._run_key(), "owner": first.owner}
             stage = (job.stages or (_STAGE,))[0]
-            return jobs.advance(job.replace(**named), stage, now=at)
+            return self._advanced(job.replace(**named), stage, at)
 
         if self._again:
-            return store.update(self.id, lambda old: start(jobs.retry(old, now=at)))
+            return store.update(self.id, lambda old: start(transitions.retry(old, now=at)))
         return store.create(start(first))
 
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
@@ -186,14 +186,14 @@ class _RunJob(TrackedJob):
         if not old.active:
             return old  # ended by others, or by the command itself
         if self.cancel_sent:
-            return jobs.cancel(old, now=at, at_work=True)
+            return transitions.cancel(old, now=at, at_work=True)
         if error is None and ran.exit_code == 0:
-            return jobs.complete(old, now=at, result=result)
+            return transitions.complete(old, now=at, result=result)
         if ran.exit_code is None and ran.signal is None:
             return super()._close(old, error, at, result)
         how = ran.signal or f"Exit code {ran.exit_code}"
         last = f": {ran.stderr[-1]}" if ran.stderr else ""
-        return jobs.fail(old, f"{how}{last}", now=at)
+        return transitions.fail(old, f"{how}{last}", now=at)
 
     def _stripped(self, job: Job) -> Job:
         ran = self.command.replace(stderr=None)
