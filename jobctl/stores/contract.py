@@ -80,6 +80,9 @@ class Store(Protocol):
     - Readers never wait. Writers wait only for each other.
     - After each change the bell rings, if it can.
 
+    Every call may block. In an event loop use `jobctl.stores.async_store`, whose contract has the
+    same calls as coroutines.
+
     What only some stores can do is in protocols of its own: `HasPath`, `Refreshable`,
     `Quarantining` and `HasForeignWriters`. The functions `path_of`, `refresh`, `bad_files`,
     `foreign_jobs` and `runnable_job` take any store.
