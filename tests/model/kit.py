@@ -25,6 +25,7 @@ from jobctl.stores.directory.lock import WriteLock
 from jobctl.stores.directory.store import DirectoryStore
 from jobctl.stores.memory import MemoryStore
 from tests.hub.world import make_job
+from tests.stores.support import compact
 
 CALLS = ("write", "rename", "unlink", "ftruncate", "fsync", "mkdir")
 LONG_AGO_S = 60
@@ -186,7 +187,7 @@ class Disk:
 
     def compact(self) -> None:
         if self.kind != "memory":
-            self.writer.compact()
+            compact(self.writer)
 
     # -- those who do not -------------------------------------------------------------------
 

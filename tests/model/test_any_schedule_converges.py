@@ -127,5 +127,5 @@ def test_any_schedule_converges_in_memory():
 @pytest.mark.timeout(3600 if PLENTY else 60)
 def test_any_schedule_converges_on_disk(monkeypatch):
     """All of that over a directory amid kills, foreign edits, damage, restores, compactions."""
-    monkeypatch.setattr("jobctl.stores.directory.store.MAX_TOMBSTONES", 2)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 2)
     _run(AnyScheduleOnDisk, EXAMPLES)

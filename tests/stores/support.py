@@ -19,8 +19,9 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.stores import Store
 from jobctl.stores.bell import Bell, Listener
-from jobctl.stores.directory import owners
+from jobctl.stores.directory import log_rewrite, owners
 from jobctl.stores.directory.place import boot_id
+from jobctl.stores.directory.store import DirectoryStore
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -70,6 +71,13 @@ def until(condition: Callable[[], object], *, deadline_s: float = 5.0, what: str
         time.sleep(0.002)
 
 
+def compact(store: DirectoryStore) -> None:
+    """Compact the change log now, however few records are superseded."""
+    with store._access.writing() as state:
+        log_rewrite.compact(store._place, state)
+        store._access.log = None  # another one is in force
+
+
 def age(path: Path, by_s: float = 10.0) -> None:
     """Make a file look as if it was written some time ago: no writer can be at it any more."""
     then = time.time() - by_s
@@ -101,6 +109,14 @@ class Follower:
     def state(self) -> dict[str, str | None]:
         """What this replica believes."""
         return {job.id: job.message for job in self.replica}
+
+
+def make_unruly(store: Store, kind: str) -> None:
+    """Replace the bell of a memory or directory store by an `Unruly` one."""
+    if isinstance(store, DirectoryStore):
+        store._access.bell = Unruly(store._bell, kind)  # type: ignore[assignment]
+    else:
+        store._bell = Unruly(store._bell, kind)  # type: ignore[attr-defined]
 
 
 class Unruly:

@@ -14,7 +14,7 @@ from jobctl.core.jobset import MAX_TOMBSTONES
 from jobctl.stores.directory.changelog import DEL, LINE, PUT, Damaged, Log, Record, digest_of
 from jobctl.stores.directory.place import Place
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, head, new, state, with_message
+from tests.stores.support import Follower, compact, head, new, state, with_message
 
 Open = Callable[..., DirectoryStore]
 
@@ -227,7 +227,7 @@ def test_compaction_keeps_state_cursors_and_revisions(opened: Open) -> None:
     for round in range(20):
         store.update("a", with_message(str(round)))
     before = head(store)
-    store.compact()
+    compact(store)
     assert head(store) == before
     assert {job.id for job in follower.step().jobs} == {"a"}
     assert follower.resets == 1
@@ -238,7 +238,7 @@ def test_compaction_keeps_state_cursors_and_revisions(opened: Open) -> None:
 
 def test_compaction_happens_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the log is mostly superseded records a write compacts it."""
-    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", 30)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", 30)
     store, other = opened(), opened()
     store.create(new("a"))
     lines = []
@@ -253,7 +253,7 @@ def test_write_inside_a_change_never_compacts_the_log_away(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The outer write's record must not go into a log that the inner one has replaced."""
-    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", 0)
     store = opened()
     for id in "ab":
         store.create(new(id))
@@ -271,7 +271,7 @@ def test_write_inside_a_change_never_compacts_the_log_away(
 
 def test_dropped_tombstones_raise_the_floor(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cursor from before a forgotten deletion gets a reset; a later one is resumed."""
-    monkeypatch.setattr("jobctl.stores.directory.store.MAX_TOMBSTONES", 2)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 2)
     assert MAX_TOMBSTONES > 2
     store = opened()
     for id in "abcd":
@@ -280,7 +280,7 @@ def test_dropped_tombstones_raise_the_floor(opened: Open, monkeypatch: pytest.Mo
     for id in "abc":
         store.remove(id)
     late = head(store)
-    store.compact()
+    compact(store)
     assert store.since(early).since == 0
     assert store.since(late).since == late.revision
     reset = store.since(early)
@@ -292,7 +292,7 @@ def test_full_disk_at_compaction_fails_no_write(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FAULTS row 3: the write has landed, so what goes wrong afterwards is not its error."""
-    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", 0)
     store = opened()
     store.create(new("a"))
 
@@ -336,11 +336,11 @@ def test_compacting_is_done_once(opened: Open, monkeypatch: pytest.MonkeyPatch) 
     before = store.since(ZERO).epoch
     replaced: list[object] = []
     replace = Place.replace_log
-    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", 0)
     monkeypatch.setattr(
         Place, "replace_log", lambda *args, **more: replaced.append(1) or replace(*args, **more)
     )
-    store.compact()
+    compact(store)
     assert replaced == [1]
     assert store.since(ZERO).epoch == before
     assert state(opened()) == {"a": "3"}

@@ -15,13 +15,12 @@ import pytest
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.stores import Store, read_all
-from jobctl.stores.directory import files, index
+from jobctl.stores.directory import files, index, log_rewrite, reconcile
 from jobctl.stores.directory import read as read_module
-from jobctl.stores.directory import store as store_module
 from jobctl.stores.directory.files import FoundFile
 from jobctl.stores.directory.lock import WriteLock
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import Follower, file_of, head, new, state, with_message
+from tests.stores.support import Follower, compact, file_of, head, new, state, with_message
 
 Open = Callable[..., DirectoryStore]
 Act = Callable[[str], object]
@@ -226,7 +225,7 @@ def test_cursor_of_a_reader_that_may_not_write_is_served_the_file_as_it_is(
 ) -> None:
     """FAULTS row 63: it can never give it a record, so it does not wait for one."""
     read_module = opened()
-    read_module._may_write = False
+    read_module._reconciler.may_write = False
     cursor = head(read_module)
     store.create(new("b1"))
     rewrite(jobs_dir, "b1")
@@ -235,7 +234,7 @@ def test_cursor_of_a_reader_that_may_not_write_is_served_the_file_as_it_is(
     assert (ids(delta.jobs), delta.more) == ({"b1", "b2"}, False)
     assert all(cursor.revision < job.revision <= delta.through for job in delta.jobs)
     assert not read_module.since(delta.cursor())
-    read_module._may_write = True
+    read_module._reconciler.may_write = True
     read_module.refresh()
     again = read_module.since(delta.cursor())
     assert [(job.id, job.title) for job in again.jobs] == [("b1", "theirs")]
@@ -249,7 +248,7 @@ def test_cursor_at_the_start_of_an_epoch_is_a_full_load(opened: Open, jobs_dir: 
     hub.create(new("a"))
     (jobs_dir / "b.json").write_bytes(file_of(new("b")))
     read_module = opened()
-    read_module._may_write = False
+    read_module._reconciler.may_write = False
     assert ids(read_module.since(start).jobs) == {"a", "b"}
 
 
@@ -260,8 +259,8 @@ def test_cursor_below_the_floor_gets_every_file(
     cursor = head(store)
     store.create(new("gone"))
     store.remove("gone")
-    monkeypatch.setattr(store_module, "MAX_TOMBSTONES", 0)
-    store.compact()
+    monkeypatch.setattr(log_rewrite, "MAX_TOMBSTONES", 0)
+    compact(store)
     rewrite(jobs_dir, "a1")
     (jobs_dir / "b1.json").write_bytes(file_of(new("b1")))
     busy(True)
@@ -294,7 +293,7 @@ def test_scan_that_misses_files_is_made_again(
 
     monkeypatch.setattr(os, "listdir", listdir)
     store = opened(path, create=False)
-    store._may_write = False
+    store._reconciler.may_write = False
     assert ids(store.since(ZERO).jobs) >= {"f0", "f1", "f2", "f3"}
 
 
@@ -451,7 +450,7 @@ def test_writers_have_their_turn_while_files_get_records(
 ) -> None:
     """FAULTS row 64, the other way round: the lock is let go of again and again."""
     many(store, jobs_dir, 20)
-    monkeypatch.setattr(store_module, "_HOLD_S", 0.0)
+    monkeypatch.setattr(reconcile, "_HOLD_S", 0.0)
     holds: list[bool] = []
     real = WriteLock.tried
 
@@ -495,7 +494,7 @@ def test_log_of_a_directory_that_only_others_write_in_is_compacted(
     store: DirectoryStore, opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub gives each rewrite a record; what that supersedes does not stay for ever."""
-    monkeypatch.setattr(store_module, "_COMPACT_FROM", 10)
+    monkeypatch.setattr(log_rewrite, "_COMPACT_FROM", 10)
     hub = opened(adopt=True)
     follower = Follower(hub)
     for number in range(100):

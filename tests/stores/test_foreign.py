@@ -16,7 +16,7 @@ from jobctl.core.codec import encode
 from jobctl.core.cursor import ZERO
 from jobctl.core.job import Job
 from jobctl.errors import StoreError
-from jobctl.stores.directory import store as store_module
+from jobctl.stores.directory import foreign
 from jobctl.stores.directory.changelog import DEL, PUT, SEEN, Record, digest_of
 from jobctl.stores.directory.foreign import is_foreign
 from jobctl.stores.directory.store import DirectoryStore
@@ -27,6 +27,7 @@ from tests.stores.support import (
     T0,
     Follower,
     age,
+    compact,
     environment,
     head,
     new,
@@ -305,7 +306,7 @@ def test_a_store_tells_foreign_files(
     age(jobs_dir / "bare.json")
     store.refresh()
     assert store.foreign(store.since(ZERO).jobs) == {"bare"}
-    writer.compact()
+    compact(writer)
     assert store.foreign(store.since(ZERO).jobs) == {"bare"}
 
 
@@ -317,5 +318,5 @@ def test_what_is_ours_costs_no_second_reading(
     for number in range(5):
         store.create(new(f"a{number}"))
     found = store.since(ZERO).jobs
-    monkeypatch.setattr(store_module, "read_file", None)
+    monkeypatch.setattr(foreign, "read_file", None)
     assert store.foreign(found) == set()

@@ -17,7 +17,7 @@ import pytest
 from jobctl.core.codec import parse
 from jobctl.errors import JobNotFound
 from jobctl.stores.directory import changelog
-from jobctl.stores.directory import store as store_module
+from jobctl.stores.directory import write as write_module
 from jobctl.stores.directory.changelog import Log
 from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import Follower, new, run, state, with_message
@@ -227,7 +227,7 @@ def test_remove_of_what_crashed_half_way_can_be_repeated(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module.os, "unlink", refuse)
+        patch.setattr(write_module.os, "unlink", refuse)
         with pytest.raises(Exception, match="writing a"):
             store.remove("a")
     assert state(store) == {"a": None}

@@ -18,7 +18,7 @@ T0 = "2026-01-01T00:00:00.000Z"
 
 def busy(store: DirectoryStore) -> None:
     """As while another process writes: the lock is never free for this reader."""
-    store._may_write = False
+    store._reconciler.may_write = False
 
 
 def test_an_empty_log_is_not_shared_with_files_it_does_not_know(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_loose_file_that_goes_unrecorded_is_gone_all_the_same(tmp_path: Path) 
     replica.apply(reader.since(ZERO))
     assert {job.id for job in replica} == {"a", "y"}
     path.unlink()
-    reader._may_write = True
+    reader._reconciler.may_write = True
     reader.refresh()
     assert replica.apply(reader.since(replica.cursor))
     assert {job.id for job in replica} == {"a"}
@@ -83,7 +83,7 @@ def test_a_job_put_back_unseen_leaves_the_filter_that_it_had_entered(tmp_path: P
     store.update("y", _again)
     busy(hub)
     follow()  # past x, which no record tells the truth of
-    hub._may_write = True
+    hub._reconciler.may_write = True
     hub.refresh()
     follow()
     cursor = mine.cursor._replace(tag=chosen.tag)

@@ -203,8 +203,8 @@ def test_forgotten_deletion_between_two_pages_starts_over(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job of an earlier page is deleted and its tombstone dropped: the reader drops it too."""
-    monkeypatch.setattr("jobctl.stores.directory.store.MAX_TOMBSTONES", 0)
-    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", -100)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 0)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", -100)
     store: Store = MemoryStore(max_tombstones=0)
     if kind == "directory":
         store = DirectoryStore(tmp_path / "jobs", create=True)
@@ -230,8 +230,8 @@ def test_deletions_forgotten_before_the_load_do_not_disturb_its_pages(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The floor is above the oldest jobs: a page below it is compared with the load's start."""
-    monkeypatch.setattr("jobctl.stores.directory.store.MAX_TOMBSTONES", 0)
-    monkeypatch.setattr("jobctl.stores.directory.store._COMPACT_FROM", -100)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 0)
+    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", -100)
     store: Store = MemoryStore(max_tombstones=0)
     if kind == "directory":
         store = DirectoryStore(tmp_path / "jobs", create=True)
@@ -308,7 +308,7 @@ def test_pages_have_the_files_of_other_programs(
 
         monkeypatch.setattr(WriteLock, "tried", tried)
     reader = opened()
-    reader._may_write = may_write
+    reader._reconciler.may_write = may_write
     expected = {f"f{number}": "theirs" for number in range(6)} | dict.fromkeys(NAMES)
     expected["j1"] = "theirs"
     del expected["j2"]
@@ -319,7 +319,7 @@ def test_pages_have_the_files_of_other_programs(
         assert replica.apply(page)
     assert held(replica) == expected
     monkeypatch.undo()
-    reader._may_write = True
+    reader._reconciler.may_write = True
     reader.refresh()
     for page in read_pages(reader, replica.cursor, limit=3):
         assert replica.apply(page)

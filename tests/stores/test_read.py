@@ -11,9 +11,9 @@ import pytest
 
 from jobctl.core.cursor import ZERO
 from jobctl.core.job import Job
-from jobctl.stores.directory import changelog
+from jobctl.stores.directory import changelog, lookup
 from jobctl.stores.directory import read as reading
-from jobctl.stores.directory import store as store_module
+from jobctl.stores.directory import write as write_module
 from jobctl.stores.directory.changelog import DEL, PUT, Record, digest_of
 from jobctl.stores.directory.files import FoundFile
 from jobctl.stores.directory.index import Look
@@ -22,6 +22,7 @@ from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import (
     Follower,
     age,
+    compact,
     file_of,
     head,
     messages,
@@ -45,7 +46,7 @@ def crash(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "publish", die)
+        patch.setattr(write_module, "publish", die)
         patch.setattr(os, "unlink", die)
         with pytest.raises(Killed):
             act()
@@ -71,7 +72,7 @@ def at_each_look(
 
 def read_only(store: DirectoryStore) -> DirectoryStore:
     """A reader that may not write, as another user's would."""
-    store._may_write = False
+    store._reconciler.may_write = False
     return store
 
 
@@ -124,7 +125,7 @@ def test_write_that_lands_during_the_read_is_delivered(
         (store.path / "a.json").write_bytes(data)  # type: ignore[operator]
         return Settled({}, refused=False)
 
-    monkeypatch.setattr(reader, "_reconcile", land)
+    monkeypatch.setattr(reader._reconciler, "settle", land)
     assert messages(reader.since(cursor)) == {"a": "landed"}
 
 
@@ -372,13 +373,13 @@ def test_update_waits_for_a_torn_file_to_be_whole(
     """`update` neither fails at once nor overwrites what a foreign writer is writing."""
     data = file_of(new("a"), message="theirs", title="kept")
     (jobs_dir / "a.json").write_bytes(data[:50])
-    real = store_module.time.sleep
+    real = lookup.time.sleep
 
     def finish(seconds: float) -> None:
         (jobs_dir / "a.json").write_bytes(data)
         real(seconds)
 
-    monkeypatch.setattr(store_module.time, "sleep", finish)
+    monkeypatch.setattr(lookup.time, "sleep", finish)
     job = store.update("a", with_message("ours"))
     assert (job.title, job.message) == ("kept", "ours")
 
@@ -501,7 +502,7 @@ def test_compaction_merges_everything(store: DirectoryStore) -> None:
     """Below its base superseded records are missing: any id may have been merged."""
     cursor = head(store)
     store.update("a", with_message("1"))
-    store.compact()
+    compact(store)
     assert store.since(cursor).merged is None
     later = head(store)
     store.update("b", with_message("1"))
@@ -520,7 +521,7 @@ def test_reader_survives_a_compaction_in_the_middle(
     def write(id: str) -> None:
         if next(once, None):
             store.update("a", with_message("2"))
-            store.compact()
+            compact(store)
             store.update("a", with_message("3"))
 
     at_each_look(monkeypatch, before=write)

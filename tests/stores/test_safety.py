@@ -16,7 +16,17 @@ from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO
 from jobctl.errors import JobNotFound, NotObeyed, StoreError
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import T0, file_of, head, new, plant_owner, run, state, with_message
+from tests.stores.support import (
+    T0,
+    compact,
+    file_of,
+    head,
+    new,
+    plant_owner,
+    run,
+    state,
+    with_message,
+)
 
 Open = Callable[..., DirectoryStore]
 
@@ -33,12 +43,14 @@ def mode(path: Path) -> int:
 def test_umask_widens_nothing(jobs_dir: Path, umask: int) -> None:
     """FAULTS row 57: 0700 and 0600 whatever the umask, sockets and log too."""
     script = f"""
-store.close(); import shutil; shutil.rmtree(sys.argv[1])
+import shutil
+from tests.stores.support import compact
+store.close(); shutil.rmtree(sys.argv[1])
 os.umask(0o{umask:o})
 store = open_store(sys.argv[1], create=True)
 store.create(new("a")); store.update("a", with_message("x")); store.listen()
 for round in range(2):
-    store.compact()
+    compact(store)
 os._exit(0)
 """
     result = run(script, jobs_dir)
@@ -193,7 +205,7 @@ def test_descriptors_return_to_baseline(opened: Open, tmp_path: Path) -> None:
         for _ in range(5):
             store.update("a", with_message("x"))
             store.since(ZERO)
-            store.compact()
+            compact(store)
         listener.close()
         store.close()
         del store, listener
@@ -257,7 +269,7 @@ def test_command_is_of_the_file_that_was_judged(
     theirs = file_of(jobs.report(new("a"), now=T0, message="evil"))
     mine = (jobs_dir / "a.json").read_bytes()
     looks: list[str] = []
-    real = store._get
+    real = store._lookup._get
 
     def exchange(id: str):
         """What is read is theirs at first; what is judged afterwards is mine."""
@@ -272,7 +284,7 @@ def test_command_is_of_the_file_that_was_judged(
         os.rename(jobs_dir / "other", jobs_dir / "a.json")
         return found
 
-    monkeypatch.setattr(store, "_get", exchange)
+    monkeypatch.setattr(store._lookup, "_get", exchange)
     assert store.get_runnable("a").message is None
     assert len(looks) == 2
 
@@ -288,14 +300,14 @@ def test_directory_that_is_exchanged_meanwhile_is_judged_again(
     theirs.mkdir()
     (theirs / "a.json").write_bytes(file_of(jobs.report(new("a"), now=T0, message="evil")))
     os.chown(theirs, 1234, 1234)
-    real = store._get
+    real = store._lookup._get
 
     def exchange(id: str):
         os.rename(jobs_dir, jobs_dir.with_name("mine"))
         os.rename(theirs, jobs_dir)
         return real(id)
 
-    monkeypatch.setattr(store, "_get", exchange)
+    monkeypatch.setattr(store._lookup, "_get", exchange)
     with pytest.raises(NotObeyed, match="uid 1234"):
         store.get_runnable("a")
 

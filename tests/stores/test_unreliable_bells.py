@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobctl.stores import Store, open_store
-from tests.stores.support import Follower, Unruly, new, state, until, with_message
+from tests.stores.support import Follower, make_unruly, new, state, until, with_message
 
 
 @pytest.fixture(params=["memory", "directory"])
@@ -21,7 +21,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def test_follower_converges_with_an_unruly_bell(kind: str, fault: str, tmp_path: Path) -> None:
     """FAULTS row 21: whoever waits reads, whether the bell or the time-out woke it."""
     store: Store = open_store("memory:" if kind == "memory" else tmp_path, create=True)
-    store._bell = Unruly(store._bell, fault)  # type: ignore[attr-defined]
+    make_unruly(store, fault)
     store.create(new("a"))
     listener = store.listen()
     follower = Follower(store)
@@ -45,7 +45,7 @@ def test_follower_converges_with_an_unruly_bell(kind: str, fault: str, tmp_path:
 def test_subscriber_hears_within_the_poll(kind: str, fault: str, tmp_path: Path) -> None:
     """FAULTS row 21: with every ring lost, a callback still comes within 2 s."""
     store: Store = open_store("memory:" if kind == "memory" else tmp_path, create=True)
-    store._bell = Unruly(store._bell, fault)  # type: ignore[attr-defined]
+    make_unruly(store, fault)
     heard: list[str] = []
     store.subscribe(lambda delta: heard.extend(job.id for job in delta.jobs))
     store.create(new("a"))

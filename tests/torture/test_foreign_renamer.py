@@ -111,7 +111,7 @@ def test_no_read_is_short(place: Path, request: pytest.FixtureRequest) -> None:
         )
     there = {*OURS, *RENAMED}
     hub, read_only = DirectoryStore(path, adopt=True), DirectoryStore(path)
-    read_only._may_write = False
+    read_only._reconciler.may_write = False
     follower = Follower(DirectoryStore(path))
     reads: Counter[str] = Counter()
     short: list[str] = []

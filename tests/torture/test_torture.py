@@ -27,7 +27,7 @@ from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import InvalidJob, StoreError
 from jobctl.stores.directory.changelog import Log
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import T0, environment, until
+from tests.stores.support import T0, compact, environment, until
 from tests.torture.validate import complaints
 from tests.torture.writers import JOBS
 
@@ -189,7 +189,7 @@ def judge(path: Path, acks: Path, reader: Reader) -> dict[str, Any]:
         except InvalidJob:
             disk[file.stem] = None
     with suppress(StoreError):
-        last.compact()
+        compact(last)
     litter = [name for name in os.listdir(path) if name[-5:] != ".json" and name != ".jobctl"]
     litter += sorted(set(os.listdir(path / ".jobctl")) - {"mark", "changes", "bell"})
     litter += os.listdir(path / ".jobctl" / "bell")

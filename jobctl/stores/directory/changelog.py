@@ -24,12 +24,24 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["DEL", "LINE", "PUT", "SEEN", "Damaged", "Log", "Record", "digest_of", "write_all"]
+__all__ = [
+    "DEL",
+    "LINE",
+    "NO_DIGEST",
+    "PUT",
+    "SEEN",
+    "Damaged",
+    "Log",
+    "Record",
+    "digest_of",
+    "write_all",
+]
 
 LINE = 128
 PUT = "put"  # jobctl published these bytes
 SEEN = "seen"  # these bytes were found: written by another program, or left by a crash
 DEL = "del"  # the job was deleted
+NO_DIGEST = "0" * 32  # of a deletion
 
 _MAGIC = "jobctl1"
 _CHUNK = 8192  # records a read

@@ -6,11 +6,13 @@ import errno
 import os
 import stat as stats
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from jobctl.core.codec import MAX_JOB_BYTES
-from jobctl.errors import StoreError, StoreFull
+from jobctl.core.codec import MAX_JOB_BYTES, parse
+from jobctl.core.job import Job, check_id
+from jobctl.errors import InvalidId, InvalidJob, StoreError, StoreFull
 from jobctl.stores.directory.changelog import write_all
 
 TYPE_CHECKING = False
@@ -21,7 +23,12 @@ else:
 
 __all__ = [
     "FoundFile",
+    "JobCache",
     "Signature",
+    "Unreadable",
+    "exists",
+    "is_directory",
+    "is_id",
     "job_names",
     "publish",
     "raise_if_out_of_descriptors",
@@ -29,6 +36,7 @@ __all__ = [
     "signature_of",
     "store_error",
     "temporary_file",
+    "translated",
 ]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -41,6 +49,7 @@ _TICK_NS = 20_000_000
 """Two changes within this time may carry the same time stamp: kernels before Linux 6.13 count in
 steps of up to 10 ms."""
 _MAX_SCANS = 4
+_MAX_CACHED = 1024
 
 
 class FoundFile(NamedTuple):
@@ -101,6 +110,40 @@ def read_file(dir_fd: int, name: str) -> FoundFile | None:
         os.close(fd)
 
 
+class Unreadable(Exception):
+    """The file is not a job, with the reason; it may be half written."""
+
+
+class JobCache:
+    """The jobs that were written last, by their bytes: they need not be parsed again."""
+
+    def __init__(self) -> None:
+        self._jobs: OrderedDict[str, tuple[bytes, Job]] = OrderedDict()
+
+    def parse(self, id: str, found: FoundFile) -> Job:
+        """Return the job in the file, without a revision of its own; `Unreadable` if it is none."""
+        known = self._jobs.get(id)
+        if known is not None and known[0] == found.data:
+            return known[1]
+        if found.problem is not None:
+            raise Unreadable(found.problem)
+        try:
+            return parse(found.data, id=id)
+        except InvalidJob as error:
+            raise Unreadable(error.reason) from error
+
+    def keep(self, job: Job, data: bytes) -> None:
+        """Keep a job that was written as these bytes."""
+        self._jobs[job.id] = (data, job)
+        self._jobs.move_to_end(job.id)
+        if len(self._jobs) > _MAX_CACHED:
+            self._jobs.popitem(last=False)
+
+    def drop(self, id: str) -> None:
+        """Forget a job."""
+        self._jobs.pop(id, None)
+
+
 def raise_if_out_of_descriptors(error: OSError) -> None:
     """Raise `StoreError` if a file could not be opened only because no descriptors are free."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -127,6 +170,31 @@ def _bad(problem: str, stat: os.stat_result) -> FoundFile:
     return FoundFile(
         stands_for, signature_of(stat), stat.st_mode, stat.st_uid, stat.st_gid, problem
     )
+
+
+def is_id(name: str) -> bool:
+    """Whether a job can have this id."""
+    try:
+        check_id(name)
+    except InvalidId:
+        return False
+    return True
+
+
+def exists(name: str, dir_fd: int) -> bool:
+    """Whether anything has this name."""
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def is_directory(name: str, dir_fd: int) -> bool:
+    """Whether a directory has this name."""
+    with suppress(FileNotFoundError):
+        return stats.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    return False
 
 
 def job_names(dir_fd: int) -> set[str]:
@@ -198,6 +266,15 @@ def temporary_file(name: str, dir_fd: int) -> Iterator[str]:
         with suppress(OSError):
             os.unlink(name, dir_fd=dir_fd)
         raise
+
+
+@contextmanager
+def translated(doing: str, where: str, id: str = "") -> Iterator[None]:
+    """Raise an OSError of the block as the store's own error."""
+    try:
+        yield
+    except OSError as error:
+        raise store_error(error, f"{doing} {id}".rstrip(), where) from error
 
 
 def store_error(error: OSError, doing: str, path: str) -> StoreError:

@@ -16,10 +16,16 @@ counts as foreign even if jobctl wrote it once.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
-from jobctl.stores.directory.changelog import PUT, Record, digest_of
+from jobctl.core.job import Job
+from jobctl.stores.directory.changelog import PUT, Damaged, Record, digest_of
+from jobctl.stores.directory.files import read_file
+from jobctl.stores.directory.index import Index
+from jobctl.stores.directory.place import Place
 
-__all__ = ["is_foreign"]
+__all__ = ["foreign_among", "is_foreign"]
 
 _NEEDED = ("createdAt", "type")
 
@@ -37,3 +43,26 @@ def is_foreign(data: bytes, newest: Record | None) -> bool:
     except (ValueError, RecursionError):
         return True
     return not isinstance(value, dict) or any(value.get(key) is None for key in _NEEDED)
+
+
+def foreign_among(jobs: Iterable[Job], place: Place, index: Index) -> set[str]:
+    """Return the ids of those jobs whose files are foreign now; files that are gone are left out.
+
+    A job that was read with the digest of a ``put`` record needs no look at its file.
+    """
+    with index.guard:
+        state = place.current()
+        newest: Mapping[str, Record] = {}
+        if state.log is not None:
+            with suppress(Damaged):  # then nothing is known of who wrote what
+                index.follow(state.log)
+                newest = index.newest
+    found: set[str] = set()
+    for job in jobs:
+        record = newest.get(job.id)
+        if record is not None and (record.verb, record.revision) == (PUT, job.revision):
+            continue
+        file = read_file(state.dir_fd, job.id + ".json")
+        if file is not None and file.problem is None and is_foreign(file.data, record):
+            found.add(job.id)
+    return found

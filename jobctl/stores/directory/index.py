@@ -8,22 +8,28 @@ match its newest record gets a new record for what is there.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 
 from jobctl.core.codec import parse
-from jobctl.core.job import Job, check_id
-from jobctl.errors import InvalidId, InvalidJob
-from jobctl.stores.directory.changelog import DEL, SEEN, Log, Record, digest_of
-from jobctl.stores.directory.files import FoundFile, Signature, job_names, read_file, signature_of
+from jobctl.core.job import Job
+from jobctl.errors import InvalidJob
+from jobctl.stores.directory.changelog import DEL, NO_DIGEST, SEEN, Log, Record, digest_of
+from jobctl.stores.directory.files import (
+    FoundFile,
+    Signature,
+    is_id,
+    job_names,
+    read_file,
+    signature_of,
+)
 
 __all__ = ["TORN_GRACE_S", "Index", "Look"]
 
 TORN_GRACE_S = 1.0
 """For this long a file that cannot be parsed keeps its last good value: it may be half written."""
-
-_NO_DIGEST = "0" * 32
 
 
 class Look:
@@ -86,9 +92,22 @@ class Look:
 
 
 class Index:
-    """The newest record of each id in one log, read up to ``position`` and revision ``head``."""
+    """The newest record of each id in one log, read up to ``position`` and revision ``head``.
+
+    Hold ``guard`` while you use it: threads share the index. Whoever writes takes the write lock
+    first, then the guard.
+    """
 
     def __init__(self) -> None:
+        self.guard = threading.RLock()
+        self.clear()
+
+    def renew_guard(self) -> None:
+        """Replace the guard in a forked child, where no thread holds it any more."""
+        self.guard = threading.RLock()
+
+    def clear(self) -> None:
+        """Forget everything."""
         self.log: Log | None = None
         self.position = self.head = 0
         self.newest: dict[str, Record] = {}
@@ -126,9 +145,9 @@ class Index:
         ids: set[str] = set()
         odd: dict[str, str] = {}
         for id in job_names(dir_fd):
-            try:
-                ids.add(check_id(id))
-            except InvalidId:
+            if is_id(id):
+                ids.add(id)
+            else:
                 odd[id + ".json"] = "its name is not a job id"
         return ids, odd
 
@@ -213,7 +232,7 @@ class Index:
             return Record(revision, look.id, SEEN, look.digest)
         if look.id not in self.loose and (newest is None or newest.verb == DEL):
             return newest
-        return Record(revision, look.id, DEL, _NO_DIGEST)
+        return Record(revision, look.id, DEL, NO_DIGEST)
 
     def _may_be_half_written(self, look: Look) -> bool:
         """Whether a file that is not a job changed within the grace period."""

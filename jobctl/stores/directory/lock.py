@@ -1,4 +1,5 @@
-"""One writer at a time: a file lock between processes, and a re-entrant lock between threads.
+"""One writer at a time: a file lock between processes, a re-entrant lock between threads; and
+`ExclusiveAccess`, the directory under this lock with a current change log.
 
 The lock is on the ``.jobctl`` directory itself. A lock file in it could be deleted, and then two
 writers could hold the lock. Stores of one process on one directory share the lock, and a forked
@@ -18,8 +19,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobctl.errors import StoreError, StoreLocked
+from jobctl.stores.directory import log_rewrite
+from jobctl.stores.directory.changelog import Log
+from jobctl.stores.directory.files import store_error
+from jobctl.stores.directory.place import DirectoryState, Place
 
-__all__ = ["LOCK_TIMEOUT_S", "WriteLock", "holder_of"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobctl.stores.directory.bell import DirectoryBell
+
+__all__ = ["LOCK_TIMEOUT_S", "ExclusiveAccess", "WriteLock", "holder_of"]
 
 LOCK_TIMEOUT_S = 5.0
 
@@ -160,6 +169,112 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class ExclusiveAccess:
+    """One store's access to its directory under the lock.
+
+    ``log`` is the change log in force for the write at hand; a nested write may put another one in
+    force. ``bell`` is that of the directory's current ``.jobctl``; ring it after the lock is free.
+    ``durable`` is what a new epoch gets; with ``None`` it keeps what it had.
+    """
+
+    def __init__(
+        self, place: Place, bell: DirectoryBell, where: str, *, durable: bool | None
+    ) -> None:
+        self._place = place
+        self._where = where
+        self._durable = durable
+        self._lock: WriteLock | None = None  # kept here, since the process shares it weakly
+        self._bell_meta: object = None  # the .jobctl whose bell we ring
+        self.bell = bell
+        self.log: Log | None = None
+
+    @contextmanager
+    def writing(self, id: str = "") -> Iterator[DirectoryState]:
+        """Hold the lock on this very directory, with a current log; wait for other writers."""
+        lock = None
+        try:
+            state, lock = self._locked()
+            if self.lacks_log(state):
+                state = self._begin_epoch(state)
+            self.log = state.log
+            yield state
+            # A nested one leaves it to the outer write, which goes on with its log.
+            if not lock.nested and self.log is state.log:
+                self._compact_if_due(state)
+        except OSError as error:
+            doing = f"writing {id}" if id else "opening the change log"
+            raise store_error(error, doing, self._where) from error
+        finally:
+            if lock is not None:
+                lock.release()
+
+    @contextmanager
+    def tried(self, *, compact: bool) -> Iterator[DirectoryState | None]:
+        """Hold the lock if it is free now; the block gets ``None`` if it is not.
+
+        With ``compact`` the log is compacted afterwards where that is due.
+        """
+        meta = self._place.current().meta
+        if meta is None:
+            yield None
+            return
+        self._lock = lock = WriteLock.of(meta.key, self._where)
+        with lock.tried(meta.fd) as got:
+            state = self._place.writable() if got else None
+            if state is None or state.meta is not meta or state.log is None:
+                yield None
+                return
+            yield state
+            if compact and not lock.nested:
+                self._compact_if_due(state)
+
+    def lacks_log(self, state: DirectoryState) -> bool:
+        """Whether a writer has to begin an epoch first."""
+        return state.log is None or bool(self._durable and not state.durable)
+
+    def begin_epoch_instead_of(self, damaged: Log) -> None:
+        """Start a new epoch, unless another process has done so."""
+        with self.writing() as state:
+            if state.log is damaged:
+                self.log = self._begin_epoch(state).log
+
+    def close(self) -> None:
+        """Let go of the lock and the log."""
+        self.log = self._bell_meta = self._lock = None
+
+    def _locked(self) -> tuple[DirectoryState, WriteLock]:
+        """Acquire the lock; return the state and the lock."""
+        while True:
+            # The last look tells which lock to wait for, and the next one whether it was that.
+            before = self._place.last or self._place.writable()
+            meta = before.meta or self._place.writable().meta
+            assert meta is not None, "it was made, or an error raised"
+            self._lock = lock = WriteLock.of(meta.key, self._where)
+            lock.acquire(meta.fd)
+            try:
+                state = self._place.writable()
+                if state.meta is meta:
+                    if self._bell_meta is not meta:
+                        self._bell_meta = meta
+                        self.bell.close()  # it was that of another .jobctl
+                    return state, lock
+            except BaseException:
+                lock.release()
+                raise
+            lock.release()  # somebody replaced .jobctl while we waited for its lock
+
+    def _begin_epoch(self, state: DirectoryState) -> DirectoryState:
+        return log_rewrite.begin_epoch(self._place, state, durable=self._epoch_durable(state))
+
+    def _compact_if_due(self, state: DirectoryState) -> None:
+        if state.log is not None and log_rewrite.is_due(state.log):
+            durable = self._epoch_durable(state)
+            log_rewrite.compact_after_write(self._place, state, durable=durable)
+
+    def _epoch_durable(self, state: DirectoryState) -> bool:
+        return self._durable if self._durable is not None else state.durable
 
 
 def holder_of(key: tuple[int, int]) -> int | None:
