@@ -238,7 +238,7 @@ def test_compaction_keeps_state_cursors_and_revisions(opened: Open) -> None:
 
 def test_compaction_happens_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the log is mostly superseded records a write compacts it."""
-    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", 30)
+    monkeypatch.setattr("jobctl.stores.directory.changelog._COMPACT_FROM", 30)
     store, other = opened(), opened()
     store.create(new("a"))
     lines = []
@@ -253,7 +253,7 @@ def test_write_inside_a_change_never_compacts_the_log_away(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The outer write's record must not go into a log that the inner one has replaced."""
-    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.changelog._COMPACT_FROM", 0)
     store = opened()
     for id in "ab":
         store.create(new(id))
@@ -292,7 +292,7 @@ def test_full_disk_at_compaction_fails_no_write(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FAULTS row 3: the write has landed, so what goes wrong afterwards is not its error."""
-    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.changelog._COMPACT_FROM", 0)
     store = opened()
     store.create(new("a"))
 
@@ -336,7 +336,7 @@ def test_compacting_is_done_once(opened: Open, monkeypatch: pytest.MonkeyPatch) 
     before = store.since(ZERO).epoch
     replaced: list[object] = []
     replace = Place.replace_log
-    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", 0)
+    monkeypatch.setattr("jobctl.stores.directory.changelog._COMPACT_FROM", 0)
     monkeypatch.setattr(
         Place, "replace_log", lambda *args, **more: replaced.append(1) or replace(*args, **more)
     )

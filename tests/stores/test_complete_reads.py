@@ -15,7 +15,7 @@ import pytest
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.stores import Store, read_all
-from jobctl.stores.directory import files, index, log_rewrite, reconcile
+from jobctl.stores.directory import changelog, files, index, log_rewrite, reconcile
 from jobctl.stores.directory import read as read_module
 from jobctl.stores.directory.files import FoundFile
 from jobctl.stores.directory.lock import WriteLock
@@ -494,7 +494,7 @@ def test_log_of_a_directory_that_only_others_write_in_is_compacted(
     store: DirectoryStore, opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub gives each rewrite a record; what that supersedes does not stay for ever."""
-    monkeypatch.setattr(log_rewrite, "_COMPACT_FROM", 10)
+    monkeypatch.setattr(changelog, "_COMPACT_FROM", 10)
     hub = opened(adopt=True)
     follower = Follower(hub)
     for number in range(100):

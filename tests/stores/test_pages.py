@@ -204,7 +204,7 @@ def test_forgotten_deletion_between_two_pages_starts_over(
 ) -> None:
     """A job of an earlier page is deleted and its tombstone dropped: the reader drops it too."""
     monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 0)
-    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", -100)
+    monkeypatch.setattr("jobctl.stores.directory.changelog._COMPACT_FROM", -100)
     store: Store = MemoryStore(max_tombstones=0)
     if kind == "directory":
         store = DirectoryStore(tmp_path / "jobs", create=True)
@@ -231,7 +231,7 @@ def test_deletions_forgotten_before_the_load_do_not_disturb_its_pages(
 ) -> None:
     """The floor is above the oldest jobs: a page below it is compared with the load's start."""
     monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 0)
-    monkeypatch.setattr("jobctl.stores.directory.log_rewrite._COMPACT_FROM", -100)
+    monkeypatch.setattr("jobctl.stores.directory.changelog._COMPACT_FROM", -100)
     store: Store = MemoryStore(max_tombstones=0)
     if kind == "directory":
         store = DirectoryStore(tmp_path / "jobs", create=True)

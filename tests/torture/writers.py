@@ -17,7 +17,7 @@ import sys
 from jobctl.core import transitions as jobs
 from jobctl.errors import Conflict, DamagedFile, JobctlError, JobNotFound, StoreLocked
 from jobctl.stores import open_store
-from jobctl.stores.directory import log_rewrite
+from jobctl.stores.directory import changelog
 
 JOBS = 20
 T0 = "2026-01-01T00:00:00.000Z"
@@ -53,7 +53,7 @@ def work(path: str, acks: int, seed: int) -> None:
 def main() -> None:
     """Fork a writer for each line."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the killed are nobody's zombies
-    log_rewrite._COMPACT_FROM = 300  # compact often
+    changelog._COMPACT_FROM = 300  # compact often
     path, acks_path = sys.argv[1:]
     acks = os.open(acks_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     for line in sys.stdin:

@@ -45,6 +45,7 @@ NO_DIGEST = "0" * 32  # of a deletion
 
 _MAGIC = "jobctl1"
 _CHUNK = 8192  # records a read
+_COMPACT_FROM = 4096  # superseded records worth a rewrite of the log
 _ID = slice(16, 82)  # the id in a record's line, with the spaces around it
 _PADDED_ID = "17x64s47x"  # the id in a record's line, for struct
 _IS_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z").match
@@ -274,9 +275,9 @@ class Log:
                 raise
         self._whole = (size + LINE, record.revision)
 
-    def superseded(self) -> int:
-        """Return how many records were added since the last compaction, as the writer knows it."""
-        return self._whole[0] // LINE - 1 - self.kept
+    def is_compaction_due(self) -> bool:
+        """Whether enough records were added since the last compaction, as the writer knows it."""
+        return self._whole[0] // LINE - 1 - self.kept > self.kept + _COMPACT_FROM
 
     @staticmethod
     def create(

@@ -269,7 +269,7 @@ class ExclusiveAccess:
         return log_rewrite.begin_epoch(self._place, state, durable=self._epoch_durable(state))
 
     def _compact_if_due(self, state: DirectoryState) -> None:
-        if state.log is not None and log_rewrite.is_due(state.log):
+        if state.log is not None and state.log.is_compaction_due():
             durable = self._epoch_durable(state)
             log_rewrite.compact_after_write(self._place, state, durable=durable)
 

@@ -9,13 +9,11 @@ from contextlib import suppress
 
 from jobctl.core.jobset import MAX_TOMBSTONES
 from jobctl.errors import StoreError
-from jobctl.stores.directory.changelog import DEL, SEEN, Damaged, Log, Record, digest_of
+from jobctl.stores.directory.changelog import DEL, SEEN, Damaged, Record, digest_of
 from jobctl.stores.directory.files import is_id, job_names, read_file
 from jobctl.stores.directory.place import DirectoryState, Place
 
-__all__ = ["begin_epoch", "compact", "compact_after_write", "is_due"]
-
-_COMPACT_FROM = 4096  # superseded records worth a rewrite of the log
+__all__ = ["begin_epoch", "compact", "compact_after_write"]
 
 
 def begin_epoch(place: Place, state: DirectoryState, *, durable: bool) -> DirectoryState:
@@ -33,11 +31,6 @@ def begin_epoch(place: Place, state: DirectoryState, *, durable: bool) -> Direct
     if state.log is None:
         raise StoreError(f"{place.path} was wiped meanwhile", path=place.path, hint="try again")
     return state
-
-
-def is_due(log: Log) -> bool:
-    """Whether enough records are superseded; cheap, as the writer knows it."""
-    return log.superseded() > log.kept + _COMPACT_FROM
 
 
 def compact_after_write(place: Place, state: DirectoryState, *, durable: bool) -> None:
