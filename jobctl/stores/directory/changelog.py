@@ -72,9 +72,9 @@ def digest_of(data: bytes) -> str:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all bytes. A full file system may accept a part without an error (FAULTS 0.3)."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])
 
 
 def _with_checksum(text: str) -> bytes:

@@ -233,7 +233,7 @@ def publish(
     0600. ``sync_fd`` is the change log's descriptor if the write must survive a power failure. Then
     file and log are synced before the rename, and the directory after it.
     """
-    with temporary_file(temporary, temporary_dir_fd):
+    try:
         fd = os.open(temporary, _WRITE, 0o600, dir_fd=temporary_dir_fd)
         try:
             write_all(fd, data)
@@ -250,6 +250,9 @@ def publish(
         finally:
             os.close(fd)
         os.rename(temporary, name, src_dir_fd=temporary_dir_fd, dst_dir_fd=dir_fd)
+    except BaseException:
+        _remove_temporary(temporary, temporary_dir_fd)
+        raise
     if sync_fd is not None:
         os.fsync(dir_fd)
 
@@ -263,9 +266,13 @@ def temporary_file(name: str, dir_fd: int) -> Iterator[str]:
     try:
         yield name
     except BaseException:
-        with suppress(OSError):
-            os.unlink(name, dir_fd=dir_fd)
+        _remove_temporary(name, dir_fd)
         raise
+
+
+def _remove_temporary(name: str, dir_fd: int) -> None:
+    with suppress(OSError):
+        os.unlink(name, dir_fd=dir_fd)
 
 
 @contextmanager

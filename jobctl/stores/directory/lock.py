@@ -40,7 +40,7 @@ class WriteLock:
     """The lock of one ``.jobctl`` directory in this process; get it with `WriteLock.of`."""
 
     def __init__(self, key: tuple[int, int], path: str) -> None:
-        self._key, self._path = key, path
+        self.key, self._path = key, path
         self._thread_lock = threading.RLock()
         self._fd: int | None = None
         self._depth = 0
@@ -116,7 +116,7 @@ class WriteLock:
         delay_s = 0.00005
         while not self._try(dir_fd):
             if time.monotonic() >= deadline:
-                raise StoreLocked(self._path, timeout_s, holder_of(self._key))
+                raise StoreLocked(self._path, timeout_s, holder_of(self.key))
             time.sleep(delay_s)
             delay_s = min(delay_s * 1.5, 0.005)
 
@@ -220,7 +220,7 @@ class ExclusiveAccess:
         if meta is None:
             yield None
             return
-        self._lock = lock = WriteLock.of(meta.key, self._where)
+        lock = self._lock_of(meta.key)
         with lock.tried(meta.fd) as got:
             state = self._place.writable() if got else None
             if state is None or state.meta is not meta or state.log is None:
@@ -251,7 +251,7 @@ class ExclusiveAccess:
             before = self._place.last or self._place.writable()
             meta = before.meta or self._place.writable().meta
             assert meta is not None, "it was made, or an error raised"
-            self._lock = lock = WriteLock.of(meta.key, self._where)
+            lock = self._lock_of(meta.key)
             lock.acquire(meta.fd)
             try:
                 state = self._place.writable()
@@ -264,6 +264,11 @@ class ExclusiveAccess:
                 lock.release()
                 raise
             lock.release()  # somebody replaced .jobctl while we waited for its lock
+
+    def _lock_of(self, key: tuple[int, int]) -> WriteLock:
+        if self._lock is None or self._lock.key != key:
+            self._lock = WriteLock.of(key, self._where)
+        return self._lock
 
     def _begin_epoch(self, state: DirectoryState) -> DirectoryState:
         return log_rewrite.begin_epoch(self._place, state, durable=self._epoch_durable(state))
