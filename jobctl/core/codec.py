@@ -355,7 +355,7 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
     """
     source = job.source
     if details and type(source) is bytes and source[1] != NEW_LINE:
-        return source  # it was made by `as_wire`, for a reader with details
+        return source  # it is an `OpaqueJob`'s, for a reader with details
     if job.run is not None:
         return _compact(values_of(redact(job, details=details))).encode()
     if type(source) is bytes:  # where there is no command, all readers get the same
@@ -368,22 +368,6 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
                 source = source.replace(layout, b"")
             return b'%s,"revision":%d}' % (source[:-1].replace(b'": ', b'":'), job.revision)
     return _compact(values_of(job)).encode()
-
-
-def as_wire(job: Job) -> Job:
-    """Return the job reduced to its wire form, for replicas that send it and never write it.
-
-    It is the form for readers with details, without the command's environment. Keys that filters
-    and orders do not use are parsed when they are first read.
-    """
-    slim = Draft()
-    slim.id, slim.type, slim.stage, slim.session_id = job.id, job.type, job.stage, job.session_id
-    slim.created_at, slim.retry_count, slim.owner = job.created_at, job.retry_count, job.owner
-    slim.revision = job.revision
-    slim.source = to_wire(job, details=True)
-    if job.run is None:
-        slim.run = None  # so that to send the job takes no look into the source
-    return slim.finish()
 
 
 _LAYOUT = (b"\n      ", b"\n    ", b"\n  ", b"\n")

@@ -80,6 +80,8 @@ class Digests:
         old_mark = version_hash(id, old.revision) if old is not None else 0
         new_mark = version_hash(id, new.revision) if new is not None else 0
         self.of_all ^= old_mark ^ new_mark
+        if not self._kept:
+            return
         for filter in (*self._wide, *self._by_id.get(id, ())):
             kept = self._kept[filter]
             if kept.value is None:

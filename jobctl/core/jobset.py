@@ -27,12 +27,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
-from jobctl.core.codec import as_wire, to_wire
+from jobctl.core.codec import to_wire
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.digests import Digests, version_hash
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
+from jobctl.core.opaque import as_opaque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,37 +128,59 @@ def joined(pages: Sequence[Delta]) -> Delta:
     )
 
 
+_revision_of = attrgetter("revision")
+
+
 class _Entry:
     """What the set has for one id: the job, or ``None`` for a tombstone, and its revisions.
 
-    ``type_at``, ``session_at`` and ``stage_at`` are the revisions at which each field that filters
-    look at last changed, as far as is known.
+    ``changed_at`` has the revisions at which type, session and stage last changed, as far as is
+    known: those are the fields that filters look at. A number stands for all three.
     """
 
-    __slots__ = ("job", "revision", "session_at", "stage_at", "type_at", "wire")
+    __slots__ = ("changed_at", "job", "revision")
 
-    def __init__(self, job: Job | None, revision: int) -> None:
+    def __init__(
+        self, job: Job | None, revision: int, changed_at: int | tuple[int, int, int]
+    ) -> None:
         self.job = job
         self.revision = revision
-        self.type_at = self.session_at = self.stage_at = revision
-        self.wire: bytes | None = None
+        self.changed_at = changed_at
 
     def left_at(self, filter: Filter) -> int:
         """Return the revision at which a field that the filter looks at last changed."""
+        at = self.changed_at
+        type_at, session_at, stage_at = (at, at, at) if isinstance(at, int) else at
         return max(
-            self.type_at if filter.types else 0,
-            self.session_at if filter.sessions else 0,
-            self.stage_at if filter.stages or filter.active else 0,
+            type_at if filter.types else 0,
+            session_at if filter.sessions else 0,
+            stage_at if filter.stages or filter.active else 0,
         )
+
+    def changed_by(self, job: Job) -> int | tuple[int, int, int]:
+        """Return ``changed_at`` after the job has replaced the one before, without a gap."""
+        at, old = self.changed_at, self.job
+        assert old is not None, "there was one before"
+        same = (
+            old.type == job.type,
+            old.session_id == job.session_id,
+            old.stage == job.stage,
+        )
+        if all(same):
+            return at
+        before = (at, at, at) if isinstance(at, int) else at
+        type_at, session_at, stage_at = (
+            was if kept else job.revision for was, kept in zip(before, same, strict=True)
+        )
+        return type_at, session_at, stage_at
 
 
 class JobSet:
     """A set of jobs at one revision of one epoch: the state of every replica, at both ends.
 
     Not safe for threads by itself. No I/O, no clock. ``since`` costs what changed, never the size
-    of the set; memory is one entry for a job or a remembered deletion. An ``opaque`` set holds each
-    job's wire form and the fields that filters and order need, in about a third of the memory; it
-    is for replicas that send jobs and never write them.
+    of the set; memory is one entry for a job or a remembered deletion. An ``opaque`` set keeps each
+    job as an `OpaqueJob`: it is for replicas that send jobs and never write them.
     """
 
     def __init__(
@@ -177,7 +201,9 @@ class JobSet:
         # The change order, ascending; a line is superseded when its entry has a newer revision.
         self._order: list[int] = []
         self._order_ids: list[str] = []
-        # What readers without details get of jobs with a command; empty while there are none.
+        # What is sent: to readers with details, unless the jobs are opaque, and to those without,
+        # of jobs with a command.
+        self._wires: dict[str, bytes] = {}
         self._redacted: dict[str, bytes] = {}
 
     @property
@@ -202,17 +228,16 @@ class JobSet:
 
         Readers with and without ``details`` share the encoding if the job has no command.
         """
-        entry = self._entries[id]
-        job = entry.job
+        job = self._entries[id].job
         if job is None:
             raise KeyError(id)
-        if details or job.run is None:
-            if entry.wire is None:
-                entry.wire = to_wire(job, details=True)
-            return entry.wire
-        wire = self._redacted.get(id)
+        details = details or job.run is None
+        if details and self._opaque:
+            return to_wire(job, details=True)  # it has that
+        kept = self._wires if details else self._redacted
+        wire = kept.get(id)
         if wire is None:
-            wire = self._redacted[id] = to_wire(job, details=False)
+            wire = kept[id] = to_wire(job, details=details)
         return wire
 
     def digest(self, filter: Filter = EVERYTHING) -> str:
@@ -385,7 +410,7 @@ class JobSet:
         elif delta.epoch != self.epoch or delta.since != self.revision:
             return False
         changes: list[Job | Gone] = [*delta.jobs, *delta.gone]
-        for change in sorted(changes, key=lambda change: change.revision):
+        for change in sorted(changes, key=_revision_of):
             if isinstance(change, Gone):
                 self.delete(change.id, change.revision)
             else:
@@ -402,37 +427,34 @@ class JobSet:
         ``exact`` says that no version in between was skipped.
         """
         if self._opaque:
-            job = as_wire(job)
+            job = as_opaque(job)
         old = self._entries.get(job.id)
-        entry = _Entry(job, job.revision)
-        before = old.job if old is not None else None
-        if old is not None and before is None:
+        if not exact:
+            changed_at: int | tuple[int, int, int] = job.revision
+        elif old is None:
+            changed_at = 0  # no reader holds a new job
+        elif old.job is None:
+            changed_at = old.revision  # only readers that have not seen the deletion may hold it
+        else:
+            changed_at = old.changed_by(job)
+        if old is not None and old.job is None:
             self._tombstones -= 1
-        if exact and before is None:
-            # Only readers that have not seen the deletion may hold it; no reader holds a new job.
-            entry.type_at = entry.session_at = entry.stage_at = old.revision if old else 0
-        elif exact and old is not None and before is not None:
-            if before.type == job.type:
-                entry.type_at = old.type_at
-            if before.session_id == job.session_id:
-                entry.session_at = old.session_at
-            if before.stage == job.stage:
-                entry.stage_at = old.stage_at
-        self._record(job.id, entry)
+        self._record(job.id, _Entry(job, job.revision, changed_at), old)
 
     def delete(self, id: str, revision: int) -> None:
         """Record a deletion, also of a job that is unknown here."""
         old = self._entries.get(id)
         if old is None or old.job is not None:
             self._tombstones += 1
-        self._record(id, _Entry(None, revision))
+        self._record(id, _Entry(None, revision, revision), old)
         if self._tombstones > 2 * self._max_tombstones:
             self._forget_tombstones()
 
-    def _record(self, id: str, entry: _Entry) -> None:
-        old = self._entries.get(id)
+    def _record(self, id: str, entry: _Entry, old: _Entry | None) -> None:
         self._digests.change(id, old.job if old is not None else None, entry.job)
         self._entries[id] = entry
+        if self._wires:
+            self._wires.pop(id, None)
         if self._redacted:
             self._redacted.pop(id, None)
         self._order.append(entry.revision)

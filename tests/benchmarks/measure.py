@@ -83,8 +83,13 @@ def tell(process: subprocess.Popen[str], text: str) -> None:
 
 def rss_kib(pid: int) -> int:
     """The resident memory of a process."""
+    return memory_kib(pid, "VmRSS")
+
+
+def memory_kib(pid: int, name: str) -> int:
+    """The memory of a process: ``VmRSS``, resident now, or ``VmHWM``, the peak of that."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
 
 
 def cpu_s(pid: int) -> float:

@@ -18,7 +18,6 @@ from jobctl.core.codec import (
     MAX_DEPTH,
     MAX_DIGITS,
     MAX_JOB_BYTES,
-    as_wire,
     encode,
     parse,
     parse_trusted,
@@ -27,6 +26,7 @@ from jobctl.core.codec import (
 )
 from jobctl.core.fields import FIELDS
 from jobctl.core.job import Job
+from jobctl.core.opaque import OpaqueJob, as_opaque
 from jobctl.errors import IllegalTransition, InvalidJob
 from tests import strategies
 
@@ -318,8 +318,12 @@ def test_a_file_that_indentation_makes_too_large_is_written_without() -> None:
 def test_a_job_may_hold_its_wire_form_alone(job: Job, revision: int) -> None:
     """It is the same job, and sends what it holds."""
     job = parse(encode(job), id=job.id, revision=revision)
-    slim = as_wire(job)
-    assert to_wire(slim) == to_wire(job)
+    opaque = as_opaque(job)
+    assert to_wire(opaque) == to_wire(job)
+    names = ("id", "type", "stage", "session_id", "created_at", "owned_by", "revision", "active")
+    assert [getattr(opaque, name) for name in names] == [getattr(job, name) for name in names]
+    assert (opaque.run, opaque.history, opaque.extra) == (job.run, job.history, job.extra)
+    slim = OpaqueJob(job).whole()
     assert slim == job
     assert slim.replace(message="m") == job.replace(message="m")
     assert to_wire(slim.replace(revision=1)) == to_wire(job.replace(revision=1))

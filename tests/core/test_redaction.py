@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobctl.core import codec
-from jobctl.core.codec import as_wire, encode, parse, to_wire
+from jobctl.core.codec import encode, parse, to_wire
 from jobctl.core.job import Command, Job, values_of
+from jobctl.core.opaque import as_opaque
 from jobctl.core.redaction import default_title, redact
 from tests.strategies import runs, stored_jobs
 
@@ -154,7 +155,7 @@ def test_bytes_of_a_job_with_a_command_are_never_sent_as_they_are(
     if layout == "changed":
         read = read.replace(message="m")
     elif layout == "wire":
-        read = as_wire(read)
+        read = as_opaque(read)
     told = json.loads(to_wire(read, details=details))
     assert told["run"] == redact(job, details=details).run
     assert told["title"] == redact(job, details=details).title
@@ -169,7 +170,7 @@ def test_bytes_of_a_job_without_a_command_are_sent_as_they_are(
     monkeypatch.setattr(codec, "_files_first", 0)
     read = parse(encode(job_with(None, title="sh -c x")), id="a1", revision=3)
     assert type(read.source) is bytes
-    slim = as_wire(read)
+    slim = as_opaque(read)
     wire = to_wire(read, details=details)
     assert json.loads(wire) == values_of(read)
     assert to_wire(slim, details=details) is slim.source
