@@ -91,6 +91,7 @@ def parse_trusted(data: bytes, *, id: str, revision: int = 0) -> Job:
     job = _own_job(data)
     if job is None or job.id != id:
         return parse(data, id=id, revision=revision)  # which says what is wrong
+    job.id = id  # the same text, shared with whoever has it
     job.revision = revision
     return job.finish()
 

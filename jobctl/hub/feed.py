@@ -15,12 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from jobctl.core.cursor import Cursor
+from jobctl._gc import gc_paused
+from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import JobctlError
 from jobctl.hub.metrics import Buckets
 from jobctl.hub.sessions import Hub
-from jobctl.stores import BadFile, Store, bad_files, path_of, read_all, refresh
+from jobctl.stores import BadFile, Store, bad_files, path_of, read_pages, refresh
 from jobctl.stores.bell import Listener
 from jobctl.stores.subscriptions import AGAIN_S
 
@@ -30,6 +31,7 @@ POLL_S = 1.0
 """Seconds between reads of the store without a ring of the bell."""
 
 _MAX_INLINE_RECORDS = 64  # more records are read in a thread; each takes about 50 µs
+_PAGE = 512  # jobs that a full load reads at a time
 _MAX_EMPTY_READS = 50  # reads without a change in a poll interval, after which rings are merged
 _RING_PAUSE_S = 0.01
 _DEBOUNCE_S = (
@@ -317,12 +319,23 @@ class Feed:
         A full load is read to its end, so that a part of it is never mistaken for everything.
         """
         began_s = time.perf_counter()
-        delta = self._store.since(cursor)
-        loaded = JobSet(opaque=True)
-        if delta.since == 0:
-            loaded.apply(read_all(self._store) if delta.more else delta)
+        read: Delta | JobSet | None = None
+        if cursor != ZERO and self._store.head().epoch == cursor.epoch:
+            delta = self._store.since(cursor)
+            read = delta if delta.since else None
+        if read is None:
+            read = self._load()
         self.reads.add(time.perf_counter() - began_s)
-        return delta if delta.since else loaded
+        return read
+
+    def _load(self) -> JobSet:
+        """Read everything. Few jobs at a time are in memory as the store has them."""
+        loaded = JobSet(opaque=True)
+        with gc_paused():
+            for page in read_pages(self._store, limit=_PAGE):
+                follows = loaded.apply(page)
+                assert follows, "pages follow each other"
+        return loaded
 
     def _read_done(self, reading: asyncio.Future[Delta | JobSet]) -> None:
         self._reading = None

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from struct import iter_unpack
+from sys import intern
 from zlib import crc32
 
 from jobctl._stdlib import blake2b
@@ -47,6 +48,7 @@ _MAGIC = "jobctl1"
 _CHUNK = 8192  # records a read
 _COMPACT_FROM = 4096  # superseded records worth a rewrite of the log
 _ID = slice(16, 82)  # the id in a record's line, with the spaces around it
+_PLACE = "16sx64s47x"  # revision and id in a record's line, for struct
 _PADDED_ID = "17x64s47x"  # the id in a record's line, for struct
 _IS_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z").match
 _HEADER = re.compile(rf"{_MAGIC} ([!-~]+) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+) ")
@@ -98,7 +100,7 @@ def _record(line: bytes) -> Record:
         raise Damaged("a line is no record") from error
     if not revision.isdigit() or not _IS_ID(id):
         raise Damaged("a line is no record")
-    return Record(int(revision), id, verb, digest)
+    return tuple.__new__(Record, (int(revision), id, intern(verb), digest))
 
 
 def _record_if_whole(line: bytes) -> Record | None:
@@ -150,6 +152,16 @@ class Log:
         if records:
             self._known = (start + len(records), records[-1].revision)
         return records
+
+    def places(self, start: int, stop: int) -> list[tuple[int, str]]:
+        """Return revision and id of records that `read` has returned before.
+
+        At a fifth of the cost: the lines are not checked again.
+        """
+        data = os.pread(self.fd, (stop - start) * LINE, (start + 1) * LINE)
+        whole = len(data) - len(data) % LINE
+        fields = iter_unpack(_PLACE, data[:whole])
+        return [(int(revision), id.rstrip().decode("ascii")) for revision, id in fields]
 
     def newest_of_all(self) -> list[Record]:
         """Return the newest record of each id; raise `Damaged` as `read` does."""

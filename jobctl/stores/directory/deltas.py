@@ -5,10 +5,7 @@ With a change log, `DirectoryRead` makes the delta. Without one the directory is
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+from jobctl._gc import gc_paused
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.jobset import Delta
 from jobctl.errors import StoreError
@@ -140,7 +137,7 @@ class Deltas:
                     snapshot_start=snapshot_start,
                 )
                 return self._delta(log, reading)
-            with _gc_paused():
+            with gc_paused():
                 known = self._index.position if self._index.log is log else 0
                 records = self._index.follow(log)
                 names, self._bad_names = self._index.names(state.dir_fd)
@@ -179,18 +176,3 @@ class Deltas:
     ) -> Delta:
         with self._index.guard:
             return self._scan.since(cursor, state.dir_fd, limit, snapshot_start=snapshot_start)
-
-
-@contextmanager
-def _gc_paused() -> Iterator[None]:
-    """Pause the garbage collector during a load, which makes a million objects and no garbage.
-
-    It would scan them all again and again. Precedent: Mercurial's ``util.nogc``.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

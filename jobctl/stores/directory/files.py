@@ -101,9 +101,8 @@ def read_file(dir_fd: int, name: str) -> FoundFile | None:
                 break  # truncated while we read: the digest or the parser detects it
             data += more
         racy = time.time_ns() - stat.st_ctime_ns < _TICK_NS
-        return FoundFile(
-            data, signature_of(stat), stat.st_mode, stat.st_uid, stat.st_gid, None, racy
-        )
+        values = (data, signature_of(stat), stat.st_mode, stat.st_uid, stat.st_gid, None, racy)
+        return tuple.__new__(FoundFile, values)  # at a third of the cost
     except OSError as error:
         return _unreadable(dir_fd, name, error)
     finally:

@@ -8,6 +8,7 @@ match its newest record gets a new record for what is there.
 from __future__ import annotations
 
 import os
+import struct
 import threading
 import time
 from collections import deque
@@ -26,10 +27,13 @@ from jobctl.stores.directory.files import (
     signature_of,
 )
 
-__all__ = ["TORN_GRACE_S", "Index", "Look"]
+__all__ = ["TORN_GRACE_S", "Index", "Look", "packed"]
 
 TORN_GRACE_S = 1.0
 """For this long a file that cannot be parsed keeps its last good value: it may be half written."""
+
+packed = struct.Struct("=QqqQ").pack
+"""Return a `Signature`, given as four arguments, as bytes: a tuple takes three times the memory."""
 
 
 class Look:
@@ -111,7 +115,7 @@ class Index:
         self.log: Log | None = None
         self.position = self.head = 0
         self.newest: dict[str, Record] = {}
-        self.signatures: dict[str, Signature] = {}
+        self.signatures: dict[str, bytes] = {}  # `packed`
         self.loose: set[str] = set()  # delivered without a record: their end needs one all the same
         self._torn_since: dict[str, tuple[Signature, float]] = {}
 
@@ -137,7 +141,7 @@ class Index:
         if look.found is None or (verb == SEEN and look.found.racy):
             self.signatures.pop(look.id, None)
         else:
-            self.signatures[look.id] = look.found.signature
+            self.signatures[look.id] = packed(*look.found.signature)
 
     @staticmethod
     def names(dir_fd: int) -> tuple[set[str], dict[str, str]]:
@@ -173,7 +177,7 @@ class Index:
             except OSError:
                 ids.add(id)
                 continue
-            if signature_of(stat) != signature:
+            if packed(*signature_of(stat)) != signature:
                 ids.add(id)
         ids.update(id for id, record in newest.items() if record.verb != DEL and id not in names)
         return ids, odd

@@ -163,14 +163,15 @@ class DirectoryRead:
             self._index.follow(log)
             self._position, self._head = self._index.position, self._index.head
             while start < self._position and len(self._window) < limit:
-                records = log.read(start, min(start + limit, self._position))
-                if not records:
+                places = log.places(start, min(start + limit, self._position))
+                if not places:
                     break
-                for record in records:
+                for revision, id in places:
                     start += 1
-                    if self._index.newest[record.id].revision == record.revision:
-                        self._window[record.id] = [record]
-                        last = record.revision
+                    newest = self._index.newest[id]
+                    if newest.revision == revision:
+                        self._window[id] = [newest]
+                        last = revision
                         if len(self._window) == limit:
                             break
             self._partial = start < self._position

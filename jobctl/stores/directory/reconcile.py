@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from jobctl.errors import StoreError
 from jobctl.stores.directory.changelog import DEL, Damaged
 from jobctl.stores.directory.files import is_id, signature_of, translated
-from jobctl.stores.directory.index import Index, Look
+from jobctl.stores.directory.index import Index, Look, packed
 from jobctl.stores.directory.lock import ExclusiveAccess
 from jobctl.stores.directory.place import Place
 from jobctl.stores.directory.read import Settled
@@ -119,4 +119,4 @@ class Reconciler:
         except OSError:
             record = self._index.newest.get(id)
             return record is not None and record.verb != DEL
-        return self._index.signatures.get(id) != signature_of(stat)
+        return self._index.signatures.get(id) != packed(*signature_of(stat))

@@ -13,6 +13,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 
+from jobctl._gc import gc_paused
 from jobctl._stdlib import tidy
 from jobctl.core.cursor import Cursor
 from jobctl.core.job import Job
@@ -115,7 +116,7 @@ class DirectoryStore:
         """See `stores.creation_times`."""
         from jobctl.stores.directory.listing import list_created
 
-        with translated("reading", self.where):
+        with translated("reading", self.where), gc_paused():
             state = self._place.current()
             times, bad = list_created(state.dir_fd, state.log)
         return times, [BadFile(name, reason) for name, reason in sorted(bad.items())]
