@@ -62,6 +62,7 @@ __all__ = [
 ]
 
 _OWN_ID = "JOBCTL_JOB"
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 def own_id() -> str:
@@ -314,7 +315,7 @@ def job_object(
 
 def compact(value: object) -> str:
     """Return JSON on one line, ASCII only, so that every terminal and encoding can show it."""
-    return json.dumps(value, separators=(",", ":"))
+    return _COMPACT.encode(value)
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

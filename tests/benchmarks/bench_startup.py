@@ -1,11 +1,14 @@
 """Start-up: what the shell waits for.
 
-    python -m tests.benchmarks.bench_startup [--pairs P] [--every]
+    python -m tests.benchmarks.bench_startup [--pairs P] [--every] [--loops L] [--against JOBCTL]
 
 ``jobctl --version`` against a bare interpreter, and ``jobctl ls`` of the 48 jobs in
 tests/data/node-app-jobs against the smallest typer application: one command that does nothing.
 Then the CPU time (user and system) of the commands that scripts call often, ``create``,
 ``progress``, ``advance``, ``complete`` and ``ls -q``, against a bare interpreter, and of ``ls``.
+Then a shell loop of 100 times ``jobctl progress``; with ``--against``, by turns with the same loop
+of another version, whose installed ``jobctl`` is named (``git worktree add old COMMIT``, and a
+virtual environment there).
 With ``--every``, each command's ``--help`` against that application's, which shows its imports.
 All from the same interpreter, by turns, the byte code cached.
 """
@@ -98,6 +101,41 @@ def light(pairs: int) -> None:
     table("CPU time, ms", ("", "against", "ours", "theirs", "times"), rows)
 
 
+_PROGRESS_LOOP = """
+n=0
+while [ $n -lt 100 ]; do n=$((n + 1)); "$1" progress job "$n/100" --dir "$2" || exit 1; done
+"""
+
+
+def loop_s(jobctl: str, folder: str) -> float:
+    """100 times ``jobctl progress`` in a shell, on a job of its own."""
+    env = _environment()
+    subprocess.run([jobctl, "create", "etl", "--id", "job", "--dir", folder], check=True, env=env,
+                   capture_output=True)  # fmt: skip
+    began_s = time.perf_counter()
+    subprocess.run(["sh", "-c", _PROGRESS_LOOP, "sh", jobctl, folder], check=True, env=env,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+    return time.perf_counter() - began_s
+
+
+def progress_loops(pairs: int, against: str | None) -> None:
+    """The shell loop, by turns with that of another version."""
+    ours = str(Path(sys.executable).with_name("jobctl"))
+    runs: list[list[float]] = []
+    for _ in range(pairs):
+        turn = []
+        for jobctl in filter(None, (ours, against)):
+            with tempfile.TemporaryDirectory() as folder:
+                turn.append(loop_s(jobctl, folder))
+        runs.append(turn)
+    row = [f"{median(run[0] for run in runs):.1f}", "", ""]
+    if against is not None:
+        times = median(run[1] / run[0] for run in runs)
+        row[1:] = [f"{median(run[1] for run in runs):.1f}", f"{times:.1f}"]
+    head = ("", "ours", "theirs", "times as fast")
+    table("A shell loop, s", head, [("100 x jobctl progress", *row)])
+
+
 def every(pairs: int) -> None:
     """Each command, by turns with the empty application."""
     rows = []
@@ -116,6 +154,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--every", action="store_true")
+    parser.add_argument("--against", metavar="JOBCTL")
+    parser.add_argument("--loops", type=int, default=3)
     options = parser.parse_args()
     if options.every:
         every(options.pairs)
@@ -151,6 +191,7 @@ def main() -> None:
         ],
     )
     light(options.pairs)
+    progress_loops(options.loops, options.against)
 
 
 if __name__ == "__main__":
