@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
@@ -43,6 +42,7 @@ from jobctl.core.protocol import (
     ack_message,
     parse_from_hub,
     query_of,
+    retry_after_s,
 )
 from jobctl.errors import DigestMismatch, HubError, ProtocolError, TimedOut, UsageError
 from jobctl.hub.address import address_of, hub_url, is_loopback
@@ -62,7 +62,6 @@ _DEFLATE = ClientPerMessageDeflateFactory(
     server_no_context_takeover=True, client_no_context_takeover=True
 )
 _ACK_S = 1.0
-_RETRY_HINT = re.compile(r"come back in ([0-9]{1,4}(?:\.[0-9]{1,3})?) s\Z")
 _MAX_RETRY_HINT_S = 30.0
 
 
@@ -156,10 +155,9 @@ class Client:
                 hint = None if opened else "is 'jobctl serve' running there?"
                 raise HubError(f"{self.url}: {detail}", url=self.url, hint=hint)
             delay_s = self._backoff.next_s()
-            if (
-                retry_hint := _RETRY_HINT.search(detail)
-            ) is not None:  # the hub spreads reconnects over time
-                delay_s = min(_MAX_RETRY_HINT_S, float(retry_hint[1]))
+            if (asked_s := retry_after_s(detail)) is not None:
+                delay_s = min(_MAX_RETRY_HINT_S, asked_s)  # the hub spreads reconnects over time
+                detail = _for_people(detail)
             if self._timeout_s is not None:
                 left_s = lost_s + self._timeout_s - loop.time()
                 if left_s <= 0:
@@ -328,6 +326,12 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
+
+
+def _for_people(reason: str) -> str:
+    """Return the reason of a close frame without ``retry-after=``; the status has the seconds."""
+    first, _, rest = reason.partition("; ")
+    return rest if first.startswith("retry-after=") else reason
 
 
 def _explain(error: Exception) -> str:

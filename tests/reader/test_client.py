@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websockets_serve
 from websockets.typing import Subprotocol
 
-from jobctl.core.protocol import SUBPROTOCOL
+from jobctl.core.protocol import SUBPROTOCOL, close_reason_with_retry
 from jobctl.errors import HubError, TimedOut, UsageError
 from jobctl.reader.backoff import Backoff
 from jobctl.reader.client import Client, hub_url
@@ -80,6 +80,34 @@ async def test_status_tells_connecting_open_and_closed_with_the_wait(served):
     ]
     assert "come back" in reader.statuses[2].detail
     assert reader.statuses[2].retry_s is not None
+
+
+@pytest.mark.parametrize(
+    ("reason", "retry_s", "detail"),
+    [
+        (
+            close_reason_with_retry("the hub goes away", 7.5),
+            7.5,
+            "the hub goes away; come back in ",
+        ),
+        ("the hub goes away; come back in 7.5 s", 7.5, "the hub goes away; come back in "),
+        ("retry-after=1000; too many", 30.0, "too many"),
+        ("retry-after=1e3; too many", 0.0, "retry-after=1e3; too many"),
+        ("come back in a minute", 0.0, "come back in a minute"),
+    ],
+)
+async def test_the_hub_says_when_to_reconnect(reason, retry_s, detail):
+    """In its reason for closing; a hub of 0.1.0 in words. Nonsense leaves it to the backoff."""
+
+    async def close(connection: ServerConnection) -> None:
+        await connection.close(4000, reason)
+
+    async with fake_hub(close) as url:
+        client = Client(url, backoff=Backoff(lambda: 0.0))
+        status = (await first(client, "error", 1))[0]
+    assert status.detail.startswith(detail)
+    assert "retry-after=7" not in status.detail
+    assert status.retry_s == retry_s if retry_s else status.retry_s < 1
 
 
 async def test_backoff_grows_while_a_hub_accepts_and_closes():
