@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from http import HTTPStatus
 from typing import Any
 
 from jobctl.errors import HubError
@@ -28,6 +29,16 @@ async def clients(
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise HubError(f"{url} does not tell of its clients: is it a hub?", url=url)
     return found
+
+
+def _reason(status: int) -> str:
+    """Return what an answer without a text means."""
+    if 300 <= status < 400:
+        return "a redirect, which is not followed: is it a hub?"
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "without a reason"
 
 
 async def _get(hub: str, path: str, token: bytes | None, credentials: Credentials | None) -> Any:
@@ -62,7 +73,7 @@ async def _get(hub: str, path: str, token: bytes | None, credentials: Credential
             f"{url}: {text}", url=url, hint="is 'jobctl serve' running there?"
         ) from error
     if answer.status != 200:
-        said = body.decode("utf-8", "replace").strip()[:200]
+        said = body.decode("utf-8", "replace").strip()[:200] or _reason(answer.status)
         raise HubError(f"{url}: HTTP {answer.status}, {said}", url=url)
     try:
         return json.loads(body)

@@ -117,6 +117,7 @@ def test_token_is_told_nowhere(jobs_dir: Path, tmp_path: Path) -> None:
     assert hub.stderr is not None
     log = [hub.stderr.readline()]
     while not log[-1].startswith("{"):
+        assert log[-1], log
         log.append(hub.stderr.readline())
     url = json.loads(log[-1])["url"]
     with_token = ["--url", url, "--token-file", str(token_file)]

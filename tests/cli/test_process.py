@@ -228,8 +228,11 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, times: int) -
         stderr=subprocess.PIPE,
     )
     assert demo.stdout is not None
-    while b"extract" not in demo.stdout.readline():
-        pass
+    for line in demo.stdout:
+        if b"extract" in line:
+            break
+    else:
+        pytest.fail(f"the demo ended by itself: {demo.communicate()}")
     for _ in range(times):
         demo.send_signal(signal.SIGINT)
     _, err = demo.communicate(timeout=20)

@@ -61,3 +61,28 @@ async def test_answer_that_breaks_off_is_no_answer():
     async with answering(b'{"clients": [', length=1000) as url:
         with pytest.raises(HubError):
             await http_api.clients(url)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        ("302 Found", b"", "HTTP 302, a redirect, which is not followed: is it a hub?"),
+        ("502 Bad Gateway", b"", "HTTP 502, Bad Gateway"),
+        ("599 Odd", b" ", "HTTP 599, without a reason"),
+        ("403 Forbidden", b"not for you\n", "HTTP 403, not for you"),
+    ],
+)
+async def test_an_answer_without_a_text_is_explained(status, body, said):
+    """It ended with a comma and nothing after it."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {status}\r\nLocation: /\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws/jobs"
+        with pytest.raises(HubError) as caught:
+            await http_api.clients(url)
+    assert str(caught.value).endswith(f"/api/clients: {said}")

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from jobctl._trust import Accounts
 from jobctl.core.codec import MAX_JOB_BYTES, parse
 from jobctl.core.job import Job, check_id
 from jobctl.errors import InvalidId, InvalidJob, StoreError, StoreFull
@@ -56,8 +57,9 @@ class FoundFile(NamedTuple):
     """What a name in the directory is: the file's bytes, or the ``problem`` why it cannot be a job.
 
     With a problem, ``data`` is a text that identifies it, so that the same problem has the same
-    digest. ``racy`` says that the file changed so shortly before the look that a later change may
-    have the same signature (compare git's "racy" index entries).
+    digest. ``unreadable`` says that we may not or cannot read the file, so it may be a job.
+    ``racy`` says that the file changed so shortly before the look that a later change may have the
+    same signature (compare git's "racy" index entries).
     """
 
     data: bytes
@@ -67,6 +69,7 @@ class FoundFile(NamedTuple):
     gid: int
     problem: str | None = None
     racy: bool = False
+    unreadable: bool = False
 
 
 def signature_of(stat: os.stat_result) -> Signature:
@@ -101,7 +104,8 @@ def read_file(dir_fd: int, name: str) -> FoundFile | None:
                 break  # truncated while we read: the digest or the parser detects it
             data += more
         racy = time.time_ns() - stat.st_ctime_ns < _TICK_NS
-        values = (data, signature_of(stat), stat.st_mode, stat.st_uid, stat.st_gid, None, racy)
+        owner = (stat.st_uid, stat.st_gid)
+        values = (data, signature_of(stat), stat.st_mode, *owner, None, racy, False)
         return tuple.__new__(FoundFile, values)  # at a third of the cost
     except OSError as error:
         return _unreadable(dir_fd, name, error)
@@ -161,7 +165,9 @@ def _unreadable(dir_fd: int, name: str, error: OSError) -> FoundFile | None:
         return _bad("a symbolic link", stat)
     if stats.S_ISSOCK(stat.st_mode):
         return _bad("not a regular file", stat)
-    return _bad(os.strerror(error.errno or 0).lower(), stat)
+    why = os.strerror(error.errno or 0).lower()
+    problem = f"cannot be read: {why}; it belongs to {Accounts().user(stat.st_uid)}"
+    return _bad(why, stat)._replace(problem=problem, unreadable=True)
 
 
 def _bad(problem: str, stat: os.stat_result) -> FoundFile:

@@ -6,7 +6,7 @@ import os
 import time
 
 from jobctl.core.job import Job, check_id
-from jobctl.errors import Conflict, DamagedFile, JobNotFound, NotObeyed
+from jobctl.errors import Conflict, DamagedFile, JobNotFound, NotObeyed, StoreError
 from jobctl.stores.directory.changelog import digest_of
 from jobctl.stores.directory.files import (
     FoundFile,
@@ -80,6 +80,11 @@ class Lookup:
             try:
                 return found, self._cache.parse(id, found) if found is not None else None
             except Unreadable as error:
+                if found is not None and found.unreadable:
+                    path = f"{self._where}/{id}.json"
+                    raise StoreError(
+                        f"{path} {found.problem}", path=path, hint="its owner can make it readable"
+                    ) from error
                 old = found is not None and (
                     time.time_ns() - found.signature[1] > TORN_GRACE_S * 1e9
                 )

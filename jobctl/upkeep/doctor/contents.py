@@ -182,6 +182,7 @@ class _Survey:
         self._now_ms = now_ms()
         self.total = self.looked = self.active = 0
         self.bad: dict[str, str] = {}  # by file name
+        self.unreadable: set[str] = set()  # those of them that may be jobs
         self.kinds: dict[str, set[str]] = {kind: set() for kind in _KINDS}
 
     def run(self) -> None:
@@ -250,8 +251,11 @@ class _Survey:
             job = parse(found.data, id=id)
         except InvalidJob as error:
             self.bad[name] = error.reason
+            if found.unreadable:
+                self.unreadable.add(name)
             return False
         self.bad.pop(name, None)
+        self.unreadable.discard(name)
         if self._mode & stats.S_IXOTH and found.mode & stats.S_IWOTH:
             self.kinds["writable"].add(name)
         elif self._mode & stats.S_IXGRP and found.mode & stats.S_IWGRP:
@@ -312,6 +316,9 @@ class _Survey:
         )
         for name, reason in sorted(self.bad.items())[:_MAX_BAD]:
             path = self._context.path / name
+            if name in self.unreadable:
+                yield Finding("error", reason, str(path), "its owner can make it readable")
+                continue
             hint = f"mend it, or remove it with 'jobctl rm --damaged {path.stem}'"
             if path.is_dir() and not path.is_symlink():
                 hint = "remove it by hand, or move it elsewhere"
