@@ -13,11 +13,14 @@ import pytest
 from jobctl.cli.commands import COMMANDS
 from jobctl.cli.completions import FILES, check
 from jobctl.cli.completions.tree import read
-from jobctl.cli.dynamic_completion import KINDS, STAGES, TYPES
+from jobctl.cli.dynamic_completion import KINDS
+from jobctl.core.pipeline import BUILT_IN, FAILED
 from jobctl.hub.discovery import announced
 from tests.cli.conftest import ROOT, Run
 from tests.cli.shells import Shell, ShellFiles, opened, put_job
 
+TYPES = sorted(BUILT_IN)
+STAGES = [*BUILT_IN["create_session"].names(), FAILED]
 HOSTILE_TYPES = ["$(touch pwned)", "`touch pwned`", "*", "~root", "=ls", "{a,b}", "%1 ?"]
 HOSTILE_SESSIONS = [
     'it\'s "so" bad',
