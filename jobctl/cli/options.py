@@ -38,19 +38,20 @@ __all__ = [
 
 
 class _Parameter:
-    """The help text of a parameter, and the bounds of a number."""
+    """The help text of a parameter, the bounds of a number, and the ``flags`` of an option."""
 
-    __slots__ = ("help", "max", "metavar", "min", "show_default")
+    __slots__ = ("flags", "help", "max", "metavar", "min", "show_default")
 
     def __init__(
         self,
-        *,
+        *flags: str,
         help: str,
         metavar: str | None = None,
         min: float | None = None,
         max: float | None = None,
         show_default: bool = True,
     ) -> None:
+        self.flags = flags
         self.help, self.metavar, self.show_default = help, metavar, show_default
         self.min, self.max = min, max
 
@@ -62,7 +63,7 @@ class _Parameter:
 class Argument(_Parameter):
     """A positional argument in a command's signature: ``type: Annotated[str, Argument(…)]``.
 
-    ``metavar`` is its name in ``--help``; ``min`` and ``max`` bound a number.
+    ``metavar`` is its name in ``--help``; ``min`` and ``max`` bound a number. It has no flags.
     """
 
     __slots__ = ()
@@ -74,19 +75,7 @@ class Option(_Parameter):
     Without ``flags`` its flag is the parameter's name, as typer would make it.
     """
 
-    __slots__ = ("flags",)
-
-    def __init__(
-        self,
-        *flags: str,
-        help: str,
-        metavar: str | None = None,
-        min: float | None = None,
-        max: float | None = None,
-        show_default: bool = True,
-    ) -> None:
-        super().__init__(help=help, metavar=metavar, min=min, max=max, show_default=show_default)
-        self.flags = flags
+    __slots__ = ()
 
     def flags_of(self, name: str) -> tuple[str, ...]:
         """Return the flags of the option for the parameter ``name``; a pair ``--a/--b`` stays."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from functools import partial
+from typing import TypedDict, Unpack
 
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
@@ -23,6 +23,16 @@ MAX_IDS = 100
 
 _PATIENCE_S = 10.0
 """A single read waits less long for a silent hub than a reader that follows."""
+
+
+class ReadOptions(TypedDict, total=False):
+    """The options of `read`, which `find` and `find_matching` pass on."""
+
+    retry: bool
+    timeout_s: float | None
+    on_status: Callable[[Status], object] | None
+    on_dead_owners: Callable[[DeadOwners], object] | None
+    credentials: Credentials | None
 
 
 async def read(
@@ -88,26 +98,13 @@ async def read(
 async def find(
     url: str,
     prefixes: Iterable[str],
-    *,
-    retry: bool = False,
-    timeout_s: float | None = None,
-    on_status: Callable[[Status], object] | None = None,
-    on_dead_owners: Callable[[DeadOwners], object] | None = None,
-    credentials: Credentials | None = None,
+    **options: Unpack[ReadOptions],
 ) -> list[Job]:
     """Return the hub's jobs with these ids or prefixes; `JobNotFound` unless each has exactly one.
 
     Complete ids transfer only these jobs; a prefix needs a read of all jobs.
     """
-    found = await find_matching(
-        url,
-        prefixes,
-        retry=retry,
-        timeout_s=timeout_s,
-        on_status=on_status,
-        on_dead_owners=on_dead_owners,
-        credentials=credentials,
-    )
+    found = await find_matching(url, prefixes, **options)
     for text, jobs in found.items():
         if len(jobs) != 1:
             raise JobNotFound(text, hub_url(url), [job.id for job in jobs])
@@ -117,29 +114,15 @@ async def find(
 async def find_matching(
     url: str,
     prefixes: Iterable[str],
-    *,
-    retry: bool = False,
-    timeout_s: float | None = None,
-    on_status: Callable[[Status], object] | None = None,
-    on_dead_owners: Callable[[DeadOwners], object] | None = None,
-    credentials: Credentials | None = None,
+    **options: Unpack[ReadOptions],
 ) -> dict[str, list[Job]]:
     """Return for each text the job with that id, or all jobs whose ids start with it."""
     texts = [check_id(text) for text in prefixes]
     if not texts:
         return {}
-    read_it = partial(
-        read,
-        url,
-        retry=retry,
-        timeout_s=timeout_s,
-        on_status=on_status,
-        on_dead_owners=on_dead_owners,
-        credentials=credentials,
-    )
-    jobs = {job.id: job for job in (await read_it(Filter.make(ids=texts))).jobs}
+    jobs = {job.id: job for job in (await read(url, Filter.make(ids=texts), **options)).jobs}
     if not jobs.keys() >= set(texts):
-        jobs = {job.id: job for job in (await read_it()).jobs}
+        jobs = {job.id: job for job in (await read(url, **options)).jobs}
     found = {}
     for text in texts:
         ids = [text] if text in jobs else sorted(id for id in jobs if id.startswith(text))

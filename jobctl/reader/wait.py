@@ -7,8 +7,10 @@ is missed that happens before, in between or after.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from jobctl.core.conditions import Condition, ConditionTracker, Outcome, Verdict
 from jobctl.core.filters import EVERYTHING, Filter
@@ -25,39 +27,12 @@ from jobctl.stores import Store, read_all, refresh, resolve
 
 __all__ = ["wait", "wait_async"]
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 _REPAIR_TIMEOUT_S = 2.0
 """Time for another program to finish writing a file; the stores have given it a second before."""
 _LOOK_S = 0.1
-
-
-def wait(
-    store: Store | None = None,
-    ids: str | Iterable[str] = (),
-    filter: Filter = EVERYTHING,
-    *,
-    url: str | None = None,
-    until: str | Condition = "terminal",
-    any: bool = False,
-    timeout_s: float | None = None,
-    on_verdict: Callable[[Verdict], object] | None = None,
-    on_status: Callable[[Status], object] | None = None,
-    credentials: Credentials | None = None,
-) -> Outcome:
-    """Call `wait_async` for callers without an event loop."""
-    return asyncio.run(
-        wait_async(
-            store,
-            ids,
-            filter,
-            url=url,
-            until=until,
-            any=any,
-            timeout_s=timeout_s,
-            on_verdict=on_verdict,
-            on_status=on_status,
-            credentials=credentials,
-        )
-    )
 
 
 async def wait_async(
@@ -133,6 +108,20 @@ async def wait_async(
     if tracker.outcome is None:
         raise tracker.timed_out(f"{timeout_s:g} s", where)
     return tracker.outcome
+
+
+def _blocking(call: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, _T]:
+    """Return a function that does the same for callers without an event loop."""
+
+    @wraps(call)
+    def run(*args: _P.args, **options: _P.kwargs) -> _T:
+        return asyncio.run(call(*args, **options))
+
+    run.__name__ = run.__qualname__ = call.__name__.removesuffix("_async")
+    return run
+
+
+wait = _blocking(wait_async)
 
 
 def _nothing(_: object) -> None: ...

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from jobctl.cli import app
+from jobctl.config import user_file
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT / "tests" / "data"
@@ -31,6 +32,26 @@ class Ran(NamedTuple):
 
 
 Run = Callable[..., Ran]
+
+
+def stand_in(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new ``project`` there to work in; nothing but its own settings names jobs."""
+    for name in ("JOBCTL_DIR", "JOBCTL_URL", "SUDO_UID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(path / "config"))
+    project = path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    return project
+
+
+def own_settings(text: str) -> Path:
+    """The user's own settings file."""
+    path = user_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from jobctl.config import Settings, user_file
 from jobctl.core import transitions as jobs
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
-from tests.cli.conftest import DATA, Run, hub_on
+from tests.cli.conftest import DATA, Run, hub_on, own_settings, stand_in
 
 NODE = str(DATA / "node-app-jobs")
 ETL = """
@@ -32,21 +32,7 @@ stalled-after = "10m"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory to stand in, without a word about jobs from the environment."""
-    monkeypatch.delenv("JOBCTL_DIR", raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    path = tmp_path / "project"
-    path.mkdir()
-    monkeypatch.chdir(path)
-    return path
-
-
-def own_settings(text: str) -> Path:
-    """The user's own file."""
-    path = user_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
+    return stand_in(tmp_path, monkeypatch)
 
 
 # -- the same flag means the same -----------------------------------------------------------

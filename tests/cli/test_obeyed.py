@@ -21,7 +21,15 @@ from jobctl.cli.dynamic_completion import candidates
 from jobctl.config import user_file
 from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode
-from tests.cli.conftest import ROOT, Ran, Run, environment, run_process
+from tests.cli.conftest import (
+    ROOT,
+    Ran,
+    Run,
+    environment,
+    own_settings,
+    run_process,
+    stand_in,
+)
 
 NOBODY = 65534
 OTHER = 1234
@@ -41,22 +49,7 @@ def shared() -> Iterator[Path]:
 @pytest.fixture
 def project(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory; neither the environment nor a settings file names jobs yet."""
-    for name in ("JOBCTL_DIR", "JOBCTL_URL", "SUDO_UID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(shared / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(shared / "config"))
-    path = shared / "project"
-    path.mkdir()
-    monkeypatch.chdir(path)
-    return path
-
-
-def own_settings(text: str) -> Path:
-    """The user's own settings file."""
-    path = user_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
+    return stand_in(shared, monkeypatch)
 
 
 def give(path: Path, uid: int) -> None:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from jobctl.errors import StoreError
 from jobctl.hub import feed as feed_module
 from jobctl.reader.client import Client
 from jobctl.reader.wait import wait_async
-from jobctl.stores import open_store
+from jobctl.stores import Store, open_store
 from tests.hub.network import HubProcess, Reader, running_hub, until
 from tests.stores.support import environment
 
@@ -101,20 +101,32 @@ async def test_through_restarts_of_the_hub(directory):
                 await until(lambda: reader.lost == {"a1"}, 5)
 
 
-async def test_who_has_no_job_left_is_forgotten(served, directory, monkeypatch):
-    """The files of the dead do not pile up where a hub runs; those of lost jobs stay."""
-    monkeypatch.setattr(feed_module, "_FORGET_OWNERS_S", 0.2)
-    monkeypatch.setattr(feed_module, "POLL_S", 0.1)
-    owners = directory / ".jobctl" / "owners"
+@asynccontextmanager
+async def lost_at_a_hub(served: Store, directory: Path) -> AsyncIterator[Reader]:
+    """A reader of a hub that knows the job ``a1`` to be lost."""
     async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
         with worker(directory, "a1") as process:
             await until(lambda: reader.contents)
             process.kill()
             await until(lambda: reader.lost == {"a1"}, 2)
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
-            assert len(list(owners.iterdir())) == 1
-            await asyncio.sleep(0.01)
+        yield reader
+
+
+async def stays_known(directory: Path, for_s: float) -> None:
+    """The file of the one owner stays, for so many seconds."""
+    end = time.monotonic() + for_s
+    while time.monotonic() < end:
+        assert len(list((directory / ".jobctl" / "owners").iterdir())) == 1
+        await asyncio.sleep(0.01)
+
+
+async def test_who_has_no_job_left_is_forgotten(served, directory, monkeypatch):
+    """The files of the dead do not pile up where a hub runs; those of lost jobs stay."""
+    monkeypatch.setattr(feed_module, "_FORGET_OWNERS_S", 0.2)
+    monkeypatch.setattr(feed_module, "POLL_S", 0.1)
+    owners = directory / ".jobctl" / "owners"
+    async with lost_at_a_hub(served, directory) as reader:
+        await stays_known(directory, 1)
         served.remove("a1")
         await until(lambda: not list(owners.iterdir()))
         await until(lambda: reader.dead[-1] == frozenset())
@@ -124,20 +136,12 @@ async def test_who_may_own_a_job_that_cannot_be_read_is_kept(served, directory, 
     """Its file may heal, and then the job is lost, and not nobody's."""
     monkeypatch.setattr(feed_module, "_FORGET_OWNERS_S", 0.1)
     monkeypatch.setattr(feed_module, "POLL_S", 0.05)
-    owners = directory / ".jobctl" / "owners"
-    async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
-        with worker(directory, "a1") as process:
-            await until(lambda: reader.contents)
-            process.kill()
-            await until(lambda: reader.lost == {"a1"}, 2)
+    async with lost_at_a_hub(served, directory) as reader:
         whole = (directory / "a1.json").read_bytes()
         (directory / "a1.json").write_bytes(whole[:100])
         served.refresh()
         await until(lambda: not served.refresh() and not reader.contents, 5)
-        end = time.monotonic() + 0.5
-        while time.monotonic() < end:
-            assert len(list(owners.iterdir())) == 1
-            await asyncio.sleep(0.01)
+        await stays_known(directory, 0.5)
         (directory / "a1.json").write_bytes(whole)
         served.refresh()
         await until(lambda: reader.lost == {"a1"}, 5)
