@@ -112,7 +112,7 @@ async def test_first_message_is_the_token_or_the_last(served, first):
 
 async def test_authentication_has_a_timeout(served, monkeypatch):
     """Within the time of a handshake."""
-    monkeypatch.setattr("jobctl.hub.server._HANDSHAKE_S", 0.2)
+    monkeypatch.setattr("jobctl.hub.authentication._HANDSHAKE_S", 0.2)
     async with running_hub(served, token=TOKEN.encode()) as hub, v1(hub.url) as one:
         with pytest.raises(ConnectionClosed):
             await asyncio.wait_for(one.recv(), 5)

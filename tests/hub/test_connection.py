@@ -45,7 +45,7 @@ async def test_handshake_is_forgotten(served):
     mark = secrets.token_hex(2000)
     async with running_hub(served) as hub, v1(hub.url, additional_headers={"X-Large": mark}) as one:
         await said(one)
-        connection = next(iter(hub.server._connections))
+        connection = next(iter(hub.server.clients.open))
         parts = reachable(connection)
         assert connection.protocol.reader in parts
         assert not [part for part in parts if mark in repr(part)]
@@ -278,12 +278,12 @@ async def test_connection_that_is_lost_while_its_token_is_checked_gets_no_sessio
     token = b"0123456789abcdef"
     async with running_hub(served, token=token) as hub:
         sock = raw_upgrade(hub.port)
-        await until(lambda: len(hub.server._unauthenticated) == 1)
-        [connection] = hub.server._connections
+        await until(lambda: len(hub.server._authentication.pending) == 1)
+        [connection] = hub.server.clients.open
         connection.data_received(masked(1, b'{"type":"jobs:auth","token":"%s"}' % token))
         connection.abort()
-        await until(lambda: not hub.server._connections and not hub.server._unauthenticated)
-        assert (hub.server._sessions, hub.server.feed.active) == ({}, False)
+        await until(lambda: not hub.server.clients.open and not hub.server._authentication.pending)
+        assert (hub.server.clients.by_session, hub.server.feed.active) == ({}, False)
         sock.close()
 
 
@@ -302,7 +302,7 @@ async def test_stalled_client_of_tls_costs_two_records(served, certificate):
 
         sock = await asyncio.to_thread(upgraded)
         await until(lambda: hub.sessions == 1)
-        connection = next(iter(hub.server._connections))
+        connection = next(iter(hub.server.clients.open))
         await until(lambda: connection.paused)
         secured = connection.transport._ssl_protocol
         waiting = secured._transport.get_write_buffer_size()

@@ -14,7 +14,7 @@ import pytest
 
 from jobctl.errors import StoreError
 from jobctl.hub import feed as feed_module
-from jobctl.hub.server import HubServer
+from jobctl.hub.liveness import Liveness
 from tests.hub.network import (
     HubProcess,
     Reader,
@@ -145,7 +145,7 @@ async def test_sweep_that_dies_ends_the_hub(served, monkeypatch):
     async def die(_: object) -> None:
         raise RuntimeError("defect")
 
-    monkeypatch.setattr(HubServer, "_sweep", die)
+    monkeypatch.setattr(Liveness, "run", die)
     async with running_hub(served) as hub:
         await until(hub.task.done)
         with pytest.raises(RuntimeError, match="defect"):

@@ -232,7 +232,7 @@ async def test_pages_part_no_jobs_that_share_a_revision(served, limit):
         made.put(new_job(f"a{number:02d}", revision=1 + min(number, 7)))
     async with running_hub(served) as hub:
         hub.server.hub.replace_replica(made)
-        hub.server.refresh = served_as_it_is
+        hub.server.status.refresh = served_as_it_is
         found = await pages(hub, f"limit={limit}")
         ids = [job["id"] for page in found for job in page["jobs"]]
         assert ids == [f"a{number:02d}" for number in range(12)]
@@ -245,7 +245,7 @@ async def test_no_request_holds_up_the_loop(served, query):
     """FAULTS row 27: at 100,000 jobs, whatever is asked for."""
     async with running_hub(served) as hub:
         hub.server.hub.replace_replica(a_hundred_thousand())
-        hub.server.refresh = served_as_it_is
+        hub.server.status.refresh = served_as_it_is
         filter = parse_query(query.replace("limit=1000", "")).filter
         old = Cursor("e1", 1, filter.tag)
         max_examined: list[float] = []
@@ -439,13 +439,15 @@ async def test_store_that_hangs_costs_an_answer_and_one_thread(served, monkeypat
 @pytest.mark.slow
 async def test_health_tells_of_a_read_that_does_not_end(served, writer, monkeypatch):
     """FAULTS row 22: while sessions are served with what is known."""
-    monkeypatch.setattr("jobctl.hub.server._MAX_READ_S", 0.1)
+    monkeypatch.setattr("jobctl.hub.status._MAX_READ_S", 0.1)
     go_on = threading.Event()
     async with running_hub(served) as hub, v1(hub.url) as connection:
         await connection.recv()
         monkeypatch.setattr("jobctl.hub.feed._MAX_INLINE_RECORDS", -1)
         since = served.since
-        monkeypatch.setattr(served, "since", lambda cursor: go_on.wait(20) and since(cursor))
+        monkeypatch.setattr(
+            served, "since", lambda *at, **how: go_on.wait(20) and since(*at, **how)
+        )
         writer.create(new_job("a1"))
         await until(lambda: hub.server.feed.reading_s() > 0.1)
         answer = await get(hub, "/healthz")
@@ -459,14 +461,14 @@ async def test_health_tells_of_a_read_that_does_not_end(served, writer, monkeypa
 @pytest.mark.slow
 async def test_health_tells_of_a_loop_that_is_late(served, monkeypatch):
     """FAULTS rows 22 and 27: until it is in time again."""
-    monkeypatch.setattr("jobctl.hub.server._SWEEP_S", 0.2)
-    monkeypatch.setattr("jobctl.hub.server._MAX_LOOP_DELAY_S", 0.3)
+    monkeypatch.setattr("jobctl.hub.liveness._SWEEP_S", 0.2)
+    monkeypatch.setattr("jobctl.hub.status._MAX_LOOP_DELAY_S", 0.3)
     async with running_hub(served) as hub:
         assert (await get(hub, "/healthz")).status == 200
         time.sleep(0.8)
         answer = await get(hub, "/healthz")
         assert (answer.status, answer.body[:5]) == (503, b"loop:")
-        await until(lambda: not hub.server.failing_part())
+        await until(lambda: not hub.server.status.failing_part())
         assert (await get(hub, "/healthz")).status == 200
 
 
@@ -561,15 +563,15 @@ async def test_large_body_arrives_whole_at_a_slow_reader(served, monkeypatch):
 async def test_reader_that_stands_still_is_cut(served, monkeypatch):
     """Its answer would be kept for ever."""
     monkeypatch.setattr(http_module, "MAX_PAGE", 64 * 1024 * 1024)
-    monkeypatch.setattr("jobctl.hub.server.LIVENESS_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("jobctl.hub.server._SWEEP_S", 0.1)
+    monkeypatch.setattr("jobctl.hub.liveness.LIVENESS_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("jobctl.hub.liveness._SWEEP_S", 0.1)
     for number in range(100):
         served.create(new_job(f"a{number:03d}", title="x" * 100_000))
     async with running_hub(served) as hub:
         with socket.create_connection(("127.0.0.1", hub.port)) as sock:
             sock.sendall(b"GET /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            await until(lambda: hub.server.connections()["http"] == 1)
-            await until(lambda: hub.server.connections()["http"] == 0, 5)
+            await until(lambda: hub.server.status.connections()["http"] == 1)
+            await until(lambda: hub.server.status.connections()["http"] == 0, 5)
 
 
 @pytest.mark.slow
@@ -603,8 +605,8 @@ def unsent(hub: Running) -> int:
 async def test_reader_that_is_very_slow_is_not_cut(served, monkeypatch):
     """FAULTS row 30: what it takes frees the system's buffers long before it frees ours."""
     monkeypatch.setattr(http_module, "MAX_PAGE", 64 * 1024 * 1024)
-    monkeypatch.setattr("jobctl.hub.server.LIVENESS_TIMEOUT_S", 0.6)
-    monkeypatch.setattr("jobctl.hub.server._SWEEP_S", 0.1)
+    monkeypatch.setattr("jobctl.hub.liveness.LIVENESS_TIMEOUT_S", 0.6)
+    monkeypatch.setattr("jobctl.hub.liveness._SWEEP_S", 0.1)
     for number in range(100):
         served.create(new_job(f"a{number:03d}", title="x" * 100_000))
     async with running_hub(served) as hub:
@@ -642,7 +644,7 @@ async def test_head_may_come_in_pieces_but_not_without_end(served, monkeypatch):
         assert (await raw(hub, large)).startswith(b"HTTP/1.1 431 ")
         assert (await raw(hub, b"GET / HT")).startswith(b"HTTP/1.1 408 ")
         assert (await raw(hub, b"\x16\x03\x01\x02\x00\r\n\r\n")).startswith(b"HTTP/1")
-        await until(lambda: set(hub.server.connections().values()) == {0})
+        await until(lambda: set(hub.server.status.connections().values()) == {0})
 
 
 NO_REQUEST = [
@@ -702,9 +704,9 @@ async def test_body_that_does_not_come_is_not_waited_for(served, monkeypatch, ca
         assert (await raw(hub, head.format("/api/jobs").encode())).startswith(b"HTTP/1.1 405 ")
         _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
         writer.write(head.format("/login").encode())
-        await until(lambda: hub.server.connections()["http"] == 1)
+        await until(lambda: hub.server.status.connections()["http"] == 1)
         writer.transport.abort()
-        await until(lambda: hub.server.connections()["http"] == 0)
+        await until(lambda: hub.server.status.connections()["http"] == 0)
     assert [record.getMessage() for record in caplog.records] == []
 
 

@@ -109,10 +109,10 @@ async def test_pending_handshakes_are_counted_and_time_out(served, monkeypatch):
             await asyncio.to_thread(opened, hub.port, UPGRADE[: 1 + number % 150])
             for number in range(many)
         ]
-        await until(lambda: hub.server.connections()["opening"] == many)
+        await until(lambda: hub.server.status.connections()["opening"] == many)
         async with Reader.of_hub(hub.url) as reader:
             await until(lambda: reader.contents, 2)
-        await until(lambda: hub.server.connections()["opening"] == 0, 8)
+        await until(lambda: hub.server.status.connections()["opening"] == 0, 8)
         for sock in socks:
             sock.close()
 
@@ -134,7 +134,7 @@ async def test_pending_tls_handshakes_are_counted_and_time_out(served, certifica
             async with Reader.of_hub(hub.url) as reader:
                 await until(lambda: reader.contents, 3)
             await until(lambda: not hub.server._admission.pending, 5)
-        assert hub.server.connections() == {"opening": 0, "session": 0, "http": 0}
+        assert hub.server.status.connections() == {"opening": 0, "session": 0, "http": 0}
 
 
 async def test_pending_tls_handshakes_do_not_delay_the_stop(served, certificate):
@@ -195,14 +195,14 @@ async def test_unauthenticated_connections_take_a_third_of_the_limit(served, mon
     served.create(new_job("a1"))
     token = b"0123456789abcdef"
     async with running_hub(served, max_connections=210, token=token) as hub:
-        unauthenticated = hub.server._unauthenticated
+        unauthenticated = hub.server._authentication.pending
         with ExitStack() as stack:
             socks = [stack.enter_context(opened(hub.port, UPGRADE)) for _ in range(70)]
             await until(lambda: len(unauthenticated) == 70)
             monkeypatch.setattr(admission_module, "GRACE_S", 0.0)
             async with v1(hub.url) as one:
                 await until(
-                    lambda: len(unauthenticated) == 70 and len(hub.server._connections) == 70
+                    lambda: len(unauthenticated) == 70 and len(hub.server.clients.open) == 70
                 )
                 await one.send('{"type":"jobs:auth","token":"0123456789abcdef"}')
                 await said(one)
@@ -383,7 +383,7 @@ async def test_close_reason_says_when_to_come_back(served):
     """And our client keeps to it."""
     async with running_hub(served) as hub, v1(hub.url) as one:
         await said(one)
-        await hub.server._close_connections()
+        await hub.server.clients.close()
         await one.wait_closed()
         assert one.close_code == 1001
         assert retry_after_s(one.close_reason or "") is not None

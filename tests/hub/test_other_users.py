@@ -98,7 +98,9 @@ async def test_socket_that_its_process_has_closed_is_not_taken_for_root(served: 
             # The hub shares this thread: it reads the request when the process has ended.
             ask_as(NOBODY, (hub.host, hub.port), text, leave=True)
         await until(lambda: hub.server.counts.requests.total(), what="an answer")
-        await until(lambda: not hub.server.connections()["opening"], what="the end of the socket")
+        await until(
+            lambda: not hub.server.status.connections()["opening"], what="the end of the socket"
+        )
         assert hub.server.counts.requests == {401: 1}
         assert hub.server.counts.opened.total() == 0
         assert hub.server.counts.bytes == 0
@@ -163,7 +165,7 @@ async def test_health_is_told_to_all_and_its_reason_to_the_own_user(
                 return answer.status, await answer.text()
 
         assert await health() == (200, "ok\n")
-        monkeypatch.setattr(hub.server, "failing_part", lambda: f"store: {SECRET}")
+        monkeypatch.setattr(hub.server.status, "failing_part", lambda: f"store: {SECRET}")
         assert await health() == (503, "store\n")
         uids[0] = os.geteuid()
         assert await health() == (503, f"store: {SECRET}\n")

@@ -266,7 +266,7 @@ async def test_browser_talks_both_dialects(served, writer):
                 "own.onmessage = ({data}) => { window.heard ??= JSON.parse(data).type; }; 0"
             )
             await page.shows("window.heard", kind)
-        assert all(row["compressed"] for row in hub.server.clients())
+        assert all(row["compressed"] for row in hub.server.status.clients())
 
 
 async def test_filter_stands_in_the_address(served, writer):
@@ -279,7 +279,7 @@ async def test_filter_stands_in_the_address(served, writer):
         owners_version = "document.getElementById('filter').checkVisibility() && {}"
         text = owners_version.format("document.querySelector('#filter span').textContent")
         await page.shows(text, "active, type etl")
-        for session in list(hub.server._sessions.values()):
+        for session in list(hub.server.clients.by_session.values()):
             session.transport.abort()
         await page.shows(STATE, "connecting")
         writer.update("a1", lambda job: jobs.complete(job, now=now()))

@@ -10,7 +10,7 @@ import pytest
 
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job
-from jobctl.hub import server as server_module
+from jobctl.hub import liveness as liveness_module
 from jobctl.hub.connection import HubConnection
 from jobctl.hub.sessions import Hub
 from tests.hub.network import (
@@ -31,10 +31,10 @@ BULK = "x" * 2000
 @pytest.fixture
 def quick_sweep(monkeypatch):
     """The silent are cut after 0.6 s, where it is 20 s in earnest."""
-    assert server_module.LIVENESS_TIMEOUT_S + server_module._SWEEP_S <= 20
-    monkeypatch.setattr(server_module, "LIVENESS_TIMEOUT_S", 0.6)
-    monkeypatch.setattr(server_module, "_SWEEP_S", 0.1)
-    monkeypatch.setattr(server_module, "_PING_AFTER_S", 0.2)
+    assert liveness_module.LIVENESS_TIMEOUT_S + liveness_module._SWEEP_S <= 20
+    monkeypatch.setattr(liveness_module, "LIVENESS_TIMEOUT_S", 0.6)
+    monkeypatch.setattr(liveness_module, "_SWEEP_S", 0.1)
+    monkeypatch.setattr(liveness_module, "_PING_AFTER_S", 0.2)
 
 
 @pytest.mark.slow
@@ -98,10 +98,10 @@ async def test_idle_reader_that_answers_pings_is_never_cut(served, quick_sweep):
     async with running_hub(served) as hub, v1(hub.url) as connection:
         await said(connection)
         began_s = time.monotonic()
-        heard = {conn.last_seen_s for conn in hub.server._connections}
+        heard = {conn.last_seen_s for conn in hub.server.clients.open}
         while time.monotonic() - began_s < 1.5:
             await asyncio.sleep(0.05)
-            heard |= {conn.last_seen_s for conn in hub.server._connections}
+            heard |= {conn.last_seen_s for conn in hub.server.clients.open}
             assert hub.sessions == 1
         assert len(heard) > 3
 
@@ -153,7 +153,7 @@ async def test_connection_that_cannot_be_written_to_breaks_alone(served, writer,
         real = HubConnection.write_frames
 
         def write_frames(connection: HubConnection, frames: bytes) -> None:
-            if connection.session_id == min(hub.server._sessions):
+            if connection.session_id == min(hub.server.clients.by_session):
                 raise RuntimeError("defect")
             real(connection, frames)
 
@@ -193,7 +193,9 @@ async def test_last_words_of_a_broken_session_are_not_heard(served, caplog):
     """What it still says before it learns of its end is no second failure."""
     async with running_hub(served) as hub, v1(hub.url) as broken:
         await said(broken)
-        hub.server._fail_sessions(list(hub.server._sessions), RuntimeError("defect"))
+        hub.server.clients.fail_sessions(
+            list(hub.server.clients.by_session), RuntimeError("defect")
+        )
         await broken.send('{"type":"jobs:ping","at":1}')
         await broken.wait_closed()
         await until(lambda: not hub.server.feed.active)

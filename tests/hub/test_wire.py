@@ -18,8 +18,10 @@ from jobctl._clock import now
 from jobctl.core import transitions as jobs
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import Delta
+from jobctl.hub import clients as clients_module
+from jobctl.hub import liveness as liveness_module
 from jobctl.hub import pages as pages_module
-from jobctl.hub import server as server_module
+from jobctl.hub import sending as sending_module
 from jobctl.hub.sessions import Hub
 from jobctl.reader import client as client_module
 from jobctl.reader.client import Client
@@ -50,9 +52,9 @@ def compressed(data: bytes) -> bytes:
 async def test_one_frame_is_compressed_for_all(served, writer, monkeypatch):
     """A client that refuses gets plain frames; all hold the same."""
     made: list[bytes] = []
-    real = server_module.deflated_frame
+    real = sending_module.deflated_frame
     monkeypatch.setattr(
-        server_module, "deflated_frame", lambda message: (made.append(message), real(message))[1]
+        sending_module, "deflated_frame", lambda message: (made.append(message), real(message))[1]
     )
     async with (
         running_hub(served) as hub,
@@ -73,7 +75,11 @@ async def test_one_frame_is_compressed_for_all(served, writer, monkeypatch):
             held |= {job["id"]: job for job in (await said(refuses))["jobs"]}
         counts = hub.server.counts
         assert counts.bytes < counts.plain_bytes
-        assert sorted(row["compressed"] for row in hub.server.clients()) == [False, True, True]
+        assert sorted(row["compressed"] for row in hub.server.status.clients()) == [
+            False,
+            True,
+            True,
+        ]
 
 
 async def test_small_messages_go_as_they_are(served):
@@ -178,7 +184,7 @@ async def test_what_was_not_taken_is_not_acknowledged(served, writer, monkeypatc
 
 async def test_quiet_reader_under_a_filter_resumes_from_near(served, writer, monkeypatch):
     """Its place is moved although nothing concerns it."""
-    monkeypatch.setattr(server_module, "_SWEEP_S", 0.05)
+    monkeypatch.setattr(liveness_module, "_SWEEP_S", 0.05)
     writer.create(new_job("a1"))
     async with (
         running_hub(served) as hub,
@@ -274,7 +280,7 @@ async def test_ping_is_answered_and_retitle_is_not_needed(served):
 
 async def test_client_that_talks_too_fast_is_sent_away(served, monkeypatch):
     """By a code that says to come back; the others do not notice."""
-    monkeypatch.setattr(server_module, "_MAX_MESSAGES", 5)
+    monkeypatch.setattr(clients_module, "_MAX_MESSAGES", 5)
     async with running_hub(served) as hub, v1(hub.url) as one, v1(hub.url) as other:
         await said(one)
         with pytest.raises(ConnectionClosed) as closed:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from jobctl.hub import liveness as liveness_module
 from jobctl.hub import server as server_module
 from jobctl.hub.access import AccessPolicy
 from jobctl.reader import client as client_module
@@ -52,7 +53,7 @@ def cable(name: str) -> Iterator[tuple[str, str]]:
 
 def test_both_ends_notice_within_twenty_seconds() -> None:
     """In earnest; the test below is in more of a hurry."""
-    assert server_module.LIVENESS_TIMEOUT_S + server_module._SWEEP_S <= 20
+    assert liveness_module.LIVENESS_TIMEOUT_S + liveness_module._SWEEP_S <= 20
     assert client_module.PATIENCE_S <= 20
 
 
@@ -64,9 +65,9 @@ async def test_partition_is_noticed_and_nothing_is_lost(
     directory: Path, writer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By both ends; the client resumes by its cursor."""
-    monkeypatch.setattr(server_module, "LIVENESS_TIMEOUT_S", 3.0)
-    monkeypatch.setattr(server_module, "_PING_AFTER_S", 1.0)
-    monkeypatch.setattr(server_module, "_SWEEP_S", 0.3)
+    monkeypatch.setattr(liveness_module, "LIVENESS_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(liveness_module, "_PING_AFTER_S", 1.0)
+    monkeypatch.setattr(liveness_module, "_SWEEP_S", 0.3)
     writer.create(new_job("a1"))
     name = f"jc{os.getpid() % 100_000}"
     with cable(name) as (address, link):

@@ -45,7 +45,9 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
 def has_served(hub: Running) -> bool:
     """Whether somebody has got all there is, or nobody wants it: else nobody would ever get on."""
     sessions = hub.server.hub.sessions.values()
-    return not hub.server._sessions or any(not session.position.must_send for session in sessions)
+    return not hub.server.clients.by_session or any(
+        not session.position.must_send for session in sessions
+    )
 
 
 @asynccontextmanager

@@ -1,0 +1,124 @@
+"""Whether a client may read: decided by its request, or by a token in its first message."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+from urllib.parse import urlsplit
+
+from websockets.http11 import Response
+
+from jobctl.core.protocol import CLOSE_BUSY, CLOSE_NO_TOKEN, Auth, parse_query
+from jobctl.errors import ProtocolError, UsageError
+from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, unauthorized
+from jobctl.hub.admission import PendingConnections
+from jobctl.hub.connection import HubConnection
+from jobctl.hub.handshake import Opening, refusal
+from jobctl.hub.log_limit import LogRateLimit
+from jobctl.hub.messages import parse_from_client
+from jobctl.hub.metrics import Counts
+
+__all__ = ["Authentication", "Refusals"]
+
+_HANDSHAKE_S = 8.0
+
+_log = logging.getLogger("jobctl.hub")
+
+
+class Refusals:
+    """Counts and logs what was refused."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._counts = counts
+        self._log_limit = LogRateLimit(5)
+
+    def record(self, refused: AccessRefused, peer: str) -> None:
+        """Count and log a refused request.
+
+        It is logged because the refusal may be a mistake in the configuration. The log is
+        rate-limited.
+        """
+        self._counts.refused[refused.kind] += 1
+        more = self._log_limit.allow(refused.kind, self._loop.time())
+        if more is not None:
+            said = {"reason": str(refused), "peer": peer, **({"more": more} if more else {})}
+            _log.warning("refused", extra=said)
+
+
+class Authentication:
+    """Grants rights to WebSocket clients, by the access policy.
+
+    ``path`` is that of the socket. At most ``max_pending`` clients that show no token at first are
+    open at a time; another one takes the place of the oldest.
+    """
+
+    def __init__(
+        self, access: AccessPolicy, refusals: Refusals, *, path: str, max_pending: int
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._access = access
+        self._refusals = refusals
+        self._path = path
+        self.pending: PendingConnections[HubConnection] = PendingConnections(max_pending)
+
+    async def check_request(self, connection: HubConnection, opening: Opening) -> Response | None:
+        """Refuse a request before the handshake is answered, or note what it asks for."""
+        peer = connection.peer
+        url = urlsplit(opening.path)
+        secure = connection.transport.get_extra_info("sslcontext") is not None
+        access_request = AccessRequest(
+            opening.headers, _host_of(peer), secure, url.query, connection.peer_uid
+        )
+        try:
+            self._access.check_source(access_request)
+            connection.rights = await self._access.authenticate(access_request)
+        except AccessRefused as refused:
+            self._refusals.record(refused, peer)
+            response = refusal(http.HTTPStatus(refused.status), f"{refused}\n")
+            response.headers.update(refused.headers)
+            return response
+        if url.path != self._path:
+            return refusal(http.HTTPStatus.NOT_FOUND, f"nothing here; jobs are at {self._path}\n")
+        try:
+            connection.subscribe = parse_query(url.query)
+        except (UsageError, ValueError) as error:
+            return refusal(http.HTTPStatus.BAD_REQUEST, f"{error}\n")
+        return None
+
+    async def check_first_message(self, connection: HubConnection) -> None:
+        """Wait for the token in the first message, and set the rights that it grants.
+
+        Close the connection if the token is wrong or late.
+        """
+        peer = connection.peer
+        for oldest in self.pending.add(connection, self._loop.time()):
+            oldest.send_close_frame(CLOSE_BUSY, "others come in; come back")
+        try:
+            first = connection.first_message()
+            await asyncio.wait([first], timeout=_HANDSHAKE_S)
+            if not first.done():
+                raise TimeoutError
+            said = parse_from_client(first.result())
+            if not isinstance(said, Auth):
+                raise unauthorized("a token is needed first")
+            given = said.token.encode("utf-8", "replace")
+            connection.rights = await self._access.check_token(given, _host_of(peer))
+        except (TimeoutError, ProtocolError, AccessRefused) as error:
+            refused = (
+                error
+                if isinstance(error, AccessRefused)
+                else unauthorized(str(error) or "none came")
+            )
+            self._refusals.record(refused, peer)
+            code = CLOSE_NO_TOKEN if refused.status == 401 else CLOSE_BUSY
+            connection.send_close_frame(code, str(refused)[:100])
+        except ConnectionError:
+            pass  # the client hung up
+        finally:
+            self.pending.remove(connection)
+
+
+def _host_of(peer: str) -> str:
+    return peer.rpartition(":")[0] or peer
