@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 from jobctl.cli.console import Console
@@ -49,8 +49,14 @@ async def watch_jobs(
     in milliseconds.
     """
     cursor, matched = options.start, True
-    output = _output(options, view, console, clock)
-    async with output, aclosing(events):
+    async with AsyncExitStack() as opened:
+        if options.on_screen:
+            from jobctl.cli.screen import Screen  # a pipe needs no rich
+
+            output: WatchOutput = OnScreen(await opened.enter_async_context(Screen(view)))
+        else:
+            output = _lines(options, view, console, clock)
+        await opened.enter_async_context(aclosing(events))
         async for event in events:
             if isinstance(event, Status):
                 matched = matched and not event.digest_mismatch
@@ -69,11 +75,10 @@ async def watch_jobs(
     return matched
 
 
-def _output(
+def _lines(
     options: WatchOptions, view: JobView, console: Console, clock: Callable[[], int]
 ) -> WatchOutput:
-    if options.on_screen:
-        return OnScreen(view)
+    """Return the output for a pipe."""
     if options.output in (Output.json, Output.jsonl):
         return JsonLines(view, console)
     if options.output is Output.name:

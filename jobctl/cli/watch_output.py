@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jobctl.cli.common import compact, job_object
 from jobctl.cli.console import Console
 from jobctl.cli.live_view import JobView, LineContext, change_line, describe
 from jobctl.cli.options import TimeFormat
-from jobctl.cli.screen import Screen
 from jobctl.cli.text import visible
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
 from jobctl.reader.status import Status
+
+if TYPE_CHECKING:
+    from jobctl.cli.screen import Screen
 
 __all__ = ["IdLines", "JsonLines", "OnScreen", "Output", "TextLines"]
 
@@ -23,20 +24,11 @@ __all__ = ["IdLines", "JsonLines", "OnScreen", "Output", "TextLines"]
 class Output(Protocol):
     """Shows what happens to the jobs of a view. Each method is called after the view has changed.
 
-    It is an asynchronous context manager around the whole run.
+    ``at`` is the present cursor.
     """
 
-    async def __aenter__(self) -> object: ...
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
     def show_status(self, status: Status, at: Cursor) -> None:
-        """Show the reader's status; ``at`` is the present cursor."""
+        """Show the reader's status."""
 
     def show_lost(self, lost: list[Job], at: Cursor) -> None:
         """Show the jobs whose worker has died since the last call."""
@@ -48,20 +40,8 @@ class Output(Protocol):
 class OnScreen:
     """A live table on the terminal."""
 
-    def __init__(self, view: JobView) -> None:
-        self._screen = Screen(view)
-
-    async def __aenter__(self) -> OnScreen:
-        await self._screen.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._screen.__aexit__(kind, error, trace)
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
 
     def show_status(self, status: Status, at: Cursor) -> None:
         self._screen.changed()
@@ -73,22 +53,7 @@ class OnScreen:
         self._screen.changed()
 
 
-class _Lines:
-    """What the outputs for a pipe share: nothing to open or to close."""
-
-    async def __aenter__(self) -> object:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
-
-
-class _NotedLines(_Lines):
+class _NotedLines:
     """Lines on standard output, with notes beside them on standard error."""
 
     def __init__(self, view: JobView, console: Console) -> None:
@@ -161,7 +126,7 @@ class TextLines(_NotedLines):
         self._console.flush()
 
 
-class JsonLines(_Lines):
+class JsonLines:
     """One JSON object a line for each event, with the cursor to resume from after it."""
 
     def __init__(self, view: JobView, console: Console) -> None:
