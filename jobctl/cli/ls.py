@@ -131,10 +131,12 @@ def ls(
     if ids_only and unfiltered and url is None and sort in (Sort.created, Sort.id) and limit != 0:
         _list_ids(directory, sort, limit, verbose=verbose)
         return
+    learn = output is not Output.table and not ids_only
     if url is None:
-        found = _in_directory(directory, ids or [], options, start)
+        found = _in_directory(directory, ids or [], options, start, learn=learn)
     else:
-        found = _on_hub(url, ids or [], options, start, credentials(token_file, ca))
+        shown = credentials(token_file, ca)
+        found = _on_hub(url, ids or [], options, start, shown, learn=learn)
     delta = found.delta
     if delta.since == 0 and start != ZERO:
         note("the cursor cannot be resumed, so everything is listed")
@@ -163,7 +165,10 @@ def ls(
 
 
 class _Listing(NamedTuple):
-    """The result of the read, and its source; ``bad`` is ``None`` if files are not known."""
+    """The result of the read, and its source.
+
+    ``bad`` is ``None`` if files are not known, and ``usual`` if no output needs it.
+    """
 
     delta: Delta
     filter: Filter
@@ -171,7 +176,7 @@ class _Listing(NamedTuple):
     hint: str
     bad: list[BadFile] | None
     dead: Container[str]
-    usual: UsualDurations
+    usual: UsualDurations | None
     ids: Callable[[], list[str]]
     close: Callable[[], None]
 
@@ -196,12 +201,14 @@ def _in_directory(
     prefixes: list[str],
     options: Callable[[list[str]], Filter],
     since: Cursor,
+    *,
+    learn: bool,
 ) -> _Listing:
     store, where = command_store(directory)
     chosen = options([api.resolve(store, id) for id in prefixes])
-    usual = UsualDurations(pipelines=pipelines())
+    usual = UsualDurations(pipelines=pipelines()) if learn else None
     delta = api.ls(store, chosen, since, usual=usual)
-    if delta.since:
+    if learn and delta.since:
         usual = api.usual(store, pipelines())
     text, hint = _described(where, empty=not delta.jobs)
     dead = store.owners.dead()
@@ -242,6 +249,8 @@ def _on_hub(
     options: Callable[[list[str]], Filter],
     since: Cursor,
     shown: Credentials,
+    *,
+    learn: bool,
 ) -> _Listing:
     from jobctl.reader import once  # import the network only if needed
 
@@ -255,17 +264,8 @@ def _on_hub(
         return [job.id for job in (delta if whole else run_async(read())).jobs]
 
     dead = received[-1].dead if received else ()
-    return _Listing(
-        delta,
-        chosen,
-        url,
-        "",
-        None,
-        dead,
-        UsualDurations(delta.jobs, pipelines=pipelines()),
-        ids,
-        lambda: None,
-    )
+    usual = UsualDurations(delta.jobs, pipelines=pipelines()) if learn else None
+    return _Listing(delta, chosen, url, "", None, dead, usual, ids, lambda: None)
 
 
 def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
@@ -316,19 +316,20 @@ def _print_table(
 def _row(
     job: Job, id: str, now: int, found: _Listing, form: TimeFormat | None, *, wide: bool
 ) -> list[str]:
-    percent = job.percent_of(found.usual.pipelines)
+    percent = job.percent_of(pipelines())
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
     cells = [id, job.type, job.stage, done, formats.duration(job.elapsed_ms(now))]
     if not wide and columns_of_terminal() is not None:  # long untrusted text must not hide the rest
         cells[1:3] = [fit(visible(cell), _MAX_CELL) for cell in cells[1:3]]
     if wide:
-        cells += [formats.eta(job, found.usual) or "-", job.session_id or "-", str(job.retry_count)]
+        usual = formats.eta(job, found.usual) if found.usual is not None else ""
+        cells += [usual or "-", job.session_id or "-", str(job.retry_count)]
         cells += [formats.moment(at, form, now) for at in (job.created_at, job.updated_at)]
     elif form in (None, TimeFormat.relative):
         cells.append(formats.ago(job.created_at, now))
     else:
         cells.append(formats.moment(job.created_at, form, now))
-    return [*cells, detail(job, now, found.dead, found.usual.pipelines)]
+    return [*cells, detail(job, now, found.dead, pipelines())]
 
 
 def detail(job: Job, now: int, dead: Container[str], known: Pipelines) -> str:
