@@ -118,10 +118,12 @@ def attributes_of(package: str, home: str) -> Callable[[str], Any]:
     """Return a ``__getattr__`` for a package that was a module; its old names are in ``home``."""
 
     def getattr_(name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
         from importlib import import_module
+        from importlib.util import find_spec
 
+        # A module of the package, which an import asks for here first, is none of the old names.
+        if name.startswith("_") or find_spec(f"{package}.{name}") is not None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(home), name)
         _warn(f"{package}.{name}", [f"{home}.{name}"])
         return value

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import jobctl
 from jobctl._moved import MOVED
+
+ROOT = Path(__file__).parent.parent
 
 DOCUMENTED = {
     "jobctl.clock": ["now", "to_ms", "to_text", "parse_duration"],
@@ -30,9 +34,11 @@ DOCUMENTED = {
 }
 
 
-def in_a_process(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+def in_a_process(
+    code: str, *options: str, args: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, *options, "-c", code, *args], capture_output=True, text=True, check=False
     )
 
 
@@ -78,3 +84,21 @@ def test_an_unknown_name_is_no_module() -> None:
 
     with pytest.raises(AttributeError):
         hub.nothing  # noqa: B018
+
+
+def test_every_module_can_be_the_first_that_is_imported() -> None:
+    """No import depends on others having come before it; a test of one file imports like that."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((ROOT / "jobctl").rglob("*.py"))
+        if path.name != "__main__.py"
+    ]
+    code = (
+        "import sys, importlib\n"
+        "for name in sys.argv[1:]:\n"
+        "    for other in [key for key in sys.modules if key.split('.')[0] == 'jobctl']:\n"
+        "        del sys.modules[other]\n"
+        "    importlib.import_module(name)\n"
+    )
+    ran = in_a_process(code, "-W", "error", args=modules)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobctl.errors import StoreError, StoreLocked
-from jobctl.stores.directory import log_rewrite
 from jobctl.stores.directory.changelog import Log
 from jobctl.stores.directory.files import store_error
+from jobctl.stores.directory.log_rewrite import begin_epoch, compact_after_write
 from jobctl.stores.directory.place import DirectoryState, Place
 
 TYPE_CHECKING = False
@@ -271,12 +271,12 @@ class ExclusiveAccess:
         return self._lock
 
     def _begin_epoch(self, state: DirectoryState) -> DirectoryState:
-        return log_rewrite.begin_epoch(self._place, state, durable=self._epoch_durable(state))
+        return begin_epoch(self._place, state, durable=self._epoch_durable(state))
 
     def _compact_if_due(self, state: DirectoryState) -> None:
         if state.log is not None and state.log.is_compaction_due():
             durable = self._epoch_durable(state)
-            log_rewrite.compact_after_write(self._place, state, durable=durable)
+            compact_after_write(self._place, state, durable=durable)
 
     def _epoch_durable(self, state: DirectoryState) -> bool:
         return self._durable if self._durable is not None else state.durable
