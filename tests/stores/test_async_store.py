@@ -13,7 +13,7 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import Conflict, JobNotFound
-from jobctl.stores import Store
+from jobctl.stores import Change, Store
 from jobctl.stores.async_store import MAX_INLINE_RECORDS, AsyncStore, WorkerStore, as_async
 from jobctl.stores.memory import MemoryStore
 from tests.stores.support import new, state, with_message
@@ -117,6 +117,18 @@ async def test_all_calls_share_one_thread(made: AsyncStore) -> None:
     assert len(workers()) == before + 1
 
 
+def slow_change() -> tuple[threading.Event, threading.Event, Change]:
+    """A change that says when it is called, and waits until it may return."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def change(job: Job) -> Job:
+        inside.set()
+        assert leave.wait(10)
+        return with_message("late")(job)
+
+    return inside, leave, change
+
+
 class CountedStore(MemoryStore):
     """Tells in which thread it was read."""
 
@@ -153,13 +165,7 @@ async def test_slow_call_does_not_block_the_loop() -> None:
     store = MemoryStore()
     made = as_async(store)
     await made.create(new("a"))
-    inside, leave = threading.Event(), threading.Event()
-
-    def change(job: Job) -> Job:
-        inside.set()
-        assert leave.wait(10)
-        return with_message("late")(job)
-
+    inside, leave, change = slow_change()
     updating = asyncio.create_task(made.update("a", change))
     await until(inside.is_set)
     assert store.get("a").message is None
@@ -177,13 +183,7 @@ async def test_close_cancels_who_waits_and_ends_the_thread() -> None:
     store = MemoryStore()
     made = as_async(store)
     await made.create(new("a"))
-    inside, leave = threading.Event(), threading.Event()
-
-    def change(job: Job) -> Job:
-        inside.set()
-        assert leave.wait(10)
-        return job
-
+    inside, leave, change = slow_change()
     calls = [asyncio.create_task(made.update("a", change)), asyncio.create_task(made.get("a"))]
     await until(inside.is_set)
     made.close()

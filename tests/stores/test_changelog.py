@@ -30,7 +30,9 @@ def make(tmp_path: Path) -> Callable[..., Log]:
 
     def make(*records: Record, floor: int = 0, base: int = 0) -> Log:
         fd = os.open(tmp_path, os.O_RDONLY)
-        Log.create("changes", dir_fd=fd, epoch="e", floor=floor, base=base, records=records)
+        Log.create(
+            "changes", dir_fd=fd, epoch="e", floor=floor, base=base, records=records, sync=False
+        )
         os.close(fd)
         return Log(os.open(tmp_path / "changes", os.O_RDWR | os.O_APPEND))
 

@@ -7,11 +7,12 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import new, run, state
+from tests.stores.support import compact, new, run, state
 
 Open = Callable[..., DirectoryStore]
 
@@ -90,9 +91,33 @@ except StoreError as error: print(error)
     assert opened().update("a", lambda job: job).id == "a"
 
 
-def test_plain_write_syncs_nothing(jobs_dir: Path, opened: Open) -> None:
-    """Without durable no write waits for the disk."""
-    opened().create(new("b"))
+@pytest.mark.parametrize("durable", [False, True])
+def test_only_a_durable_log_is_synced_when_it_is_replaced(
+    jobs_dir: Path, opened: Open, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    """FAULTS row 6: a new epoch and a compaction, before the rename and after it."""
+    calls: list[str] = []
+    for name in ("fsync", "rename"):
+        real = getattr(os, name)
+
+        def call(*args: Any, real: Any = real, name: str = name, **how: Any) -> Any:
+            calls.append(name)
+            return real(*args, **how)
+
+        monkeypatch.setattr(os, name, call)
+    store = opened(durable=durable)
+    with store._access.writing():
+        pass
+    mark_and_log = ["fsync", "rename", "fsync", "rename", "fsync"]
+    log = ["fsync", "rename", "fsync"]
+    assert calls == (mark_and_log if durable else ["rename"] * 2)
+    calls.clear()
+    compact(store)
+    assert calls == (log if durable else ["rename"])
+
+
+def test_plain_write_syncs_nothing(jobs_dir: Path) -> None:
+    """Without durable no write waits for the disk, the first one neither."""
     out = jobs_dir.parent / "trace"
     prefix = ["strace", "-qq", "-f", "-o", str(out), "-e", "trace=fsync,fdatasync"]
     script = 'store.create(new("a")); store.update("a", with_message("1"))'

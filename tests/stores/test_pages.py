@@ -198,16 +198,23 @@ def test_page_says_nothing_of_skipped_versions(store: Store) -> None:
     assert store.since(cursor, 5).merged is None
 
 
-@pytest.mark.parametrize("kind", ["memory", "directory"])
-def test_forgotten_deletion_between_two_pages_starts_over(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A job of an earlier page is deleted and its tombstone dropped: the reader drops it too."""
+@pytest.fixture(params=["memory", "directory"])
+def forgetful(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Store]:
+    """A store that drops tombstones as soon as it can."""
     monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 0)
     monkeypatch.setattr("jobctl.stores.directory.changelog._COMPACT_FROM", -100)
     store: Store = MemoryStore(max_tombstones=0)
-    if kind == "directory":
+    if request.param == "directory":
         store = DirectoryStore(tmp_path / "jobs", create=True)
+    yield store
+    store.close()
+
+
+def test_forgotten_deletion_between_two_pages_starts_over(forgetful: Store) -> None:
+    """A job of an earlier page is deleted and its tombstone dropped: the reader drops it too."""
+    store = forgetful
     for id in NAMES:
         store.create(new(id))
     turns = iter(["j0"])
@@ -222,19 +229,11 @@ def test_forgotten_deletion_between_two_pages_starts_over(
     assert [page.since == 0 for page in read].count(True) == 2
     assert held(replica) == state(store)
     assert "j0" not in held(replica)
-    store.close()
 
 
-@pytest.mark.parametrize("kind", ["memory", "directory"])
-def test_deletions_forgotten_before_the_load_do_not_disturb_its_pages(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deletions_forgotten_before_the_load_do_not_disturb_its_pages(forgetful: Store) -> None:
     """The floor is above the oldest jobs: a page below it is compared with the load's start."""
-    monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 0)
-    monkeypatch.setattr("jobctl.stores.directory.changelog._COMPACT_FROM", -100)
-    store: Store = MemoryStore(max_tombstones=0)
-    if kind == "directory":
-        store = DirectoryStore(tmp_path / "jobs", create=True)
+    store = forgetful
     for id in NAMES:
         store.create(new(id))
     store.remove("j5")
@@ -244,7 +243,6 @@ def test_deletions_forgotten_before_the_load_do_not_disturb_its_pages(
     assert read[0].floor > read[0].through > 0
     assert [page.since == 0 for page in read].count(True) == 1
     assert held(replica) == state(store)
-    store.close()
 
 
 def test_read_pages_brings_all_pages(store: Store) -> None:

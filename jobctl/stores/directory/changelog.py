@@ -293,9 +293,16 @@ class Log:
 
     @staticmethod
     def create(
-        name: str, *, dir_fd: int, epoch: str, floor: int, base: int, records: Iterable[Record]
+        name: str,
+        *,
+        dir_fd: int,
+        epoch: str,
+        floor: int,
+        base: int,
+        records: Iterable[Record],
+        sync: bool,
     ) -> None:
-        """Write a log under ``name`` and sync it.
+        """Write a log under ``name``; ``sync`` makes it survive a power failure.
 
         Rename it afterwards to make it the current one.
         """
@@ -316,6 +323,7 @@ class Log:
             inode = os.fstat(fd).st_ino
             header = f"{_MAGIC} {epoch} {floor:016d} {base:016d} {len(lines):010d} {inode:020d}"
             write_all(fd, _with_checksum(header) + b"".join(lines))
-            os.fsync(fd)
+            if sync:
+                os.fsync(fd)
         finally:
             os.close(fd)

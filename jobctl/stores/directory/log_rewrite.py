@@ -58,4 +58,5 @@ def compact(place: Place, state: DirectoryState) -> None:
         floor=max([log.floor, *(record.revision for record in dropped)]),
         base=log.repair(),
         records=[record for record in records if record not in dropped],
+        sync=state.durable,
     )

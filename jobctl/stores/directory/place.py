@@ -326,31 +326,54 @@ class Place:
     def begin_epoch(
         self, state: DirectoryState, records: list[Record], *, durable: bool
     ) -> DirectoryState:
-        """Write a new mark and a log with these records. All older cursors become invalid."""
+        """Write a new mark and a log with these records. All older cursors become invalid.
+
+        Only a durable directory is synced: after a power failure another one has a new epoch
+        anyway, by the boot id.
+        """
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with temporary_file("mark.new", state.meta_fd) as name:
             fd = os.open(name, flags, 0o600, dir_fd=state.meta_fd)
             try:
                 os.fchmod(fd, 0o600)
                 write_all(fd, b"jobctl 1\n" + (b"durable\n" if durable else b""))
-                os.fsync(fd)
+                if durable:
+                    os.fsync(fd)
             finally:
                 os.close(fd)
             os.rename(name, "mark", src_dir_fd=state.meta_fd, dst_dir_fd=state.meta_fd)
         mark = self._look_at_mark(state.meta, None) if state.meta else None
         if mark is None:
             raise StoreError(f"{self.meta_path} was removed meanwhile", path=self.path)
-        return self.replace_log(state, epoch=mark.epoch, floor=0, base=0, records=records)
+        return self.replace_log(
+            state, epoch=mark.epoch, floor=0, base=0, records=records, sync=durable
+        )
 
     def replace_log(
-        self, state: DirectoryState, *, epoch: str, floor: int, base: int, records: list[Record]
+        self,
+        state: DirectoryState,
+        *,
+        epoch: str,
+        floor: int,
+        base: int,
+        records: list[Record],
+        sync: bool,
     ) -> DirectoryState:
         """Replace the log by a new file; readers notice its new inode."""
         meta_fd = state.meta_fd
         with temporary_file("changes.new", meta_fd) as name:
-            Log.create(name, dir_fd=meta_fd, epoch=epoch, floor=floor, base=base, records=records)
+            Log.create(
+                name,
+                dir_fd=meta_fd,
+                epoch=epoch,
+                floor=floor,
+                base=base,
+                records=records,
+                sync=sync,
+            )
             os.rename(name, "changes", src_dir_fd=meta_fd, dst_dir_fd=meta_fd)
-        os.fsync(meta_fd)
+        if sync:
+            os.fsync(meta_fd)
         return self.current()
 
     # -- the end ----------------------------------------------------------------------------
