@@ -8,6 +8,9 @@ temporary file, rename, as one writes it with json), and against SQLite: one tab
 WAL, ``synchronous=NORMAL``, the same JSON text. And against the bare loop, which reads nothing and
 writes the same bytes each time: what the file system itself costs. Times are multiples of the
 other's time for one update; below 1 is faster.
+
+The rows "in turns" are one process that does 200 updates of each kind in turn, so that all meet the
+same disk and the same other load; of each the median is taken.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from jobctl.stores import open_store
 from tests.benchmarks.measure import CPUS, child, file_system, line_of, scratch, table, tell
 
 _JOBS = 100
+_TURN = 200  # updates of one kind before the next kind has its turn
 Update = Callable[[str, int], object]
 """One write: the job's id, and the number that it gets as its progress."""
 
@@ -151,6 +155,26 @@ def updates_per_s(kind: str, path: Path, writers: int, seconds: float) -> float:
         return sum(float(line_of(process)) for process in children)
 
 
+def in_turns(place: str, rounds: int) -> tuple[str, dict[str, list[float]]]:
+    """One process that writes of each kind in turn; the seconds that each turn took."""
+    jobs = [create("create_session", id=f"job-{n}", now=now()) for n in range(_JOBS)]
+    took_s: dict[str, list[float]] = {kind: [] for kind in _KINDS}
+    with ExitStack() as stack:
+        paths = {kind: stack.enter_context(scratch(place)) for kind in _KINDS}
+        updates = {kind: _KINDS[kind](str(path), jobs) for kind, path in paths.items()}
+        for round in range(rounds):
+            for kind in list(_KINDS)[:: 1 if round % 2 else -1]:
+                began_s = time.perf_counter()
+                for number in range(_TURN):
+                    updates[kind](jobs[number % _JOBS].id, round * _TURN + number)
+                took_s[kind].append(time.perf_counter() - began_s)
+        return file_system(paths["jobctl"]), took_s
+
+
+def _median_ratio(ours: list[float], theirs: list[float]) -> float:
+    return median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -159,6 +183,17 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for place in ("disk", "tmpfs"):
+        label, took_s = in_turns(place, 10 * options.pairs)
+        rows.append(
+            (
+                f"{label}, in turns",
+                *(f"{_TURN / median(took_s[kind]):,.0f}" for kind in _KINDS),
+                *(
+                    f"{_median_ratio(took_s['jobctl'], took_s[kind]):.2f}"
+                    for kind in ("plain", "bare", "sqlite")
+                ),
+            )
+        )
         for writers in (1, 4):
             label = place
             runs: list[dict[str, float]] = []
