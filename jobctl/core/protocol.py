@@ -86,7 +86,6 @@ __all__ = [
     "pong_message",
     "query_of",
     "retry_after_s",
-    "subscribe_message",
     "update_message",
 ]
 
@@ -286,14 +285,6 @@ def retry_after_s(reason: str) -> float | None:
 
 
 # -- from the client ------------------------------------------------------------------------
-
-
-def subscribe_message(cursor: Cursor, filter: Filter) -> str:
-    """Return the message that changes a session's cursor and filter."""
-    return json.dumps(
-        {"type": "jobs:subscribe", "since": str(cursor), "filter": filter.to_wire()},
-        separators=(",", ":"),
-    )
 
 
 def ack_message(through: int) -> str:

@@ -152,7 +152,6 @@ class AccessPolicy:
         self._own_uids = {_ROOT, os.geteuid() if own_uid is None else own_uid}
         self._wrong_by_peer: OrderedDict[str, int] = OrderedDict()
         self._waiting = 0
-        self.wrong_tokens = 0
         if token is not None and len(token) < MIN_TOKEN:
             raise UsageError(
                 f"the token has {len(token)} bytes: that can be guessed",
@@ -285,7 +284,6 @@ class AccessPolicy:
 
     def _count_wrong_token(self, peer: str) -> int:
         """Return how many wrong tokens this peer has sent. Only the most recent peers are kept."""
-        self.wrong_tokens += 1
         count = self._wrong_by_peer.pop(peer, 0) + 1
         self._wrong_by_peer[peer] = count
         if len(self._wrong_by_peer) > _MAX_PEERS:

@@ -110,7 +110,6 @@ class AdmissionControl:
         self.max_pending = max(max_connections // 3, _MIN_PENDING)
         self.tls = tls
         self.pending: PendingConnections[RequestHeadReader] = PendingConnections(self.max_pending)
-        self.refused = 0
         self._other_connections, self._on_refusal = other_connections, on_refusal
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -135,7 +134,6 @@ class AdmissionControl:
         if self.full:
             self._reject(self.pending.evict(loop.time(), room=1))
         if self.full:
-            self.refused += 1
             self._on_refusal()
             return False
         self._reject(self.pending.add(connection, loop.time()))

@@ -29,8 +29,6 @@ from jobctl.hub.running import RunningHub, is_same_network, network, running_hub
 __all__ = [
     "RunningHub",
     "announced",
-    "find_hub",
-    "find_hubs",
     "is_same_network",
     "running_hubs",
     "token_in",
@@ -98,13 +96,3 @@ def usable_hub(directory: Path, credentials: Credentials | None = None) -> Runni
     has_token = (credentials or Credentials.from_environment(os.environ)).has_token
     hubs = running_hubs(directory)
     return next((hub for hub in hubs if hub.is_usable(has_token=has_token)), None)
-
-
-def find_hubs(directory: Path) -> list[str]:
-    """Return the URLs of the running hubs on the directory, newest first."""
-    return [hub.url for hub in running_hubs(directory)]
-
-
-def find_hub(directory: Path) -> str | None:
-    """Return the URL of the newest running hub on the directory, or ``None``."""
-    return next(iter(find_hubs(directory)), None)

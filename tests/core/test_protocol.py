@@ -26,12 +26,12 @@ from jobctl.core.protocol import (
     pong_message,
     query_of,
     retry_after_s,
-    subscribe_message,
     update_message,
 )
 from jobctl.core.transitions import create
 from jobctl.errors import ProtocolError, UsageError
 from jobctl.hub.messages import parse_from_client
+from tests.hub.world import subscribe_message
 
 NOW = "2025-01-01T00:00:00.000Z"
 JOB = create("etl", now=NOW, id="a1", title="naïve \u2028 ☃ </script>").replace(revision=3)

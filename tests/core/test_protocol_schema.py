@@ -18,12 +18,11 @@ from jobctl.core.protocol import (
     ack_message,
     dead_owners_message,
     pong_message,
-    subscribe_message,
 )
 from jobctl.errors import ProtocolError
 from jobctl.hub.messages import parse_from_client
 from jobctl.hub.sessions import Hub
-from tests.hub.world import World
+from tests.hub.world import World, subscribe_message
 from tests.strategies import runs, stored_jobs
 
 SCHEMA = json.loads((resources.files("jobctl.core") / "protocol.schema.json").read_text())

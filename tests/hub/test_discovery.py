@@ -16,13 +16,23 @@ import pytest
 from jobctl.config import Where
 from jobctl.errors import StoreError
 from jobctl.hub.access import AccessPolicy
-from jobctl.hub.discovery import announced, find_hub, find_hubs, usable_hub
+from jobctl.hub.discovery import announced, running_hubs, usable_hub
 from jobctl.hub.server import HubServer
 from jobctl.stores import open_store
 from jobctl.upkeep.doctor.finding import CheckContext
 from jobctl.upkeep.doctor.listeners import hubs
 from tests.hub.network import HubProcess, Reader, new_job, running_hub, until
 from tests.stores.support import environment
+
+
+def find_hubs(directory):
+    """The URLs of the running hubs, newest first."""
+    return [hub.url for hub in running_hubs(directory)]
+
+
+def find_hub(directory):
+    """The URL of the newest running hub."""
+    return next(iter(find_hubs(directory)), None)
 
 
 def files(directory):
@@ -162,9 +172,9 @@ async def test_hub_in_another_network_is_not_taken_for_ours(directory, writer):
 INSIDE = """
 import sys
 from pathlib import Path
-from jobctl.hub.discovery import announced, find_hub
+from jobctl.hub.discovery import announced, running_hubs
 with announced(Path(sys.argv[1]), sys.argv[2]):
-    assert find_hub(Path(sys.argv[1])) == sys.argv[2], "it is found by its neighbours"
+    assert running_hubs(Path(sys.argv[1]))[0].url == sys.argv[2], "it is found by its neighbours"
     print("said", flush=True)
     sys.stdin.readline()
 """

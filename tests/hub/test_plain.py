@@ -8,9 +8,8 @@ import pytest
 from jobctl.core.cursor import Cursor
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job
-from jobctl.core.protocol import subscribe_message
 from jobctl.errors import ProtocolError
-from tests.hub.world import PLAIN, World
+from tests.hub.world import PLAIN, World, subscribe_message
 
 TEXT = "x" * 400
 

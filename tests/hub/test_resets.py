@@ -4,8 +4,8 @@ import pytest
 
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
-from jobctl.core.protocol import Dialect, parse_query, subscribe_message
-from tests.hub.world import World
+from jobctl.core.protocol import Dialect, parse_query
+from tests.hub.world import World, subscribe_message
 
 OTHER = Filter(types=frozenset({"other"}))
 

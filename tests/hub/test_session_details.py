@@ -13,9 +13,9 @@ from jobctl.core.codec import to_wire
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
-from jobctl.core.protocol import Dialect, subscribe_message
+from jobctl.core.protocol import Dialect
 from jobctl.core.redaction import redact
-from tests.hub.world import V1Client, World
+from tests.hub.world import V1Client, World, subscribe_message
 
 ARGV = ["sh", "-c", "curl hunter2"]
 TITLE = "sh -c 'curl hunter2'"

@@ -9,9 +9,9 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import values_of
 from jobctl.core.jobset import Delta
-from jobctl.core.protocol import Dialect, subscribe_message
+from jobctl.core.protocol import Dialect
 from jobctl.hub.sessions import Hub
-from tests.hub.world import PLAIN, World, make_job
+from tests.hub.world import PLAIN, World, make_job, subscribe_message
 
 
 def test_says_nothing_before_the_store_was_read():

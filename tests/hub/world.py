@@ -16,6 +16,11 @@ from jobctl.hub.sessions import Hub, Outgoing
 PLAIN = Dialect.PLAIN
 
 
+def subscribe_message(cursor: Cursor, filter: Filter) -> str:
+    """What a client sends to change its cursor and filter."""
+    return json.dumps({"type": "jobs:subscribe", "since": str(cursor), "filter": filter.to_wire()})
+
+
 def make_job(id: str, revision: int, **fields: Any) -> Job:
     """A job as a store holds it; ``fields`` as on the wire; the id tells when it was created."""
     at = f"2025-01-01T00:00:00.{int(id.strip('abcdefghijklmnopqrstuvwxyz-') or 0) % 1000:03d}Z"
