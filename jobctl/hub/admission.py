@@ -37,7 +37,6 @@ GRACE_S = 1.0
 _END = b"\r\n\r\n"
 
 
-_MIN_PENDING = 64
 _RETRY_S = 5
 
 
@@ -107,7 +106,7 @@ class AdmissionControl:
         on_refusal: Callable[[], None] = lambda: None,
     ) -> None:
         self.max_connections = max_connections
-        self.max_pending = max(max_connections // 3, _MIN_PENDING)
+        self.max_pending = max(1, max_connections // 3)
         self.tls = tls
         self.pending: PendingConnections[RequestHeadReader] = PendingConnections(self.max_pending)
         self._other_connections, self._on_refusal = other_connections, on_refusal

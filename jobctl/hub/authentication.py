@@ -93,8 +93,7 @@ class Authentication:
         Close the connection if the token is wrong or late.
         """
         peer = connection.peer
-        for oldest in self.pending.add(connection, self._loop.time()):
-            oldest.send_close_frame(CLOSE_BUSY, "others come in; come back")
+        self._dismiss(self.pending.add(connection, self._loop.time()))
         try:
             first = connection.first_message()
             await asyncio.wait([first], timeout=_HANDSHAKE_S)
@@ -118,6 +117,18 @@ class Authentication:
             pass  # the client hung up
         finally:
             self.pending.remove(connection)
+
+    def make_room(self) -> None:
+        """Close the oldest clients above the limit: no connection is free.
+
+        They may be that many if they all came within the grace.
+        """
+        self._dismiss(self.pending.evict(self._loop.time(), room=1))
+
+    @staticmethod
+    def _dismiss(evicted: list[HubConnection]) -> None:
+        for connection in evicted:
+            connection.send_close_frame(CLOSE_BUSY, "others come in; come back")
 
 
 def _host_of(peer: str) -> str:

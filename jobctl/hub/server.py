@@ -128,7 +128,7 @@ class HubServer:
         self.hub = Hub()
         self._refusals = Refusals(self.counts)
         self._admission = AdmissionControl(
-            max_connections, self._count_connections, tls=tls, on_refusal=self._record_too_many
+            max_connections, self._count_connections, tls=tls, on_refusal=self._refuse_one_too_many
         )
         self._authentication = Authentication(
             access, self._refusals, path=self._path, max_pending=self._admission.max_pending
@@ -293,7 +293,8 @@ class HubServer:
             return None
         return self._peer_uid(sock)
 
-    def _record_too_many(self) -> None:
+    def _refuse_one_too_many(self) -> None:
+        self._authentication.make_room()
         most = self._admission.max_connections
         text = f"{most} connections are the most: 'jobctl serve --max-connections N' has more"
         self._refusals.record(AccessRefused(503, "full", text), "?")

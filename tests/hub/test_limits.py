@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from jobctl.core.cursor import Cursor
 from jobctl.core.jobset import Delta
@@ -122,7 +123,7 @@ async def test_pending_tls_handshakes_are_counted_and_time_out(served, certifica
     """FAULTS row 25: silent, half-said and nonsensical ones; the log says nothing of them."""
     monkeypatch.setattr(admission_module, "HEAD_TIMEOUT_S", 1.5)
     served.create(new_job("a1"))
-    async with running_hub(served, tls=server_tls(*certificate), max_connections=150) as hub:
+    async with running_hub(served, tls=server_tls(*certificate), max_connections=210) as hub:
         hello = client_hello()
         with ExitStack() as stack:
             for number in range(60):
@@ -178,6 +179,26 @@ async def test_idle_crowd_that_came_at_once_makes_room(served, monkeypatch):
             last = await asyncio.to_thread(heard, socks[0], b"come back\n")
             assert last.startswith(b"HTTP/1.1 503")
             assert len(pending) == 69
+
+
+@pytest.mark.parametrize("begun", [b"GET", UPGRADE], ids=["silent", "without a token"])
+async def test_idle_connections_do_not_fill_a_small_hub(served, monkeypatch, begun):
+    """FAULTS rows 25 and 60: with --max-connections 3 too, whoever is idle makes room."""
+    served.create(new_job("a1"))
+    bearer = {"Authorization": "Bearer 0123456789abcdef"}
+    async with running_hub(served, max_connections=3, token=b"0123456789abcdef") as hub:
+        with ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(opened(hub.port, begun))
+            await until(lambda: sum(hub.server.status.connections().values()) == 3)
+            monkeypatch.setattr(admission_module, "GRACE_S", 0.0)
+            async with asyncio.timeout(4):
+                while True:
+                    with suppress(InvalidStatus):  # 503: it is told to come back
+                        async with v1(hub.url, additional_headers=bearer) as one:
+                            await said(one)
+                            break
+                    await asyncio.sleep(0.1)
 
 
 async def test_a_new_connection_is_not_evicted(served):
