@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobctl._trust import Accounts
-from jobctl.core.job import create
+from jobctl.core.transitions import create
 from jobctl.stores import open_store
 from tests.cli.conftest import Run
 
