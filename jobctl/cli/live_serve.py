@@ -41,6 +41,7 @@ class ServeOptions:
     base: str
     access: AccessPolicy
     local_users: bool
+    insecure: bool
     tls: ssl.SSLContext | None
     compression: bool
     max_connections: int
@@ -132,7 +133,9 @@ def _print_ready(options: ServeOptions, directory: str, url: str) -> None:
         both = f" and unix:{options.unix}" if options.unix is not None else ""
         page = f", page {_page(url, options.path, options.access.own_token)}"
     note(f"serving {directory} on {url}{both}{page} (Ctrl-C stops)")
-    if options.local_users:
+    if options.insecure and not options.access.needs_token:
+        note("everybody who can reach the hub may view the jobs (--insecure)")
+    elif options.local_users:
         note("all users of this machine may view the jobs (--local-users)")
 
 

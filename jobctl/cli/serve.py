@@ -126,6 +126,7 @@ def serve(
             local_users=local_users,
         ),
         local_users=local_users,
+        insecure=insecure,
         tls=server_tls(tls_cert, tls_key),
         compression=compression,
         max_connections=max_connections,

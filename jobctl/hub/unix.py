@@ -85,6 +85,11 @@ def _make_way(path: str) -> None:
         found = os.lstat(path)
     except FileNotFoundError:
         return
+    if stat.S_ISDIR(found.st_mode):  # also for an empty path, which names the current directory
+        raise UsageError(
+            f"a Unix socket needs a file name, and {path} is a directory",
+            hint="write it as --unix PATH/NAME",
+        )
     if not stat.S_ISSOCK(found.st_mode):
         raise UsageError(f"{path} is no socket, so it stays", hint="choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:

@@ -193,6 +193,11 @@ def test_local_users_are_told_of_at_the_start(tmp_path: Path) -> None:
         pass
     assert len(said) == 2
     assert "all users of this machine may view the jobs (--local-users)" in said[1]
+    for options in (["--insecure"], ["--insecure", "--local-users"]):
+        with serving(tmp_path, "--port", "0", *options) as said:
+            pass
+        assert len(said) == 2
+        assert "everybody who can reach the hub may view the jobs (--insecure)" in said[1]
     with serving(tmp_path, "--port", "0") as said:
         pass
     assert len(said) == 1

@@ -166,6 +166,13 @@ def test_what_is_no_socket_stays(place: Path) -> None:
         pass
 
 
+def test_a_directory_is_no_path_of_a_socket(place: Path) -> None:
+    """Nor is an empty path, as of an unset variable: it names the current directory."""
+    with pytest.raises(UsageError, match="needs a file name") as caught, listening(str(place)):
+        pass
+    assert caught.value.hint == "write it as --unix PATH/NAME"
+
+
 def test_path_that_cannot_be_bound_is_told(place: Path) -> None:
     """FAULTS row 18: too long with the limit; and in a directory that is not there."""
     for name, error, said in (
