@@ -38,7 +38,7 @@ _BUFFER = bytearray(1024 * 1024)
 _VIEW = memoryview(_BUFFER)
 _NAP_S = 0.003  # between looks, while counting: many small frames cost one read then
 _HEAD = 192  # bytes that hold ``"through":…,"cursor":…,"more":…``
-_THROUGH = re.compile(rb'"through":(\d+),"cursor":"[^"]*","more":(true|false)')
+_THROUGH = re.compile(rb'"through":(\d+),(?:"cursor":"[^"]*",)?"more":(true|false)')
 _STAMP = re.compile(rb'"message":"(\d{20})"')
 _UPDATE = b'"updatedAt":'
 
