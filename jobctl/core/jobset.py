@@ -397,6 +397,25 @@ class JobSet:
             if entry is not None and entry.revision == self._order[index]:
                 yield id, entry
 
+    def changes(
+        self, since: int, ids: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[str, int, Job | None]]:
+        """Yield the id, revision and job (``None`` for a deletion) of what changed after ``since``.
+
+        In ascending revision; all of it, or of these ``ids`` only. For readers that know no cursor:
+        whether the set remembers everything since then, its `floor` tells.
+        """
+        for id, entry in self._newest(since, ids):
+            if not ids or id in ids:
+                yield id, entry.revision, entry.job
+
+    def newest_changes(self, through: int) -> Iterator[Job]:
+        """Yield the jobs that have not changed after ``through``, the last changed first."""
+        for index in reversed(range(bisect_right(self._order, through))):
+            entry = self._entries.get(self._order_ids[index])
+            if entry is not None and entry.revision == self._order[index] and entry.job is not None:
+                yield entry.job
+
     # -- the one apply ----------------------------------------------------------------------
 
     def apply(self, delta: Delta) -> bool:

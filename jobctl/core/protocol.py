@@ -6,6 +6,9 @@
                    {"type": "jobs:update", "job": {…}}
     client → hub   {"type": "jobs:ping", "at": …}
 
+``jobs:init`` comes once; what it means to be removed, or to leave a filter, is in hub/plain.py. With
+``?ended=10m`` the jobs that ended in that time follow it.
+
 *jobctl.v1* (``Sec-WebSocket-Protocol: jobctl.v1``)::
 
     hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
@@ -47,7 +50,8 @@ from jobctl.core.codec import parse_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta, Gone
-from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError
+from jobctl.core.times import parse_duration
+from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,12 +126,14 @@ class Dialect(Enum):
 class Subscribe(NamedTuple):
     """The client asks to read from ``cursor`` under ``filter``.
 
-    With ``digest``, each delta after which the client has everything includes the hub's digest.
+    With ``digest``, each delta after which the client has everything includes the hub's digest. A
+    plain client also gets the jobs that ended within the last ``ended_s`` seconds.
     """
 
     cursor: Cursor
     filter: Filter
     digest: bool = False
+    ended_s: float | None = None
 
 
 class Auth(NamedTuple):
@@ -293,7 +299,10 @@ def ack_message(through: int) -> str:
 
 
 def parse_query(query: str) -> Subscribe:
-    """Return the first cursor and filter from a URL's query; `UsageError` for a bad filter."""
+    """Return the first cursor and filter from a URL's query.
+
+    Raises `UsageError` for a bad filter and a bad duration.
+    """
     if not query:
         return Subscribe(ZERO, EVERYTHING)
     from urllib.parse import parse_qs  # whoever writes or reads files alone needs no queries
@@ -302,11 +311,16 @@ def parse_query(query: str) -> Subscribe:
     since = fields.pop("since", [None])[-1]
     active = fields.pop("active", ["0"])[-1] not in ("0", "", "false")
     digest = fields.pop("digest", ["0"])[-1] not in ("0", "", "false")
+    ended = fields.pop("ended", [None])[-1]
+    try:
+        ended_s = parse_duration(ended) if ended is not None else None
+    except ValueError as error:
+        raise UsageError(f"ended: {error}") from error
     wire: dict[str, object] = {
         key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
-    return Subscribe(cursor_or_zero(since), filter, digest)
+    return Subscribe(cursor_or_zero(since), filter, digest, ended_s)
 
 
 def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
-from jobctl._clock import now
+from jobctl._clock import now, now_ms
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import Filter
 from jobctl.core.protocol import (
@@ -25,6 +25,7 @@ from jobctl.core.protocol import (
     CLOSE_SESSION_FAILED,
     CLOSE_TOO_FAST,
     FIRST_MESSAGE_HEADER,
+    Dialect,
     close_reason_with_retry,
 )
 from jobctl.errors import ProtocolError
@@ -33,8 +34,10 @@ from jobctl.hub.connection import CLOSE_TIMEOUT_S, HubConnection, text_frame
 from jobctl.hub.eager import now_or_later
 from jobctl.hub.feed import Feed
 from jobctl.hub.handshake import Opening, refusal
+from jobctl.hub.last_served import MAX_ACTIVE, LastServed
 from jobctl.hub.metrics import Counts
 from jobctl.hub.sending import Sender
+from jobctl.hub.session import EndedSince
 from jobctl.hub.sessions import Hub
 from jobctl.stores import Store
 
@@ -67,12 +70,14 @@ class Clients:
         *,
         compression: bool,
         watch_files: bool,
+        served: LastServed | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._where = store.where
         self.hub = hub
         self.counts = counts
         self._authentication = authentication
+        self._served = served
         self.open: set[HubConnection] = set()
         self.by_session: dict[int, HubConnection] = {}
         self.sender = Sender(
@@ -225,6 +230,9 @@ class Clients:
     def _open(self, connection: HubConnection) -> None:
         subscribe = connection.subscribe
         self._count_start(subscribe.cursor, connection.cursor, subscribe.filter)
+        ended: EndedSince | None = None
+        if subscribe.ended_s is not None:
+            ended = EndedSince(time_ms=now_ms() - round(subscribe.ended_s * 1000))
         self.hub.open(
             connection.session_id,
             connection.dialect,
@@ -232,10 +240,18 @@ class Clients:
             subscribe.filter,
             digest=subscribe.digest,
             details=connection.details,
+            ended=ended,
         )
         if connection.paused:
             self.hub.stall(connection.session_id)
         connection.release()
+        if connection.dialect is Dialect.PLAIN:
+            self.record_served()
+
+    def record_served(self) -> None:
+        """Record what is served, if there are clients that will not know it when they come back."""
+        if self._served is not None and self.hub.has_plain_sessions:
+            self._served.write(self.hub.cursor, self.hub.active_jobs(MAX_ACTIVE))
 
     def _count_start(self, sent: Cursor, cursor: Cursor, filter: Filter) -> None:
         """Count how a session starts. ``sent`` is the client's cursor, ``cursor`` the replica's."""

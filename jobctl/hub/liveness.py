@@ -51,6 +51,7 @@ class Liveness:
             sends_positions = not sends_positions
             if sends_positions and clients.hub.queue_position_updates():
                 clients.sender.pump_soon()
+            clients.record_served()
             for connection in list(clients.open):
                 if we_slept:
                     connection.last_seen_s = now_s

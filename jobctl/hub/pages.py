@@ -34,11 +34,14 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """The pages of one replica, each of at most ``max_page`` bytes of jobs or of one job."""
+    """The pages of one replica, each of at most ``max_page`` bytes of jobs or of one job.
 
-    def __init__(self, max_page: int) -> None:
+    ``plain`` has to be told of plain sessions, and of each delta before it is applied.
+    """
+
+    def __init__(self, max_page: int, max_init: int) -> None:
         self._max_page = max_page
-        self._plain = PlainDialect(max_page)
+        self.plain = PlainDialect(max_page, max_init)
         self._kept: dict[Kind, Page] = {}
         self._kept_at = ZERO
         self._kept_size = 0
@@ -60,20 +63,19 @@ class Pages:
                     replica, position, filter, self._max_page, digest=digest, details=details
                 )
             else:
-                messages, position = self._plain.page(replica, position, filter, details=details)
+                messages, position = self.plain.page(replica, position, filter, details=details)
             page = Page(messages, position, {})
             if messages:
                 self._keep(kind, page)
         return page
 
-    def forget(self) -> None:
-        """Forget everything that was derived from the replica: another one is used now."""
-        self._forget_pages()
-        self.forget_order()
+    def forget(self, revision: int) -> None:
+        """Forget everything that was derived from the replica: another one is used now.
 
-    def forget_order(self) -> None:
-        """Forget the order that only plain sessions need: there are none now."""
-        self._plain.forget_order()
+        ``revision`` is that of the other one.
+        """
+        self._forget_pages()
+        self.plain.forget(revision)
 
     def _keep(self, kind: Kind, page: Page) -> None:
         """Keep the page, and drop the oldest ones when they are too many or too large."""

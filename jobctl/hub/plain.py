@@ -1,65 +1,174 @@
 """The plain dialect, which the clients of the original program speak: what a session gets next.
 
-It has no cursor and no deletion. A session begins with ``jobs:init``: the active jobs, newest
-first, and those that did not fit follow as updates. Then each change is an update. When a job is
-gone, or the replica starts over, the session starts over too, with a new ``jobs:init``.
+Its clients merge each job that they get into the one that they have, so a key that a newer version
+lacks stays; and there is no deletion. So:
+
+- A session begins with one ``jobs:init``: the active jobs, newest first, up to `MAX_INIT` bytes.
+  The others follow as updates, and then the jobs that ended lately, where the session is to get
+  them (`EndedSince`).
+- Then each change is an update, also the change with which a job leaves the session's filter.
+- Every key of ours that a job may lack is sent, as null.
+- An active job that is removed is told as failed, with the error `REMOVED`. A removed job that had
+  ended needs no message, if the client has its end.
+- A session starts over, with another ``jobs:init``, only in a new epoch, or if the hub no longer
+  knows what was removed since its last message.
+
+The dialect has no cursor, so this file remembers what a set of jobs forgets: the last version of
+removed jobs, and who left which filter. Only plain sessions need it; without one nothing is kept.
 """
 
 from __future__ import annotations
 
-from jobctl.core.cursor import Cursor
-from jobctl.core.filters import Filter
-from jobctl.core.jobset import JobSet
-from jobctl.core.newest import Key, NewestFirst
-from jobctl.core.protocol import init_message, update_message
-from jobctl.hub.session import Position
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
-__all__ = ["PlainDialect"]
+from jobctl.core.codec import to_wire
+from jobctl.core.cursor import ZERO
+from jobctl.core.filters import Filter
+from jobctl.core.job import Job
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.newest import Key, NewestFirst
+from jobctl.core.pipeline import FAILED
+from jobctl.core.protocol import init_message, update_message
+from jobctl.hub.session import EndedSince, Position
+
+__all__ = ["MAX_ENDED", "MAX_INIT", "NULLABLE", "REMOVED", "PlainDialect"]
+
+MAX_INIT = 1024 * 1024
+"""Bytes of jobs in ``jobs:init``; and of the ended jobs that follow it."""
+MAX_ENDED = 1000
+"""Ended jobs that are told after ``jobs:init``."""
+REMOVED = "Removed"
+"""The error with which a client is told that an active job was removed."""
+NULLABLE = (
+    "title", "message", "progress", "stages", "history", "result", "owner", "run", "parent",
+    "labels", "host", "user", "cancelled",
+)  # fmt: skip
+"""The keys of ours that a job may lack, those of later versions too."""
+
+_MAX_EXAMINED = 8192  # jobs that are looked at for those that ended lately
+_MAX_REMEMBERED = 8192  # removals, new jobs, and departures from one filter
+
+
+class _Removed(NamedTuple):
+    """A removed job: the revision of its removal, its last version, and when it was new here."""
+
+    revision: int
+    job: Job
+    new_at: int
 
 
 class PlainDialect:
-    """The pages of plain sessions, each of at most ``max_page`` bytes of jobs or of one job."""
+    """The pages of plain sessions, each of at most ``max_page`` bytes of jobs or of one job.
 
-    def __init__(self, max_page: int) -> None:
+    ``max_init`` is the same for ``jobs:init``, and for the ended jobs that follow it.
+    """
+
+    def __init__(self, max_page: int, max_init: int = MAX_INIT) -> None:
         self._max_page = max_page
+        self._max_init = max_init
         self._newest = NewestFirst()  # follows the replica when a session starts
+        self._filters: Counter[Filter] = Counter()
+        self._removed: dict[str, _Removed] = {}
+        self._new_at: dict[str, int] = {}
+        self._left: dict[Filter, dict[str, int]] = {}
+        self.served_before = ZERO  # where an earlier hub stopped
+        self.active_before: tuple[Job, ...] = ()  # jobs that were active there
+        self._forgotten = 0  # what was removed or has left up to this revision may be unknown
 
-    def forget_order(self) -> None:
-        """Forget the order of the jobs: there is no plain session, or another replica."""
+    # -- what changes -----------------------------------------------------------------------
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether there are plain sessions."""
+        return bool(self._filters)
+
+    def open(self, filter: Filter) -> None:
+        """Add a session with this filter."""
+        self._filters[filter] += 1
+
+    def close(self, filter: Filter) -> None:
+        """Remove a session with this filter. Nothing is kept once there is none."""
+        self._filters[filter] -= 1
+        if not self._filters[filter]:
+            del self._filters[filter]
+            self._left.pop(filter, None)
+        if not self._filters:
+            self.forget(0)
+
+    def forget(self, revision: int) -> None:
+        """Forget everything: there is no plain session, or another replica, at this revision."""
         self._newest = NewestFirst()
+        self._removed.clear()
+        self._new_at.clear()
+        self._left.clear()
+        self._forgotten = revision
+
+    def note(self, replica: JobSet, delta: Delta) -> None:
+        """Remember what the delta is about to change in the replica."""
+        if not self._filters:
+            return
+        losing = [filter for filter in self._filters if filter.may_lose]
+        for job in delta.jobs:
+            before = replica.get(job.id)
+            self._removed.pop(job.id, None)
+            if before is None:
+                self._remember(self._new_at, job.id, job.revision)
+                continue
+            for filter in losing:
+                if filter.matches(before) and not filter.matches(job):
+                    self._remember(self._left.setdefault(filter, {}), job.id, job.revision)
+        for id, revision in delta.gone:
+            before = replica.get(id)
+            if before is not None:
+                removed = _Removed(revision, before, self._new_at.pop(id, 0))
+                self._removed.pop(id, None)
+                self._removed[id] = removed
+                if len(self._removed) > _MAX_REMEMBERED:
+                    first = self._removed.pop(next(iter(self._removed)))
+                    self._forgotten = max(self._forgotten, first.revision)
+
+    def _remember(self, revisions: dict[str, int], id: str, revision: int) -> None:
+        revisions.pop(id, None)
+        revisions[id] = revision  # the newest last
+        if len(revisions) > _MAX_REMEMBERED:
+            self._forgotten = max(self._forgotten, revisions.pop(next(iter(revisions))))
+
+    # -- the pages --------------------------------------------------------------------------
 
     def page(
         self, replica: JobSet, position: Position, filter: Filter, *, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
         """Return messages for a session at this position, and its position after them."""
-        if position.must_send:
-            return self._start(replica, filter, details=details)
-        while position.unfinished and position.epoch == replica.epoch:
+        if (
+            position.must_send
+            or position.epoch != replica.epoch
+            or position.examined < max(replica.floor, self._forgotten)
+        ):
+            return self._start(replica, position.ended, filter, details=details)
+        if position.before is not None:
             messages, position = self._rest(replica, position, filter, details=details)
             if messages:
                 return messages, position
-        cursor = Cursor(position.epoch, position.examined, filter.tag)
-        delta = replica.since(cursor, filter, limit=self._max_page, details=details)
-        if delta.since == 0:
-            return self._start(replica, filter, details=details)
-        if delta.gone:
-            return self._start(replica, filter, ended=position.examined, details=details)
-        wires = (replica.wire(job.id, details=details) for job in delta.jobs)
-        messages = tuple(map(update_message, wires))
-        return messages, Position(delta.epoch, delta.through, delta.through, must_send=False)
+        if position.ended is not None:
+            messages, position = self._ended(replica, position, filter, details=details)
+            if messages:
+                return messages, position
+        return self._changes(replica, position, filter, details=details)
 
     def _start(
-        self, replica: JobSet, filter: Filter, *, ended: int | None = None, details: bool
+        self, replica: JobSet, ended: EndedSince | None, filter: Filter, *, details: bool
     ) -> tuple[tuple[bytes, ...], Position]:
-        """Return ``jobs:init``. Jobs that do not fit follow, and then those that ended since."""
+        """Return ``jobs:init``. Jobs that do not fit follow, and then those that ended lately."""
         self._newest.follow(replica)
         head = replica.revision
-        ids, before = self._older(replica, None, filter, head, details=details)
+        jobs, before = self._older(replica, None, filter, head, self._max_init, details=details)
         start = Position(
             replica.epoch, head, head, head, must_send=False, before=before, ended=ended
         )
-        wires = [replica.wire(id, details=details) for id in ids]
-        return (init_message(wires),), start
+        return (init_message(jobs),), start
 
     def _rest(
         self, replica: JobSet, position: Position, filter: Filter, *, details: bool
@@ -68,49 +177,118 @@ class PlainDialect:
 
         Those that changed since follow anyway.
         """
-        if position.before is not None:
-            ids, before = self._older(
-                replica, position.before, filter, position.snapshot_start, details=details
-            )
-            position = position._replace(before=before)
-        else:
-            assert position.ended is not None, "or nothing is left"
-            cursor = Cursor(position.epoch, position.ended, filter.tag)
-            delta = replica.since(
-                cursor,
-                filter,
-                limit=self._max_page,
-                snapshot_start=position.snapshot_start,
-                details=details,
-            )
-            if delta.since == 0:
-                return self._start(replica, filter, details=details)
-            ids = [
-                job.id
-                for job in delta.jobs
-                if not job.active and job.revision <= position.snapshot_start
-            ]
-            more = delta.more and delta.through < position.snapshot_start
-            position = position._replace(ended=delta.through if more else None)
-        if not position.unfinished:
-            position = position._replace(snapshot_start=0)
-        wires = (replica.wire(id, details=details) for id in ids)
-        return tuple(map(update_message, wires)), position
+        jobs, before = self._older(
+            replica, position.before, filter, position.snapshot_start, self._max_page,
+            details=details,
+        )  # fmt: skip
+        return tuple(map(update_message, jobs)), position._replace(before=before)
 
     def _older(
-        self, replica: JobSet, before: Key | None, filter: Filter, through: int, *, details: bool
-    ) -> tuple[list[str], Key | None]:
-        """Return the ids of the next page of active jobs, without those changed after ``through``.
+        self,
+        replica: JobSet,
+        before: Key | None,
+        filter: Filter,
+        through: int,
+        max_bytes: int,
+        *,
+        details: bool,
+    ) -> tuple[list[bytes], Key | None]:
+        """Return the next page of active jobs, without those changed after ``through``.
 
         The second result is the key for the page after that, or ``None``.
         """
-        ids: list[str] = []
+        jobs: list[bytes] = []
         size = 0
         for job in self._newest.before(replica, before):
             if job.revision <= through and filter.matches(job):
-                size += len(replica.wire(job.id, details=details))
-                if ids and size > self._max_page:
-                    return ids, before
-                ids.append(job.id)
+                wire = with_nulls(replica.wire(job.id, details=details))
+                size += len(wire)
+                if jobs and size > max_bytes:
+                    return jobs, before
+                jobs.append(wire)
             before = (job.created_at, job.id)
-        return ids, None
+        return jobs, None
+
+    def _ended(
+        self, replica: JobSet, position: Position, filter: Filter, *, details: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
+        """Return the jobs that ended lately, oldest first. They need not match on their stage."""
+        since = position.ended
+        assert since is not None, "or the session is to get none"
+        anything = filter._replace(stages=frozenset(), active=False)
+        jobs: list[bytes] = []
+        size = 0
+        for examined, job in enumerate(replica.newest_changes(position.snapshot_start)):
+            if len(jobs) == MAX_ENDED or examined == _MAX_EXAMINED or since.is_over(job):
+                break
+            if job.active or not anything.matches(job) or not since.selects(job):
+                continue
+            wire = with_nulls(replica.wire(job.id, details=details))
+            size += len(wire)
+            if size > self._max_init:
+                break
+            jobs.append(wire)
+        if since.revision is not None:
+            jobs += self._removed_before(replica, anything, details=details)
+        return tuple(map(update_message, reversed(jobs))), position._replace(ended=None)
+
+    def _removed_before(self, replica: JobSet, filter: Filter, *, details: bool) -> Iterator[bytes]:
+        """Yield what tells a client of an earlier hub which of its jobs were removed since then."""
+        for job in self.active_before:
+            if replica.get(job.id) is None and filter.matches(job):
+                yield with_nulls(_wire_as_removed(job, replica.revision, details=details))
+
+    def _changes(
+        self, replica: JobSet, position: Position, filter: Filter, *, details: bool
+    ) -> tuple[tuple[bytes, ...], Position]:
+        """Return what changed since the session's last message."""
+        messages: list[bytes] = []
+        size, through, more = 0, position.examined, False
+        left = self._left.get(filter, {})
+        for id, revision, job in replica.changes(position.examined, filter.ids):
+            wire: bytes | None = None
+            if job is None:
+                wire = self._wire_of_removed(id, position.examined, filter, details=details)
+            elif filter.matches(job) or left.get(id, 0) > position.examined:
+                wire = replica.wire(id, details=details)
+            if wire is not None:
+                message = update_message(with_nulls(wire))
+                size += len(message)
+                if messages and size > self._max_page and revision > through:
+                    more = True
+                    break
+                messages.append(message)
+            through = revision
+        if not more:
+            through = max(through, replica.revision)
+        return tuple(messages), Position(replica.epoch, through, through, must_send=False)
+
+    def _wire_of_removed(
+        self, id: str, examined: int, filter: Filter, *, details: bool
+    ) -> bytes | None:
+        """Return what tells a client at ``examined`` that a job is gone, if it may have it."""
+        removed = self._removed.get(id)
+        if removed is None or removed.new_at > examined:
+            return None  # it never had the job, or had its end
+        revision, job, _ = removed
+        held = filter.matches(job) or self._left.get(filter, {}).get(id, 0) > examined
+        if not held or (not job.active and job.revision <= examined):
+            return None
+        if job.active:
+            return _wire_as_removed(job, revision, details=details)
+        return to_wire(job.replace(revision=revision), details=details)
+
+
+def _wire_as_removed(job: Job, revision: int, *, details: bool) -> bytes:
+    failed = job.replace(
+        revision=revision, stage=FAILED, error=REMOVED, completed_at=None, progress=None,
+        message=None, owner=None,
+    )  # fmt: skip
+    return to_wire(failed, details=details)
+
+
+def with_nulls(wire: bytes) -> bytes:
+    """Return the wire form of a job with null for each key of `NULLABLE` that it lacks."""
+    keys = json.loads(wire).keys()
+    nulls = b"".join(b',"%s":null' % key.encode() for key in NULLABLE if key not in keys)
+    return b"%s%s}" % (wire[:-1], nulls)

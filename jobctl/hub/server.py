@@ -23,6 +23,7 @@ from jobctl.hub.authentication import Authentication, Refusals
 from jobctl.hub.clients import Clients
 from jobctl.hub.discovery import announced
 from jobctl.hub.http import HttpApi
+from jobctl.hub.last_served import NOTHING_SERVED, LastServed
 from jobctl.hub.listen import BACKLOG, Sockets, listen
 from jobctl.hub.liveness import Liveness
 from jobctl.hub.log_limit import LogRateLimit
@@ -45,6 +46,7 @@ DEFAULT_PORT = 8765
 MAX_CONNECTIONS = 10_000
 """Default connection limit, for all kinds of connections together."""
 
+_AWAY_S = 600.0  # so long after its start the clients of an earlier hub come back
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 _log = logging.getLogger("jobctl.hub")
@@ -133,6 +135,8 @@ class HubServer:
         self._authentication = Authentication(
             access, self._refusals, path=self._path, max_pending=self._admission.max_pending
         )
+        directory = path_of(store)
+        self._served = LastServed(directory) if directory is not None else None
         self.clients = Clients(
             store,
             self.hub,
@@ -140,6 +144,7 @@ class HubServer:
             self._authentication,
             compression=compression,
             watch_files=watch_files,
+            served=self._served,
         )
         self.feed = self.clients.feed
         self.status = HubStatus(
@@ -206,6 +211,7 @@ class HubServer:
             )
         for sock in sockets:
             sock.listen(BACKLOG)  # what asyncio takes is also how many it accepts at a time
+        away_over = self._tell_what_ended_before()
         sweep = self._loop.create_task(self._liveness.run())
         stopped = self._loop.create_task(stop.wait())
         url, here = urls
@@ -232,6 +238,9 @@ class HubServer:
         finally:
             stopped.cancel()
             sweep.cancel()
+            if away_over is not None:
+                away_over.cancel()
+            self.clients.record_served()
             await self._stop_accepting(sockets)
             for server in servers:
                 server.close()
@@ -246,6 +255,16 @@ class HubServer:
             for server in servers:
                 await server.wait_closed()
             _log.info("stopped", extra={"sessions": len(self.clients.by_session)})
+
+    def _tell_what_ended_before(self) -> asyncio.TimerHandle | None:
+        """Tell plain clients that come soon what ended after an earlier hub was gone.
+
+        They come back to us without a cursor, with jobs on their pages that may have ended.
+        """
+        if self._served is None:
+            return None
+        self.hub.set_served_before(*self._served.read())
+        return self._loop.call_later(_AWAY_S, self.hub.set_served_before, *NOTHING_SERVED)
 
     def _urls(self, host: str | None, unix: str | None, sockets: Sockets) -> tuple[str, str]:
         """Return the hub's URL, and the URL that clients on this machine use."""

@@ -6,10 +6,33 @@ from typing import NamedTuple
 
 from jobctl.core.cursor import Cursor
 from jobctl.core.filters import Filter
+from jobctl.core.job import Job
 from jobctl.core.newest import Key
 from jobctl.core.protocol import Dialect
 
 __all__ = ["Kind", "Position", "Session", "SessionProgress"]
+
+
+class EndedSince(NamedTuple):
+    """Which ended jobs a plain session gets when it begins.
+
+    Those that changed after ``revision``; or, if that is ``None``, those that ended at ``time_ms``
+    (milliseconds since 1970) or later.
+    """
+
+    revision: int | None = None
+    time_ms: int = 0
+
+    def selects(self, job: Job) -> bool:
+        """Whether the session gets this ended job."""
+        if self.revision is not None:
+            return job.revision > self.revision
+        ended_ms = job.ended_ms()
+        return ended_ms is not None and ended_ms >= self.time_ms
+
+    def is_over(self, job: Job) -> bool:
+        """Whether no job with an older revision than this one's can be selected."""
+        return self.revision is not None and job.revision <= self.revision
 
 
 class Position(NamedTuple):
@@ -21,7 +44,7 @@ class Position(NamedTuple):
     delta.
 
     A plain session that is still getting its first jobs lacks the active ones created before
-    ``before``, and then those that ended after the revision ``ended``.
+    ``before``, and then those that ended lately, by ``ended``.
     """
 
     epoch: str
@@ -30,7 +53,7 @@ class Position(NamedTuple):
     snapshot_start: int = 0
     must_send: bool = True
     before: Key | None = None
-    ended: int | None = None
+    ended: EndedSince | None = None
 
     @property
     def unfinished(self) -> bool:

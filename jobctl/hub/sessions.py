@@ -14,10 +14,12 @@ waits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from jobctl.core.cursor import ZERO, Cursor, store_cursor
 from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.protocol import (
     MAX_PAGE,
@@ -32,7 +34,8 @@ from jobctl.core.protocol import (
 from jobctl.errors import ProtocolError
 from jobctl.hub.messages import parse_from_client
 from jobctl.hub.pages import Pages
-from jobctl.hub.session import Kind, Position, Session, SessionProgress
+from jobctl.hub.plain import MAX_INIT
+from jobctl.hub.session import EndedSince, Kind, Position, Session, SessionProgress
 
 __all__ = ["Hub", "Outgoing", "Session"]
 
@@ -54,7 +57,7 @@ class Outgoing(NamedTuple):
 class Hub:
     """A replica of a store, and the sessions that read it."""
 
-    def __init__(self, *, max_page: int = MAX_PAGE) -> None:
+    def __init__(self, *, max_page: int = MAX_PAGE, max_init: int = MAX_INIT) -> None:
         self.replica = JobSet(opaque=True)
         self.sessions: dict[int, Session] = {}
         self.loaded = False
@@ -65,8 +68,7 @@ class Hub:
         self._due: dict[int, None] = {}
         self._any_id: set[int] = set()
         self._by_id: dict[str, set[int]] = {}
-        self._pages = Pages(max_page)
-        self._plain_sessions = 0
+        self._pages = Pages(max_page, max_init)
 
     # -- from the store ---------------------------------------------------------------------
 
@@ -76,10 +78,13 @@ class Hub:
         After ``False``, read the store again from `cursor`.
         """
         before, held = self.replica.cursor, len(self.replica)
+        follows = delta.epoch == before.epoch and delta.since == before.revision
+        if follows:
+            self._pages.plain.note(self.replica, delta)
         if not self.replica.apply(delta):
             return False
         found = bool(delta.jobs or delta.gone) or self.replica.cursor != before
-        if not self.loaded or (delta.since == 0 and (found or held)):
+        if not self.loaded or (delta.since == 0 and not follows and (found or held)):
             self._begin_anew()
         elif not found:
             pass  # as most looks, while clients connect
@@ -101,7 +106,7 @@ class Hub:
 
     def _begin_anew(self) -> None:
         """Forget everything that was derived from the replica."""
-        self._pages.forget()
+        self._pages.forget(self.replica.revision)
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -161,18 +166,24 @@ class Hub:
         *,
         digest: bool = False,
         details: bool = False,
+        ended: EndedSince | None = None,
     ) -> Session:
         """Open a session; the next `pump` returns its first delta.
 
         ``cursor`` is the one that the client sent. ``details`` says whether it may see command
-        lines.
+        lines. ``ended`` says which ended jobs a plain session gets at first; by default those
+        that ended after ``served_before``, which is where an earlier hub stopped.
         """
         cursor = store_cursor(cursor, details=details)
         session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
         session.digest = digest
         session.details = details
         self.sessions[id] = session
-        self._plain_sessions += dialect is Dialect.PLAIN
+        if dialect is Dialect.PLAIN:
+            self._pages.plain.open(filter)
+            if ended is None and self.served_before.epoch == self.replica.epoch:
+                ended = EndedSince(revision=self.served_before.revision)
+            session.position = session.position._replace(ended=ended)
         self._register(session)
         return session
 
@@ -183,9 +194,7 @@ class Hub:
             self._unregister(session)
             self._due.pop(id, None)
             if session.dialect is Dialect.PLAIN:
-                self._plain_sessions -= 1
-                if not self._plain_sessions:
-                    self._pages.forget_order()
+                self._pages.plain.close(session.filter)
 
     def _register(self, session: Session) -> None:
         """Add a session to the wake-up index, when it is new or has a new filter."""
@@ -252,6 +261,29 @@ class Hub:
         if id in self.sessions:
             self.sessions[id].writable = True
             self._due[id] = None
+
+    @property
+    def has_plain_sessions(self) -> bool:
+        """Whether there are sessions of the plain dialect, which know no cursor."""
+        return self._pages.plain.has_sessions
+
+    @property
+    def served_before(self) -> Cursor:
+        """Where an earlier hub stopped: what ended since then is told to plain sessions."""
+        return self._pages.plain.served_before
+
+    def set_served_before(self, cursor: Cursor, active: Iterable[Job]) -> None:
+        """Set where an earlier hub stopped, and jobs that were active there.
+
+        Plain sessions that begin from now on are told which jobs ended or were removed since then.
+        """
+        self._pages.plain.served_before = cursor
+        self._pages.plain.active_before = tuple(active)
+
+    def active_jobs(self, limit: int) -> Iterator[Job]:
+        """Yield at most so many active jobs, the last changed first."""
+        jobs = self.replica.newest_changes(self.replica.revision)
+        return islice((job for job in jobs if job.active), limit)
 
     @property
     def has_work(self) -> bool:

@@ -5,11 +5,15 @@ import tracemalloc
 
 import pytest
 
-from jobctl.core.cursor import Cursor
-from jobctl.core.filters import Filter
+from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
+from jobctl.core.times import to_ms
 from jobctl.errors import ProtocolError
-from tests.hub.world import PLAIN, World, subscribe_message
+from jobctl.hub import plain
+from jobctl.hub.plain import MAX_INIT, NULLABLE
+from jobctl.hub.session import EndedSince
+from tests.hub.world import PLAIN, World, make_job, subscribe_message
 
 TEXT = "x" * 400
 
@@ -49,20 +53,88 @@ def test_each_change_is_an_update_with_the_whole_job():
     assert value["job"]["revision"] == 2
 
 
-def test_deletion_sends_init_again():
-    """What has no word in the dialect starts the client over."""
+def test_removed_active_job_is_told_as_failed():
+    """The dialect has no deletion, and a client's store keeps what it has: one update ends it."""
     world = World()
-    world.put("a1")
+    world.put("a1", progress={"done": 3, "total": 8}, message="on it")
     world.put("a2")
     client = world.connect(1, dialect=PLAIN)
     world.pump()
     world.delete("a1")
     world.pump()
-    assert client.inits == [["a2", "a1"], ["a2"]]
+    assert client.inits == [["a2", "a1"]]
+    assert client.updates == ["a1"]
+    told = client.jobs["a1"]
+    assert (told["stage"], told["error"], told["completedAt"]) == ("failed", "Removed", None)
+    assert (told["progress"], told["message"], told["owner"]) == (None, None, None)
+    assert (told["type"], told["revision"]) == ("etl", 3)
 
 
-def test_end_of_a_job_is_told_also_when_another_was_deleted():
-    """Init holds the active jobs only, so those that ended meanwhile follow it as updates."""
+def test_removed_ended_job_is_not_told():
+    """Its client has the end, and does not list it any more."""
+    world = World()
+    world.put("a1")
+    client = world.connect(1, dialect=PLAIN)
+    world.put("a1", stage="completed")
+    world.pump()
+    world.delete("a1")
+    world.pump()
+    assert (len(client.inits), client.updates) == (1, [])
+    world.put("a2")
+    world.pump()
+    world.put("a2", stage="failed", error="no")
+    world.pump()
+    world.delete("a2")
+    world.pump()
+    assert client.updates == ["a2", "a2"]
+    assert client.jobs["a2"]["error"] == "no"
+
+
+def test_job_that_ended_and_was_removed_while_its_client_was_stalled_is_told_as_ended():
+    """As it ended, not as removed."""
+    world = World()
+    world.put("a1")
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    world.hub.stall(1)
+    world.put("a1", stage="completed")
+    world.delete("a1")
+    world.hub.recover(1)
+    world.pump()
+    assert client.updates == ["a1"]
+    assert client.stages == {"a1": "completed"}
+
+
+def test_job_that_came_and_went_while_its_client_was_stalled_is_not_told():
+    """It never had the job."""
+    world = World()
+    client = world.connect(1, dialect=PLAIN)
+    world.feed()
+    world.pump()
+    world.hub.stall(1)
+    world.put("a1")
+    world.delete("a1")
+    world.hub.recover(1)
+    world.pump()
+    assert client.updates == []
+
+
+def test_job_that_came_back_is_told_as_it_is():
+    """Removed and created again between two messages."""
+    world = World()
+    world.put("a1", stage="extract")
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    world.hub.stall(1)
+    world.delete("a1")
+    world.put("a1", stage="pending")
+    world.hub.recover(1)
+    world.pump()
+    assert (client.updates, client.stages) == (["a1"], {"a1": "pending"})
+
+
+def test_removal_does_not_start_anybody_over():
+    """27 full snapshots were sent for as many removals, 26 s for 3,000 jobs after one."""
     world = World()
     for number in range(1, 4):
         world.put(f"a{number}")
@@ -74,9 +146,141 @@ def test_end_of_a_job_is_told_also_when_another_was_deleted():
     world.put("a3", stage="failed")
     world.hub.recover(1)
     world.pump()
-    assert client.inits[-1] == []
-    assert client.updates == ["a1", "a3"]
-    assert client.stages == {"a1": "completed", "a3": "failed"}
+    assert len(client.inits) == 1
+    assert client.updates == ["a1", "a2", "a3"]
+    assert client.stages == {"a1": "completed", "a2": "failed", "a3": "failed"}
+
+
+@pytest.mark.parametrize(
+    "filter", [Filter(active=True), Filter(stages=frozenset({"extract"}))], ids=["active", "stage"]
+)
+def test_update_with_which_a_job_leaves_the_filter_is_sent(filter: Filter):
+    """The client would show it there for ever; and it is sent once."""
+    world = World()
+    world.put("a1", stage="extract")
+    world.put("a2", stage="completed")
+    client = world.connect(1, filter=filter, dialect=PLAIN)
+    world.pump()
+    assert client.inits == [["a1"]]
+    world.put("a1", stage="completed")
+    world.pump()
+    world.put("a1", stage="completed", title="later")
+    world.put("a2", stage="completed", title="never in it")
+    world.pump()
+    assert (len(client.inits), client.updates) == (1, ["a1"])
+    assert client.jobs["a1"]["stage"] == "completed"
+
+
+def test_job_that_left_the_filter_and_changed_again_is_told_as_it_is():
+    """Its client was stalled meanwhile, and has the version from before."""
+    world = World()
+    world.put("a1", stage="extract")
+    client = world.connect(1, filter=Filter(active=True), dialect=PLAIN)
+    world.pump()
+    world.hub.stall(1)
+    world.put("a1", stage="completed")
+    world.put("a1", stage="completed", title="later")
+    world.hub.recover(1)
+    world.pump()
+    assert (client.updates, client.jobs["a1"]["title"]) == (["a1"], "later")
+
+
+def test_every_key_that_a_job_may_lack_is_sent_as_null():
+    """A store that merges showed the progress 3/8 of a stage long past through the job's end."""
+    world = World()
+    world.put("a1", progress={"done": 3, "total": 8}, title="t", message="m", owner="1-" + "a" * 12)
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    init = json.loads(client.messages[0])["jobs"][0]
+    assert init["progress"] == {"done": 3, "total": 8}
+    assert {key for key in NULLABLE if init[key] is None} == {*NULLABLE} - {
+        "progress", "title", "message", "owner",
+    }  # fmt: skip
+    world.put("a1", stage="failed", error="no")
+    world.pump()
+    assert [client.jobs["a1"][key] for key in NULLABLE] == [None] * len(NULLABLE)
+
+
+def test_ended_jobs_follow_the_init_where_they_are_asked_for():
+    """A page that was cut off learns how its jobs ended; a fresh one gets the active jobs alone."""
+    world = World()
+    ends = {"a1": "00:09:59", "a2": "00:10:00", "a3": "00:20:00"}
+    for id, at in ends.items():
+        world.put(id, stage="completed", completedAt=f"2026-01-01T{at}.000Z", type=id)
+    world.put("a4")
+    since = EndedSince(time_ms=to_ms("2026-01-01T00:10:00.000Z"))
+    clients = {}
+    for id, filter in enumerate((EVERYTHING, Filter(active=True), Filter(types=frozenset({"a2"})))):
+        clients[id] = world.connect(id, filter=filter, dialect=PLAIN, ended=since)
+    clients[3] = world.connect(3, dialect=PLAIN)
+    world.pump()
+    assert [client.inits for client in clients.values()] == [[["a4"]], [["a4"]], [[]], [["a4"]]]
+    told = [client.updates for client in clients.values()]
+    assert told == [["a2", "a3"], ["a2", "a3"], ["a2"], []]
+
+
+def test_jobs_that_ended_while_the_hub_was_away_are_told_to_those_that_come_then():
+    """The hub knows the revision that the one before it served last."""
+    world = World()
+    world.put("a1", stage="completed")
+    world.put("a2", stage="completed")
+    world.put("a3")
+    world.hub.set_served_before(Cursor("e1", 1), [make_job("a4", 1), make_job("a3", 1)])
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    assert (client.inits, client.updates) == ([["a3"]], ["a4", "a2"])
+    assert (client.jobs["a4"]["stage"], client.jobs["a4"]["error"]) == ("failed", "Removed")
+    world.hub.set_served_before(ZERO, ())
+    late = world.connect(2, dialect=PLAIN)
+    world.pump()
+    assert late.updates == []
+
+
+def test_ended_jobs_that_follow_the_init_are_bounded():
+    """At most a thousand of them, the newest."""
+    world = World(max_init=MAX_INIT)
+    for number in range(1, 1005):
+        world.put(f"a{number}", stage="completed")
+    world.hub.set_served_before(Cursor("e1", 0), ())
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    assert client.updates == [f"a{number}" for number in range(5, 1005)]
+
+
+def test_session_starts_over_where_removals_are_forgotten(monkeypatch: pytest.MonkeyPatch):
+    """Better than to leave jobs on a page for ever."""
+    monkeypatch.setattr(plain, "_MAX_REMEMBERED", 2)
+    world = World()
+    for number in range(1, 6):
+        world.put(f"a{number}")
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    world.hub.stall(1)
+    for number in range(1, 4):
+        world.delete(f"a{number}")
+    world.hub.recover(1)
+    world.pump()
+    assert client.inits == [["a5", "a4", "a3", "a2", "a1"], ["a5", "a4"]]
+
+
+def test_nothing_is_remembered_without_plain_sessions():
+    """Neither before the first nor after the last."""
+    world = World()
+    world.put("a1")
+    world.delete("a1")
+    dialect = world.hub._pages.plain
+    assert not dialect._removed
+    world.connect(1, filter=Filter(active=True), dialect=PLAIN)
+    world.pump()
+    world.put("a2")
+    world.put("a3")
+    world.put("a3", stage="failed")
+    world.delete("a2")
+    assert dialect._removed
+    assert dialect._left
+    world.hub.close(1)
+    kept = [dialect._removed, dialect._left, dialect._new_at, dialect._filters]
+    assert not any(kept)
 
 
 def test_what_does_not_fit_into_init_follows_as_updates():
@@ -106,8 +310,8 @@ def test_changes_amid_the_rest_are_neither_lost_nor_repeated():
     assert client.updates.count("a1") == 1
 
 
-def test_deletion_amid_the_rest_starts_over():
-    """Whether the deleted job had been sent does not matter: the new init is the truth."""
+def test_deletion_amid_the_rest_is_told_where_the_job_had_been_sent():
+    """Whether it had been is not known of each client, so both are told."""
     world = World(max_page=1200)
     for number in range(1, 10):
         world.put(f"a{number}", title=TEXT)
@@ -116,7 +320,8 @@ def test_deletion_amid_the_rest_starts_over():
     world.delete("a9")
     world.delete("a1")
     world.pump()
-    assert client.stages == world.expected()
+    assert len(client.inits) == 1
+    assert client.stages == world.expected() | {"a9": "failed", "a1": "failed"}
 
 
 def test_rest_that_has_all_changed_does_not_stop_the_session():
@@ -231,12 +436,12 @@ def test_init_of_a_large_set_costs_a_page(monkeypatch):
     assert len(examined) < 20
 
 
-def test_jobs_that_ended_follow_page_by_page():
-    """Many ended and one was deleted while the client was away: it hears of each end once."""
-    world = World(max_page=1200)
+def test_what_changed_while_a_client_was_away_follows_page_by_page():
+    """Many ended and one was deleted meanwhile: it hears of each end once."""
+    world = World(max_page=1500)
     for number in range(40):
         world.put(f"a{number}", title=TEXT)
-    filter = Filter(types=frozenset({"etl"}))  # under one, a page begins with what is gone
+    filter = Filter(types=frozenset({"etl"}))
     client = world.connect(1, filter=filter, dialect=PLAIN)
     world.pump()
     world.hub.stall(1)
@@ -248,7 +453,17 @@ def test_jobs_that_ended_follow_page_by_page():
     world.put("a0", title=TEXT, stage="failed")
     world.put("a2", title=TEXT, stage="extract")
     world.pump()
-    ended = {id for id, stage in client.stages.items() if stage in ("completed", "failed")}
-    assert ended == {f"a{number}" for number in range(0, 40, 2)} - {"a2"}
-    assert client.stages == world.expected()
-    assert max(len(message) for message in client.messages[-60:]) < 1300
+    assert len(client.inits) == 1
+    assert client.stages == world.expected() | {"a39": "failed"}
+    assert max(len(message) for message in client.messages[-60:]) < 1500
+
+
+def test_first_job_of_an_empty_store_is_an_update():
+    """A read from revision 0 answers as a reset does, but it continues an empty set."""
+    world = World()
+    world.feed()
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    world.put("a1")
+    world.pump()
+    assert (client.inits, client.updates) == ([[]], ["a1"])

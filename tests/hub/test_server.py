@@ -77,12 +77,16 @@ async def test_plain_client_gets_the_original_programs_jobs_newest_first(tmp_pat
         update = await said(connection)
         assert (update["type"], update["job"]["id"]) == ("jobs:update", id)
         assert (update["job"]["stage"], update["job"]["revision"]) == ("failed", changed.revision)
-        writer.remove(id)
-        assert {job["id"] for job in (await said(connection))["jobs"]} == active - {id}
+        other = init["jobs"][1]["id"]
+        writer.remove(id)  # which its client knows as ended
+        writer.remove(other)
+        update = await said(connection)
+        assert (update["type"], update["job"]["id"]) == ("jobs:update", other)
+        assert (update["job"]["stage"], update["job"]["error"]) == ("failed", "Removed")
     served.close()
     writer.close()
     after = {path.name: path.read_bytes() for path in directory.glob("*.json")}
-    del before[f"{id}.json"]
+    del before[f"{id}.json"], before[f"{other}.json"]
     assert after == before
 
 

@@ -120,7 +120,8 @@ def test_rest_of_a_plain_snapshot_is_redacted_too() -> None:
     world.delete("a3")
     world.put("a4", title=TITLE, run=RUN, stage="completed")
     world.pump()
-    assert len(client.jobs) == 5
+    assert len(client.jobs) == 6
+    assert client.stages["a3"] == "failed", "it was removed"
     assert len(client.messages) > 3
     assert not any(b"hunter" in message for message in client.messages)
 

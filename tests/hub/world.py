@@ -11,6 +11,7 @@ from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.core.protocol import MAX_FROM_HUB, MAX_PAGE, Dialect, parse_from_hub
+from jobctl.hub.session import EndedSince
 from jobctl.hub.sessions import Hub, Outgoing
 
 PLAIN = Dialect.PLAIN
@@ -60,7 +61,10 @@ class V1Client:
 
 
 class PlainClient:
-    """A client of the original program: it knows no cursor, and believes all it is told."""
+    """A client of the original program: it knows no cursor, and believes all it is told.
+
+    Its store merges: a key that a newer version lacks would stay (Solid 1.9, ``setState``).
+    """
 
     def __init__(self, filter: Filter) -> None:
         self.filter = filter
@@ -80,10 +84,10 @@ class PlainClient:
         self.messages.append(message)
         if value["type"] == "jobs:init":
             self.inits.append([job["id"] for job in value["jobs"]])
-            self.jobs = {job["id"]: job for job in value["jobs"]}
-            for id, job in self.jobs.items():
-                assert job["revision"] >= self.seen.get(id, 0), "no job goes back"
-                self.seen[id] = job["revision"]
+            for job in value["jobs"]:
+                assert job["revision"] >= self.seen.get(job["id"], 0), "no job goes back"
+                self.seen[job["id"]] = job["revision"]
+                self.jobs[job["id"]] = self.jobs.get(job["id"], {}) | job
         else:
             assert value["type"] == "jobs:update"
             job = value["job"]
@@ -92,7 +96,7 @@ class PlainClient:
             assert job["revision"] > seen or job["id"] not in self.jobs, "no job is repeated"
             self.seen[job["id"]] = job["revision"]
             self.updates.append(job["id"])
-            self.jobs[job["id"]] = job
+            self.jobs[job["id"]] = self.jobs.get(job["id"], {}) | job
 
 
 class World:
@@ -103,10 +107,11 @@ class World:
         epoch: str = "e1",
         *,
         max_page: int = MAX_PAGE,
+        max_init: int | None = None,
         max_tombstones: int = MAX_TOMBSTONES,
     ) -> None:
         self.store = JobSet(epoch, max_tombstones=max_tombstones)
-        self.hub = Hub(max_page=max_page)
+        self.hub = Hub(max_page=max_page, max_init=max_init or max_page)
         self.hub.replica = JobSet(max_tombstones=max_tombstones)
         self.clients: dict[int, Any] = {}
 
@@ -143,11 +148,12 @@ class World:
         *,
         client: Any = None,
         details: bool = True,
+        ended: EndedSince | None = None,
     ) -> Any:
         """A new session for a new client, or for one that comes back."""
         made = client or (V1Client if dialect is Dialect.V1 else PlainClient)(filter)
         self.clients[id] = made
-        self.hub.open(id, dialect, cursor, filter, digest=True, details=details)
+        self.hub.open(id, dialect, cursor, filter, digest=True, details=details, ended=ended)
         return made
 
     def resume(self, id: int, *, details: bool = True) -> None:
