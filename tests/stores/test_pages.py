@@ -17,6 +17,7 @@ from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import Conflict, JobNotFound
 from jobctl.stores import Store, open_store, read_all, read_pages
 from jobctl.stores.directory import read as read_module
+from jobctl.stores.directory.changelog import PUT, Record
 from jobctl.stores.directory.lock import WriteLock
 from jobctl.stores.directory.store import DirectoryStore
 from jobctl.stores.memory import MemoryStore
@@ -262,7 +263,10 @@ def test_read_pages_brings_all_pages(store: Store) -> None:
 
 
 def test_page_opens_only_its_own_files(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A load of many jobs has no more of them in memory than fit on a page."""
+    """A load of many jobs has no more of them in memory than fit on a page, beside a writer too.
+
+    The first file is read to see whether the last write has landed.
+    """
     store = opened()
     for number in range(40):
         store.create(new(f"a{number}"))
@@ -272,15 +276,68 @@ def test_page_opens_only_its_own_files(opened: Open, monkeypatch: pytest.MonkeyP
 
     def read_file(dir_fd: int, name: str) -> Any:
         read.append(name)
+        if len(read) == 2:  # a job that is on the last page
+            store.update("a0", with_message("meanwhile"))
         return real(dir_fd, name)
 
     monkeypatch.setattr(read_module, "read_file", read_file)
-    reader = opened()
-    replica = JobSet()
     counts: list[int] = []
-    follow(reader, replica, 7, lambda: (counts.append(len(read)), read.clear()))
-    assert set(counts) == {7}
-    assert held(replica) == state(store)
+    follow(opened(), JobSet(), 7, lambda: (counts.append(len(read)), read.clear()))
+    assert max(counts) == 8
+
+
+def test_job_that_changes_during_the_last_page_is_not_missing(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page without ``more`` is the last one only if nothing of its own was left out."""
+    store = opened()
+    for id in NAMES[:4]:
+        store.create(new(id))
+    once = iter([1])
+    real = read_module.read_file
+
+    def read_file(dir_fd: int, name: str) -> Any:
+        if name == "j3.json" and next(once, None):
+            store.update("j3", with_message("meanwhile"))
+        return real(dir_fd, name)
+
+    monkeypatch.setattr(read_module, "read_file", read_file)
+    replica = JobSet()
+    follow(opened(), replica, 9)
+    assert held(replica) == {"j0": None, "j1": None, "j2": None, "j3": "meanwhile"}
+
+
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("may_write", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 3, 9])
+def test_write_in_flight_does_not_hide_the_version_before(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, limit: int, may_write: bool, locked: bool
+) -> None:
+    """Its record is there and its file not yet: from zero and from a cursor, nothing is missing."""
+    store = opened()
+    for id in NAMES[:3]:
+        store.create(new(id))
+    cursor = head(store)
+    before = JobSet()
+    before.apply(store.since(ZERO))
+    store.update("j1", with_message("1"))
+    store.update("j2", with_message("2"))
+    log = store._place.current().log
+    assert log is not None
+    log.append(Record(log.repair() + 1, "j1", PUT, "0" * 32))
+    if locked:
+
+        @contextmanager
+        def tried(lock: WriteLock, dir_fd: int) -> Iterator[bool]:
+            yield False
+
+        monkeypatch.setattr(WriteLock, "tried", tried)
+    reader = opened()
+    reader._reconciler.may_write = may_write
+    for replica in (JobSet(), before):
+        follow(reader, replica, limit)
+        assert held(replica) == {"j0": None, "j1": "1", "j2": "2"}
+    assert cursor.epoch == before.epoch
 
 
 @pytest.mark.parametrize("may_write", [True, False])
@@ -288,16 +345,19 @@ def test_page_opens_only_its_own_files(opened: Open, monkeypatch: pytest.MonkeyP
 def test_pages_have_the_files_of_other_programs(
     opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch, may_write: bool, locked: bool
 ) -> None:
-    """New, changed and deleted by hand: whether or not the reader can give them a record."""
+    """New, changed and deleted by hand: whether or not the reader can give them a record.
+
+    No page of a full load waits for a record, the later ones neither.
+    """
     store = opened()
     for id in NAMES:
         store.create(new(id))
     cursor = head(store)
     for number in range(6):
         (jobs_dir / f"f{number}.json").write_bytes(file_of(new(f"f{number}"), message="theirs"))
-    (jobs_dir / "theirs").write_bytes(file_of(new("j1"), message="theirs"))
-    os.rename(jobs_dir / "theirs", jobs_dir / "j1.json")
-    os.unlink(jobs_dir / "j2.json")
+    (jobs_dir / "theirs").write_bytes(file_of(new("j5"), message="theirs"))
+    os.rename(jobs_dir / "theirs", jobs_dir / "j5.json")
+    os.unlink(jobs_dir / "j6.json")
     if locked:
 
         @contextmanager
@@ -308,8 +368,8 @@ def test_pages_have_the_files_of_other_programs(
     reader = opened()
     reader._reconciler.may_write = may_write
     expected = {f"f{number}": "theirs" for number in range(6)} | dict.fromkeys(NAMES)
-    expected["j1"] = "theirs"
-    del expected["j2"]
+    expected["j5"] = "theirs"
+    del expected["j6"]
     replica = JobSet()
     for page in read_pages(reader, limit=3):
         # Files without a record share a revision, so they stand on one page, the first.

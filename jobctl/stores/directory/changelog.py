@@ -222,10 +222,16 @@ class Log:
             position -= 1
         return max(self.floor, self.base)
 
-    def newest(self, id: str, digest: str | None = None) -> Record | None:
-        """Return the newest record of an id, or the newest one with this digest."""
+    def newest(
+        self, id: str, digest: str | None = None, *, stop: int | None = None
+    ) -> Record | None:
+        """Return the newest record of an id, or the newest one with this digest.
+
+        With ``stop`` only records before that position count.
+        """
         word = b" %s " % id.encode("ascii")
-        stop = self.count()
+        if stop is None:
+            stop = self.count()
         while stop > 0:
             start = max(0, stop - _CHUNK)
             data = os.pread(self.fd, (stop - start) * LINE, (start + 1) * LINE)

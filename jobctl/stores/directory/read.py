@@ -141,7 +141,11 @@ class DirectoryRead:
             self._look([id for id in self._window if id in self.pending and not self._is_over(id)])
         self.stale = {id for id in self.pending if self._is_over(id)}
         cut = self._cut()
-        return self._delta(cut, more=self._partial or not self._is_whole(cut, asked))
+        more = self._partial or not self._is_whole(cut, asked)
+        if self._page_end is not None:
+            # A job that has changed since the selection is on a later page.
+            more = more or any(record.revision > cut for record in self._shown.values())
+        return self._delta(cut, more=more)
 
     # -- the log and the files --------------------------------------------------------------
 
@@ -160,17 +164,16 @@ class DirectoryRead:
                 start, last = start + 1, record.revision
             self._position, self._head = start, last
         else:
-            self._index.follow(log)
-            self._position, self._head = self._index.position, self._index.head
+            newest = self._follow_to_landed_writes()
             while start < self._position and len(self._window) < limit:
                 places = log.places(start, min(start + limit, self._position))
                 if not places:
                     break
                 for revision, id in places:
                     start += 1
-                    newest = self._index.newest[id]
-                    if newest.revision == revision:
-                        self._window[id] = [newest]
+                    record = newest[id]
+                    if record.revision == revision:
+                        self._window[id] = [record]
                         last = revision
                         if len(self._window) == limit:
                             break
@@ -179,6 +182,27 @@ class DirectoryRead:
         self._selected = {*self._window, *unrecorded}
         self._looks = {id: look for id, look in self._looks.items() if id in self._selected}
         return unrecorded
+
+    def _follow_to_landed_writes(self) -> Mapping[str, Record]:
+        """Follow the log; return the newest records, without that of a write in flight.
+
+        If the last record's file is still what the record before said, the page has that version.
+        """
+        log, index = self._log, self._index
+        index.follow(log)
+        last = log.read(index.position - 1, index.position)[0]
+        look = Look(last.id, read_file(self._dir_fd, last.id + ".json"), last.revision)
+        if not look.shows(last):
+            reconciled = self._reconcile({last.id: look})
+            index.follow(log)
+            if not reconciled.looks:
+                earlier = log.newest(last.id, stop=index.position - 1)
+                if index.newest[last.id] == last and earlier is not None and look.shows(earlier):
+                    self._position = index.position - 1
+                    self._head = log.read(self._position - 1, self._position)[0].revision
+                    return {**index.newest, last.id: earlier}
+        self._position, self._head = index.position, index.head
+        return index.newest
 
     def _record_unknown(self, limit: int) -> list[str]:
         """Give records to files that the log does not know; return those that got none.
@@ -350,7 +374,7 @@ class DirectoryRead:
         if self._waits:
             return []
         ids = self.pending - self._shown.keys()
-        if self._since:
+        if self._since and not self._snapshot_start:
             ids = {id for id in ids & self.stale if self._window[id][0].revision <= cut}
         jobs: list[Job] = []
         for id in ids:
