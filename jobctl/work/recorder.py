@@ -25,6 +25,7 @@ from typing import Protocol
 from jobctl.core.job import Job
 from jobctl.errors import JobctlError, StoreError
 from jobctl.stores import Store
+from jobctl.work.text import one_line
 
 __all__ = ["PATIENCE_S", "Recorder", "Source", "Write", "drain", "one_line"]
 
@@ -238,10 +239,32 @@ class Recorder:
 
     def wait(self, write: Write) -> None:
         """Wait for the write as long as is reasonable; a strict recorder raises its error."""
-        write.wait(self.patience_s)
-        self.finish_wait(write)
+        write.wait(self._patience_s)
+        self._finish_wait(write)
 
-    def finish_wait(self, write: Write) -> None:
+    async def wait_async(self, write: Write, *, quietly: bool = False) -> None:
+        """Wait as `wait` does, without blocking the event loop; ``quietly`` ignores the result."""
+        import asyncio  # takes 25 ms, and most programs have it if they call this
+
+        loop = asyncio.get_running_loop()
+        written = loop.create_future()
+
+        def resolve() -> None:
+            if not written.done():
+                written.set_result(None)
+
+        def notify() -> None:
+            try:
+                loop.call_soon_threadsafe(resolve)
+            except RuntimeError:
+                pass  # the loop was closed meanwhile
+
+        write.on_done(notify)
+        await asyncio.wait([written], timeout=self._patience_s)
+        if not quietly:
+            self._finish_wait(write)
+
+    def _finish_wait(self, write: Write) -> None:
         """After waiting: stop waiting for later writes if this one is late.
 
         If strict, raise its error.
@@ -252,7 +275,7 @@ class Recorder:
             self._slow = True
 
     @property
-    def patience_s(self) -> float | None:
+    def _patience_s(self) -> float | None:
         """How long to wait for a write; ``None`` until it is done."""
         return None if self.strict else 0.0 if self._slow else PATIENCE_S
 
@@ -404,11 +427,6 @@ class Recorder:
             self.guard.notify()
             while (self._ready or self._writing) and self._draining and monotonic() < deadline_s:
                 self.guard.wait(0.02)
-
-
-def one_line(error: BaseException) -> str:
-    """Return the error's text on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 _registry: dict[object, Recorder] = {}

@@ -15,40 +15,32 @@ Tracking never breaks the work. What cannot be recorded is logged once with the 
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import inspect
 import logging
-import operator
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from time import monotonic
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from jobctl._clock import now
-from jobctl.config import Settings, is_durable, resolve_dir
 from jobctl.core import transitions
 from jobctl.core.codec import encode
 from jobctl.core.job import Job, new_id
-from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines, parse_types
+from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.transitions import check_result
 from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
-from jobctl.stores import Store, open_store
-from jobctl.work.recorder import Recorder, Write, one_line
+from jobctl.stores import Store
+from jobctl.work.decorator import tracked
+from jobctl.work.recorder import Recorder, Write
+from jobctl.work.report import MIN_INTERVAL_S, Report
+from jobctl.work.target import Target
+from jobctl.work.text import INTERRUPTED, clean_text, error_text, is_success, one_line
+
+if TYPE_CHECKING:
+    from jobctl.work.cancellation import TaskCancellation
 
 __all__ = ["INTERRUPTED", "MIN_INTERVAL_S", "TrackedJob", "clean_text", "track"]
 
-INTERRUPTED = "Interrupted"
-"""The error of a job that Ctrl-C or a cancellation ended."""
-MIN_INTERVAL_S = 0.1
-"""Minimum time between written reports of progress."""
-LINGER_S = 0.15
-"""After that time plus this one, the recorder writes a pending report itself."""
-MAX_TEXT = 4000
 MAX_WARNINGS = 10
-_NEVER = float("inf")
 
 _log = logging.getLogger("jobctl")
 _P = ParamSpec("_P")
@@ -125,16 +117,8 @@ class TrackedJob:
         self._job: Job | None = None
         self._result: Any = None
         self._cancelled = False
-        self._task: asyncio.Task[Any] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task_cancelled = False
-        self._cancelling = 0
-        # The last report, whether it is pending, and when it may be written (monotonic). While it
-        # is pending, a call before `_look_s` returns at once.
-        self._steps: tuple[float, float | None] | None = None
-        self._message: object = None
-        self._pending = True
-        self._next_s = self._look_s = _NEVER
+        self._task_cancellation: TaskCancellation | None = None
+        self._progress = Report()
 
     # -- what the work says -------------------------------------------------------------------
 
@@ -143,19 +127,15 @@ class TrackedJob:
 
         May be called for every row: at most ten reports a second are written, and always the last.
         """
-        self._steps = (done, total)
-        if message is not None:
-            self._message = message
-        if self._pending and monotonic() < self._look_s:
-            return
-        self._report()
+        self._progress.set((done, total), message)
+        if not self._progress.is_early():
+            self._report()
 
     def message(self, text: object) -> None:
         """Report what is being done, in a few words. Written as rarely as `progress`."""
-        self._message = text
-        if self._pending and monotonic() < self._look_s:
-            return
-        self._report()
+        self._progress.set(None, text)
+        if not self._progress.is_early():
+            self._report()
 
     def stage(self, name: str | None = None) -> None:
         """Enter a stage, or the next one. Entering the current stage again changes nothing."""
@@ -222,14 +202,17 @@ class TrackedJob:
             self._warn(one_line(unrecorded))  # the work's own error matters more
 
     async def __aenter__(self) -> TrackedJob:
+        from jobctl.work.cancellation import TaskCancellation  # imports asyncio, in 30 ms
+
         self._waits = False
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        self._cancelling = self._task.cancelling() if self._task is not None else 0
+        self._task_cancellation = TaskCancellation()
         write = self._begin()
         try:
             await self._wait_async(write)
         except BaseException as error:
-            await self._wait_async(self._end(error), quietly=True)
+            last = self._end(error)
+            if last is not None and self._recorder is not None:
+                await self._recorder.wait_async(last, quietly=True)  # the first error matters more
             raise
         return self
 
@@ -239,7 +222,8 @@ class TrackedJob:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        cancelled = await self._take_cancellation(error)
+        assert self._task_cancellation is not None, "the block was entered"
+        cancelled = await self._task_cancellation.take(error, id=self.id)
         write = self._end(cancelled if isinstance(cancelled, Cancelled) else error)
         try:
             await self._wait_async(write)
@@ -250,30 +234,6 @@ class TrackedJob:
             self._warn(one_line(unrecorded))
         if cancelled is not None:
             raise cancelled from error
-
-    async def _take_cancellation(
-        self, error: BaseException | None
-    ) -> Cancelled | asyncio.CancelledError | None:
-        """Undo our cancellation of the task; return the exception to raise instead, if any.
-
-        There is none if the cancellation has not reached the work. A cancellation by others that
-        arrived together with ours is kept. Precedent: ``asyncio.timeout``.
-        """
-        task, self._task = self._task, None  # we cancel it no more from here on
-        if not self._task_cancelled or task is None:
-            return None
-        struck = isinstance(error, asyncio.CancelledError)
-        if not struck:
-            try:
-                await asyncio.sleep(
-                    0
-                )  # it has not been delivered: take it here, where it does no harm
-            except asyncio.CancelledError:
-                pass
-        outer = task.uncancel() > self._cancelling
-        if outer:
-            return None if struck else asyncio.CancelledError()
-        return Cancelled(self.id) if struck else None
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Return a function that tracks each call as its own job.
@@ -294,21 +254,7 @@ class TrackedJob:
                 pipelines=self._pipelines,
             )
 
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def tracked_async(*args: _P.args, **kwargs: _P.kwargs) -> Any:
-                async with again():
-                    return await function(*args, **kwargs)
-
-            return cast("Callable[_P, _R]", tracked_async)
-
-        @functools.wraps(function)
-        def tracked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            with again():
-                return function(*args, **kwargs)
-
-        return tracked
+        return tracked(function, again)
 
     # -- from the first write to the last -----------------------------------------------------
 
@@ -317,7 +263,8 @@ class TrackedJob:
             raise RuntimeError("a tracked job is entered once; call track() for another")
         self._entered, self._pid = True, os.getpid()
         try:
-            settings = self._read_settings()
+            target = Target(self._where, self._pipelines, own_stages=self._stages is not None)
+            self._pipelines = target.pipelines
             first = transitions.create(
                 self._type,
                 now=now(),
@@ -327,7 +274,7 @@ class TrackedJob:
                 stages=self._stages,
                 pipelines=self._pipelines or BUILT_IN_ONLY,
             )
-            recorder = self._join_recorder(settings)
+            recorder = target.join_recorder(strict=self._strict)
         except Exception as error:  # whatever it is, the work goes on
             self._warn_or_raise(error)
             return None
@@ -336,7 +283,7 @@ class TrackedJob:
             return None
         with recorder.guard:
             self._recorder = recorder
-            self._pending, self._next_s = False, 0.0
+            self._progress.open()
             self._first = self._post(lambda store: self._start(store, first), awaited=True)
             return self._first
 
@@ -359,34 +306,6 @@ class TrackedJob:
     def _advanced(self, job: Job, stage: str | None, at: str) -> Job:
         return transitions.advance(job, stage, now=at, pipelines=self._pipelines or BUILT_IN_ONLY)
 
-    def _read_settings(self) -> Settings | None:
-        """Read the settings, if the pipelines or the directory come from there."""
-        needs_pipelines = self._pipelines is None and self._stages is None
-        if not needs_pipelines and self._where is not None:
-            return None
-        settings = Settings(os.environ, Path.cwd())
-        if needs_pipelines:
-            self._pipelines = Pipelines(parse_types(settings.types))
-        return settings
-
-    def _join_recorder(self, settings: Settings | None) -> Recorder | None:
-        store, durable = self._where, None
-        if store is None:
-            assert settings is not None, "they were read for this"
-            where = resolve_dir(None, os.environ, Path.cwd(), settings)
-            store, durable = where.path, is_durable(os.environ, Path.cwd(), settings)
-        if isinstance(store, (str, os.PathLike)):
-            text = os.fspath(store)
-            path = text if "://" in text or text == "memory:" else os.path.abspath(text)
-            return Recorder.join(
-                (path, durable),
-                lambda: open_store(path, create=True, durable=durable),
-                owned=True,
-                strict=self._strict,
-            )
-        given = store
-        return Recorder.join(id(given), lambda: given, owned=False, strict=self._strict)
-
     def _end(self, error: BaseException | None) -> Write | None:
         recorder = self._active_recorder()
         if recorder is None:
@@ -407,16 +326,19 @@ class TrackedJob:
         with recorder.guard:
             self._flush(recorder)
             self._ended = True
-            self._forget_report()
+            self._progress.close()
+            if self._task_cancellation is not None:
+                self._task_cancellation.close()
             return self._post(self._update(finish), awaited=True, last=True)
 
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
         """Return the job as the block left it."""
-        if error is None or _is_success(error):
+        if is_success(error):
             return transitions.complete(old, now=at, result=result)
         if isinstance(error, Cancelled) and self._cancelled:
             return transitions.cancel(old, now=at, at_work=True)
-        return transitions.fail(old, _text_of(error), now=at)
+        assert error is not None, "it would be a success"
+        return transitions.fail(old, error_text(error), now=at)
 
     def _stripped(self, job: Job) -> Job:
         """Return the job without the parts that may make it too large: its end matters more."""
@@ -430,7 +352,7 @@ class TrackedJob:
         self._raise_late()
         with recorder.guard:
             self._flush(recorder)
-            self._steps = self._message = None
+            self._progress.clear()
             write = self._post(self._update(change), awaited=self._waits, droppable=droppable)
         if self._waits:
             self._wait(write)
@@ -439,29 +361,24 @@ class TrackedJob:
         """Write the report if it is due, or schedule it."""
         recorder = self._active_recorder()
         if recorder is None:
-            self._forget_report()
+            self._progress.close()
             return
         self._raise_cancelled()
         self._raise_late()
+        write = None
         with recorder.guard:
-            now_s = monotonic()
-            if self._waits and max(self._next_s, recorder.retry_at) <= now_s and self._is_idle():
+            if self._waits and self._progress.may_write(recorder.retry_at) and self._is_idle():
                 write = recorder.post(self.take_report(awaited=True))
             else:
-                write = None
-                self._pending = True
-                self._look_s = self._next_s if self._next_s > now_s else now_s + MIN_INTERVAL_S
+                self._progress.postpone()
                 recorder.schedule(self)
         self._wait(write)
 
     def _flush(self, recorder: Recorder) -> None:
         """Write the pending report, unless writes are queued: the next one replaces it."""
-        if self._pending and self._next_s < _NEVER and not recorder.busy:
+        if self._progress.is_pending() and not recorder.busy:
             recorder.post(self.take_report())
-        self._pending = False
-
-    def _forget_report(self) -> None:
-        self._pending, self._next_s, self._look_s = True, _NEVER, _NEVER
+        self._progress.discard_pending()
 
     def _active_recorder(self) -> Recorder | None:
         """Return the recorder while there is something to record; ``None`` in a forked child."""
@@ -497,26 +414,9 @@ class TrackedJob:
         if write is not None and self._recorder is not None:
             self._recorder.wait(write)
 
-    async def _wait_async(self, write: Write | None, *, quietly: bool = False) -> None:
-        if write is None or self._recorder is None:
-            return
-        loop = asyncio.get_running_loop()
-        written = loop.create_future()
-
-        def resolve() -> None:
-            if not written.done():
-                written.set_result(None)
-
-        def notify() -> None:
-            try:
-                loop.call_soon_threadsafe(resolve)
-            except RuntimeError:
-                pass  # the loop was closed meanwhile
-
-        write.on_done(notify)
-        await asyncio.wait([written], timeout=self._recorder.patience_s)
-        if not quietly:
-            self._recorder.finish_wait(write)
+    async def _wait_async(self, write: Write | None) -> None:
+        if write is not None and self._recorder is not None:
+            await self._recorder.wait_async(write)
 
     def _raise_cancelled(self) -> None:
         if self._cancelled and self._active_recorder() is not None:
@@ -543,39 +443,21 @@ class TrackedJob:
 
     def cancel(self) -> None:
         self._cancelled = True
-        self._look_s = 0.0  # the next report must raise
-        if self._loop is not None:
-            try:
-                self._loop.call_soon_threadsafe(self._cancel_task)
-            except RuntimeError:
-                pass  # the loop is closed
-
-    def _cancel_task(self) -> None:
-        if self._task is not None and not self._ended and not self._task_cancelled:
-            self._task_cancelled = True
-            self._task.cancel()
+        self._progress.look_now()
+        if self._task_cancellation is not None:
+            self._task_cancellation.request()
 
     def due_s(self) -> float | None:
-        if not self._pending or self._next_s == _NEVER:
-            return None
-        return self._next_s + (LINGER_S if self._waits else 0.0)
+        return self._progress.due_s(linger=self._waits)
 
     def take_report(self, *, awaited: bool = False) -> Write:
-        self._pending = False  # first, so that a later report is pending again
-        steps, message, at = self._steps, self._message, now()
-        self._next_s = monotonic() + MIN_INTERVAL_S
-
-        def report(old: Job) -> Job:
-            done, total = (None, None) if steps is None else _numbers(*steps)
-            text = None if message is None else clean_text(message)
-            return transitions.report(old, now=at, done=done, total=total, message=text)
-
-        self._last = Write(self, self._update(report), report=True, awaited=awaited)
+        change = self._update(self._progress.take())
+        self._last = Write(self, change, report=True, awaited=awaited)
         return self._last
 
     def restore_report(self) -> None:
         if not self._ended:
-            self._pending = True
+            self._progress.restore()
 
     def recorded_as(self, job: Job) -> None:
         if self._job is not None and self._job.revision == job.revision:
@@ -590,7 +472,7 @@ class TrackedJob:
     def failed(self, write: Write, error: Exception) -> None:
         if write is self._first or isinstance(error, (JobNotFound, _TakenOver)):
             self.gone = True
-            self._forget_report()
+            self._progress.close()
         if not self._strict:
             removed = isinstance(error, JobNotFound)
             self._warn("somebody removed the job" if removed else one_line(error))
@@ -600,43 +482,3 @@ class TrackedJob:
 
 class _TakenOver(Conflict):
     """The job is another attempt by now, into which we must not write."""
-
-
-def _is_success(error: BaseException) -> bool:
-    return isinstance(error, SystemExit) and error.code in (None, 0)
-
-
-def _text_of(error: BaseException) -> str:
-    """Return the error text of a job: the exception's text, or its type if that says nothing."""
-    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)):
-        return INTERRUPTED
-    if isinstance(error, SystemExit):
-        return clean_text(error.code if isinstance(error.code, str) else f"Exit code {error.code}")
-    text = clean_text(error)
-    if not text or isinstance(error, KeyError):
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text
-
-
-def clean_text(text: object) -> str:
-    """Return text that a job file can hold: without lone surrogates, and not too long."""
-    try:
-        whole = str(text)
-    except Exception as error:
-        return f"{type(text).__name__} without a text: {type(error).__name__}"
-    if len(whole) > MAX_TEXT:
-        whole = f"{whole[: MAX_TEXT // 2]} … {whole[-MAX_TEXT // 2 + 3 :]}"
-    return whole.encode(errors="backslashreplace").decode()
-
-
-def _numbers(done: float, total: float | None) -> tuple[float | None, float | None]:
-    """Convert to plain numbers (numpy's, for example); 0 of 0 is no progress."""
-    if total is not None and not total:
-        return None, None
-    return _number(done), None if total is None else _number(total)
-
-
-def _number(value: Any) -> float:
-    if type(value) in (int, float):
-        return cast("float", value)
-    return operator.index(value) if hasattr(value, "__index__") else float(value)

@@ -18,7 +18,7 @@ from jobctl.core.job import Job, Steps
 from jobctl.errors import Conflict, StoreLocked
 from jobctl.stores import Store, open_store
 from jobctl.work import recorder
-from jobctl.work import track as track_module
+from jobctl.work import report as report_module
 from jobctl.work.recorder import MAX_QUEUED_OF_ONE, Write
 from jobctl.work.track import track
 from tests.conftest import Clock
@@ -244,7 +244,7 @@ def test_the_end_of_the_process_waits_for_a_locked_store(tmp_path: Path) -> None
 @pytest.fixture
 def still(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Time as the tracker and the recorder see it stands still."""
-    monkeypatch.setattr(track_module, "monotonic", clock.monotonic)
+    monkeypatch.setattr(report_module, "monotonic", clock.monotonic)
     monkeypatch.setattr(recorder, "monotonic", clock.monotonic)
     return clock
 
@@ -253,13 +253,13 @@ def test_reports_are_written_ten_times_a_second(
     still: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the call that finds it is time; the many in between write nothing."""
-    monkeypatch.setattr(track_module, "LINGER_S", 1e6)  # the recorder leaves it to the calls
+    monkeypatch.setattr(report_module, "LINGER_S", 1e6)  # the recorder leaves it to the calls
     store: Any = Unreliable()
     with track("etl", store=store) as job:
         for tenth in range(5):
             for call in range(100):
                 job.progress(100 * tenth + call, 1000)
-            still.advance(1.5 * track_module.MIN_INTERVAL_S)
+            still.advance(1.5 * report_module.MIN_INTERVAL_S)
         written = [one.progress for one in store.writes if one.progress]
     assert written == [Steps(done=done, total=1000) for done in (0, 100, 200, 300, 400)]
 

@@ -161,7 +161,7 @@ async def test_work_that_does_not_await_any_more_is_completed(store: Store) -> N
     async with track("etl", store=store) as job:
         call(store, job)
         until(lambda: job.cancelled)  # blocks the loop: nothing can be interrupted
-        job._cancel_task()  # the callback that comes just before the end
+        job._task_cancellation._cancel()  # the callback that comes just before the end
     await asyncio.sleep(0)
     assert only(store).stage == "completed"
     task = asyncio.current_task()
@@ -251,7 +251,7 @@ async def test_an_outer_cancellation_is_not_swallowed_with_ours(store: Store) ->
             call(store, job)
             until(lambda: job.cancelled)
             asyncio.get_running_loop().call_soon(task.cancel)
-            job._cancel_task()
+            job._task_cancellation._cancel()
         await asyncio.sleep(30)
 
     task = asyncio.create_task(work())

@@ -19,11 +19,12 @@ from jobctl.core.job import Command, Job
 from jobctl.core.redaction import default_title
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.stores import Store, path_of, runnable_job
-from jobctl.work.recorder import Write, one_line
+from jobctl.work.recorder import Write
 from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn
 from jobctl.work.run.events import Event, EventFile
 from jobctl.work.run.relay import Relay
-from jobctl.work.track import TrackedJob, clean_text
+from jobctl.work.text import clean_text, one_line
+from jobctl.work.track import TrackedJob
 
 __all__ = ["GRACE_S", "RunOptions", "rerun", "run"]
 
