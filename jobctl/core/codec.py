@@ -21,6 +21,7 @@ from json.decoder import WHITESPACE_STR, scanstring  # type: ignore[attr-defined
 from json.encoder import encode_basestring
 from sys import intern
 
+from jobctl.core.canonical import compact, short_exponents
 from jobctl.core.fields import BY_ATTRIBUTE, BY_KEY, FIELDS, Steps, Unfit, anything
 from jobctl.core.job import NEW_LINE, Draft, check_id, draft_of, values_of
 from jobctl.core.redaction import redact
@@ -358,7 +359,7 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
     if details and type(source) is bytes and source[1] != NEW_LINE:
         return source  # it is an `OpaqueJob`'s, for a reader with details
     if job.run is not None:
-        return _compact(values_of(redact(job, details=details))).encode()
+        return compact(values_of(redact(job, details=details))).encode()
     if type(source) is bytes:  # where there is no command, all readers get the same
         if source[1] != NEW_LINE:
             return source
@@ -368,7 +369,7 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
             for layout in _LAYOUT:
                 source = source.replace(layout, b"")
             return b'%s,"revision":%d}' % (source[:-1].replace(b'": ', b'":'), job.revision)
-    return _compact(values_of(job)).encode()
+    return compact(values_of(job)).encode()
 
 
 _LAYOUT = (b"\n      ", b"\n    ", b"\n  ", b"\n")
@@ -581,48 +582,12 @@ def _checked(value: Any, levels: int = 1) -> str:
     """Return the value as indented JSON, read back and compared; ValueError."""
     if isinstance(value, (dict, list)) and value:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        text = text.replace("\n", "\n" + "  " * levels)  # within strings there is none
+        # Within strings there is no line end.
+        text = short_exponents(text.replace("\n", "\n" + "  " * levels))
     else:
-        text = "".join(_parts(value, 0))
-    text = _short_exponents(text)
+        text = compact(value)
     if text.count("[") + text.count("{") > MAX_DEPTH - levels:
         _check_depth(text, levels)
     if _STRICT.decode(text) != value:
         raise ValueError("it would be read back as another value")
     return text
-
-
-def _compact(values: dict[str, Any]) -> str:
-    return _short_exponents("".join(_parts(values, 0)))
-
-
-def _short_exponents(text: str) -> str:
-    """Replace Python's ``1e-07`` and ``1e-05`` by JavaScript's ``1e-7`` and ``0.00001``."""
-    return _EXPONENT.sub(_shortened, text) if "e-0" in text else text
-
-
-def _shortened(match: re.Match[str]) -> str:
-    whole, digits, power = match.group(2, 3, 4)
-    if power is None:
-        return match[0]
-    if power == "5":
-        return f"0.0000{whole}{digits or ''}"
-    return f"{whole}{'.' + digits if digits else ''}e-{power}"
-
-
-_EXPONENT = re.compile(r'("(?:[^"\\]++|\\.)*+")|(?<![0-9.])([0-9])(?:\.([0-9]+))?e-0([5-9])')
-
-
-def _no_json(value: Any) -> NoReturn:
-    raise TypeError(f"{type(value).__name__} is no JSON value")
-
-
-if json.encoder.c_make_encoder is not None:  # type: ignore[attr-defined]
-    # One for all: `json.dumps` makes another one for each call, at half of what the call costs.
-    _parts = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
-        None, _no_json, encode_basestring, None, ":", ",", False, False, False
-    )
-else:
-
-    def _parts(value: Any, _: int) -> list[str]:
-        return [json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))]
