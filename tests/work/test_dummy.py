@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from jobctl.stores import Store, open_store
 from jobctl.work.dummy import DummyOptions, run_dummy
 
 WAY = ["pending", "extract", "analyze", "generate", "finalize", "completed"]
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store in memory."""
-    made = open_store("memory:")
-    yield made
-    made.close()
 
 
 async def test_they_walk_through_the_stages(store: Store) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,23 +20,10 @@ from jobctl.errors import IllegalTransition, StoreError
 from jobctl.stores import Store, open_store
 from jobctl.work import recorder
 from jobctl.work.track import MIN_INTERVAL_S, track
+from tests.stores.support import environment
+from tests.work.support import only, output_of
 
 STAGES = ["fetch", "clean", "load"]
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store in memory."""
-    made = open_store("memory:")
-    yield made
-    made.close()
-
-
-def only(store: Store) -> Job:
-    """The one job there is."""
-    (job,) = store.since(ZERO).jobs
-    return job
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -239,14 +225,8 @@ def test_a_forked_child_leaves_the_parents_job_alone(tmp_path: Path) -> None:
             "    os.waitpid(pid, 0)\n"
             "print(job.id)"
         )
-        child = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / "jobs")],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert store.get(child.stdout.strip()).stage == "completed"
+        printed = output_of(code, tmp_path / "jobs")
+        assert store.get(printed.strip()).stage == "completed"
         assert store.get(job.id).stage == "pending"
     store.close()
 
@@ -261,7 +241,7 @@ def test_ctrl_c_reaches_the_job_in_a_script(tmp_path: Path) -> None:
     )
     script = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "jobs")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -285,14 +265,8 @@ def test_a_job_that_is_not_left_does_not_hold_up_the_end(tmp_path: Path) -> None
         "job = track('etl', store=sys.argv[1]).__enter__()\n"
         "ended = time.monotonic()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "jobs")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "True\n"
+    printed = output_of(code, tmp_path / "jobs")
+    assert printed == "True\n"
 
 
 def test_types_of_the_settings_are_known_where_jobs_are_tracked(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,6 @@ from tests.stores.support import until
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for cancellations every 20 ms, where it is half a second in earnest."""
     monkeypatch.setattr(recorder, "CANCEL_POLL_S", 0.02)
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store in memory."""
-    with closing(open_store("memory:")) as made:
-        yield made
 
 
 def test_a_stale_worker_leaves_another_attempt_alone(

@@ -9,20 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobctl.core.cursor import ZERO
-from jobctl.core.job import Job
 from jobctl.core.transitions import CANCELLED
 from jobctl.errors import Cancelled
 from jobctl.stores import Store, open_store
 from jobctl.work import recorder
 from jobctl.work.track import TrackedJob, track
 from tests.stores.support import environment, until
+from tests.work.support import only
 
 
 @pytest.fixture(autouse=True)
@@ -30,20 +29,6 @@ def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for cancellations every 20 ms, where it is half a second in earnest."""
     assert recorder.CANCEL_POLL_S <= 1
     monkeypatch.setattr(recorder, "CANCEL_POLL_S", 0.02)
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store in memory."""
-    made = open_store("memory:")
-    yield made
-    made.close()
-
-
-def only(store: Store) -> Job:
-    """The one job there is."""
-    (job,) = store.since(ZERO).jobs
-    return job
 
 
 def call(store: Store, job: TrackedJob) -> None:
