@@ -295,3 +295,14 @@ def test_types_that_make_no_sense_are_warned_of(
     with track("etl", store=tmp_path / "jobs") as job:
         job.progress(1, 2)
     assert "types.etl.eta" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_plain_with_block_imports_no_asyncio(tmp_path: Path) -> None:
+    """Its import takes 30 ms, which ``jobctl run`` and short scripts would pay too."""
+    code = (
+        "import sys\nimport jobctl.work.run\nfrom jobctl import track\n"
+        "with track('etl', store=sys.argv[1]) as job:\n    job.progress(50)\n"
+        "print('asyncio' in sys.modules)"
+    )
+    assert output_of(code, tmp_path / "jobs") == "False\n"
