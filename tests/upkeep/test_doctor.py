@@ -17,13 +17,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import serve as websockets_serve
 
 from jobctl._clock import now, now_ms
+from jobctl.config import Settings
 from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode
 from jobctl.core.cursor import ZERO
@@ -857,3 +858,19 @@ print("ready", flush=True); time.sleep(60)
     assert found.level == "warning"
     assert f"process {worker.pid} on " in found.what
     assert "jobctl reap" in (found.hint or "")
+
+
+def test_the_settings_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory and the check of the settings come from the same files."""
+    read: list[str] = []
+    original = Settings.__init__
+
+    def counted(self: Settings, env: Mapping[str, str], cwd: str | os.PathLike[str]) -> None:
+        read.append(os.fspath(cwd))
+        original(self, env, cwd)
+
+    monkeypatch.setattr(Settings, "__init__", counted)
+    (tmp_path / "jobctl.toml").write_text('dir = "jobs"\n')
+    findings = doctor(env={}, cwd=tmp_path)
+    assert read == [str(tmp_path)]
+    assert any(finding.what.startswith("settings: a file") for finding in findings)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from jobctl.config import resolve_dir
+from jobctl.config import Settings, resolve_dir
 from jobctl.errors import JobctlError, UsageError
 from jobctl.upkeep.doctor.contents import change_log, jobs
 from jobctl.upkeep.doctor.environment import descriptors, program, proxies, settings, terminal
@@ -67,12 +67,14 @@ def doctor(
         except OSError:
             cwd = Path("/")
             findings.append(Finding("error", "the present directory is gone", hint="go elsewhere"))
-    where = None
+    where = known = None
     try:
-        where = resolve_dir(os.fspath(path) if path is not None else None, env, cwd)
+        if path is None and not env.get("JOBCTL_DIR"):  # else they may hang, and are not needed yet
+            known = Settings(env, cwd)
+        where = resolve_dir(os.fspath(path) if path is not None else None, env, cwd, known)
     except UsageError as error:
         findings.append(_from_error(error))
-    context = CheckContext(where, env, cwd, time.monotonic() + _SOFT_S)
+    context = CheckContext(where, env, cwd, time.monotonic() + _SOFT_S, known)
     end_s = time.monotonic() + _HARD_S
     running = [_RunningCheck(check, context) for check in CHECKS]
     for started in running:

@@ -21,7 +21,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy", "
 
 def settings(context: CheckContext) -> Iterator[Finding]:
     """Check the ``jobctl.toml`` files and the variables."""
-    known = Settings(context.env, context.cwd)
+    known = context.settings or Settings(context.env, context.cwd)
     found = {name: known.get(name) for name in known.names()}
     types = parse_types(known.types)
     said = [f"{name}={context.env[name]}" for name in _VARIABLES if context.env.get(name)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jobctl.config import Where
+from jobctl.config import Settings, Where
 
 __all__ = [
     "Check",
@@ -54,13 +54,15 @@ class NothingToCheck(Exception):
 class CheckContext:
     """What to check: a directory (``None`` if it is unknown), and its environment.
 
-    A long check stops at ``until_s`` of the monotonic clock.
+    A long check stops at ``until_s`` of the monotonic clock. ``settings`` is ``None`` if nobody has
+    read them yet.
     """
 
     where: Where | None
     env: Mapping[str, str]
     cwd: Path
     until_s: float
+    settings: Settings | None = None
 
     @property
     def path(self) -> Path:
