@@ -88,6 +88,14 @@ def test_each_move_is_legal_where_the_table_says(move: str, stage: str) -> None:
     assert "legal moves: " in str(error)
 
 
+@pytest.mark.parametrize("move", ["complete", "fail", "retry", "cancel"])
+def test_a_job_that_ends_or_starts_afresh_has_no_owner(move: str) -> None:
+    """The owner belongs to one attempt; a job that has ended is nobody's to lose."""
+    stage = {"retry": "failed", "cancel": "pending"}.get(move, "extract")
+    job = at(stage).replace(owner="1-" + "a" * 12)
+    assert MOVES[move](job).owner is None
+
+
 @pytest.mark.parametrize("there", WAY)
 @pytest.mark.parametrize("here", [*WAY, "failed"])
 def test_a_job_advances_forward_only(here: str, there: str) -> None:

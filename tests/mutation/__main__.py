@@ -2,8 +2,8 @@
 
 ``python -m tests.mutation`` runs all, ``python -m tests.mutation NAME…`` those whose names contain
 one of the words, ``--jobs N`` several at once. It prints one line a fault and exits with 1 when one
-was not found. A fault whose text no longer occurs exactly once in its file is an error as well: the
-list has to follow the code.
+was not found. A fault whose text no longer occurs exactly once in its file or folder is an error as
+well: the list has to follow the code.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ TIMEOUT_S = 300.0
 
 def run(fault: Fault) -> tuple[str, str]:
     """``killed``, ``survived`` or ``stale``, and what to say of it."""
-    text = (ROOT / fault.file).read_text()
-    if text.count(fault.old) != 1:
-        return "stale", f"{fault.file} has its text {text.count(fault.old)} times"
+    named = ROOT / fault.file
+    files = [named] if named.is_file() else sorted(named.rglob("*.py"))
+    counts = {file: file.read_text().count(fault.old) for file in files}
+    if sum(counts.values()) != 1:
+        return "stale", f"{fault.file} has its text {sum(counts.values())} times"
+    (file,) = (file for file, count in counts.items() if count)
     with tempfile.TemporaryDirectory(prefix="jobctl-mutant-") as temporary:
         tree = Path(temporary) / "tree"
         ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
         shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
-        (tree / fault.file).write_text(text.replace(fault.old, fault.new))
+        mutant = file.read_text().replace(fault.old, fault.new)
+        (tree / file.relative_to(ROOT)).write_text(mutant)
         began_s = time.monotonic()
         try:
             done = subprocess.run(

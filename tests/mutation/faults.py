@@ -8,7 +8,10 @@ __all__ = ["FAULTS", "Fault"]
 
 
 class Fault(NamedTuple):
-    """Replace ``old``, which occurs once in ``file``, by ``new``; one of ``tests`` must fail."""
+    """Replace ``old``, which occurs once in ``file``, by ``new``; one of ``tests`` must fail.
+
+    ``file`` may be a folder: then the text occurs once in all of its modules, wherever it moves.
+    """
 
     name: str
     file: str
@@ -115,7 +118,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a short full load says that it is whole",
         _DIRECTORY_READ,
-        "        return self._delta(cut, more=not self._is_whole(cut, asked))",
+        "        return self._delta(cut, more=self._partial or not self._is_whole(cut, asked))",
         "        return self._delta(cut, more=False)",
         _READ,
     ),
@@ -143,8 +146,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "unrecorded files are left out of a full load",
         _DIRECTORY_READ,
-        "        unrecorded = sorted(self._names - self._window.keys())",
-        "        unrecorded: list[str] = []",
+        "            unrecorded = sorted(self._names - self._window.keys())",
+        "            unrecorded = list[str]()",
         _READ,
     ),
     Fault(
@@ -174,5 +177,356 @@ FAULTS: tuple[Fault, ...] = (
         "        if not self.loaded:\n            return\n        epoch, head",
         "        epoch, head",
         _HUB,
+    ),
+)
+
+_STORES = ("tests/stores",)
+_WRITE = "jobctl/stores/directory/write.py"
+_OWNERS_TESTS = ("tests/stores/test_owners.py", "tests/cli/test_lost.py")
+_TRACK = (
+    "tests/work/test_track.py",
+    "tests/work/test_track_cancel.py",
+    "tests/work/test_track_attempts.py",
+    "tests/work/test_recorder.py",
+)
+
+FAULTS += (
+    # -- core ---------------------------------------------------------------------------------
+    Fault(
+        "a tombstone is forgotten without the floor",
+        _JOBSET,
+        "            self.floor = max(self.floor, revision)\n",
+        "",
+        _CORE,
+    ),
+    Fault(
+        "a job that comes back counts as never seen",
+        _JOBSET,
+        "            changed_at = old.revision  # only readers that",
+        "            changed_at = 0  # only readers that",
+        _CORE,
+    ),
+    Fault(
+        "the digest keeps the mark of the version before",
+        "jobctl/core/digests.py",
+        "        self.of_all ^= old_mark ^ new_mark",
+        "        self.of_all ^= new_mark",
+        ("tests/core/test_digests.py", *_CORE),
+    ),
+    Fault(
+        "a kept digest takes no leave of a job that left the filter",
+        "jobctl/core/digests.py",
+        "            if old is not None and filter.matches(old):\n",
+        "            if old is not None and new is None and filter.matches(old):\n",
+        ("tests/core/test_digests.py", *_CORE),
+    ),
+    Fault(
+        "a page before the first complete read decides",
+        "jobctl/core/conditions.py",
+        "            if delta.more:\n                return []\n",
+        "",
+        ("tests/core/test_conditions.py", "tests/reader/test_wait.py"),
+    ),
+    Fault(
+        "a later version of a lost job stays lost",
+        "jobctl/core/conditions.py",
+        "            del self._lost[old.id]\n            lost = None\n",
+        "            pass\n",
+        ("tests/core/test_conditions.py",),
+    ),
+    Fault(
+        "one failed job hides that another vanished",
+        "jobctl/core/conditions.py",
+        'patient = self.condition.kind == "terminal" and not self._counts["vanished"]',
+        'patient = self.condition.kind == "terminal"',
+        ("tests/core/test_conditions.py",),
+    ),
+    Fault(
+        "retry keeps the attempt",
+        "jobctl/core/transitions.py",
+        "        retry_count=job.retry_count + 1,\n",
+        "",
+        ("tests/core/test_job.py",),
+    ),
+    Fault(
+        "a completed job keeps its owner",
+        "jobctl/core/transitions.py",
+        'update: dict[str, Any] = {"completed_at": now, "owner": None}',
+        'update: dict[str, Any] = {"completed_at": now}',
+        ("tests/core/test_job.py",),
+    ),
+    Fault(
+        "the history is cut at its oldest entry",
+        "jobctl/core/transitions.py",
+        "        history = (history[0], *history[1 - MAX_HISTORY :])",
+        "        history = history[-MAX_HISTORY:]",
+        ("tests/core/test_job.py",),
+    ),
+    Fault(
+        "a new stage keeps the progress of the one before",
+        "jobctl/core/transitions.py",
+        "        progress=None,\n        message=None,\n        history=history,",
+        "        message=None,\n        history=history,",
+        ("tests/core/test_job.py",),
+    ),
+    Fault(
+        "depth is not bounded before a recursive parser reads",
+        "jobctl/core",
+        "        if depth > MAX_DEPTH:\n",
+        "        if False:\n",
+        ("tests/core/test_codec.py",),
+    ),
+    Fault(
+        "readers without details see unknown keys of the command",
+        "jobctl/core/redaction.py",
+        "        shown = {key: value for key, value in run.items() if key in _WITHOUT_DETAILS}",
+        "        shown = {k: v for k, v in run.items() if k not in ('argv', 'cwd', 'env', "
+        "'stderr')}",
+        ("tests/core/test_redaction.py",),
+    ),
+    # -- stores -------------------------------------------------------------------------------
+    Fault(
+        "the file is renamed before its record is appended",
+        _WRITE,
+        "        log.append(Record(job.revision, job.id, PUT, digest_of(data)))\n        try:\n",
+        "        try:\n",
+        ("tests/stores/test_contract.py", "tests/stores/test_write_order.py"),
+    ),
+    Fault(
+        "a foreign change between read and rename is overwritten",
+        _WRITE,
+        "                if signature_of(now) != found.signature:\n"
+        "                    raise _ChangedMeanwhile\n            publish(",
+        "            publish(",
+        ("tests/stores/test_foreign.py", "tests/stores/test_write_order.py"),
+    ),
+    Fault(
+        "the bell is not rung after a removal",
+        _WRITE,
+        "            raise too_busy(id, self._where)\n        self._access.bell.ring()\n",
+        "            raise too_busy(id, self._where)\n",
+        ("tests/stores/test_bell.py", "tests/stores/test_contract.py"),
+    ),
+    Fault(
+        "a deletion is recorded after the file has gone",
+        _WRITE,
+        "        try:\n            log.append(record)\n        except OSError as error:\n",
+        "        try:\n            os.unlink(name, dir_fd=state.dir_fd)\n"
+        "            log.append(record)\n        except OSError as error:\n",
+        ("tests/stores/test_write_order.py",),
+    ),
+    Fault(
+        "the log is not synced in a durable directory",
+        "jobctl/stores/directory/files.py",
+        "                os.fsync(fd)\n                os.fsync(sync_fd)\n",
+        "                os.fsync(fd)\n",
+        ("tests/stores/test_durable.py",),
+    ),
+    Fault(
+        "a short write is taken for a whole one",
+        "jobctl/stores/directory/changelog.py",
+        "    while written < len(data):\n        written += os.write(fd, data[written:])\n",
+        "",
+        ("tests/stores/test_disk_full.py", "tests/stores/test_changelog.py"),
+    ),
+    Fault(
+        "a torn last line is not cut off",
+        "jobctl/stores/directory/changelog.py",
+        "        if whole != size:\n            os.ftruncate(self.fd, whole)\n",
+        "",
+        ("tests/stores/test_changelog.py",),
+    ),
+    Fault(
+        "a line with a wrong checksum is believed",
+        "jobctl/stores/directory/changelog.py",
+        "        return _record(line) if _is_whole(line) else None",
+        "        return _record(line)",
+        ("tests/stores/test_changelog.py",),
+    ),
+    Fault(
+        "an id in the log may be a path",
+        "jobctl/stores/directory/changelog.py",
+        "    if not revision.isdigit() or not _IS_ID(id):",
+        "    if not revision.isdigit():",
+        ("tests/stores/test_changelog.py", "tests/stores/test_safety.py"),
+    ),
+    Fault(
+        "compaction drops tombstones and keeps the floor",
+        "jobctl/stores/directory",
+        "        floor=max([log.floor, *(record.revision for record in dropped)]),",
+        "        floor=log.floor,",
+        ("tests/stores/test_changelog.py", "tests/stores/test_pages.py"),
+    ),
+    Fault(
+        "a half-written file is quarantined at once",
+        "jobctl/stores/directory/index.py",
+        "                if self._may_be_half_written(look):\n                    continue\n",
+        "",
+        ("tests/stores/test_read.py",),
+    ),
+    Fault(
+        "a racy signature is trusted",
+        "jobctl/stores/directory/index.py",
+        "        if look.found is None or (verb == SEEN and look.found.racy):",
+        "        if look.found is None:",
+        ("tests/stores/test_foreign.py", "tests/stores/test_read.py"),
+    ),
+    Fault(
+        "links are followed",
+        "jobctl/stores/directory/files.py",
+        "_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC",
+        "_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC",
+        ("tests/stores/test_quarantine.py", "tests/stores/test_safety.py"),
+    ),
+    Fault(
+        "one listing is believed while files are renamed",
+        "jobctl/stores/directory/files.py",
+        "        if os.fstat(dir_fd).st_mtime_ns < began_ns - _TICK_NS:\n"
+        "            break  # it did not change while it was scanned\n",
+        "        break\n",
+        (
+            "tests/stores/test_read.py",
+            "tests/stores/test_complete_reads.py",
+            "tests/stores/test_foreign.py",
+        ),
+    ),
+    Fault(
+        "a forked child keeps the parent's lock",
+        "jobctl/stores/directory/lock.py",
+        "            os.close(self._fd)\n            self._fd = None\n\n    def __del__",
+        "            self._fd = None\n\n    def __del__",
+        ("tests/stores/test_lock.py",),
+    ),
+    Fault(
+        "the lock of a replaced directory is good enough",
+        "jobctl/stores/directory/lock.py",
+        "                if state.meta is meta:\n",
+        "                if True:\n",
+        ("tests/stores/test_place.py", "tests/stores/test_lock.py", "tests/stores/test_safety.py"),
+    ),
+    Fault(
+        "a reader that may not write asks again and again",
+        "jobctl/stores/directory/reconcile.py",
+        "                self.may_write = False  # a reader that may not write goes on with "
+        "what it has\n",
+        "                pass\n",
+        ("tests/stores/test_read.py", "tests/stores/test_place.py"),
+    ),
+    Fault(
+        "a copy of an owner's file counts as its own",
+        "jobctl/stores/directory/owners.py",
+        "        return (stat.st_dev, stat.st_ino) == self._key",
+        "        return True",
+        _OWNERS_TESTS,
+    ),
+    Fault(
+        "dead owners are forgotten when there are no descriptors",
+        "jobctl/stores/directory/owners.py",
+        "            return self._known_dead  # no free descriptors: those that were dead "
+        "still are",
+        "            return frozenset()",
+        (*_OWNERS_TESTS, "tests/stores/test_scarce_descriptors.py"),
+    ),
+    # -- hub ----------------------------------------------------------------------------------
+    Fault(
+        "pending connections are evicted within their grace",
+        "jobctl/hub/admission.py",
+        "            if now_s - since_s < GRACE_S:\n                break\n",
+        "",
+        ("tests/hub/test_limits.py", "tests/hub/test_connection.py"),
+    ),
+    Fault(
+        "a request's head has no bound",
+        "jobctl/hub/admission.py",
+        "        elif self._read_bytes > MAX_HEAD:\n",
+        "        elif False:\n",
+        ("tests/hub/test_limits.py", "tests/hub/test_handshake.py", "tests/hub/test_http.py"),
+    ),
+    Fault(
+        "the limit counts pending connections only",
+        "jobctl/hub/admission.py",
+        "        return len(self.pending) + self._other_connections() >= self.max_connections",
+        "        return len(self.pending) >= self.max_connections",
+        ("tests/hub/test_limits.py", "tests/hub/test_connection.py"),
+    ),
+    Fault(
+        "a session with a filter on ids is woken by all",
+        _SESSIONS,
+        "        if session.filter.ids:\n            for id in session.filter.ids:\n"
+        "                self._by_id",
+        "        if False:\n            for id in session.filter.ids:\n                self._by_id",
+        ("tests/hub/test_filtered_sessions.py", *_HUB),
+    ),
+    Fault(
+        "an acknowledgement may be of the future",
+        _SESSIONS,
+        "                session.acked = max(session.acked, min(through, session.position.sent))",
+        "                session.acked = max(session.acked, through)",
+        _HUB,
+    ),
+    Fault(
+        "a resumed session of no details gets the details' cursor",
+        _SESSIONS,
+        "        cursor = store_cursor(cursor, details=details)\n        session = Session",
+        "        session = Session",
+        _HUB,
+    ),
+    # -- reader, work, upkeep -----------------------------------------------------------------
+    Fault(
+        "the backoff has no jitter at its cap",
+        "jobctl/reader/backoff.py",
+        "        return max(_MIN_S, ceiling_s * self._draw())",
+        "        return max(_MIN_S, min(CAP_S, BASE_S * (1 << min(self.tries - 1, 10)) * (1 "
+        "+ self._draw())))",
+        ("tests/reader/test_backoff.py",),
+    ),
+    Fault(
+        "prune removes what was changed since it chose",
+        "jobctl/upkeep/prune.py",
+        "    if job.replace(revision=chosen.revision) != chosen:\n            raise _Changed\n",
+        "    pass\n",
+        ("tests/upkeep/test_prune.py",),
+    ),
+    Fault(
+        "prune keeps the oldest",
+        "jobctl/upkeep/prune.py",
+        "        newest_first = sorted(ends, reverse=True)[self.keep :]",
+        "        newest_first = sorted(ends, reverse=True)[: -self.keep or None]",
+        ("tests/upkeep/test_prune.py",),
+    ),
+    Fault(
+        "reap fails a job that was taken up meanwhile",
+        "jobctl/upkeep/reap.py",
+        "        if not job.lost(dead):\n            return job  # another process was first\n",
+        "",
+        ("tests/upkeep/test_reap.py",),
+    ),
+    Fault(
+        "reap forgets the owner of a job that it could not fail",
+        "jobctl/upkeep/reap.py",
+        "store.owners.forget(dead - {job.owned_by for job, _ in reaped.failed})",
+        "store.owners.forget(dead)",
+        ("tests/cli/test_lost.py",),
+    ),
+    Fault(
+        "a tracked job writes into another attempt",
+        "jobctl/work",
+        "        same = (job.created_at, job.retry_count) == (created_at, retry_count)",
+        "        same = job.created_at == created_at",
+        _TRACK,
+    ),
+    Fault(
+        "the last report before a move is dropped",
+        "jobctl/work",
+        "            self._flush(recorder)\n            self._progress.clear()\n",
+        "            self._progress.clear()\n",
+        _TRACK,
+    ),
+    Fault(
+        "a signal from the terminal is sent to the command twice",
+        "jobctl/work/run/child.py",
+        "        return number, from_process and number in _FORWARDED",
+        "        return number, number in _FORWARDED",
+        ("tests/cli/test_run.py",),
     ),
 )

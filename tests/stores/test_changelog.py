@@ -84,6 +84,20 @@ def test_last_line_of_full_length_is_validated(make: Callable[..., Log], tmp_pat
     assert log.count() == 1
 
 
+def test_last_line_with_a_wrong_checksum_is_no_record(
+    make: Callable[..., Log], tmp_path: Path
+) -> None:
+    """A record whose bytes are those of two writes: it reads well, and was never written."""
+    log = make(record(1), record(2, "b"))
+    with open(tmp_path / "changes", "r+b") as file:
+        file.seek(-LINE + 15, os.SEEK_END)
+        file.write(b"7")  # revision 7, under the checksum of revision 2
+    assert log.head() == 1
+    assert log.newest("b") is None
+    assert log.after(1) == 1
+    assert log.repair() == 1
+
+
 @pytest.mark.parametrize("at", [1, 5, 7])
 def test_hole_in_the_middle_is_damage(make: Callable[..., Log], tmp_path: Path, at: int) -> None:
     """A line that is not whole, with whole ones after it, is told apart from a torn tail."""

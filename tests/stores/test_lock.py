@@ -243,3 +243,28 @@ def _subscribing_child(store: DirectoryStore, heard: Any) -> None:
     store.update("a", tally)
     assert heard.wait(10)
     os._exit(0)
+
+
+def test_lock_of_a_directory_that_was_replaced_meanwhile_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS row 10: who waited for it writes under the lock of the one that is there by then."""
+    store = DirectoryStore(tmp_path / "jobs", create=True)
+    store.create(new("a"))
+    meta, real, locked = tmp_path / "jobs" / ".jobctl", WriteLock.acquire, []
+
+    def acquire(lock: WriteLock, dir_fd: int, *args: Any) -> None:
+        real(lock, dir_fd, *args)
+        locked.append(lock.key)
+        if len(locked) == 1:
+            meta.rename(tmp_path / "old")
+            DirectoryStore(tmp_path / "jobs", adopt=True).close()  # another program makes it anew
+            locked.clear()
+            locked.append(lock.key)
+
+    monkeypatch.setattr(WriteLock, "acquire", acquire)
+    store.update("a", with_message("written"))
+    assert locked == [key_of(tmp_path / "old"), key_of(meta)]
+    log = (meta / "changes").read_text().splitlines()
+    assert [line.split()[1:3] for line in log[1:]] == [["a", "seen"], ["a", "put"]]
+    store.close()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jobctl.core.cursor import ZERO
 from jobctl.core.job import Job
-from jobctl.stores.directory import changelog, lookup
+from jobctl.stores.directory import changelog, files, index, lookup, reconcile
 from jobctl.stores.directory import read as reading
 from jobctl.stores.directory import write as write_module
 from jobctl.stores.directory.changelog import DEL, PUT, Record, digest_of
@@ -550,3 +552,40 @@ def test_deleted_record_of_a_job_that_lies_there_is_corrected(
     log = store._place.current().log
     log.append(Record(log.repair() + 1, "a", DEL, "0" * 32))
     assert state(opened()) == dict.fromkeys("abc")
+
+
+def test_reader_that_may_not_write_asks_once(
+    store: DirectoryStore, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on with what it finds; each read would fail at the same place again."""
+    asked: list[bool] = []
+
+    @contextmanager
+    def refused(*, compact: bool) -> Iterator[None]:
+        asked.append(compact)
+        raise PermissionError(errno.EACCES, "Permission denied")
+        yield
+
+    monkeypatch.setattr(store._access, "tried", refused)
+    for text in ("x", "y", "z"):
+        (jobs_dir / "f.json").write_bytes(file_of(new("f"), message=text))
+        store.refresh({"f"})
+        assert state(store)["f"] == text
+    assert len(asked) == 1
+
+
+def test_racy_file_of_another_program_is_read_again(
+    store: DirectoryStore, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second write within the clock's step may leave the very same signature."""
+    (jobs_dir / "f.json").write_bytes(file_of(new("f"), message="1"))
+    frozen = os.stat(jobs_dir / "f.json")
+    monkeypatch.setattr(index, "signature_of", lambda stat: (1, 2, 3, 4))
+    monkeypatch.setattr(reconcile, "signature_of", lambda stat: (1, 2, 3, 4))
+    monkeypatch.setattr(files, "signature_of", lambda stat: (1, 2, 3, 4))
+    store.refresh()
+    cursor = head(store)
+    (jobs_dir / "f.json").write_bytes(file_of(new("f"), message="2"))
+    assert os.stat(jobs_dir / "f.json").st_size == frozen.st_size
+    store.refresh()
+    assert messages(store.since(cursor)) == {"f": "2"}
