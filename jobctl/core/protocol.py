@@ -6,7 +6,7 @@
                    {"type": "jobs:update", "job": {…}}
     client → hub   {"type": "jobs:ping", "at": …}
 
-``jobs:init`` comes once; what it means to be removed, or to leave a filter, is in hub/plain.py. With
+``jobs:init`` comes once; how a removal and leaving a filter are told is in hub/plain.py. With
 ``?ended=10m`` the jobs that ended in that time follow it.
 
 *jobctl.v1* (``Sec-WebSocket-Protocol: jobctl.v1``)::

@@ -61,7 +61,7 @@ async def from_store(
                     # Before the read, which then has everything that they have written.
                     dead, head = await asyncio.to_thread(_poll, store)
                     due = due or dead != sent_dead or _has_moved(head, cursor)
-                due = await files.check() or due
+                due = reads = await files.check() or due
                 while due:
                     delta = await asyncio.to_thread(_read, store, cursor, filter)
                     changed = delta.jobs or delta.gone or delta.since == 0 != cursor.revision
@@ -73,6 +73,8 @@ async def from_store(
                         # `sent_through`.
                         yield delta._replace(since=min(delta.since, sent_through))
                         sent_through, unfinished = delta.through, more
+                if reads:
+                    await files.after_read()
                 if (
                     dead != sent_dead and not more
                 ):  # else they may have written more than we have read
@@ -180,6 +182,12 @@ class _FileChecks:
             self._settled_s = now_s + _SETTLED_S
         self._all = False
         return True
+
+    async def after_read(self) -> None:
+        """Have the store checked again soon if the read met files that are missing, or no jobs."""
+        if self._watcher is not None:
+            unsettled = await asyncio.to_thread(refresh, self._store, set[str]())
+            self._unsettled = self._unsettled or unsettled
 
     async def close(self) -> None:
         if self._watcher is not None:

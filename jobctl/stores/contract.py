@@ -47,7 +47,7 @@ __all__ = [
 
 _MAX_TRIES = 4
 _MAX_UNFINISHED = 32
-_PAUSE_S = 0.005
+_PAUSE_S, _MAX_PAUSE_S = 0.005, 0.06
 
 Change = Callable[[Job], Job]
 """A pure function from the stored job to the new one. It may be called twice."""
@@ -252,7 +252,8 @@ def read_pages(store: Store, cursor: Cursor = ZERO, limit: int | None = None) ->
             if not page.more:
                 return
             if page.cursor() == cursor:
-                time.sleep(_PAUSE_S)  # a writer is at work, or a file is half written
+                # A writer is at work, or a file may be whole again within a second.
+                time.sleep(min(_PAUSE_S * 1.3**unfinished, _MAX_PAUSE_S))
             if limit is None or len(page.jobs) + len(page.gone) < limit:
                 unfinished += 1  # a full page is no sign of a writer
             cursor, snapshot_start = page.cursor(), page.snapshot_start

@@ -128,4 +128,6 @@ def test_any_schedule_converges_in_memory():
 def test_any_schedule_converges_on_disk(monkeypatch):
     """All of that over a directory amid kills, foreign edits, damage, restores, compactions."""
     monkeypatch.setattr("jobctl.stores.directory.log_rewrite.MAX_TOMBSTONES", 2)
+    for module in ("index", "lookup", "read", "scan"):  # or each deletion takes a second
+        monkeypatch.setattr(f"jobctl.stores.directory.{module}.TORN_GRACE_S", 0.0)
     _run(AnyScheduleOnDisk, EXAMPLES)

@@ -45,3 +45,10 @@ def opened(jobs_dir: Path) -> Iterator[Callable[..., DirectoryStore]]:
             return store
 
         yield opened
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing file counts as gone at once. The grace itself is tested in ``test_grace.py``."""
+    for module in ("index", "lookup", "read", "scan"):
+        monkeypatch.setattr(f"jobctl.stores.directory.{module}.TORN_GRACE_S", 0.0)

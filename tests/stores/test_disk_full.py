@@ -178,6 +178,7 @@ def test_failed_write_leaves_no_temporary_file(
     assert not (store.path / ".jobctl" / "next").exists()  # type: ignore[operator]
 
 
+@pytest.mark.usefixtures("no_grace")
 def test_job_can_be_removed_while_nothing_can_be_written(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from jobctl.core.cursor import ZERO
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job
@@ -38,6 +40,7 @@ def test_an_empty_log_is_not_shared_with_files_it_does_not_know(tmp_path: Path) 
         store.close()
 
 
+@pytest.mark.usefixtures("no_grace")
 def test_a_loose_file_that_goes_unrecorded_is_gone_all_the_same(tmp_path: Path) -> None:
     """It was delivered, so its end has to be told."""
     store = DirectoryStore(tmp_path / "jobs", create=True)

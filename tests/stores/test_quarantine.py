@@ -222,6 +222,7 @@ def test_case_twins_are_two_jobs_or_one_file(opened: Open) -> None:
         assert store.ids() == ["Twin", "twin"]
 
 
+@pytest.mark.usefixtures("no_grace")
 def test_good_file_that_goes_bad_leaves_readers_a_deletion(opened: Open, jobs_dir: Path) -> None:
     """A follower drops a job whose file is no job any more, and gets it back when it is mended."""
     store = opened()

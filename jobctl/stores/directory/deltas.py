@@ -90,7 +90,13 @@ class Deltas:
         return [BadFile(name, reason) for name, reason in sorted(bad.items())]
 
     def refresh(self, ids: set[str] | None) -> bool:
-        """Check these ids, or all, for changes by other programs."""
+        """Check these ids, or all, for changes by other programs.
+
+        Without a log each read checks all; this tells whether the last one left some unsettled.
+        """
+        if self._place.current().log is None:
+            with self._index.guard:
+                return self._scan.is_unsettled
         unsettled, odd = self._reconciler.refresh(ids)
         if odd is not None:
             self._bad_names = odd

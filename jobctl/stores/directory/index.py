@@ -17,20 +17,23 @@ from collections.abc import Mapping
 from jobctl.core.codec import parse
 from jobctl.core.job import Job
 from jobctl.errors import InvalidJob
-from jobctl.stores.directory.changelog import DEL, NO_DIGEST, SEEN, Log, Record, digest_of
+from jobctl.stores.directory.changelog import DEL, NO_DIGEST, PUT, SEEN, Log, Record, digest_of
 from jobctl.stores.directory.files import (
     FoundFile,
-    Signature,
     is_id,
     job_names,
     read_file,
     signature_of,
 )
 
-__all__ = ["TORN_GRACE_S", "Index", "Look", "packed"]
+__all__ = ["TORN_GRACE_S", "Index", "Look", "is_old", "packed"]
 
 TORN_GRACE_S = 1.0
-"""For this long a file that cannot be parsed keeps its last good value: it may be half written."""
+"""For this long a file that is missing or is no job keeps its last good value.
+
+Its writer may be between two steps: truncating and writing it, or removing and creating it. How
+long ago it was modified says nothing: a truncated file was seen with its old modification time.
+"""
 
 packed = struct.Struct("=QqqQ").pack
 """Return a `Signature`, given as four arguments, as bytes: a tuple takes three times the memory."""
@@ -117,7 +120,7 @@ class Index:
         self.newest: dict[str, Record] = {}
         self.signatures: dict[str, bytes] = {}  # `packed`
         self.loose: set[str] = set()  # delivered without a record: their end needs one all the same
-        self._torn_since: dict[str, tuple[Signature, float]] = {}
+        self._lacking_since: dict[str, float] = {}  # monotonic: missing, or no job
 
     def follow(self, log: Log) -> list[Record]:
         """Read the log to its end, from the start if it is a new log; return the records read."""
@@ -196,7 +199,7 @@ class Index:
         The lock must be held, the log repaired. ``looks`` are earlier looks; one counts if the file
         is still the same, otherwise the file is read again. Removes ids from the left of ``ids``
         until all are done or ``hold_s`` seconds are over. Returns a current look at each id that is
-        settled; a missing id has a file that may be half written.
+        settled; a missing id has a file that may be a job again in a moment.
         """
         end = time.monotonic() + hold_s
         self.follow(log)
@@ -209,12 +212,12 @@ class Index:
                 look = Look(id, read_file(dir_fd, id + ".json"))
             record = self._newest_of(look, revision + 1)
             if record is not None and record.revision > revision:
-                if self._may_be_half_written(look):
+                if self._is_in_grace(look):
                     continue
                 log.append(record)
                 revision = record.revision
                 self.loose.discard(id)
-            self._torn_since.pop(id, None)
+            self._lacking_since.pop(id, None)
             self.remember(look, record.verb if record is not None else DEL)
             settled[id] = look
             if time.monotonic() >= end:
@@ -238,21 +241,41 @@ class Index:
             return newest
         return Record(revision, look.id, DEL, NO_DIGEST)
 
-    def _may_be_half_written(self, look: Look) -> bool:
-        """Whether a file that is not a job changed within the grace period."""
+    def note_lacking(self, id: str, since_s: float) -> None:
+        """Record that the file has been missing, or no job, since then (monotonic)."""
+        self._lacking_since.setdefault(id, since_s)
+
+    def _is_in_grace(self, look: Look) -> bool:
+        """Whether a file that is missing or is no job may be one again within the grace period."""
         found = look.found
-        if found is None or look.problem is None:
+        if found is not None and look.problem is None:
             return False
         now = time.monotonic()
-        known = self._torn_since.get(look.id)
-        if known is None or (known[0] != found.signature and self._recent(found)):
-            # The grace period starts at the last write, but ends one period after our first look,
-            # so that a file that is written to all the time is reported too.
-            self._torn_since[look.id] = known = (found.signature, known[1] if known else now)
-        if not self._recent(found) and known[1] == now:
-            return False
-        return now - known[1] < TORN_GRACE_S
+        known = self._lacking_since.get(look.id)
+        if known is None:
+            newest = self.newest.get(look.id)
+            had_job = newest is not None and newest.verb != DEL
+            if found is None and newest is not None and newest.verb == PUT:
+                # A missing file that we have never seen, with a record of jobctl's, is a write that
+                # burned in a crash: nobody waits for that.
+                had_job = look.id in self.signatures
+            had_job = had_job or look.id in self.loose
+            if not had_job and (found is None or not self._recent(found)):
+                return False
+            # The period ends one second after our first look, so that a file that is written to all
+            # the time is reported too.
+            self._lacking_since[look.id] = known = now
+        return now - known < TORN_GRACE_S
 
     @staticmethod
     def _recent(found: FoundFile) -> bool:
         return abs(time.time_ns() - found.signature[1]) < TORN_GRACE_S * 1e9
+
+
+def is_old(found: FoundFile, before: FoundFile | None) -> bool:
+    """Whether a file has been the same for long: by its times, and at a look before this one.
+
+    The kernel may show a truncated file with its old times, but only for an instant.
+    """
+    same = before is not None and before.signature == found.signature
+    return same and time.time_ns() - found.signature[1] > TORN_GRACE_S * 1e9

@@ -7,7 +7,7 @@ import time
 
 from jobctl.core.job import Job, check_id
 from jobctl.errors import Conflict, DamagedFile, JobNotFound, NotObeyed, StoreError
-from jobctl.stores.directory.changelog import digest_of
+from jobctl.stores.directory.changelog import DEL, digest_of
 from jobctl.stores.directory.files import (
     FoundFile,
     JobCache,
@@ -18,12 +18,13 @@ from jobctl.stores.directory.files import (
     signature_of,
     translated,
 )
-from jobctl.stores.directory.index import TORN_GRACE_S
+from jobctl.stores.directory.index import TORN_GRACE_S, is_old
 from jobctl.stores.directory.place import DirectoryState, Place
 
 __all__ = ["Lookup", "too_busy"]
 
 _MAX_RACES = 20
+_LOOK_S = 0.02
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -73,24 +74,40 @@ class Lookup:
         raise too_busy(id, self._where)
 
     def read_whole(self, id: str) -> tuple[FoundFile | None, Job | None]:
-        """Return the job in the file; wait for a file that may be half written."""
+        """Return the job in the file; wait for a file that may be a job again in a moment.
+
+        That is one that is no job, or that is missing although it is recorded. A file that was no
+        job long ago, and has not changed at a second look, is not waited for.
+        """
         deadline = time.monotonic() + TORN_GRACE_S
+        before: FoundFile | None = None
+        problem: Unreadable | None = None
         while True:
             found = read_file(self._place.current().dir_fd, id + ".json")
             try:
-                return found, self._cache.parse(id, found) if found is not None else None
+                if problem is not None and found is not None and is_old(found, before):
+                    raise problem  # which to find out again may take long
+                if found is not None:
+                    return found, self._cache.parse(id, found)
+                if time.monotonic() > deadline or not self._is_recorded(id):
+                    return None, None
             except Unreadable as error:
+                problem = error
                 if found is not None and found.unreadable:
                     path = f"{self._where}/{id}.json"
                     raise StoreError(
                         f"{path} {found.problem}", path=path, hint="its owner can make it readable"
                     ) from error
-                old = found is not None and (
-                    time.time_ns() - found.signature[1] > TORN_GRACE_S * 1e9
-                )
-                if old or time.monotonic() > deadline:
+                if time.monotonic() > deadline or (found is not None and is_old(found, before)):
                     raise DamagedFile(f"{self._where}/{id}.json", id, str(error)) from error
-            time.sleep(0.02)
+            before = found
+            time.sleep(_LOOK_S)
+
+    def _is_recorded(self, id: str) -> bool:
+        """Whether the change log has the job."""
+        log = self._place.current().log
+        record = log.newest(id) if log is not None else None
+        return record is not None and record.verb != DEL
 
     def _get(self, id: str) -> tuple[FoundFile, Job]:
         with translated("reading", self._where, check_id(id)):

@@ -31,6 +31,7 @@ What holds for every delta:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Set
 
 from jobctl.core.codec import parse_trusted
@@ -38,8 +39,8 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, Gone
 from jobctl.errors import InvalidJob
 from jobctl.stores.directory.changelog import DEL, PUT, SEEN, Log, Record
-from jobctl.stores.directory.files import read_file
-from jobctl.stores.directory.index import Index, Look
+from jobctl.stores.directory.files import FoundFile, read_file
+from jobctl.stores.directory.index import TORN_GRACE_S, Index, Look, is_old
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ else:
 
 __all__ = ["DirectoryRead", "Settled"]
 
+_LOOK_S = 0.02
 _MAX_ROUNDS = 16
 """Each round looks at what changed during the one before, so a few are enough, unless writers stay
 faster than we read."""
@@ -131,6 +133,8 @@ class DirectoryRead:
         seen = self._looks.keys() - self.pending
         self._look([id for id in (*self._window, *unrecorded) if id not in seen])
         if self.pending:
+            if not self._waits:
+                self._wait_for_writers()
             reconciled = self._reconcile(
                 {id: self._looks[id] for id in self.pending & self._looks.keys()}
             )
@@ -230,6 +234,31 @@ class DirectoryRead:
             ids = list(dict.fromkeys([*ids, *self._read_tail()]))
             self._judge(ids)
             ids = [id for id in ids if id in self.pending and self._is_outdated(id)]
+
+    def _wait_for_writers(self) -> None:
+        """Wait up to a second for recorded files that are missing, or are no job.
+
+        Other programs may be between two steps. A file that was no job long ago is not waited for.
+        """
+        before: dict[str, FoundFile | None] = {}
+        began_s = time.monotonic()
+        while True:
+            ids = self.pending & self._looks.keys() & self._window.keys()
+            looks = [self._looks[id] for id in ids]
+            unsure = [
+                look.id
+                for look in looks
+                if self._window[look.id][-1].verb != DEL
+                and (look.found is None or look.problem is not None)
+                and not (look.found is not None and is_old(look.found, before.get(look.id)))
+            ]
+            for id in unsure:
+                self._index.note_lacking(id, began_s)
+            if not unsure or time.monotonic() >= began_s + TORN_GRACE_S:
+                break
+            before.update((look.id, look.found) for look in looks)
+            time.sleep(_LOOK_S)
+            self._look(unsure)
 
     def _read_tail(self) -> list[str]:
         """Read the log to its end; return the ids of the new records."""

@@ -29,6 +29,7 @@ class Scan:
         self._set = JobSet(os.urandom(6).hex())
         self._signatures: dict[str, Signature] = {}
         self._bad: dict[str, str] = {}
+        self._lacking_since: dict[str, float] = {}  # monotonic: missing, or no job
 
     def since(
         self, cursor: Cursor, dir_fd: int, limit: int | None = None, *, snapshot_start: int = 0
@@ -42,6 +43,11 @@ class Scan:
         return self._set.since(
             cursor, max_examined=limit, snapshot_start=snapshot_start, tombstones=True
         )
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether files that were jobs are missing or no jobs, for less than a second."""
+        return bool(self._lacking_since)
 
     def bad(self) -> list[BadFile]:
         """Return the files that are not jobs, as of the last scan."""
@@ -61,7 +67,7 @@ class Scan:
             self._take(id, dir_fd)
         for id in [id for id in self._signatures if id not in names]:
             # A listing can miss an existing file: only a lookup by name proves a deletion.
-            if read_file(dir_fd, id + ".json") is None:
+            if read_file(dir_fd, id + ".json") is None and not self._is_in_grace(id):
                 del self._signatures[id]
                 self._bad.pop(id + ".json", None)
                 if self._set.get(id) is not None:
@@ -80,13 +86,23 @@ class Scan:
         except InvalidId:
             self._bad[name] = "its name is not a job id"
         except InvalidJob as error:
-            recent = abs(time.time_ns() - found.signature[1]) < TORN_GRACE_S * 1e9
-            if recent and self._set.get(id) is not None:
-                return  # it may be half written: keep the last good value and check again
+            if self._is_in_grace(id):
+                return  # keep the last good value and check again
             self._bad[name] = error.reason
             if self._set.get(id) is not None:
                 self._set.delete(id, self._set.revision + 1)
         else:
             self._bad.pop(name, None)
+            self._lacking_since.pop(id, None)
             self._set.put(job)
         self._signatures[id] = found.signature
+
+    def _is_in_grace(self, id: str) -> bool:
+        """Whether a job whose file is missing or is no job may be there again within a second."""
+        if self._set.get(id) is None:
+            return False
+        now = time.monotonic()
+        if now - self._lacking_since.setdefault(id, now) < TORN_GRACE_S:
+            return True
+        del self._lacking_since[id]
+        return False

@@ -80,12 +80,14 @@ class DirectoryWriter:
     def update(self, id: str, change: Change) -> Job:
         """Record the job that ``change`` returns."""
         check_id(id)
+        waited = False
         for _ in range(_MAX_RACES):
             with self._access.writing(id) as state:
                 found = read_file(state.dir_fd, id + ".json")
-                if found is None:
-                    raise JobNotFound(id, self._where)
                 try:
+                    if found is None:
+                        self._check_missing(state, id, waited=waited)
+                    assert found is not None, "or that raises"
                     old = self._cache.parse(id, found)
                     new = change(old)
                     if new is old:
@@ -103,6 +105,7 @@ class DirectoryWriter:
                 self._access.bell.ring()
                 return job
             self._wait_for_its_writer(id)
+            waited = True
         raise too_busy(id, self._where)
 
     def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
@@ -131,6 +134,16 @@ class DirectoryWriter:
         """Wait, outside the lock, until the file is a job; `DamagedFile` after a second."""
         with translated("reading", self._where, id):
             self._lookup.read_whole(id)
+
+    def _check_missing(self, state: DirectoryState, id: str, *, waited: bool) -> None:
+        """Raise `JobNotFound`, or `Unreadable` if another program may be creating the file again.
+
+        That is so if it is recorded, until a second has passed.
+        """
+        record = state.log.newest(id) if state.log is not None else None
+        if waited or record is None or record.verb == DEL:
+            raise JobNotFound(id, self._where)
+        raise Unreadable("missing")
 
     def _put(self, state: DirectoryState, job: Job, found: FoundFile | None) -> Job:
         """Take a revision, then publish. Raises if the old file was changed by another program."""
