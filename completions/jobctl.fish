@@ -324,7 +324,7 @@ complete -c jobctl -n '__jobctl_at ls' -s o -l output -x -a 'table wide json jso
 complete -c jobctl -n '__jobctl_at ls' -l no-headers -d 'Leave the header out.'
 complete -c jobctl -n '__jobctl_at ls' -s q -l quiet -d 'Print ids only.'
 complete -c jobctl -n '__jobctl_at ls' -l time-format -x -a 'relative iso local' -d 'How to print times.'
-complete -c jobctl -n '__jobctl_at ls' -s v -l verbose -d 'Name the files that are no jobs.'
+complete -c jobctl -n '__jobctl_at ls' -s v -l verbose -d 'Name the files that are no jobs, and what is odd in others.'
 complete -c jobctl -n '__jobctl_at ls' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub; unix:PATH is a Unix socket.'
 complete -c jobctl -n '__jobctl_at ls' -l token-file -r -F -d 'The hub\'s token is in this file.'
 complete -c jobctl -n '__jobctl_at ls' -l ca -r -F -d 'Trust a wss hub by these authorities.'

@@ -1,17 +1,16 @@
-"""Files of other programs that have a ``stage`` and little else, and how to make jobs of them."""
+"""Files of other programs that have a ``stage`` and little else."""
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
 from typing import Any
 
-import pytest
-
 from jobctl._clock import now_ms
-from jobctl.core import codec
 from jobctl.core.times import to_text
-from jobctl.errors import InvalidJob
 
-__all__ = ["OLD", "full", "take_bare_files"]
+__all__ = ["OLD", "age_files", "full"]
 
 OLD = to_text(now_ms() - 30 * 86_400_000)
 """A month ago."""
@@ -30,19 +29,8 @@ def full(id: str, **keys: Any) -> dict[str, Any]:
     }
 
 
-def take_bare_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read a file that lacks all but a ``stage`` as a job that ended a month ago.
-
-    The reader is stricter today, and quarantines such a file. What is given here is what a more
-    liberal one will give; where that has come, this changes nothing.
-    """
-    try:
-        codec.parse(b'{"stage": "completed"}', id="x")
-    except InvalidJob:
-        strict = codec._parse_strictly
-
-        def lax(text: str, id: str) -> dict[str, Any]:
-            return {"id": id, "type": "job", "createdAt": OLD, "updatedAt": OLD} | strict(text, id)
-
-        monkeypatch.setattr(codec, "_parse_strictly", lax)
-        monkeypatch.setattr(codec, "_quick", lambda text: None)
+def age_files(directory: Path, *ids: str) -> None:
+    """Let these files be a month old: a time that they lack is their modification time."""
+    then = time.time() - 30 * 86_400
+    for id in ids:
+        os.utime(directory / f"{id}.json", (then, then))

@@ -356,5 +356,5 @@ def _job(request: _Request, id: str) -> tuple[Job | None, int]:
         found = read_file(request.dir_fd, f"{id}.json")
         if found is not None and found.problem is None:
             size = len(found.data)
-            return parse(found.data, id=id), size
+            return parse(found.data, id=id, file_ms=found.signature[1] // 1_000_000), size
     return None, size

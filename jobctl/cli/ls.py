@@ -110,7 +110,10 @@ def ls(
     quiet: QuietOption = False,
     times: TimeFormatOption = None,
     verbose: Annotated[
-        bool, Option("-v", "--verbose", help="Name the files that are no jobs.")
+        bool,
+        Option(
+            "-v", "--verbose", help="Name the files that are no jobs, and what is odd in others."
+        ),
     ] = False,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
@@ -128,8 +131,9 @@ def ls(
     options = partial(make_filter, type=type, stage=stage, session=session, active=active)
     ids_only = quiet or output is Output.name
     unfiltered = options([]) == EVERYTHING and not (ids or cursor or since or until)
-    if ids_only and unfiltered and url is None and sort in (Sort.created, Sort.id) and limit != 0:
-        _list_ids(directory, sort, limit, verbose=verbose)
+    plain = ids_only and unfiltered and url is None and not verbose
+    if plain and sort in (Sort.created, Sort.id) and limit != 0:
+        _list_ids(directory, sort, limit)
         return
     learn = output is not Output.table and not ids_only
     if url is None:
@@ -217,7 +221,7 @@ def _in_directory(
     )
 
 
-def _list_ids(directory: str | None, sort: Sort, limit: int | None, *, verbose: bool) -> None:
+def _list_ids(directory: str | None, sort: Sort, limit: int | None) -> None:
     """Print the ids of all jobs in a directory, in the order of `order`."""
     store, where = command_store(directory)
     times, bad = creation_times(store)
@@ -230,7 +234,7 @@ def _list_ids(directory: str | None, sort: Sort, limit: int | None, *, verbose: 
     if not ids and not sys.stdout.isatty():
         text, hint = _described(where, empty=True)
         note(f"no jobs in {text}{hint}")
-    _note_bad(bad, verbose=verbose)
+    _note_bad(bad, verbose=False)
 
 
 def _print_ids(ids: Iterable[str]) -> None:
@@ -358,6 +362,10 @@ def _explain(
         hint = f"; {meant}" if meant else found.hint
         note(f"{what} in {found.where}{hint}")
     _note_bad(found.bad or [], verbose=verbose)
+    if verbose:
+        for job in jobs:
+            for remark in job.remarks:
+                note(f"{job.id}.json: {remark}")
 
 
 def _note_bad(bad: list[BadFile], *, verbose: bool) -> None:

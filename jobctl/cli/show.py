@@ -150,6 +150,7 @@ def describe(
         ("owner", _owner(job, dead, owner)),
         *_command(job),
         ("revision", str(job.revision) if job.revision else None),
+        *(("remark", str(remark)) for remark in job.remarks),
     ]
     lines = [f"{name:<15} {visible(str(value))}" for name, value in fields if value is not None]
     if job.result is not None:

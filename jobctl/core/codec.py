@@ -1,9 +1,9 @@
-"""Jobs as bytes: a strict parser, and the writers for the file and the wire.
+"""Jobs as bytes: the parser, and the writers for the file and the wire.
 
-A file is parsed more strictly than RFC 8259 demands: UTF-8 without a byte order mark, unique keys,
-finite numbers, no lone surrogates, limited depth and size. Python's own parser accepts some of
-these. A few counts prove that most files cannot have such a fault. Only the others are parsed again
-by a parser that checks each key and number (`_parse_strictly`).
+Files that jobctl or ``JSON.stringify`` wrote, and other files without a fault, are parsed quickly:
+a few counts prove that most files have none. All others go to lenient.py, which accepts more than
+RFC 8259 does and says what was odd. A file is refused only if it is too large, too deep, not UTF-8,
+not a JSON object, or has no stage.
 
 Keys that a change does not set keep their raw text in the file, known keys and unknown ones alike:
 a number with forty digits, an escape, another form of a time. So a rewrite splits the file into its
@@ -22,18 +22,28 @@ from json.encoder import encode_basestring
 from sys import intern
 
 from jobctl.core.canonical import compact, short_exponents
-from jobctl.core.fields import BY_ATTRIBUTE, BY_KEY, FIELDS, Steps, Unfit, anything
-from jobctl.core.job import NEW_LINE, Draft, check_id, draft_of, values_of
+from jobctl.core.fields import (
+    BY_ATTRIBUTE,
+    BY_KEY,
+    CANONICAL,
+    FIELDS,
+    Steps,
+    Unfit,
+    anything,
+    number,
+)
+from jobctl.core.job import NEW_LINE, Draft, check_id, draft_of, foreign_keys, values_of
 from jobctl.core.redaction import redact
 from jobctl.errors import InvalidId, InvalidJob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
     from jobctl.core.fields import Field, HistoryEntry
     from jobctl.core.job import Job, Scan
+    from jobctl.core.lenient import Guess, Remark
 
 __all__ = [
     "MAX_DEPTH",
@@ -43,6 +53,7 @@ __all__ = [
     "parse",
     "parse_trusted",
     "parse_wire",
+    "remarks_text",
     "to_wire",
 ]
 
@@ -51,6 +62,9 @@ MAX_DEPTH = 100
 
 MAX_DIGITS = 4300
 """Of a whole number: CPython's own bound."""
+
+FIRST, LAST = "1971", "9999"
+"""Canonical times that count are at least the first and less than the last of these."""
 
 # Possessive, and an unterminated string extends to the end, so every character is read once.
 # (Starting again at each quote made 240 KB of `\\"` take three minutes.)
@@ -65,48 +79,55 @@ class _Refused(ValueError):
 # -- from bytes -----------------------------------------------------------------------------
 
 
-def parse(data: bytes, *, id: str, revision: int = 0) -> Job:
+def parse(
+    data: bytes, *, id: str, revision: int = 0, file_ms: int = 0, guess: Guess | None = None
+) -> Job:
     """Return the job in the bytes of the file ``<id>.json``.
 
-    Raise `InvalidJob` with a short reason.
+    ``file_ms`` is the file's modification time, for times that it lacks. ``guess`` is what an
+    earlier reading of the same bytes has guessed (`Job.reading`). Raise `InvalidJob` with a short
+    reason.
     """
     if len(data) > MAX_JOB_BYTES:
-        raise InvalidJob(f"over {MAX_JOB_BYTES} bytes", id=id)
+        raise InvalidJob(too_large(len(data)), id=id)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise InvalidJob(_why_no_text(data, error), id=id) from error
     job = _usual_job(data, text)
     if job is None:
-        values = _quick(text)
-        job = draft_of(values if values is not None else _parse_strictly(text, id))
-        job.source = (data, _NOTHING)
-    if job.id != id:
-        raise InvalidJob(f"the id inside, {ascii(job.id[:80])}, is not the file's", id=id)
+        values = _quick(text) or _parse_strictly(text)
+        job = _canonical_draft(data, values) if values is not None else None
+        if job is None or job.id != id:
+            job = _odd_job(data, text, values, id, file_ms, guess)
+    elif job.id != id:
+        job = _odd_job(data, text, None, id, file_ms, guess)
     job.revision = revision
     return job.finish()
 
 
-def parse_trusted(data: bytes, *, id: str, revision: int = 0) -> Job:
-    """Parse bytes that jobctl wrote and that a digest confirms, without the strict checks."""
+def parse_trusted(
+    data: bytes, *, id: str, revision: int = 0, file_ms: int = 0, guess: Guess | None = None
+) -> Job:
+    """Parse bytes that jobctl wrote and that a digest confirms, without the checks of `parse`."""
     job = _own_job(data)
     if job is None or job.id != id:
-        return parse(data, id=id, revision=revision)  # which says what is wrong
+        return parse(data, id=id, revision=revision, file_ms=file_ms, guess=guess)
     job.id = id  # the same text, shared with whoever has it
     job.revision = revision
     return job.finish()
 
 
-def created_at(data: bytes, *, id: str) -> str:
+def created_at(data: bytes, *, id: str) -> str | None:
     """Return when the job in the bytes of the file ``<id>.json`` was created, as `parse` has it.
 
-    It raises `InvalidJob` as `parse` does, but takes half the time for most files.
+    It takes half the time of `parse` for most files, and returns ``None`` for all others.
     """
     with suppress(UnicodeDecodeError):
         match = _usual(data.decode()) if len(data) <= MAX_JOB_BYTES else None
         if match is not None and match[_REST] is None and match[1] == id:
             return match[5]
-    return parse(data, id=id).created_at
+    return None
 
 
 def _own_job(data: bytes) -> Draft | None:
@@ -120,35 +141,34 @@ def _own_job(data: bytes) -> Draft | None:
         text = data.decode()
         match = _usual(text)
         if match is not None and match[_REST] is None:
-            return _draft_of(data, match)
+            return _draft_of(data, match) if match[_DONE] is None or _is_in_range(match) else None
         values, _ = _scan(text, 0)
         if type(values) is not dict or _SURROGATE.search(text):
             return None
-        job = draft_of(values)
-    except (ValueError, StopIteration, InvalidJob):
+    except (ValueError, StopIteration):
         return None
-    job.source = (data, _NOTHING)
-    return job
+    return _canonical_draft(data, values)
+
+
+def too_large(size: int) -> str:
+    """Return the reason why a file of this size is not read."""
+    return f"{size} bytes, over the {MAX_JOB_BYTES} allowed: keep large data in files of their own"
 
 
 def _why_no_text(data: bytes, error: UnicodeDecodeError) -> str:
-    if data.startswith(b"\xef\xbb\xbf"):
-        return "starts with a byte order mark"
-    return f"not UTF-8 at byte {error.start}"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "UTF-16, not UTF-8: write the file as UTF-8 (PowerShell: Out-File -Encoding utf8)"
+    return f'not UTF-8 at byte {error.start}: write the file as UTF-8 (Python: encoding="utf-8")'
 
 
 # -- the usual file -------------------------------------------------------------------------
 
-_AT = (
-    r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
-)
 _PLAIN = r'"([^"\\\x00-\x1f]+)"'
 _TEXT = (
     r'"[^"\\\x00-\x1f]*+'
     r'(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
 )
-_LINE = rf'{{\n      "stage": {_TEXT},\n      "at": "{_AT}"\n    }}'
+_LINE = rf'{{\n      "stage": {_TEXT},\n      "at": "{CANONICAL}"\n    }}'
 
 _USUAL = (
     r"{\n"
@@ -156,17 +176,17 @@ _USUAL = (
     rf'  "type": {_PLAIN},\n'
     rf'  "sessionId": (?:null|{_PLAIN}),\n'
     rf'  "stage": {_PLAIN},\n'
-    rf'  "createdAt": "({_AT})",\n'
-    rf'  "updatedAt": "({_AT})",\n'
-    rf'  "completedAt": (?:null|"({_AT})"),\n'
-    rf'  "stageStartedAt": (?:null|"({_AT})"),\n'
+    rf'  "createdAt": "({CANONICAL})",\n'
+    rf'  "updatedAt": "({CANONICAL})",\n'
+    rf'  "completedAt": (?:null|"({CANONICAL})"),\n'
+    rf'  "stageStartedAt": (?:null|"({CANONICAL})"),\n'
     rf'  "error": (?:null|{_TEXT}),\n'
     r'  "retryCount": (0|[1-9][0-9]{0,14}),\n'
     rf'  "resultSessionId": (?:null|{_TEXT})'
     rf'(?:,\n  "title": {_TEXT})?'
     rf'(?:,\n  "message": {_TEXT})?'
     r'(?:,\n  "progress": (?:100|[1-9]?[0-9]|'
-    r'{\n    "done": (?:0|[1-9][0-9]{0,14}),\n    "total": [1-9][0-9]{0,14}\n  }))?'
+    r'{\n    "done": (0|[1-9][0-9]{0,14}),\n    "total": ([1-9][0-9]{0,14})\n  }))?'
     rf'(?:,\n  "stages": \[\n    {_TEXT}(?:,\n    {_TEXT})*+\n  \])?'
     rf'(?:,\n  "history": \[\n    {_LINE}(?:,\n    {_LINE})*+\n  \])?'
     r'(?:,\n  "owner": "([0-9]{1,10}-[0-9a-f]{12})")?'
@@ -174,10 +194,10 @@ _USUAL = (
 )
 """A file as jobctl and ``JSON.stringify(job, null, 2)`` lay it out.
 
-What matches has none of the faults that `_parse_strictly` looks for, except perhaps in its last
-group: the keys after the history.
+What matches has no fault and only canonical values, except perhaps in its last group, the keys
+after the history, and for more steps done than there are.
 """
-_REST = 11  # its last group
+_DONE, _TOTAL, _REST = 10, 11, 13  # its last groups
 _IN_ORDER = {*BY_KEY} - {"result", "owner", "run"}
 _NOTHING: frozenset[str] = frozenset()
 
@@ -202,7 +222,7 @@ def _usual(text: str) -> re.Match[str] | None:
 def _usual_job(data: bytes, text: str) -> Draft | None:
     """Return a draft of the job in a usual file, mostly unparsed; ``None`` for any other."""
     match = _usual(text)
-    if match is None:
+    if match is None or not (match[_DONE] is None or _is_in_range(match)):
         return None
     rest = match[_REST]
     if rest is None:
@@ -211,7 +231,27 @@ def _usual_job(data: bytes, text: str) -> Draft | None:
     if values is None or not _IN_ORDER.isdisjoint(values):
         return None
     values, _ = _scan(text, 0)
-    job = draft_of(values)
+    return _canonical_draft(data, values)
+
+
+def _is_in_range(match: re.Match[str]) -> bool:
+    """Whether a usual file has at most as many steps done as there are."""
+    return int(match[_DONE]) <= int(match[_TOTAL])
+
+
+def _canonical_draft(data: bytes, values: dict[str, Any]) -> Draft | None:
+    """Return a draft from JSON values if nothing about them is odd."""
+    try:
+        job = draft_of(values)
+    except InvalidJob:
+        return None
+    times = [job.created_at, job.updated_at, job.completed_at, job.stage_started_at]
+    times += [entry.at for entry in job.history or ()]
+    if any(text is not None and not FIRST <= text < LAST for text in times):
+        return None  # a placeholder
+    steps = job.progress
+    if isinstance(steps, Steps) and steps.done != number(values["progress"]["done"]):
+        return None
     job.source = (data, _NOTHING)
     return job
 
@@ -221,7 +261,7 @@ def _draft_of(data: bytes, match: re.Match[str]) -> Draft:
     job = Draft()
     (
         job.id, kind, job.session_id, stage, job.created_at, job.updated_at,
-        job.completed_at, job.stage_started_at, retries, job.owner, _,
+        job.completed_at, job.stage_started_at, retries, _, _, job.owner, _,
     ) = match.groups()  # fmt: skip
     job.type, job.stage = intern(kind), intern(stage)
     job.retry_count = 0 if retries == "0" else int(retries)
@@ -264,48 +304,71 @@ def _strings_in(values: dict[str, Any]) -> int:
     return count
 
 
-def _parse_strictly(text: str, id: str) -> dict[str, Any]:
-    """Return the object in the text after checking each key and number; `InvalidJob`."""
-    if not text.strip(" \t\r\n\0"):
-        raise InvalidJob("empty", id=id)
-    if text.startswith("\ufeff"):
-        raise InvalidJob("starts with a byte order mark", id=id)
+def _parse_strictly(text: str) -> dict[str, Any] | None:
+    """Return the object in the text after a check of each key and number; ``None`` if it is odd."""
     try:
         _check_depth(text)
         values = _STRICT.decode(text)
-        if not isinstance(values, dict):
-            raise _Refused("not a JSON object")
-        if "\\u" in text:
-            _check_text(values)
+    except (ValueError, RecursionError):
+        return None
+    return values if type(values) is dict and not _SURROGATE.search(text) else None
+
+
+def _odd_job(
+    data: bytes,
+    text: str,
+    values: dict[str, Any] | None,
+    id: str,
+    file_ms: int,
+    guess: Guess | None,
+) -> Draft:
+    """Return a draft of the job in a file of any kind, with remarks; `InvalidJob`.
+
+    ``values`` is the object in the text if its syntax has no fault.
+    """
+    from jobctl.core.lenient import decode, fit  # most commands meet no odd file
+
+    if not text.strip(" \t\r\n\0\ufeff"):
+        raise InvalidJob('empty: write one JSON object, such as {"stage": "load"}', id=id)
+    try:
+        remarks: list[Remark] = []
+        if values is None:
+            _check_depth(text)
+            values, remarks = decode(text, parse_int=_int, parse_float=_float)
+        attributes, reading = fit(values, id=id, file_ms=file_ms, guess=guess, remarks=remarks)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise InvalidJob(f"not JSON: {error.msg.removesuffix(' at')} at {where}", id=id) from error
+        why = f"not JSON: {error.msg.removesuffix(' at')} at {where}"
+        raise InvalidJob(f'{why} (write one object, such as {{"stage": "load"}})', id=id) from error
     except _Refused as error:
         raise InvalidJob(str(error), id=id) from error
-    return values
+    except InvalidJob as error:
+        raise InvalidJob(error.reason, id=id) from error
+    job = Draft()
+    for attribute, value in attributes.items():
+        setattr(job, attribute, value)
+    job.extra = foreign_keys(values)
+    # The first rewrite adds the keys that every job file has.
+    lacking = {field.attribute for field in FIELDS if field.required and field.key not in values}
+    job.source = (data, frozenset(lacking))
+    job.reading = reading if reading.remarks or reading.guess else None
+    return job
 
 
 def _check_depth(text: str, depth: int = 0) -> None:
     """Refuse deep nesting before a recursive parser sees the text."""
-    for char in re.sub(r"[^\[\]{}]", "", _STRING.sub("", text)):
+    for char in re.sub(r"[^\[\]{}]+", "", _STRING.sub("", text)):
         depth += 1 if char in "[{" else -1
         if depth > MAX_DEPTH:
-            raise _Refused(f"nested over {MAX_DEPTH} deep")
-
-
-def _check_text(values: object) -> None:
-    try:
-        json.dumps(values, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise _Refused("a lone surrogate is not text") from error
+            raise _Refused(
+                f"nested over {MAX_DEPTH} deep: keep such data as a text, or in another file"
+            )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Refused(f"the key {ascii(twice[:80])} stands twice")
+        raise _Refused("a key stands twice")
     return value
 
 
@@ -316,34 +379,43 @@ def _constant(name: str) -> NoReturn:
 def _float(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
-        raise _Refused(f"the number {digits[:20]} is too large")
+        raise _Refused(f"the number {digits[:20]} is too large: write it as a text")
     return value
 
 
 def _int(digits: str) -> int:
     length = len(digits.lstrip("-"))
     if length > MAX_DIGITS:
-        raise _Refused(f"a number of {length} digits")
+        raise _Refused(f"a number of {length} digits, over {MAX_DIGITS}: write it as a text")
     return int(digits)
 
 
 _scan: Scan = json.JSONDecoder(  # type: ignore[attr-defined]
     parse_float=_float, parse_constant=_constant
 ).scan_once
+_scan_any: Scan = json.JSONDecoder(parse_int=str, parse_float=str).scan_once  # type: ignore[attr-defined]
 _STRICT = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant
 )
 
 
-def parse_wire(value: object) -> Job:
-    """Return the job in a decoded wire message; raise `InvalidJob` if it is not one."""
+def parse_wire(value: object, remarks: Sequence[str] = ()) -> Job:
+    """Return the job in a decoded wire message; raise `InvalidJob` if it is not one.
+
+    ``remarks`` are those on the job's file, which stand beside the job.
+    """
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         raise InvalidJob("not a job")
     try:
         check_id(value["id"])
     except InvalidId as error:
         raise InvalidJob(str(error), id=value["id"]) from error
-    return draft_of(value).finish()
+    job = draft_of(value)
+    if remarks:
+        from jobctl.core.lenient import Reading, Remark
+
+        job.reading = Reading(tuple(Remark("", text) for text in remarks))
+    return job.finish()
 
 
 # -- to bytes -------------------------------------------------------------------------------
@@ -370,6 +442,11 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
                 source = source.replace(layout, b"")
             return b'%s,"revision":%d}' % (source[:-1].replace(b'": ', b'":'), job.revision)
     return compact(values_of(job)).encode()
+
+
+def remarks_text(job: Job) -> str:
+    """Return the job's remarks as a member of a JSON object: ``"id":["…"]``."""
+    return f'"{job.id}":{compact([str(remark) for remark in job.remarks])}'
 
 
 _LAYOUT = (b"\n      ", b"\n    ", b"\n  ", b"\n")
@@ -416,7 +493,9 @@ def _members_of(job: Job) -> dict[str, str]:
                 members[field.key] = f'{field.key}": {_text_of(field, value, None)}'
         _set_foreign(members, job.extra)
         return members
-    members = _members_in(file.decode())
+    members = _members_in(file.decode("utf-8-sig"))
+    reading = job.reading
+    offset_s = reading.guess.offset_s if reading is not None and reading.guess else None
     for attribute in sorted(changed, key=_place_of):
         if attribute == "extra":
             for key in [key for key in members if key not in BY_KEY and key != "revision"]:
@@ -430,7 +509,7 @@ def _members_of(job: Job) -> dict[str, str]:
             continue
         if value == field.default and line is None:
             continue  # as it was, and nobody wrote that either
-        text = f'{field.key}": {_text_of(field, value, line)}'
+        text = f'{field.key}": {_text_of(field, value, line, offset_s)}'
         before = next((key for key in _BEFORE[field.key] if key in members), None)
         if line is not None or before == next(reversed(members)):
             members[field.key] = text
@@ -494,7 +573,7 @@ def _split(text: str, members: dict[str, str]) -> None:
         key, end = scanstring(text, place + 1, True)
         raw, place = text[place + 1 : end], _after_space(text, end) + 1
         place = _after_space(text, place)
-        _, end = _scan(text, place)
+        _, end = _scan_any(text, place)
         line = f"{raw}: {text[place:end]}"
         # What stands twice stays together: whoever sets the key replaces both.
         members[key] = f'{members[key]},\n  "{line}' if key in members else line
@@ -509,15 +588,18 @@ def _after_space(text: str, place: int) -> int:
     return place
 
 
-def _text_of(field: Field, value: Any, line: str | None) -> str:
-    """Return the value in canonical form; ValueError if it could not be read back."""
+def _text_of(field: Field, value: Any, line: str | None, offset_s: int | None = None) -> str:
+    """Return the value in canonical form; ValueError if it could not be read back.
+
+    ``line`` is what the file has for the key, and ``offset_s`` the zone of its zone-less times.
+    """
     if value is None and not field.required and field.default is None:
         return "null"
     if type(value) is str and field.convert is not anything:
         _fits(field, value)
         return encode_basestring(value)
     if field.attribute == "history":
-        return _history_text(field, value, line)
+        return _history_text(field, value, line, offset_s)
     if isinstance(value, Steps):
         if value.extra is None and type(value.done) is type(value.total) is int:
             _fits(field, value.to_value())
@@ -538,13 +620,17 @@ def _fits(field: Field, value: Any) -> Any:
         raise ValueError(f"{at.where}: {at.reason}") from error
 
 
-def _history_text(field: Field, history: tuple[HistoryEntry, ...], line: str | None) -> str:
+def _history_text(
+    field: Field, history: tuple[HistoryEntry, ...], line: str | None, offset_s: int | None
+) -> str:
     """Return the history as text; entries in the file's ``line`` keep their text."""
     if not history:
         return "[]"
     kept: list[tuple[HistoryEntry, str]] = []
-    if line is not None and ("\\" in line or any(entry.extra for entry in history)):
-        kept = _entries_in(line)
+    if line is not None and (
+        "\\" in line or any(entry.extra or entry.at not in line for entry in history[:-1])
+    ):
+        kept = _entries_in(line, offset_s)
     texts = []
     at = 0
     for entry in history:
@@ -562,8 +648,10 @@ def _history_text(field: Field, history: tuple[HistoryEntry, ...], line: str | N
     return "[\n    " + ",\n    ".join(texts) + "\n  ]"
 
 
-def _entries_in(line: str) -> list[tuple[HistoryEntry, str]]:
+def _entries_in(line: str, offset_s: int | None) -> list[tuple[HistoryEntry, str]]:
     """Return the entries in a file's history line, each with its raw text."""
+    from jobctl.core.lenient import entry_of  # files with such a history are rare
+
     found: list[tuple[HistoryEntry, str]] = []
     place = _after_space(line, scanstring(line, 0, True)[1] + 1)
     if line[place] != "[":
@@ -571,7 +659,8 @@ def _entries_in(line: str) -> list[tuple[HistoryEntry, str]]:
     place += 1
     while line[place := _after_space(line, place)] != "]":
         value, end = _scan(line, place)
-        found += [(entry, line[place:end]) for entry in BY_KEY["history"].convert([value])]
+        if (entry := entry_of(value, offset_s)) is not None:
+            found.append((entry, line[place:end]))
         place = _after_space(line, end)
         if line[place] == ",":
             place += 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from jobctl.core.times import to_ms, to_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,7 @@ else:
 __all__ = [
     "BY_ATTRIBUTE",
     "BY_KEY",
+    "CANONICAL",
     "FIELDS",
     "MAX_RETRIES",
     "Command",
@@ -34,15 +37,22 @@ __all__ = [
 MAX_RETRIES = 2**53 - 1
 """The largest ``retryCount``: every JSON reader holds it exactly (RFC 8259, section 6)."""
 
-TIME = (
-    # [0-9] and not \d, which takes the digits of all scripts.
-    r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
-    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+# [0-9] and not \d, which takes the digits of all scripts.
+_CLOCK = r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+_MONTH = r"(?:0[1-9]|1[0-2])"
+CANONICAL = (
+    rf"2[0-9]{{3}}-{_MONTH}-(?:0[1-9]|1[0-9]|2(?:[0-8]|9(?<!02-29))"
+    rf"|3(?:0(?<!02-30)|1(?<!0[2469]-31)(?<!11-31))){_CLOCK}"
 )
-"""A regular expression for the times that job files may hold."""
+"""A regular expression for times as jobctl writes them, from 2000 to 2999, without 29 February.
 
-_time = re.compile(TIME).fullmatch
+So what matches is a time that exists, and no placeholder (year 1, 1970, 9999).
+"""
+
+# Days that are in every month are enough here: `to_ms` checks the others, and this compiles faster.
+_is_canonical = re.compile(
+    rf"(?!0000)[0-9]{{4}}-{_MONTH}-(?:0[1-9]|1[0-9]|2[0-8]){_CLOCK}"
+).fullmatch
 _integer = re.compile(r"[+-]?[0-9]+(?:\.0*)?").fullmatch
 
 
@@ -62,7 +72,7 @@ class Unfit(ValueError):
 
 
 class Steps(NamedTuple):
-    """Progress in steps: ``done`` of ``total``. ``extra`` has unknown keys."""
+    """Progress in steps: ``done`` of ``total``, at most all. ``extra`` has unknown keys."""
 
     done: float
     total: float
@@ -200,11 +210,14 @@ def filled(value: object) -> str:
 
 
 def time(value: object) -> str:
-    """Convert an ISO 8601 time with a zone; its form is kept."""
+    """Convert an ISO 8601 time with a zone to the canonical form."""
     if isinstance(value, str):
-        if _time(value):
+        if _is_canonical(value):
             return value
-        raise Unfit("not an ISO 8601 time with a zone")
+        try:
+            return to_text(to_ms(value))
+        except ValueError:
+            raise Unfit("not an ISO 8601 time with a zone") from None
     raise Unfit("not a text")
 
 
@@ -214,7 +227,7 @@ def integer(value: object) -> int:
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, str) and len(value) < 400 and _integer(value.strip()):
         return int(value.strip().partition(".")[0])
@@ -233,6 +246,8 @@ def number(value: object) -> float:
     """Convert a finite number, also written as a text."""
     if type(value) is int:
         return value
+    if isinstance(value, bool):
+        raise Unfit("not a number")
     try:
         found = float(value)  # type: ignore[arg-type]  # a TypeError is an answer
     except (TypeError, ValueError, OverflowError):
@@ -266,7 +281,7 @@ def _steps(value: dict[str, Any]) -> Steps:
     if found["total"] <= 0:
         raise Unfit("not above 0", "total")
     extra = {key: item for key, item in value.items() if key not in found} or None
-    return Steps(found["done"], found["total"], extra)
+    return Steps(min(found["done"], found["total"]), found["total"], extra)
 
 
 def texts(value: object) -> tuple[str, ...]:
@@ -297,17 +312,19 @@ def _entered(value: object) -> HistoryEntry:
         return value
     if not isinstance(value, dict):
         raise Unfit("not an object")
+    found: list[str] = []
     for key, convert in (("stage", text), ("at", time)):
         if key not in value:
             raise Unfit("Field required", key)
         try:
-            convert(value[key])
+            found.append(convert(value[key]))
         except Unfit as error:
             raise error.within(key) from None
     extra = None
     if len(value) > 2:
         extra = {key: item for key, item in value.items() if key not in ("stage", "at")}
-    return HistoryEntry(value["stage"], value["at"], extra)
+    stage, at = found
+    return HistoryEntry(stage, at, extra)
 
 
 def anything(value: object) -> Any:

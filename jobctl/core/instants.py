@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
+
+from jobctl.core.times import days_before
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +73,8 @@ def zone_of(newest: Zoneless, file_ms: int | None) -> Zone:
     file's modification time ``file_ms``; otherwise the local zone. All times of the file get the
     zone's offset at the newest one.
     """
-    local = _local_offsets(newest.ms // 1000)
+    # Zones change their offset at quarters of an hour.
+    local = _local_offsets(newest.ms // 900_000, time.timezone, time.altzone)
     if file_ms is not None:
         for offset in (0, *local):
             age_ms = file_ms - (newest.ms - offset * 1000)
@@ -79,8 +83,13 @@ def zone_of(newest: Zoneless, file_ms: int | None) -> Zone:
     return Zone(local[0], "the local zone")
 
 
-def _local_offsets(seconds: int) -> list[int]:
-    """Return what the local clock is ahead of UTC when it shows this time; two if it does twice."""
+@lru_cache(maxsize=1024)
+def _local_offsets(quarter: int, *zone: int) -> list[int]:
+    """Return what the local clock is ahead of UTC when it shows this time; two if it does twice.
+
+    The time is in quarters of an hour since 1970. ``zone`` tells local zones apart.
+    """
+    seconds = quarter * 900
     shown = time.gmtime(seconds)
     offsets: list[int] = []
     for is_dst in (-1, 0, 1):
@@ -301,29 +310,19 @@ def _calendar(year: int, month: int, day: int) -> int | None:
     """Return the days since 1970 of a date in the Gregorian calendar; ``None`` if it is none."""
     if not (1 <= year <= 9999 and 1 <= month <= 12 and 1 <= day <= 31):
         return None
-    days = _days_before(year, month) + day
+    days = days_before(year, month) + day
     next_month = (year, month + 1) if month < 12 else (year + 1, 1)
-    return days if days <= _days_before(*next_month) else None
+    return days if days <= days_before(*next_month) else None
 
 
 def _ordinal(year: int, day: int) -> int | None:
-    days = _days_before(year, 1) + day
-    return days if year and 1 <= day and days <= _days_before(year + 1, 1) else None
+    days = days_before(year, 1) + day
+    return days if year and 1 <= day and days <= days_before(year + 1, 1) else None
 
 
 def _week(year: int, week: int, weekday: int) -> int | None:
     if not (year and 1 <= week <= 53):
         return None
-    fourth = _days_before(year, 1) + 4  # 4 January is in week 1
+    fourth = days_before(year, 1) + 4  # 4 January is in week 1
     monday = fourth - (fourth + 3) % 7  # 1970-01-01, day 1 here, was a Thursday
     return monday + (week - 1) * 7 + weekday - 1
-
-
-def _days_before(year: int, month: int) -> int:
-    """Return the days from 1970-01-01 to the day before a month, in the Gregorian calendar."""
-    # Counted from March, so that the leap day is a year's last one (calendar.timegm needs datetime,
-    # which takes longer to import than all else here).
-    if month < 3:
-        year, month = year - 1, month + 12
-    leap_days = year // 4 - year // 100 + year // 400
-    return 365 * year + leap_days + (153 * month - 457) // 5 - 719_469

@@ -1,7 +1,7 @@
 """The job: an immutable value. transitions.py makes its next version.
 
 Keys are camelCase on disk and on the wire; unknown keys are kept through every rewrite. Times are
-text as times.py writes it, so that a foreign file is written back unchanged.
+text as times.py writes it, whatever form the file has.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
     from typing import Any, NoReturn
 
+    from jobctl.core.lenient import Reading, Remark
     from jobctl.core.pipeline import Pipeline, Pipelines
 
     Scan = Callable[[str, int], tuple[Any, int]]
@@ -73,7 +74,7 @@ class Draft:
     ``source`` is used by codec.py. For a file in the usual layout it is the file's bytes, and for a
     job from the wire its wire form. For any other file, and after a change, it is a pair: the
     file's bytes, and the names of the attributes that have changed since. ``None`` if there is no
-    file.
+    file. ``reading`` says how an odd file was read (see lenient.py); it is ``None`` otherwise.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class Draft:
         "message",
         "owner",
         "progress",
+        "reading",
         "result",
         "result_session_id",
         "retry_count",
@@ -123,6 +125,7 @@ class Draft:
     revision: int
     extra: Mapping[str, Any]
     source: Any
+    reading: Reading | None
 
     def finish(self) -> Job:
         """Return this object as an immutable `Job`."""
@@ -171,6 +174,7 @@ class Job(Draft):
         new.result = self.result
         new.result_session_id = self.result_session_id
         new.retry_count = self.retry_count
+        new.reading = self.reading
         new.revision = self.revision
         new.run = self.run
         new.session_id = self.session_id
@@ -193,6 +197,8 @@ class Job(Draft):
             new.source = (source[0], source[1].union(changed))
         elif source is not None:
             new.source = (source, frozenset(changed)) if source[1] == NEW_LINE else None
+        if new.reading is not None and changed:
+            new.reading = new.reading.without(changed)
         return new.finish()
 
     def _is_usual(self) -> bool:
@@ -216,6 +222,8 @@ class Job(Draft):
 
     def __getattr__(self, name: str) -> Any:
         """Parse an attribute from the source on first use."""
+        if name == "reading":
+            return None  # usual files and jobs from the wire leave it unset
         if name not in _SET_LATER:
             raise AttributeError(f"a job has no {name!r}")
         values, _ = _scan(self.source.decode(), 0)
@@ -225,7 +233,7 @@ class Job(Draft):
         for key, convert, set_ in _OTHERS:
             value = get(key)
             set_(self, convert(value) if value is not None else None)
-        _set_extra(self, _foreign(values))
+        _set_extra(self, foreign_keys(values))
         return getattr(self, name)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -271,6 +279,11 @@ class Job(Draft):
         return self.stage not in TERMINAL
 
     @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What was odd in the job's file and did not cost the job."""
+        return self.reading.remarks if self.reading is not None else ()
+
+    @property
     def owned_by(self) -> str | None:
         """The name of the job's owner, if the file has it (see stores/owners.py)."""
         return self.owner if isinstance(self.owner, str) and _OWNER.match(self.owner) else None
@@ -313,9 +326,12 @@ class Job(Draft):
         return pipelines.of(self).percent(self.stage, self.fraction)
 
     def stalled(self, now_ms: int, pipelines: Pipelines = BUILT_IN_ONLY) -> bool:
-        """Whether the job is active and in its stage for longer than its pipeline allows."""
+        """Whether the job is active and in its stage for longer than its pipeline allows.
+
+        A pending job waits for its worker, so it is never stalled.
+        """
         limit_ms = pipelines.of(self).stalled_after_ms
-        if limit_ms is None or not self.active:
+        if limit_ms is None or not self.active or self.stage == PENDING:
             return False
         entered_ms = known_ms(self._entered_at())
         return entered_ms is not None and now_ms - entered_ms > limit_ms
@@ -332,26 +348,56 @@ class Job(Draft):
         ``now_ms``, for durations that are shown, it does not: a time more than `MAX_AHEAD_MS` after
         both ``now_ms`` and ``createdAt`` comes from a wrong clock.
         """
-        if self.active:
+        ends = self._ends()
+        if not ends:
             return None
+        if now_ms is None:
+            return ends[0][0]
+        created = known_ms(self.created_at)
+        present = max(now_ms, created or 0)
+        return next((ms for ms, _ in ends if ms <= present + MAX_AHEAD_MS), present)
+
+    def _ends(self) -> list[tuple[int, str]]:
+        """Return the times at which the job may have ended, best first, with their attributes."""
+        if self.active:
+            return []
         created, entered = known_ms(self.created_at), known_ms(self.stage_started_at)
         completed, updated = known_ms(self.completed_at), known_ms(self.updated_at)
         if self.stage == FAILED and completed is not None and completed < (entered or 0):
             completed = None  # of an earlier attempt: the program that failed this one left it
-        changed = max((ms for ms in (updated, entered) if ms is not None), default=None)
-        ends = [ms for ms in (completed, changed) if ms is not None and ms >= (created or 0)]
+        if self.reading is not None and "updated_at" in self.reading.missing and entered:
+            updated = None  # when the file was written says less than the file itself
+        changes = ((updated, "updated_at"), (entered, "stage_started_at"))
+        changed = max(((ms, name) for ms, name in changes if ms is not None), default=(None, ""))
+        ends = [
+            (ms, name)
+            for ms, name in ((completed, "completed_at"), changed)
+            if ms is not None and ms >= (created or 0)
+        ]
+        if not ends and created is not None:
+            ends = [(created, "created_at")]
+        return ends
+
+    def latest_end_ms(self) -> int | None:
+        """Return when the job ended at the latest: `ended_ms`, where that is known for certain.
+
+        Where it was guessed, this is not before the file's modification time.
+        """
+        ends, reading = self._ends(), self.reading
         if not ends:
-            return created
-        if now_ms is None:
-            return ends[0]
-        present = max(now_ms, created or 0)
-        return next((ms for ms in ends if ms <= present + MAX_AHEAD_MS), present)
+            return None
+        end, attribute = ends[0]
+        if reading is None or reading.guess is None or attribute not in reading.guessed:
+            return end
+        return max(end, reading.guess.file_ms)
 
     def elapsed_ms(self, now_ms: int) -> int | None:
         """Return the time from creation to the end, or to ``now_ms`` while active; never negative.
 
         ``None`` if the file does not have these times.
         """
+        if self.reading is not None and "created_at" in self.reading.missing:
+            return None
         created_ms = known_ms(self.created_at)
         end_ms = now_ms if self.active else self.ended_ms(now_ms)
         if created_ms is None or end_ms is None:
@@ -365,13 +411,19 @@ class Job(Draft):
     def derived(
         self, now_ms: int, dead: Container[str] = (), pipelines: Pipelines = BUILT_IN_ONLY
     ) -> dict[str, Any]:
-        """Return what JSON output adds: ``{active, stalled, lost, elapsedMs}``."""
-        return {
+        """Return what JSON output adds: ``{active, stalled, lost, elapsedMs}``.
+
+        And ``remarks``, a list of texts, if there are any.
+        """
+        values: dict[str, Any] = {
             "active": self.active,
             "stalled": self.stalled(now_ms, pipelines),
             "lost": self.lost(dead),
             "elapsedMs": self.elapsed_ms(now_ms),
         }
+        if self.remarks:
+            values["remarks"] = [str(remark) for remark in self.remarks]
+        return values
 
     def timeline(self) -> tuple[HistoryEntry, ...]:
         """Return every stage that the job has entered, oldest first, as far as it is known.
@@ -454,12 +506,13 @@ def draft_of(values: Mapping[str, Any], *, revision: int = 0) -> Draft:
         setattr(job, attribute, value)
     given = values.get("revision", revision)
     job.revision = given if type(given) is int and 0 <= given < 2**53 else 0
-    job.extra = _foreign(values)
+    job.extra = foreign_keys(values)
     job.source = None
     return job
 
 
-def _foreign(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def foreign_keys(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the keys of a file that nobody here knows."""
     if BY_KEY.keys() >= values.keys():
         return NO_KEYS
     return {k: v for k, v in values.items() if k not in BY_KEY and k != "revision"} or NO_KEYS

@@ -21,8 +21,17 @@ from __future__ import annotations
 import json
 import re
 
-from jobctl.core.fields import FIELDS, MAX_RETRIES, HistoryEntry, Steps, Unfit, integer, number
-from jobctl.core.instants import Zone, Zoneless, read_time, zone_of
+from jobctl.core.fields import (
+    BY_ATTRIBUTE,
+    FIELDS,
+    MAX_RETRIES,
+    HistoryEntry,
+    Steps,
+    Unfit,
+    integer,
+    number,
+)
+from jobctl.core.instants import LAST_MS, Zone, Zoneless, read_time, zone_of
 from jobctl.core.times import to_text
 from jobctl.errors import InvalidJob
 
@@ -35,11 +44,12 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["Guess", "Reading", "Remark", "decode", "fit"]
+__all__ = ["Guess", "Reading", "Remark", "decode", "entry_of", "fit"]
 
 MAX_REMARKS = 20
 _EXAMPLE = '{"stage": "load"}'
 _MAX_ERROR = 1000
+_MAX_KEY = 60
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _TIMES = ("createdAt", "updatedAt", "completedAt", "stageStartedAt")
 _TEXTS = ("sessionId", "resultSessionId", "title", "message")
@@ -69,11 +79,25 @@ class Guess(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How an odd file was read: the remarks, and the guess that ``guessed`` attributes rest on."""
+    """How an odd file was read.
+
+    ``guess`` is what the ``guessed`` attributes rest on: times without a zone, and those that are
+    ``missing``.
+    """
 
     remarks: tuple[Remark, ...] = ()
     guess: Guess | None = None
     guessed: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+
+    def without(self, changed: Iterable[str]) -> Reading:
+        """Return what still holds after these attributes were changed."""
+        keys = {BY_ATTRIBUTE[name].key for name in changed if name in BY_ATTRIBUTE}
+        return self._replace(
+            remarks=tuple(remark for remark in self.remarks if remark.key not in keys),
+            guessed=self.guessed.difference(changed),
+            missing=self.missing.difference(changed),
+        )
 
 
 # -- syntax ---------------------------------------------------------------------------------
@@ -97,7 +121,7 @@ def decode(
     U+FFFD. The text's depth must be limited already.
     """
     remarks: list[Remark] = []
-    duplicates: list[str] = []
+    duplicates: dict[str, None] = {}
     if text.startswith("\ufeff"):
         text = text[1:]
         remarks.append(Remark("", "starts with a byte order mark, which is skipped"))
@@ -105,24 +129,34 @@ def decode(
     def pairs_to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) < len(pairs):
-            keys = [key for key, _ in pairs]
-            duplicates.extend(key for key in value if keys.count(key) > 1)
+            seen: set[str] = set()
+            for key, _ in pairs:
+                if key in seen:
+                    duplicates[key] = None
+                seen.add(key)
         return value
+
+    constants: list[_Constant] = []
+
+    def constant(name: str) -> _Constant:
+        constants.append(_Constant(name))
+        return constants[-1]
 
     values = json.JSONDecoder(
         object_pairs_hook=pairs_to_dict,
         parse_int=parse_int,
         parse_float=parse_float,
-        parse_constant=_Constant,
+        parse_constant=constant,
     ).decode(text)
     if not isinstance(values, dict):
         kind = _KINDS.get(type(values), "a number" if values is not None else "null")
         raise InvalidJob(f"{kind}, not a JSON object: write {_EXAMPLE}")
     remarks += [
-        Remark("", f"the key {_shown(key)} stands twice: the last one counts")
-        for key in dict.fromkeys(duplicates)
+        Remark("", f"the key {_shown(key)} stands twice: the last one counts") for key in duplicates
     ]
-    return {_whole(key): _cleaned(key, item, remarks) for key, item in values.items()}, remarks
+    if constants or "\\u" in text:
+        values = {_whole(key): _cleaned(key, item, remarks) for key, item in values.items()}
+    return values, remarks
 
 
 def _cleaned(key: str, value: Any, remarks: list[Remark]) -> Any:
@@ -148,6 +182,8 @@ def _cleaned(key: str, value: Any, remarks: list[Remark]) -> Any:
 
     value = clean(value)
     key = _whole(key)
+    if len(key) > _MAX_KEY:
+        key = key[: _MAX_KEY - 1] + "…"
     remarks += [
         Remark(key, f"{name} is not JSON: read as null") for name in dict.fromkeys(constants)
     ]
@@ -204,7 +240,9 @@ def fit(
     got["history"] = times.history(values.get("history"))
     if len(said) > MAX_REMARKS:
         said[MAX_REMARKS:] = [Remark("", f"and {len(said) - MAX_REMARKS} more remarks")]
-    return got, Reading(tuple(said), times.guess(), frozenset(times.guessed))
+    return got, Reading(
+        tuple(said), times.guess(), frozenset(times.guessed), frozenset(times.missing)
+    )
 
 
 _ATTRIBUTES = {field.key: field.attribute for field in FIELDS}
@@ -355,17 +393,16 @@ class _Times:
         self._sayer = sayer
         self._given = {key: values.get(key) for key in _TIMES}
         self._found = {key: read_time(value) for key, value in self._given.items()}
-        self._file_ms = guess.file_ms
+        self._file_ms = min(max(guess.file_ms, 0), LAST_MS - 1)  # a year has four digits
         self._zone: Zone | None = None
         self.guessed: set[str] = set()
+        self.missing: set[str] = set()
         history = values.get("history")
         entries = history if isinstance(history, list) else []
-        self._entered = [
-            read_time(item.get("at")) if isinstance(item, dict) else None for item in entries
-        ]
-        zoneless = [
-            found for found in (*self._found.values(), *self._entered) if type(found) is Zoneless
-        ]
+        entered = [read_time(item.get("at")) for item in entries if isinstance(item, dict)]
+        self._entered_zoneless = [found for found in entered if type(found) is Zoneless]
+        zoneless = [found for found in self._found.values() if type(found) is Zoneless]
+        zoneless += self._entered_zoneless
         if zoneless:
             if fixed and guess.offset_s is not None:
                 self._zone = Zone(guess.offset_s, "as when the file was first seen")
@@ -385,10 +422,11 @@ class _Times:
         if instants["createdAt"] is None:
             # A job was not created after what it has done.
             instants["createdAt"] = min([self._file_ms, *known])
-            self.guessed.add("created_at")
+            self.missing.add("created_at")
         if instants["updatedAt"] is None:
             instants["updatedAt"] = max([self._file_ms, *known])
-            self.guessed.add("updated_at")
+            self.missing.add("updated_at")
+        self.guessed |= self.missing
         return {
             _ATTRIBUTES[key]: to_text(ms) if ms is not None else None
             for key, ms in instants.items()
@@ -419,21 +457,32 @@ class _Times:
         if not isinstance(value, list):
             say(f"{_kind(value)}, not a list: ignored")
             return None
-        entries: list[HistoryEntry] = []
-        zoneless = False
-        for item, found in zip(value, self._entered, strict=True):
-            stage = _as_text(_unboxed(item.get("stage"))) if isinstance(item, dict) else None
-            if stage is None or found is None:
-                say(f"{_shown(item)} is no entry with a stage and a time: left out")
-                continue
-            if isinstance(found, Zoneless):
-                assert self._zone is not None, "there is a zone-less time"
-                zoneless, found = True, self._zone.instant(found)
-            extra = {key: other for key, other in item.items() if key not in ("stage", "at")}
-            entries.append(HistoryEntry(stage, to_text(found), extra or None))
-        if zoneless:
+        offset_s = self._zone.offset_s if self._zone is not None else None
+        found = [entry_of(item, offset_s) for item in value]
+        entries = [entry for entry in found if entry is not None]
+        if left_out := len(found) - len(entries):
+            first = _shown(value[found.index(None)])
+            others = f" and {left_out - 1} more" if left_out > 1 else ""
+            say(f"{first}{others}, no entry with a stage and a time: left out")
+        if self._entered_zoneless:
             say(f"times without a zone: read as {self._zone}")
         return tuple(entries)
+
+
+def entry_of(value: Any, offset_s: int | None) -> HistoryEntry | None:
+    """Return an entry of a history; ``None`` if it lacks a stage or a time.
+
+    ``offset_s`` is what the clock of zone-less times is ahead of UTC.
+    """
+    if not isinstance(value, dict):
+        return None
+    stage, at = _as_text(_unboxed(value.get("stage"))), read_time(value.get("at"))
+    if isinstance(at, Zoneless):
+        at = at.ms - offset_s * 1000 if offset_s is not None else None
+    if stage is None or at is None:
+        return None
+    extra = {key: item for key, item in value.items() if key not in ("stage", "at")}
+    return HistoryEntry(stage, to_text(at), extra or None)
 
 
 # -- values ---------------------------------------------------------------------------------

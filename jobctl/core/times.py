@@ -9,7 +9,7 @@ import re
 import time
 from functools import lru_cache
 
-__all__ = ["known_ms", "parse_duration", "parse_moment", "to_ms", "to_text"]
+__all__ = ["days_before", "known_ms", "parse_duration", "parse_moment", "to_ms", "to_text"]
 
 _FORM = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))\Z",
@@ -35,7 +35,8 @@ def to_text(ms: int) -> str:
 
 @lru_cache(maxsize=64)
 def _whole_second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    # time.strftime writes the year 1 as "1".
+    return "%04d-%02d-%02dT%02d:%02d:%02d" % time.gmtime(seconds)[:6]  # noqa: UP031
 
 
 @lru_cache(maxsize=4096)
@@ -48,11 +49,14 @@ def to_ms(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 time with a zone")
     year, month, day, hour, minute, second = (int(group) for group in match.groups()[:6])
+    before = days_before(year, month)
+    days = days_before(year + month // 12, month % 12 + 1) - before
     if not (
-        year and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60
-    ):
+        year and 1 <= month <= 12 and 1 <= day <= days and hour < 24 and minute < 60
+        and second <= 60
+    ):  # fmt: skip
         raise ValueError(f"{text!r} is not an ISO 8601 time with a zone")
-    seconds = ((_day_of(year, month) + day) * 24 + hour) * 3600 + minute * 60 + second
+    seconds = ((before + day) * 24 + hour) * 3600 + minute * 60 + second
     fraction, sign, offset_h, offset_m = match.groups()[6:]
     if sign:
         offset = int(offset_h) * 3600 + int(offset_m) * 60
@@ -73,7 +77,7 @@ def known_ms(text: str | None) -> int | None:
     return ms if ms is not None and _FIRST_MS <= ms < _LAST_MS else None
 
 
-def _day_of(year: int, month: int) -> int:
+def days_before(year: int, month: int) -> int:
     """Return the days from 1970-01-01 to the day before a month, in the Gregorian calendar."""
     # Counted from March, so that the leap day is a year's last one (calendar.timegm needs datetime,
     # which takes longer to import than all else here).

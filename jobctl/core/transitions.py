@@ -230,7 +230,7 @@ def _progress(job: Job, done: float, total: float | None) -> Steps | float:
         return done
     if not (0 <= done < float("inf") and 0 < total < float("inf")):
         raise InvalidJob(f"{done!r}/{total!r} is no progress", id=job.id)
-    return Steps(done, total)
+    return Steps(min(done, total), total)
 
 
 def _check_stages(stages: Sequence[str]) -> None:

@@ -221,7 +221,8 @@ function strip(list, job, active) {
 function clock(row) {
   const { job } = row, now = Date.now(), active = !TERMINAL.has(job.stage);
   const { stages = {}, stalledMs } = pipelineOf(job.type);
-  const stalled = active && !row.lost && stalledMs != null && now - enteredMs(job) > stalledMs;
+  const waits = job.stage === "pending"; // for a worker, who may come late
+  const stalled = active && !waits && !row.lost && stalledMs != null && now - enteredMs(job) > stalledMs;
   const mark = row.lost ? "lost" : stalled ? "stalled" : "";
   row.element.className = `${active ? "active" : job.stage} ${mark}`.trim();
   const stage = WORDS[job.stage] ?? (Object.hasOwn(stages, job.stage) ? stages[job.stage] : String(job.stage));

@@ -77,13 +77,13 @@ class Rule:
         return cls(older_than_s, keep or 0, wanted, frozenset(types), foreign)
 
     def end_of(self, job: Job) -> int | None:
-        """Return when the job ended, if the rule applies to it and a time is known.
+        """Return when the job ended at the latest, if the rule applies to it and a time is known.
 
         Else ``None``.
         """
         if job.stage not in self.stages or (self.types and job.type not in self.types):
             return None
-        return job.ended_ms()
+        return job.latest_end_ms()
 
     def spared(self, store: Store, jobs: Iterable[Job]) -> set[str]:
         """Return the ids of those jobs to which the rule does not apply."""

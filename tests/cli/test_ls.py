@@ -80,12 +80,20 @@ def test_bad_files_are_counted_and_named_on_request(run: Run) -> None:
         "terminal-escape",
         "rich-markup",
         "script-tag",
+        "bad-date",
+        "bom",
+        "duplicate-keys",
+        "lone-surrogate",
+        "missing-fields",
+        "nan",
     }
     assert (result.code, set(result.out.split())) == (0, names)
-    assert result.err == "jobctl: 13 files are no jobs; -v names them\n"
+    assert result.err == "jobctl: 7 files are no jobs; -v names them\n"
     verbose = run("ls", "--dir", str(DATA / "bad-jobs"), "-q", "-v").err
     assert "torn.json: not JSON" in verbose
     assert "huge-int.json: a number of 5000 digits" in verbose
+    assert "bom.json: starts with a byte order mark, which is skipped" in verbose
+    assert 'bad-date.json: createdAt: "yesterday" is no time: read as missing' in verbose
 
 
 def test_an_empty_answer_says_where_it_looked(

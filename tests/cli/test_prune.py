@@ -17,7 +17,7 @@ from jobctl.core import transitions as jobs
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
 from tests import odd_times
-from tests.bare_files import full, take_bare_files
+from tests.bare_files import age_files, full
 from tests.cli.conftest import Run, command, environment
 from tests.cli.test_text import harmless
 
@@ -98,12 +98,10 @@ def test_nonsense_is_a_usage_error(run: Run, filled: Path, args: list[str], said
     assert left(filled) == before
 
 
-def test_files_of_other_programs_stay_unless_told(
-    run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_of_other_programs_stay_unless_told(run: Run, filled: Path) -> None:
     """FAULTS row 11: those that lack createdAt or type, and that jobctl never wrote."""
-    take_bare_files(monkeypatch)
     odd_times.write(filled, full("full"), {"id": "bare", "stage": "completed"})
+    age_files(filled, "bare")
     dry = run("prune", "--dry-run")
     assert set(dry.out.split()) == {"full", *OLD}
     assert dry.err == (
@@ -111,6 +109,7 @@ def test_files_of_other_programs_stay_unless_told(
         "(--foreign removes it)\n"
     )
     odd_times.write(filled, {"id": "typed", "type": "etl", "stage": "failed"})
+    age_files(filled, "typed")
     result = run("prune")
     assert (result.code, set(result.out.split())) == (0, {"full", *OLD})
     assert result.err == (

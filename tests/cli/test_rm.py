@@ -27,7 +27,7 @@ def test_a_file_that_is_no_job_stays(run: Run, jobs_dir: Path) -> None:
     result = run("rm", "package")
     assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
     assert f"{package} is not a job, and was not removed: " in result.err
-    assert "Field required" in result.err
+    assert 'no "stage": add one' in result.err
     assert result.err.endswith("; 'jobctl rm --damaged package' removes it\n")
     assert package.read_text() == PACKAGE
     assert run("rm", "--damaged", "package", "-o", "json").out == '{"removed":["package"]}\n'

@@ -277,6 +277,20 @@ FAULTS += (
         ("tests/core/test_codec.py",),
     ),
     Fault(
+        "a zone-less time is local, whatever the file's own time says",
+        "jobctl/core/instants.py",
+        "            if -_MAX_AHEAD_MS <= age_ms <= MAX_AGE_MS:\n",
+        "            if False:\n",
+        ("tests/core/test_instants.py", "tests/foreign/test_producers.py"),
+    ),
+    Fault(
+        "a rewrite replaces the text of a zone-less time in the history",
+        "jobctl/core/codec.py",
+        "        if (entry := entry_of(value, offset_s)) is not None:\n",
+        "        if (entry := entry_of(value, None)) is not None:\n",
+        ("tests/core/test_lenient.py",),
+    ),
+    Fault(
         "readers without details see unknown keys of the command",
         "jobctl/core/redaction.py",
         "        shown = {key: value for key, value in run.items() if key in _WITHOUT_DETAILS}",
@@ -288,9 +302,23 @@ FAULTS += (
     Fault(
         "the file is renamed before its record is appended",
         _WRITE,
-        "        log.append(Record(job.revision, job.id, PUT, digest_of(data)))\n        try:\n",
+        "        log.append(Record(job.revision, job.id, PUT, digest))\n        try:\n",
         "        try:\n",
         ("tests/stores/test_contract.py", "tests/stores/test_write_order.py"),
+    ),
+    Fault(
+        "a rewrite forgets how zone-less times were read",
+        _WRITE,
+        "        if guess is not None:\n            JobParser",
+        "        if guess is None:\n            JobParser",
+        ("tests/stores/test_guesses.py",),
+    ),
+    Fault(
+        "a guess of an older record of the same content counts again",
+        "jobctl/stores/directory/index.py",
+        "                look.record_guess(meta_fd)\n",
+        "",
+        ("tests/stores/test_guesses.py",),
     ),
     Fault(
         "a foreign change between read and rename is overwritten",

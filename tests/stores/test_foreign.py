@@ -21,7 +21,7 @@ from jobctl.stores.directory.changelog import DEL, PUT, SEEN, Record, digest_of
 from jobctl.stores.directory.foreign import is_foreign
 from jobctl.stores.directory.store import DirectoryStore
 from tests import odd_times
-from tests.bare_files import full, take_bare_files
+from tests.bare_files import full
 from tests.stores.support import (
     DATA,
     T0,
@@ -288,11 +288,8 @@ def test_a_file_shows_whose_it_is(data: bytes, foreign: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["scan", "log", "adopt"])
-def test_a_store_tells_foreign_files(
-    opened: Open, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_a_store_tells_foreign_files(opened: Open, jobs_dir: Path, kind: str) -> None:
     """FAULTS row 11: with a change log or without; a file is ours again once we have written it."""
-    take_bare_files(monkeypatch)
     odd_times.write(jobs_dir, full("full"), {"id": "bare", "stage": "failed"})
     if kind != "scan":
         opened().create(new("ours"))

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -25,19 +26,19 @@ GOOD = {
     "terminal-escape",
     "rich-markup",
     "script-tag",
+    "bad-date",
+    "bom",
+    "duplicate-keys",
+    "lone-surrogate",
+    "missing-fields",
+    "nan",
 }
 BAD = {
-    "bad-date.json": "createdAt: not an ISO 8601 time",
-    "bom.json": "byte order mark",
     "deep.json": "nested over 100 deep",
-    "duplicate-keys.json": "stands twice",
     "empty.json": "empty",
     "huge-int.json": "digits",
-    "id-mismatch.json": "is not the file's",
+    "id-mismatch.json": 'the id inside is "somebody-else", but the file\'s name is',
     "latin1.json": "not UTF-8",
-    "lone-surrogate.json": "stands twice",  # which it does as well
-    "missing-fields.json": "required",
-    "nan.json": "not JSON",
     "not-an-object.json": "not a JSON object",
     "torn.json": "not JSON",
 }
@@ -75,16 +76,16 @@ def test_bad_files_stay_as_they_are(store: DirectoryStore) -> None:
 
 def test_bad_file_is_refused_by_name(store: DirectoryStore) -> None:
     """`get`, `update` and `create` say which file is damaged; `remove` gets rid of it if told."""
-    for call in (lambda: store.get("nan"), lambda: store.update("nan", with_message("x"))):
+    for call in (lambda: store.get("torn"), lambda: store.update("torn", with_message("x"))):
         with pytest.raises(
-            DamagedFile, match=r"nan\.json is damaged: .*not JSON.*rm --damaged nan"
+            DamagedFile, match=r"torn\.json is damaged: .*not JSON.*rm --damaged torn"
         ):
             call()
     with pytest.raises(Conflict):
-        store.create(new("nan"))
-    store.remove("nan", damaged=True)
+        store.create(new("torn"))
+    store.remove("torn", damaged=True)
     store.since(ZERO)
-    assert "nan.json" not in dict(store.bad())
+    assert "torn.json" not in dict(store.bad())
 
 
 @pytest.mark.parametrize("name", [*BAD, "fifo.json", "link.json", "giant.json"])
@@ -135,29 +136,33 @@ def test_file_that_is_being_written_is_removed_when_it_is_whole(
 
 @pytest.mark.slow
 def test_json_bombs_are_refused_fast(opened: Open, jobs_dir: Path) -> None:
-    """FAULTS row 58: depth, digits and size cost under 100 ms each."""
+    """FAULTS row 58: depth, digits and size cost under 100 ms each; odd files are read, as fast."""
     store = opened()
     store.create(new("good"))
     start = file_of(new("x"))[:-3]
+    odd = {
+        "infinity": start + b', "result": -Infinity}',
+        "keys": start + b"".join(b', "k%d": 1' % n for n in range(9000)) + b', "k1": 2}',
+        "all-keys": start + b', "k": 1' * 20_000 + b"}",
+        "strings": start + b', "result": "' + b"\\ud800" * 40_000 + b'"}',
+        "history": start + b', "history": [' + b"1," * 100_000 + b"1]}",
+    }
     bombs = {
         "depth": start + b', "result": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         "digits": start + b', "result": ' + b"9" * 5000 + b"}",
         "exponent": start + b', "result": 1e999}',
-        "infinity": start + b', "result": -Infinity}',
-        "keys": start + b"".join(b', "k%d": 1' % n for n in range(9000)) + b', "k1": 2}',
-        "strings": start + b', "result": "' + b"\\ud800" * 40_000 + b'"}',
         "size": start + b', "result": "' + b"x" * 300_000 + b'"}',
     }
-    for id, data in bombs.items():
+    for id, data in (bombs | odd).items():
         path = jobs_dir / f"{id}.json"
-        path.write_bytes(data)
+        path.write_bytes(data.replace(b'"id": "x"', b'"id": "%s"' % id.encode()))
         age(path)
         began = time.perf_counter()
-        with pytest.raises(JobctlError):
-            store.get(id)
-        assert time.perf_counter() - began < 0.1, id
+        with nullcontext() if id in odd else pytest.raises(JobctlError):
+            assert store.get(id).remarks
+        assert time.perf_counter() - began < (0.5 if id in odd else 0.1), id
     store.refresh()
-    assert [job.id for job in store.since(ZERO).jobs] == ["good"]
+    assert {job.id for job in store.since(ZERO).jobs} == {"good", *odd}
     assert set(dict(store.bad())) == {f"{id}.json" for id in bombs}
 
 

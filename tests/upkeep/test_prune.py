@@ -20,7 +20,7 @@ from jobctl.stores import Check, Store, open_store
 from jobctl.upkeep import prune as prune_module
 from jobctl.upkeep.prune import Pruned, Pruner, Rule, prune
 from tests import odd_times
-from tests.bare_files import full, take_bare_files
+from tests.bare_files import age_files, full
 
 DAY_MS = 86_400_000
 NOW_MS = now_ms()
@@ -307,9 +307,8 @@ def test_a_pruner_sees_what_other_programs_wrote(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def mixed(tmp_path: Path) -> Iterator[Store]:
     """Files of other programs, with all that a job has and with little of it, and jobs of ours."""
-    take_bare_files(monkeypatch)
     odd_times.write(
         tmp_path,
         full("full"),
@@ -318,6 +317,7 @@ def mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         {"id": "new", "stage": "completed", "completedAt": at(1)},
         {"id": "active", "stage": "work"},
     )
+    age_files(tmp_path, "bare", "typed")
     made = open_store(tmp_path, adopt=True)
     made.create(ended("done-8", 8))
     made.create(ended("done-9", 9))

@@ -43,7 +43,7 @@ class Deltas:
         self._reconciler = reconciler
         self._where = where
         self._adopt = adopt
-        self._scan = Scan()
+        self._scan = Scan(index.parser)
         self._bad: dict[str, str] = {}
         self._bad_names: dict[str, str] = {}
 

@@ -7,11 +7,11 @@ import os
 import stat as stats
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from jobctl._trust import Accounts
-from jobctl.core.codec import MAX_JOB_BYTES, parse
+from jobctl.core.codec import MAX_JOB_BYTES, too_large
 from jobctl.core.job import Job, check_id
 from jobctl.errors import InvalidId, InvalidJob, StoreError, StoreFull
 from jobctl.stores.directory.changelog import write_all
@@ -92,9 +92,9 @@ def read_file(dir_fd: int, name: str) -> FoundFile | None:
         stat = os.fstat(fd)
         problem = None
         if not stats.S_ISREG(stat.st_mode):
-            problem = "not a regular file"
+            problem = "not a regular file: write the job into a file of this name"
         elif stat.st_size > MAX_JOB_BYTES:
-            problem = f"{stat.st_size} bytes, over the {MAX_JOB_BYTES} allowed"
+            problem = too_large(stat.st_size)
         if problem is not None:
             return _bad(problem, stat)
         data = os.read(fd, stat.st_size + 1)
@@ -120,7 +120,8 @@ class Unreadable(Exception):
 class JobCache:
     """The jobs that were written last, by their bytes: they need not be parsed again."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Callable[[str, FoundFile], Job]) -> None:
+        self._parse = parse
         self._jobs: OrderedDict[str, tuple[bytes, Job]] = OrderedDict()
 
     def parse(self, id: str, found: FoundFile) -> Job:
@@ -128,10 +129,8 @@ class JobCache:
         known = self._jobs.get(id)
         if known is not None and known[0] == found.data:
             return known[1]
-        if found.problem is not None:
-            raise Unreadable(found.problem)
         try:
-            return parse(found.data, id=id)
+            return self._parse(id, found)
         except InvalidJob as error:
             raise Unreadable(error.reason) from error
 
@@ -162,9 +161,9 @@ def _unreadable(dir_fd: int, name: str, error: OSError) -> FoundFile | None:
     except OSError:
         return None
     if stats.S_ISLNK(stat.st_mode):
-        return _bad("a symbolic link", stat)
+        return _bad("a symbolic link: put the file itself here", stat)
     if stats.S_ISSOCK(stat.st_mode):
-        return _bad("not a regular file", stat)
+        return _bad("not a regular file: write the job into a file of this name", stat)
     why = os.strerror(error.errno or 0).lower()
     problem = f"cannot be read: {why}; it belongs to {Accounts().user(stat.st_uid)}"
     return _bad(why, stat)._replace(problem=problem, unreadable=True)

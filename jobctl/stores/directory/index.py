@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from jobctl.core.codec import parse
 from jobctl.core.job import Job
 from jobctl.errors import InvalidJob
 from jobctl.stores.directory.changelog import DEL, NO_DIGEST, PUT, SEEN, Log, Record, digest_of
@@ -25,6 +24,7 @@ from jobctl.stores.directory.files import (
     read_file,
     signature_of,
 )
+from jobctl.stores.directory.parsing import JobParser, guess_in
 
 __all__ = ["TORN_GRACE_S", "Index", "Look", "is_old", "packed"]
 
@@ -47,10 +47,11 @@ class Look:
     may have been in flight.
     """
 
-    __slots__ = ("_parsed", "after", "digest", "found", "id")
+    __slots__ = ("_parsed", "_parser", "after", "digest", "found", "id")
 
-    def __init__(self, id: str, found: FoundFile | None, after: int = 0) -> None:
+    def __init__(self, id: str, found: FoundFile | None, parser: JobParser, after: int = 0) -> None:
         self.id = id
+        self._parser = parser
         self.found = found
         self.after = after
         self.digest = digest_of(found.data) if found is not None else None
@@ -85,14 +86,21 @@ class Look:
         parsed = self._parse()
         return parsed.reason if isinstance(parsed, InvalidJob) else None
 
+    def record_guess(self, meta_fd: int) -> None:
+        """Record what we guess about an odd file that gets a new record in the change log."""
+        if self.found is None or self.digest is None:
+            return
+        job = self._parse()
+        if not isinstance(job, InvalidJob) and guess_in(job) is not None:
+            self._parser.record(self.id, self.found, self.digest, meta_fd)
+            self._parsed = None  # the guess of an older record of the same content counts no more
+
     def _parse(self) -> Job | InvalidJob:
         """Parse the file once."""
         assert self.found is not None, "ask only where there is a file"
         if self._parsed is None:
             try:
-                if self.found.problem is not None:
-                    raise InvalidJob(self.found.problem, id=self.id)
-                self._parsed = parse(self.found.data, id=self.id)
+                self._parsed = self._parser.parse(self.id, self.found)
             except InvalidJob as error:
                 self._parsed = error
         return self._parsed
@@ -105,7 +113,8 @@ class Index:
     first, then the guard.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parser: JobParser) -> None:
+        self.parser = parser
         self.guard = threading.RLock()
         self.clear()
 
@@ -191,6 +200,7 @@ class Index:
         looks: Mapping[str, Look | None],
         log: Log,
         dir_fd: int,
+        meta_fd: int,
         *,
         hold_s: float,
     ) -> dict[str, Look]:
@@ -209,11 +219,12 @@ class Index:
             id = ids.popleft()
             look = looks.get(id)
             if look is None or not look.is_current(dir_fd):
-                look = Look(id, read_file(dir_fd, id + ".json"))
+                look = Look(id, read_file(dir_fd, id + ".json"), self.parser)
             record = self._newest_of(look, revision + 1)
             if record is not None and record.revision > revision:
                 if self._is_in_grace(look):
                     continue
+                look.record_guess(meta_fd)
                 log.append(record)
                 revision = record.revision
                 self.loose.discard(id)

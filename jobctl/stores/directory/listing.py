@@ -11,11 +11,14 @@ from jobctl.stores.directory.index import Index
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jobctl.stores.directory.changelog import Log
+    from jobctl.stores.directory.parsing import JobParser
 
 __all__ = ["list_created"]
 
 
-def list_created(dir_fd: int, log: Log | None) -> tuple[dict[str, str], dict[str, str]]:
+def list_created(
+    dir_fd: int, log: Log | None, parser: JobParser
+) -> tuple[dict[str, str], dict[str, str]]:
     """Return the creation time of each job by id, and by name why other files are no jobs.
 
     Each file is read once, as it is now, and checked as strictly as another program's. The names
@@ -35,11 +38,9 @@ def list_created(dir_fd: int, log: Log | None) -> tuple[dict[str, str], dict[str
         found = read_file(dir_fd, id + ".json")
         if found is None:
             continue
-        if found.problem is not None:
-            bad[id + ".json"] = found.problem
-            continue
         try:
-            times[id] = created_at(found.data, id=id)
+            usual = None if found.problem is not None else created_at(found.data, id=id)
+            times[id] = usual if usual is not None else parser.parse(id, found).created_at
         except InvalidJob as error:
             bad[id + ".json"] = error.reason
     return times, bad

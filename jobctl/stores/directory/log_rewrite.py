@@ -11,18 +11,27 @@ from jobctl.core.jobset import MAX_TOMBSTONES
 from jobctl.errors import StoreError
 from jobctl.stores.directory.changelog import DEL, SEEN, Damaged, Record, digest_of
 from jobctl.stores.directory.files import is_id, job_names, read_file
+from jobctl.stores.directory.parsing import JobParser
 from jobctl.stores.directory.place import DirectoryState, Place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobctl.core.lenient import Guess
 
 __all__ = ["begin_epoch", "compact", "compact_after_write"]
 
 
 def begin_epoch(place: Place, state: DirectoryState, *, durable: bool) -> DirectoryState:
     """Start a new epoch with all existing files, oldest first; return the new state."""
-    files = [
-        (found.signature[1], id, digest_of(found.data))
-        for id in job_names(state.dir_fd)
-        if is_id(id) and (found := read_file(state.dir_fd, id + ".json")) is not None
-    ]
+    parser, meta_fd = JobParser(place), state.meta_fd
+    files: list[tuple[int, str, str]] = []
+    guesses: dict[tuple[str, str], Guess | None] = {}
+    for id in job_names(state.dir_fd):
+        if is_id(id) and (found := read_file(state.dir_fd, id + ".json")) is not None:
+            digest = digest_of(found.data)
+            files.append((found.signature[1], id, digest))
+            guesses[id, digest] = parser.new_guess(id, found, digest, meta_fd)
+    parser.keep(guesses, meta_fd)
     records = [
         Record(revision, id, SEEN, digest)
         for revision, (_, id, digest) in enumerate(sorted(files), 1)
@@ -52,11 +61,15 @@ def compact(place: Place, state: DirectoryState) -> None:
     records = sorted(log.newest_of_all())
     dead = [record for record in records if record.verb == DEL]
     dropped = set(dead[: max(0, len(dead) - MAX_TOMBSTONES)])
+    kept = [record for record in records if record not in dropped]
     place.replace_log(
         state,
         epoch=log.epoch,
         floor=max([log.floor, *(record.revision for record in dropped)]),
         base=log.repair(),
-        records=[record for record in records if record not in dropped],
+        records=kept,
         sync=state.durable,
     )
+    from jobctl.stores.directory.guesses import Guesses  # most writes compact nothing
+
+    Guesses().compact({(record.id, record.digest) for record in kept}, state.meta_fd)

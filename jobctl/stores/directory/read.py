@@ -34,7 +34,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Set
 
-from jobctl.core.codec import parse_trusted
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, Gone
 from jobctl.errors import InvalidJob
@@ -195,7 +194,8 @@ class DirectoryRead:
         log, index = self._log, self._index
         index.follow(log)
         last = log.read(index.position - 1, index.position)[0]
-        look = Look(last.id, read_file(self._dir_fd, last.id + ".json"), last.revision)
+        found = read_file(self._dir_fd, last.id + ".json")
+        look = Look(last.id, found, index.parser, last.revision)
         if not look.shows(last):
             reconciled = self._reconcile({last.id: look})
             index.follow(log)
@@ -230,7 +230,9 @@ class DirectoryRead:
             if not ids:
                 return
             for id in ids:
-                self._looks[id] = Look(id, read_file(self._dir_fd, id + ".json"), self._head)
+                self._looks[id] = Look(
+                    id, read_file(self._dir_fd, id + ".json"), self._index.parser, self._head
+                )
             ids = list(dict.fromkeys([*ids, *self._read_tail()]))
             self._judge(ids)
             ids = [id for id in ids if id in self.pending and self._is_outdated(id)]
@@ -362,7 +364,11 @@ class DirectoryRead:
                     gone.append(Gone(id, record.revision))
                 elif record.verb == PUT:
                     assert look.found is not None, "the look shows the record"
-                    jobs.append(parse_trusted(look.found.data, id=id, revision=record.revision))
+                    jobs.append(
+                        self._index.parser.parse(
+                            id, look.found, revision=record.revision, trusted=True
+                        )
+                    )
                 else:
                     jobs.append(look.job(record.revision))
             except InvalidJob as error:

@@ -55,7 +55,7 @@ class Reconciler:
                     before = state.log.repair()
                     with self._index.guard:
                         settled |= self._index.reconcile(
-                            ids, looks, state.log, state.dir_fd, hold_s=_HOLD_S
+                            ids, looks, state.log, state.dir_fd, state.meta_fd, hold_s=_HOLD_S
                         )
                         self.unsettled -= settled.keys()
                     rings = rings or state.log.head() > before

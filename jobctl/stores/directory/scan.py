@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 
-from jobctl.core.codec import parse
 from jobctl.core.cursor import Cursor
 from jobctl.core.job import check_id
 from jobctl.core.jobset import Delta, JobSet
@@ -18,6 +17,7 @@ from jobctl.errors import InvalidId, InvalidJob
 from jobctl.stores.contract import BadFile
 from jobctl.stores.directory.files import Signature, job_names, read_file, signature_of
 from jobctl.stores.directory.index import TORN_GRACE_S
+from jobctl.stores.directory.parsing import JobParser
 
 __all__ = ["Scan"]
 
@@ -25,7 +25,8 @@ __all__ = ["Scan"]
 class Scan:
     """The jobs of one directory as of the last scan, in a `JobSet`."""
 
-    def __init__(self) -> None:
+    def __init__(self, parser: JobParser) -> None:
+        self._parser = parser
         self._set = JobSet(os.urandom(6).hex())
         self._signatures: dict[str, Signature] = {}
         self._bad: dict[str, str] = {}
@@ -80,9 +81,7 @@ class Scan:
             return
         try:
             check_id(id)
-            if found.problem is not None:
-                raise InvalidJob(found.problem, id=id)
-            job = parse(found.data, id=id, revision=self._set.revision + 1)
+            job = self._parser.parse(id, found, revision=self._set.revision + 1)
         except InvalidId:
             self._bad[name] = "its name is not a job id"
         except InvalidJob as error:

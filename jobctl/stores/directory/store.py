@@ -29,6 +29,7 @@ from jobctl.stores.directory.index import Index
 from jobctl.stores.directory.lock import ExclusiveAccess
 from jobctl.stores.directory.lookup import Lookup
 from jobctl.stores.directory.owners import DirectoryOwners
+from jobctl.stores.directory.parsing import JobParser
 from jobctl.stores.directory.place import Place
 from jobctl.stores.directory.reconcile import Reconciler
 from jobctl.stores.directory.write import DirectoryWriter
@@ -63,10 +64,11 @@ class DirectoryStore:
     ) -> None:
         self.where = where = tidy(os.fspath(path))
         self._place = place = Place(os.path.join(os.getcwd(), where))
-        self._index = index = Index()
+        parser = JobParser(place)
+        self._index = index = Index(parser)
         self._bell = DirectoryBell(os.path.join(place.meta_path, "bell"))
         self._access = access = ExclusiveAccess(place, self._bell, where, durable=durable)
-        cache = JobCache()
+        cache = JobCache(parser.parse)
         self._reconciler = Reconciler(place, access, index, where)
         self._lookup = Lookup(place, cache, where)
         self._writer = DirectoryWriter(access, cache, self._lookup, self._reconciler, where)
@@ -79,6 +81,7 @@ class DirectoryStore:
         self.created = place.created
         place.current()
         if adopt:
+            parser.prepare()
             place.writable()
             self._deltas.state_with_log()
 
@@ -118,7 +121,7 @@ class DirectoryStore:
 
         with translated("reading", self.where), gc_paused():
             state = self._place.current()
-            times, bad = list_created(state.dir_fd, state.log)
+            times, bad = list_created(state.dir_fd, state.log, self._index.parser)
         return times, [BadFile(name, reason) for name, reason in sorted(bad.items())]
 
     def foreign(self, jobs: Iterable[Job]) -> set[str]:

@@ -30,6 +30,7 @@ from jobctl.stores.directory.files import (
 )
 from jobctl.stores.directory.lock import ExclusiveAccess
 from jobctl.stores.directory.lookup import Lookup, too_busy
+from jobctl.stores.directory.parsing import JobParser, guess_in
 from jobctl.stores.directory.place import DirectoryState
 from jobctl.stores.directory.reconcile import Reconciler
 
@@ -152,7 +153,11 @@ class DirectoryWriter:
             raise _ChangedMeanwhile  # a write within the change has put another log in force
         job = job.replace(revision=self._next(log))
         data = encode(job)
-        log.append(Record(job.revision, job.id, PUT, digest_of(data)))
+        digest = digest_of(data)
+        guess = guess_in(job)
+        if guess is not None:
+            JobParser.keep({(job.id, digest): guess}, state.meta_fd)
+        log.append(Record(job.revision, job.id, PUT, digest))
         try:
             if found is not None:
                 now = os.stat(name, dir_fd=state.dir_fd, follow_symlinks=False)
@@ -172,7 +177,8 @@ class DirectoryWriter:
             if isinstance(error, FileNotFoundError):
                 raise _ChangedMeanwhile from error
             raise
-        self._cache.keep(job, data)
+        if guess is None:  # else it is read anew, with the times that the file has now
+            self._cache.keep(job, data)
         return job
 
     def _check(self, state: DirectoryState, id: str, check: Check | None, *, damaged: bool) -> None:

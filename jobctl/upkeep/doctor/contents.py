@@ -14,19 +14,20 @@ from collections.abc import Iterator
 from jobctl._clock import now_ms
 from jobctl._trust import check_trust, is_safe, my_uids
 from jobctl.config import safe_directories
-from jobctl.core.codec import parse
 from jobctl.core.job import Job, check_id
 from jobctl.core.times import known_ms
 from jobctl.errors import InvalidId, InvalidJob
 from jobctl.stores.directory.changelog import DEL, LINE, Damaged, Log, Record, digest_of
 from jobctl.stores.directory.files import FoundFile, job_names, read_file
 from jobctl.stores.directory.index import TORN_GRACE_S
+from jobctl.stores.directory.parsing import JobParser
 from jobctl.stores.directory.place import Place
 from jobctl.upkeep.doctor.finding import CheckContext, Finding, Level, names, opened, plural
 
 __all__ = ["change_log", "jobs"]
 
 _MAX_BAD = 20  # files that are reported one by one
+_MAX_REMARKED = 10  # and odd ones
 _MAX_IN_FLIGHT = 1000  # more mismatches than this are not writes in flight
 _AGAIN_S = 0.03
 _MAX_CHECKS = 4
@@ -176,12 +177,14 @@ class _Survey:
         obeyed = check_trust(about, dir_fd, uids) is None
         obeyed = obeyed and not is_safe(context.path, about, safe_directories(context.env))
         self._owners = uids if obeyed else None
+        self._parser = JobParser(Place(context.path))
         self._log: Log | None = None
         self._position = 0
         self._newest: dict[str, Record] = {}
         self._now_ms = now_ms()
         self.total = self.looked = self.active = 0
         self.bad: dict[str, str] = {}  # by file name
+        self.remarks: dict[str, str] = {}  # by file name
         self.unreadable: set[str] = set()  # those of them that may be jobs
         self.kinds: dict[str, set[str]] = {kind: set() for kind in _KINDS}
 
@@ -246,15 +249,15 @@ class _Survey:
         """Note what there is to report about a file; return whether it is a job."""
         name = f"{id}.json"
         try:
-            if found.problem is not None:
-                raise InvalidJob(found.problem)
-            job = parse(found.data, id=id)
+            job = self._parser.parse(id, found)
         except InvalidJob as error:
             self.bad[name] = error.reason
             if found.unreadable:
                 self.unreadable.add(name)
             return False
         self.bad.pop(name, None)
+        if job.remarks:
+            self.remarks[name] = "; ".join(map(str, job.remarks))
         self.unreadable.discard(name)
         if self._mode & stats.S_IXOTH and found.mode & stats.S_IWOTH:
             self.kinds["writable"].add(name)
@@ -326,6 +329,11 @@ class _Survey:
         if len(self.bad) > _MAX_BAD:
             what = f"and {len(self.bad) - _MAX_BAD} more files are no jobs"
             yield Finding("error", what, here, "'jobctl ls -v' names them all")
+        for name, remarks in sorted(self.remarks.items())[:_MAX_REMARKED]:
+            yield Finding("info", f"odd but read: {remarks}", str(self._context.path / name))
+        if len(self.remarks) > _MAX_REMARKED:
+            what = f"and {len(self.remarks) - _MAX_REMARKED} more job files are odd but read"
+            yield Finding("info", what, here, "'jobctl ls -v' names them all")
         for kind, which in self.kinds.items():
             level, one, many, hint = _KINDS[kind]
             if which:
