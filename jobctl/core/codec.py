@@ -38,7 +38,7 @@ from jobctl.errors import InvalidId, InvalidJob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     from jobctl.core.fields import Field, HistoryEntry
@@ -50,10 +50,10 @@ __all__ = [
     "MAX_JOB_BYTES",
     "created_at",
     "encode",
+    "odd_text",
     "parse",
     "parse_trusted",
     "parse_wire",
-    "remarks_text",
     "to_wire",
 ]
 
@@ -399,10 +399,10 @@ _STRICT = json.JSONDecoder(
 )
 
 
-def parse_wire(value: object, remarks: Sequence[str] = ()) -> Job:
+def parse_wire(value: object, odd: object = None) -> Job:
     """Return the job in a decoded wire message; raise `InvalidJob` if it is not one.
 
-    ``remarks`` are those on the job's file, which stand beside the job.
+    ``odd`` is what stands beside the job about its file, decoded: see `odd_text`.
     """
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         raise InvalidJob("not a job")
@@ -411,11 +411,18 @@ def parse_wire(value: object, remarks: Sequence[str] = ()) -> Job:
     except InvalidId as error:
         raise InvalidJob(str(error), id=value["id"]) from error
     job = draft_of(value)
-    if remarks:
+    if isinstance(odd, dict):
         from jobctl.core.lenient import Reading, Remark
 
-        job.reading = Reading(tuple(Remark("", text) for text in remarks))
+        remarks, missing = (_texts_in(odd.get(name)) for name in ("remarks", "missing"))
+        lacking = frozenset(BY_KEY[key].attribute for key in missing if key in BY_KEY)
+        said = tuple(Remark("", text) for text in remarks)
+        job.reading = Reading(said, None, lacking, lacking)
     return job.finish()
+
+
+def _texts_in(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 # -- to bytes -------------------------------------------------------------------------------
@@ -444,9 +451,20 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
     return compact(values_of(job)).encode()
 
 
-def remarks_text(job: Job) -> str:
-    """Return the job's remarks as a member of a JSON object: ``"id":["…"]``."""
-    return f'"{job.id}":{compact([str(remark) for remark in job.remarks])}'
+def odd_text(job: Job) -> str:
+    """Return what is odd in the job's file as a member of a JSON object, or an empty string.
+
+    It is ``"id":{"remarks":["…"],"missing":["createdAt"]}``, without what is empty.
+    """
+    reading = job.reading
+    if reading is None:
+        return ""
+    parts = {
+        "remarks": [str(remark) for remark in reading.remarks],
+        "missing": sorted(BY_ATTRIBUTE[name].key for name in reading.missing),
+    }
+    parts = {name: texts for name, texts in parts.items() if texts}
+    return f'"{job.id}":{compact(parts)}' if parts else ""
 
 
 _LAYOUT = (b"\n      ", b"\n    ", b"\n  ", b"\n")

@@ -29,7 +29,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from jobctl.core.codec import to_wire
+from jobctl.core.codec import odd_text, to_wire
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.digests import Digests, version_hash
 from jobctl.core.filters import EVERYTHING, Filter
@@ -314,6 +314,8 @@ class JobSet:
             if wanted:
                 if limit is not None:
                     size += len(self.wire(id, details=details)) if job is not None else len(id) + 3
+                    if job is not None and job.reading is not None:
+                        size += len(odd_text(job))
                     if size > limit and may_end and not empty:
                         more = True
                         break

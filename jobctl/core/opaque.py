@@ -30,6 +30,7 @@ class OpaqueJob:
         "has_command",
         "id",
         "owned_by",
+        "reading",
         "revision",
         "session_id",
         "source",
@@ -45,6 +46,7 @@ class OpaqueJob:
         owner = job.owner
         self.owned_by = owner if owner is None else job.owned_by
         self.revision = job.revision
+        self.reading = job.reading
         self.source = to_wire(job, details=True)
         self.has_command = job.run is not None
 

@@ -12,7 +12,7 @@
 *jobctl.v1* (``Sec-WebSocket-Protocol: jobctl.v1``)::
 
     hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
-                    "more": …, "jobs": [{…}], "gone": [id]}
+                    "more": …, "odd": {id: {…}}, "jobs": [{…}], "gone": [id]}
                    {"type": "jobs:pong", "at": …}
                    {"type": "jobs:owners", "dead": [name]}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
@@ -23,6 +23,8 @@
 The first cursor and filter may also stand in the query: ``?since=…&type=…&stage=…&id=…&session=…``
 (each may be repeated) ``&active=1``. With ``digest=1``, or ``"digest": true`` in a subscription,
 each delta without ``more`` proves what the client holds now. Every job carries its ``revision``.
+``odd`` says what is odd in the files of these jobs, and is left out where nothing is: ``remarks``,
+which are texts, and ``missing``, the times that the file lacks.
 The delta's meaning is that of jobset.py, and so is the digest's. What of a command is in a job
 depends on the client's rights: see redaction.py.
 
@@ -46,7 +48,7 @@ import json
 from collections.abc import Iterable
 from enum import Enum
 
-from jobctl.core.codec import parse_wire
+from jobctl.core.codec import odd_text, parse_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta, Gone
@@ -178,10 +180,12 @@ def delta_message(
     """
     cursor = Cursor(delta.epoch, delta.through, tag)
     proof = f',"digest":"{digest}"' if digest is not None else ""
+    files = ",".join(filter(None, map(odd_text, delta.jobs)))
+    odd = f',"odd":{{{files}}}' if files else ""
     head = (
         f'{{"type":"jobs:delta","epoch":"{delta.epoch}","since":{since},'
         f'"through":{delta.through},"cursor":"{cursor}",'
-        f'"more":{"true" if delta.more else "false"}{proof},"jobs":['
+        f'"more":{"true" if delta.more else "false"}{proof}{odd},"jobs":['
     )
     gone = ",".join(f'"{item.id}"' for item in delta.gone)
     return b"".join((head.encode(), b",".join(jobs), b'],"gone":[', gone.encode(), b"]}"))
@@ -239,7 +243,7 @@ def _delta(value: dict[str, Any]) -> Delta:
     ):
         raise ProtocolError("the hub sent a delta that is none")
     try:
-        parsed = tuple(parse_wire(job) for job in jobs)
+        parsed = tuple(parse_wire(job, _odd(value, job)) for job in jobs)
     except InvalidJob as error:
         raise ProtocolError(f"the hub sent a job that is none: {error}") from error
     if any(job.revision > through for job in parsed):
@@ -255,6 +259,12 @@ def _delta(value: dict[str, Any]) -> Delta:
         more,
         digest=digest if isinstance(digest, str) else None,
     )
+
+
+def _odd(delta: dict[str, Any], job: object) -> object:
+    """Return what a delta says about the file of a job."""
+    odd = delta.get("odd")
+    return odd.get(job.get("id")) if isinstance(odd, dict) and isinstance(job, dict) else None
 
 
 def close_reason_with_retry(text: str, retry_after_s: float) -> str:

@@ -15,6 +15,7 @@ const FIRST_MS = Date.UTC(1971), LAST_MS = Date.UTC(9999), MAX_AHEAD_MS = 360000
 const QUIET_MS = 6000, SILENCE_MS = 18000, PULSE_MS = 1000;
 
 const jobs = new Map();
+const lacking = new WeakMap(); // which times the file of a job lacks
 const rows = new Map();
 const body = document.getElementById("rows");
 let dead = new Set();
@@ -75,7 +76,10 @@ function connect() {
 function take(delta, connection) {
   if (delta.since === 0) jobs.clear();
   else if (!cursor || cursor.split(":")[1] !== String(delta.since)) return connection.close();
-  for (const job of delta.jobs) jobs.set(job.id, job);
+  for (const job of delta.jobs) {
+    jobs.set(job.id, job);
+    lacking.set(job, delta.odd?.[job.id]?.missing ?? []);
+  }
   for (const id of delta.gone) jobs.delete(id);
   cursor = delta.cursor ?? `${delta.epoch}:${delta.through}`;
   connection.send(JSON.stringify({ type: "jobs:ack", through: delta.through }));
@@ -227,7 +231,8 @@ function clock(row) {
   row.element.className = `${active ? "active" : job.stage} ${mark}`.trim();
   const stage = WORDS[job.stage] ?? (Object.hasOwn(stages, job.stage) ? stages[job.stage] : String(job.stage));
   put(row.stage, mark ? `${mark} in ${stage}` : stage);
-  const took = Math.max(0, Math.round((endedMs(job, now) - knownMs(job.createdAt)) / 1000));
+  const began = lacks(job, "createdAt") ? NaN : knownMs(job.createdAt);
+  const took = Math.max(0, Math.round((endedMs(job, now) - began) / 1000));
   put(row.time, Number.isFinite(took) ? words(took) : "");
 }
 
@@ -236,6 +241,11 @@ function clock(row) {
 function knownMs(text) {
   const ms = typeof text === "string" ? Date.parse(text) : NaN;
   return ms >= FIRST_MS && ms < LAST_MS ? ms : NaN;
+}
+
+// Whether the job's file lacks a time, which then is the file's own.
+function lacks(job, key) {
+  return lacking.get(job)?.includes(key) ?? false;
 }
 
 function enteredMs(job) {
@@ -248,7 +258,8 @@ function endedMs(job, now) {
   const created = knownMs(job.createdAt), entered = knownMs(job.stageStartedAt);
   let completed = knownMs(job.completedAt);
   if (job.stage === "failed" && completed < entered) completed = NaN;
-  const changed = Math.max(...[knownMs(job.updatedAt), entered].filter((ms) => ms === ms));
+  const updated = lacks(job, "updatedAt") && entered === entered ? NaN : knownMs(job.updatedAt);
+  const changed = Math.max(...[updated, entered].filter((ms) => ms === ms));
   const ends = [completed, changed].filter((ms) => Number.isFinite(ms) && ms >= (created || 0));
   if (!ends.length) return created;
   const present = Math.max(now, created || 0);

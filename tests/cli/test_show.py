@@ -110,3 +110,25 @@ def test_a_hub_is_asked_by_its_url(run: Run, jobs_dir: Path) -> None:
         assert '"rows": 3' in run("show", "night-1", "--url", url).out
         two = run("show", "night", "--url", url)
         assert (two.code, two.err.count("\n"), "night-1, night-2" in two.err) == (4, 1, True)
+
+
+def test_an_odd_file_is_shown_with_remarks_and_canonical_values(run: Run, jobs_dir: Path) -> None:
+    """FAULTS row 68: for people, and in machine output, which has what readers of a hub get."""
+    jobs_dir.mkdir(exist_ok=True)
+    (jobs_dir / "x.json").write_text(
+        '{"stage":"load","createdAt":"2026-11-28T10:00:00+05:30","progress":140,"loss":NaN}'
+    )
+    text = run("show", "x").out
+    assert "remark          progress: 140 is read as 100\n" in text
+    assert "remark          loss: NaN is not JSON: read as null\n" in text
+    for command in ("show", "ls"):
+        value = json.loads(run(command, "x", "-o", "json").out)
+        job = value["jobs"][0] if command == "ls" else value
+        assert (job["createdAt"], job["progress"]) == ("2026-11-28T04:30:00.000Z", 100)
+        assert job["loss"] is None
+        assert job["derived"]["remarks"] == [
+            "loss: NaN is not JSON: read as null",
+            "progress: 140 is read as 100",
+        ]
+    (jobs_dir / "y.json").write_text('{"stage":"load"}')
+    assert "remarks" not in json.loads(run("show", "y", "-o", "json").out)["derived"]

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from jobctl.core import transitions as jobs
+from jobctl.core.codec import parse
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, Gone, JobSet, joined, version_hash
+from jobctl.core.protocol import delta_message
 from tests.strategies import T0
 
 EXTRACT = Filter(stages=frozenset({"extract"}))
@@ -531,3 +533,17 @@ def test_digest_stands_for_the_present_versions_only() -> None:
     assert (
         walked.digest() == fresh.digest() == f"{version_hash('a', 5) ^ version_hash('c', 4):016x}"
     )
+
+
+def test_a_page_counts_what_is_odd_in_its_files() -> None:
+    """The message that has both is as large as asked for."""
+    replica = JobSet("e", opaque=True)
+    keys = ",".join(f'"k{n}":NaN' for n in range(20))
+    for number in range(20):
+        job = parse(f'{{"stage":"x",{keys}}}'.encode(), id=f"a{number}", revision=number + 1)
+        assert len(job.remarks) == 20
+        replica.put(job)
+    delta = replica.since(ZERO, limit=10_000)
+    assert 1 < len(delta.jobs) < 10
+    wires = [replica.wire(job.id) for job in delta.jobs]
+    assert len(delta_message(delta, 0, wires)) < 10_300

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.core.codec import to_wire
+from jobctl.core.codec import parse, to_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta, Gone
@@ -104,9 +104,9 @@ def test_delta_that_is_none_is_refused(changes):
 @pytest.mark.parametrize("data", ["", "nul", "[]", "7", b"\xff", "[" * 50_000, '{"type":[]}'])
 def test_text_that_is_no_message_is_refused_at_both_ends(data):
     """Neither end falls over what is not even an object."""
-    for parse in (parse_from_hub, parse_from_client):
+    for read in (parse_from_hub, parse_from_client):
         with pytest.raises(ProtocolError):
-            parse(data)
+            read(data)
 
 
 def test_plain_messages_hold_the_jobs_as_they_are():
@@ -233,3 +233,23 @@ def test_largest_and_negative_waits_stay_in_range():
     """A wait out of range is limited, so that every client can read the reason."""
     assert retry_after_s(close_reason_with_retry("x", -1)) == 0
     assert retry_after_s(close_reason_with_retry("x", 1e9)) == 9999.9
+
+
+def test_a_delta_says_what_is_odd_in_files() -> None:
+    """Beside the jobs, so that no key of a job is taken for it; left out where nothing is."""
+    data = b'{"stage":"x","progress":140,"updatedAt":"2026-01-01T00:00:00Z","odd":["mine"]}'
+    odd = parse(data, id="odd").replace(revision=4)
+    message = delta_message(Delta("e1", 1, 4, (odd, JOB)), 1, [to_wire(odd), to_wire(JOB)])
+    said = ["progress: 140 is read as 100"]
+    assert json.loads(message)["odd"] == {"odd": {"remarks": said, "missing": ["createdAt"]}}
+    read = parse_from_hub(message)
+    assert isinstance(read, Delta)
+    assert [[str(remark) for remark in job.remarks] for job in read.jobs] == [said, []]
+    assert [job.elapsed_ms(10**13) is None for job in read.jobs] == [True, False]
+    assert read.jobs[0].extra == {"odd": ["mine"]}
+    assert b'"odd"' not in delta_message(Delta("e1", 1, 4, (JOB,)), 1, [to_wire(JOB)])
+    for strange in (b"[]", b'{"odd":[3],"b":4}', b'{"odd":{"remarks":[3],"missing":["x",3]}}'):
+        value = json.loads(message) | {"odd": json.loads(strange)}
+        read = parse_from_hub(json.dumps(value))
+        assert isinstance(read, Delta)
+        assert read.jobs[0].remarks == ()

@@ -85,3 +85,20 @@ async def test_a_hub_out_of_reach_is_said_at_once(directory: Path, served: Store
         url = hub.url
     with pytest.raises(HubError, match="nobody listens there; is 'jobctl serve' running"):
         await once.read(url)
+
+
+async def test_a_hub_says_what_is_odd_in_a_file(served: Store, directory: Path) -> None:
+    """As a reader of the directory is told, and with the same canonical values."""
+    (directory / "x.json").write_text(
+        '{"stage":"load","createdAt":"2026-03-01 05:00:00","progress":140,"result":NaN}'
+    )
+    served.refresh()
+    async with running_hub(served) as hub:
+        (job,) = (await once.read(hub.url)).jobs
+    here = served.get("x")
+    assert job == here
+    assert [str(remark) for remark in job.remarks] == [str(remark) for remark in here.remarks]
+    assert len(job.remarks) == 3
+    assert here.reading is not None
+    assert job.reading is not None
+    assert job.reading.missing == here.reading.missing == {"updated_at"}
