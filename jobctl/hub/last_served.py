@@ -85,6 +85,7 @@ class LastServed:
                     return
                 fd = os.open(_NEXT, _WRITE, 0o600, dir_fd=folder)
                 try:
+                    os.fchmod(fd, 0o600)  # regardless of the umask
                     whole = os.write(fd, data) == len(data)
                 finally:
                     os.close(fd)

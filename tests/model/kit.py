@@ -250,4 +250,5 @@ class Disk:
     def litter(self) -> set[str]:
         """What a kill may leave for the next writer only."""
         meta = self.path / ".jobctl"
-        return {path.name for path in meta.iterdir()} - {"mark", "changes", "bell", "hubs", "lock"}
+        kept = {".gitignore", "mark", "changes", "guesses", "bell", "hubs", "lock"}
+        return {path.name for path in meta.iterdir()} - kept

@@ -51,7 +51,7 @@ store.update(keep, with_message("room")); known[keep] = "room"
 assert {job.id: job.message for job in open_store(path).since(ZERO).jobs} == known
 revisions = [record.revision for record in Log(os.open(path / ".jobctl/changes", 0)).read(0)]
 assert revisions == sorted(set(revisions)), "a revision was used twice"
-left = set(os.listdir(path / ".jobctl")) - {"bell"}
+left = set(os.listdir(path / ".jobctl")) - {".gitignore", "bell"}
 assert left == {"mark", "changes"}, left
 """
 
@@ -226,7 +226,7 @@ def test_interruption_at_any_system_call_leaves_no_half_made_file(
             store.create(new("a1"))
     assert calls >= number
     left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-    assert set(left) <= {"mark", "lock", "changes", "a1.json"}
+    assert set(left) <= {".gitignore", "mark", "lock", "changes", "a1.json"}
     store.close()
     again = DirectoryStore(tmp_path)
     again.create(new("b2"))

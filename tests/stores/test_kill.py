@@ -79,7 +79,7 @@ def check(path: Path, acked: int, opened: Open) -> None:
     with changelog_of(path) as log:
         revisions = [record.revision for record in log.read(0)]
     assert revisions == sorted(set(revisions))
-    left = set(os.listdir(path / ".jobctl")) - {"mark", "changes", "bell"}
+    left = set(os.listdir(path / ".jobctl")) - {".gitignore", "mark", "changes", "bell"}
     assert left <= {"changes.new", "mark.new"}, "the one temporary file is gone with the next write"
 
 

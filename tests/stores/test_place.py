@@ -217,3 +217,10 @@ def test_want_of_descriptors_is_no_missing_log(
             call()
     monkeypatch.undo()
     assert again.since(old).since == old.revision
+
+
+def test_jobctls_own_folder_is_not_for_git(opened: Open, jobs_dir: Path) -> None:
+    """A directory of jobs may lie in a repository; log, sockets and owners are of this machine."""
+    opened().create(new("a"))
+    file = jobs_dir / ".jobctl" / ".gitignore"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("*\n", 0o600)

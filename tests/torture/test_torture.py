@@ -191,7 +191,7 @@ def judge(path: Path, acks: Path, reader: Reader) -> dict[str, Any]:
     with suppress(StoreError):
         compact(last)
     litter = [name for name in os.listdir(path) if name[-5:] != ".json" and name != ".jobctl"]
-    litter += sorted(set(os.listdir(path / ".jobctl")) - {"mark", "changes", "bell"})
+    litter += sorted(set(os.listdir(path / ".jobctl")) - {".gitignore", "mark", "changes", "bell"})
     litter += os.listdir(path / ".jobctl" / "bell")
     history = {
         "acks": [

@@ -79,6 +79,7 @@ class Guesses:
         """Add guesses by id and digest, before the records are appended to the log."""
         fd = os.open(_NAME, _APPEND, 0o600, dir_fd=meta_fd)
         try:
+            os.fchmod(fd, 0o600)  # regardless of the umask
             size = os.fstat(fd).st_size
             torn = size and os.pread(fd, 1, size - 1) != b"\n"
             lines = [_line(*key, guess) for key, guess in guesses.items()]
@@ -97,6 +98,7 @@ class Guesses:
         temporary = f"{_NAME}.new"
         fd = os.open(temporary, _WRITE, 0o600, dir_fd=meta_fd)
         try:
+            os.fchmod(fd, 0o600)
             write_all(fd, b"".join(_line(*key, guess) for key, guess in kept.items()))
         finally:
             os.close(fd)

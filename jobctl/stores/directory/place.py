@@ -173,6 +173,7 @@ class Place:
             try:
                 os.mkdir(".jobctl", 0o700, dir_fd=state.dir_fd)
                 os.chmod(".jobctl", 0o700, dir_fd=state.dir_fd)  # regardless of the umask
+                _make_gitignore(state.dir_fd)
             except FileExistsError:
                 pass
             except OSError as error:
@@ -381,3 +382,15 @@ class Place:
     def close(self) -> None:
         """Close all descriptors; the next use opens them again."""
         self._state = None
+
+
+def _make_gitignore(dir_fd: int) -> None:
+    """Keep ``.jobctl`` out of a git repository: it is of this machine alone."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(OSError):
+        fd = os.open(".jobctl/.gitignore", flags, 0o600, dir_fd=dir_fd)
+        try:
+            os.fchmod(fd, 0o600)  # regardless of the umask
+            os.write(fd, b"*\n")
+        finally:
+            os.close(fd)
