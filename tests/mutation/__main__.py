@@ -25,7 +25,7 @@ TIMEOUT_S = 300.0
 
 
 def run(fault: Fault) -> tuple[str, str]:
-    """``killed``, ``survived`` or ``stale``, and what to say of it."""
+    """``killed``, ``survived``, ``hung`` or ``stale``, and what to say of it."""
     named = ROOT / fault.file
     files = [named] if named.is_file() else sorted(named.rglob("*.py"))
     counts = {file: file.read_text().count(fault.old) for file in files}
@@ -59,7 +59,7 @@ def run(fault: Fault) -> tuple[str, str]:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return "killed", f"the tests hung for {TIMEOUT_S:.0f} s"
+            return "hung", f"the tests took over {TIMEOUT_S:.0f} s: run it again, alone"
         took = f"{time.monotonic() - began_s:.0f} s"
     if done.returncode == 1:
         failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -80,7 +80,7 @@ def main() -> int:
         for fault in FAULTS
         if not asked.names or any(word in fault.name for word in asked.names)
     ]
-    counts = {"killed": 0, "survived": 0, "stale": 0}
+    counts = {"killed": 0, "survived": 0, "hung": 0, "stale": 0}
     with ThreadPoolExecutor(asked.jobs) as pool:
         for fault, (verdict, about) in zip(chosen, pool.map(run, chosen), strict=True):
             counts[verdict] += 1

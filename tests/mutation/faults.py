@@ -118,8 +118,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a short full load says that it is whole",
         _DIRECTORY_READ,
-        "        return self._delta(cut, more=self._partial or not self._is_whole(cut, asked))",
-        "        return self._delta(cut, more=False)",
+        "        more = self._partial or not self._is_whole(cut, asked)\n",
+        "        more = False\n",
         _READ,
     ),
     Fault(
@@ -388,7 +388,7 @@ FAULTS += (
     Fault(
         "a half-written file is quarantined at once",
         "jobctl/stores/directory/index.py",
-        "                if self._may_be_half_written(look):\n                    continue\n",
+        "                if self._is_in_grace(look):\n                    continue\n",
         "",
         ("tests/stores/test_read.py",),
     ),
