@@ -72,12 +72,23 @@ class Reader(threading.Thread):
     def _step(self) -> Delta:
         delta = self.store.since(self._replica.cursor)
         if delta:
-            self.history.append(recorded(delta))
+            self.history.append(recorded(self._without_loose(delta)))
         else:
             # Empty ones move on, too: the next one starts there.
             self.history[-1] = self.history[-1] | {"through": delta.through}
         assert self._replica.apply(delta)
         return delta
+
+    def _without_loose(self, delta: Delta) -> Delta:
+        """Leave out files that a reset delivered without a record: they have no revision yet.
+
+        They stand at the delta's own (see read.py), which a write may have as well. What becomes of
+        them is judged by where the reader ends.
+        """
+        if delta.since:
+            return delta
+        loose = self.store._index.loose
+        return delta._replace(jobs=tuple(job for job in delta.jobs if job.id not in loose))
 
 
 class Writers:
