@@ -281,7 +281,6 @@ async def test_filter_stands_in_the_address(served, writer):
         await page.shows(text, "active, type etl")
         for session in list(hub.server.clients.by_session.values()):
             session.transport.abort()
-        await page.shows(STATE, "connecting")
         writer.update("a1", lambda job: jobs.complete(job, now=now()))
         writer.create(new_job("a3"))
         await page.shows(ROWS, {"a3": "pending"}, 30)
