@@ -210,6 +210,7 @@ async def test_hub_that_cannot_start_leaves_nothing_behind(directory, why):
             port = taken.getsockname()[1]
         elif why == "unannounced":
             hubs.write_text("")
+        gc.collect()  # what earlier tests left to it would look closed by this one
         tasks, files = asyncio.all_tasks(), open_files()
         for _ in range(2):
             access = AccessPolicy(host, insecure=True)

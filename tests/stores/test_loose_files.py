@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,41 @@ def test_an_empty_log_is_not_shared_with_files_it_does_not_know(tmp_path: Path) 
     hub.refresh()
     assert [job.title for job in hub.since(ZERO).jobs] == ["v2"]
     assert [job.title for job in reader.since(first.cursor()).jobs] == ["v2"]
+    for store in (hub, reader):
+        store.close()
+
+
+def test_a_full_load_waits_for_a_busy_lock_where_the_log_is_empty(tmp_path: Path) -> None:
+    """Or the reader has an epoch of its own at first, and loads everything twice."""
+    hub = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
+    (tmp_path / "jobs" / "x.json").write_bytes(file_of(new("x")))
+    reader = DirectoryStore(tmp_path / "jobs")
+    writer = os.open(tmp_path / "jobs" / ".jobctl", os.O_RDONLY)
+    fcntl.flock(writer, fcntl.LOCK_EX)
+    done = threading.Timer(0.1, os.close, [writer])
+    done.start()
+    first = reader.since(ZERO)
+    done.join()
+    assert first.epoch == hub.head().epoch
+    assert [(job.id, job.revision) for job in first.jobs] == [("x", 1)]
+    for store in (hub, reader):
+        store.close()
+
+
+def test_a_full_load_does_not_wait_for_a_stopped_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is shown in the end."""
+    monkeypatch.setattr("jobctl.stores.directory.deltas._FIRST_RECORD_S", 0.05)
+    hub = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
+    (tmp_path / "jobs" / "x.json").write_bytes(file_of(new("x")))
+    reader = DirectoryStore(tmp_path / "jobs")
+    writer = os.open(tmp_path / "jobs" / ".jobctl", os.O_RDONLY)
+    fcntl.flock(writer, fcntl.LOCK_EX)
+    first = reader.since(ZERO)
+    assert first.epoch != hub.head().epoch
+    assert [job.id for job in first.jobs] == ["x"]
+    os.close(writer)
     for store in (hub, reader):
         store.close()
 

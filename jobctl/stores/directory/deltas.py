@@ -5,6 +5,8 @@ With a change log, `DirectoryRead` makes the delta. Without one the directory is
 
 from __future__ import annotations
 
+import time
+
 from jobctl._gc import gc_paused
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.jobset import Delta
@@ -22,6 +24,13 @@ from jobctl.stores.directory.scan import Scan
 __all__ = ["Deltas"]
 
 _MAX_READS = 5
+_FIRST_RECORD_S = 1.0
+"""For this long a full load waits until a busy lock is free, if the log has no record yet."""
+_RETRY_S = 0.01
+
+
+class _WriterAtWork(Exception):
+    """A writer holds the lock, so files without a record do not get their first one yet."""
 
 
 class Deltas:
@@ -64,19 +73,26 @@ class Deltas:
     def since(self, cursor: Cursor, limit: int | None, snapshot_start: int) -> Delta:
         """Return what changed after the cursor, as `Store.since` describes it."""
         with translated("reading", self._where):
-            for _ in range(_MAX_READS):
+            waits_until_s = time.monotonic() + _FIRST_RECORD_S
+            reads = 0
+            while reads < _MAX_READS:
                 state = self.state_with_log()
                 if state.log is None:
                     return self._scanned(state, cursor, limit, snapshot_start)
+                waits = time.monotonic() < waits_until_s
                 try:
-                    delta = self._read(state, state.log, cursor, limit, snapshot_start)
+                    delta = self._read(state, state.log, cursor, limit, snapshot_start, waits)
                 except Damaged:
                     if not self._adopt:
                         return self._scanned(state, cursor, limit, snapshot_start)
                     self._access.begin_epoch_instead_of(state.log)
+                except _WriterAtWork:
+                    time.sleep(_RETRY_S)
                     continue
-                if delta is not None:
-                    return delta
+                else:
+                    if delta is not None:
+                        return delta
+                reads += 1
         raise StoreError(
             f"{self._where} changes faster than it can be read", path=self._where, hint="try again"
         )
@@ -120,8 +136,13 @@ class Deltas:
         cursor: Cursor,
         limit: int | None,
         snapshot_start: int,
+        waits: bool,
     ) -> Delta | None:
-        """Return the delta, or ``None`` if the log was replaced meanwhile."""
+        """Return the delta, or ``None`` if the log was replaced meanwhile.
+
+        With ``waits``, raises `_WriterAtWork` where only a busy lock keeps files from their first
+        records.
+        """
         with self._index.guard:
             since = cursor.revision
             if (
@@ -163,6 +184,8 @@ class Deltas:
             if delta is not None and delta.jobs and not delta.through:
                 # Files, and a log that has no revision yet to tell of them: until it has, a reader
                 # who may not give it one must not share its epoch.
+                if waits and not reading.refused:
+                    raise _WriterAtWork
                 return self._scanned(state, cursor, limit, snapshot_start)
             return delta
 

@@ -78,7 +78,8 @@ class DirectoryRead:
     Afterwards ``head`` is the newest revision when the read began, ``pending`` has the ids whose
     files are not what their newest records say, ``stale`` those of them whose writes are over, and
     ``loose`` those that were delivered all the same. ``taken`` are the ids that were delivered by a
-    record, and ``bad`` those that are no jobs, with the reason.
+    record, and ``bad`` those that are no jobs, with the reason. ``refused`` says that we could not
+    give records to files here.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class DirectoryRead:
         self._window: dict[str, list[Record]] = {}
         self._looks: dict[str, Look] = dict(looks or {})
         self._shown: dict[str, Record] = {}  # the newest record of the content that a look found
-        self._refused = False
+        self.refused = False
         self.head = since
         self.pending: set[str] = set()
         self.stale: set[str] = set()
@@ -137,7 +138,7 @@ class DirectoryRead:
             reconciled = self._reconcile(
                 {id: self._looks[id] for id in self.pending & self._looks.keys()}
             )
-            self._refused = reconciled.refused
+            self.refused = reconciled.refused
             self._looks.update(reconciled.looks)
             self._judge({*reconciled.looks, *self._read_tail()})
             # The write that was in flight may have landed meanwhile.
@@ -219,7 +220,7 @@ class DirectoryRead:
         unknown = sorted(self._names - self._index.newest.keys())
         for first in range(0, len(unknown), limit):
             if self._reconcile(dict.fromkeys(unknown[first : first + limit])).refused:
-                self._refused = True
+                self.refused = True
                 break
         self._index.follow(self._log)
         return [id for id in unknown if id not in self._index.newest]
@@ -307,7 +308,7 @@ class DirectoryRead:
     @property
     def _waits(self) -> bool:
         """Whether the delta ends before a stale file instead of delivering it as loose."""
-        return self._since > 0 and not self._snapshot_start and not self._refused
+        return self._since > 0 and not self._snapshot_start and not self.refused
 
     def _is_whole(self, cut: int, asked: int) -> bool:
         """Whether the delta reaches the requested revision, or the write in flight before it."""
