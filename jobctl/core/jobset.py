@@ -25,6 +25,7 @@ epoch and offset.
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -42,17 +43,48 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["MAX_TOMBSTONES", "Delta", "Gone", "JobSet", "joined", "version_hash"]
+__all__ = [
+    "DAMAGED",
+    "FILTERED",
+    "MAX_TOMBSTONES",
+    "REMOVED",
+    "Delta",
+    "Gone",
+    "JobSet",
+    "joined",
+    "version_hash",
+]
 
 MAX_TOMBSTONES = 4096
 """Deletions that a set remembers for lagging readers; dropping older ones raises the floor."""
 
 
+REMOVED = "removed"
+FILTERED = "filtered"
+DAMAGED = "damaged: "
+
+
 class Gone(NamedTuple):
-    """A job that the reader must drop: deleted, or no longer selected by its filter."""
+    """A job that the reader must drop, and why.
+
+    ``why`` is `REMOVED`; `FILTERED` if the reader's filter no longer selects the job; `DAMAGED`
+    and the reason if its file is not a job any more; or empty if a hub of jobctl 0.1.0 said no
+    reason.
+    """
 
     id: str
     revision: int
+    why: str = REMOVED
+
+    @property
+    def damage(self) -> str | None:
+        """Why the job's file is not a job any more, or ``None`` if that is not why it is gone."""
+        return self.why.removeprefix(DAMAGED) if self.why.startswith(DAMAGED) else None
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes in a message."""
+        return 2 * len(self.id) + len(json.dumps(self.why)) + 7
 
 
 class Delta(NamedTuple):
@@ -95,7 +127,7 @@ class Delta(NamedTuple):
         gone = [item for item in self.gone if filter.may_hold(item.id)]
         if self.since:
             gone += [
-                Gone(job.id, job.revision)
+                Gone(job.id, job.revision, FILTERED)
                 for job in self.jobs
                 if filter.may_hold(job.id) and not filter.matches(job)
             ]
@@ -198,6 +230,7 @@ class JobSet:
         self._entries: dict[str, _Entry] = {}
         self._digests.clear()
         self._tombstones = 0
+        self._damaged: dict[str, str] = {}  # why deleted jobs are gone, if they were not removed
         # The change order, ascending; a line is superseded when its entry has a newer revision.
         self._order: list[int] = []
         self._order_ids: list[str] = []
@@ -295,7 +328,7 @@ class JobSet:
         ):
             return self.since(ZERO, filter, limit=limit, max_examined=max_examined, details=details)
         gone = self._gone_since(known, filter, limit) if checks else []
-        size = sum(len(item.id) + 3 for item in gone)
+        size = sum(item.size for item in gone)
         if limit is not None and size > limit and len(gone) > 1:  # a reset is shorter
             return self.since(ZERO, filter, limit=limit, max_examined=max_examined, details=details)
         through, more, empty = since, False, True
@@ -313,7 +346,10 @@ class JobSet:
                 wanted = knew_it and not filter.may_lose and filter.may_hold(id)
             if wanted:
                 if limit is not None:
-                    size += len(self.wire(id, details=details)) if job is not None else len(id) + 3
+                    if job is not None:
+                        size += len(self.wire(id, details=details))
+                    else:
+                        size += self._gone(id, entry).size
                     if job is not None and job.reading is not None:
                         size += len(odd_text(job))
                     if size > limit and may_end and not empty:
@@ -323,7 +359,7 @@ class JobSet:
                 if job is not None:
                     jobs.append(job)
                 else:
-                    gone.append(Gone(id, entry.revision))
+                    gone.append(self._gone(id, entry))
             through = entry.revision
         if not more:
             return Delta(
@@ -331,7 +367,7 @@ class JobSet:
                 self.floor,
             )  # fmt: skip
         if filter.may_lose:
-            gone = [Gone(item.id, min(item.revision, through)) for item in gone]
+            gone = [item._replace(revision=min(item.revision, through)) for item in gone]
         if filter.may_lose or since == 0:
             snapshot_start = self.revision
         return Delta(
@@ -375,11 +411,17 @@ class JobSet:
                 entry.job is None
                 or (entry.left_at(filter) > known and not filter.matches(entry.job))
             ):
-                gone.append(Gone(id, entry.revision))
-                size += len(id) + 3
+                gone.append(self._gone(id, entry))
+                size += gone[-1].size
                 if limit is not None and size > limit and len(gone) > 1:
                     break
         return gone
+
+    def _gone(self, id: str, entry: _Entry) -> Gone:
+        """Return what a reader that must drop the job is told."""
+        if entry.job is not None:
+            return Gone(id, entry.revision, FILTERED)
+        return Gone(id, entry.revision, self._damaged.get(id, REMOVED))
 
     def _newest(
         self, since: int, ids: frozenset[str] = frozenset()
@@ -433,7 +475,7 @@ class JobSet:
         changes: list[Job | Gone] = [*delta.jobs, *delta.gone]
         for change in sorted(changes, key=_revision_of):
             if isinstance(change, Gone):
-                self.delete(change.id, change.revision)
+                self.delete(change.id, change.revision, change.why)
             else:
                 known = delta.merged is not None and change.id not in delta.merged
                 self.put(change, exact=known and delta.since != 0)
@@ -462,12 +504,14 @@ class JobSet:
             self._tombstones -= 1
         self._record(job.id, _Entry(job, job.revision, changed_at), old)
 
-    def delete(self, id: str, revision: int) -> None:
-        """Record a deletion, also of a job that is unknown here."""
+    def delete(self, id: str, revision: int, why: str = REMOVED) -> None:
+        """Record that the job is gone, also if it is unknown here. ``why`` is that of `Gone`."""
         old = self._entries.get(id)
         if old is None or old.job is not None:
             self._tombstones += 1
         self._record(id, _Entry(None, revision, revision), old)
+        if why != REMOVED:
+            self._damaged[id] = why
         if self._tombstones > 2 * self._max_tombstones:
             self._forget_tombstones()
 
@@ -478,6 +522,8 @@ class JobSet:
             self._wires.pop(id, None)
         if self._redacted:
             self._redacted.pop(id, None)
+        if self._damaged:
+            self._damaged.pop(id, None)
         self._order.append(entry.revision)
         self._order_ids.append(id)
         self.revision = max(self.revision, entry.revision)
@@ -496,6 +542,7 @@ class JobSet:
         )
         for revision, id in dead[: len(dead) - self._max_tombstones]:
             del self._entries[id]
+            self._damaged.pop(id, None)
             self.floor = max(self.floor, revision)
             self._tombstones -= 1
         self._compact_order()

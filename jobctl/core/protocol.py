@@ -12,7 +12,8 @@
 *jobctl.v1* (``Sec-WebSocket-Protocol: jobctl.v1``)::
 
     hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
-                    "more": …, "odd": {id: {…}}, "jobs": [{…}], "gone": [id]}
+                    "more": …, "odd": {id: {…}}, "jobs": [{…}], "gone": [id],
+                    "why": {id: "removed" | "filtered" | "damaged: …"}}
                    {"type": "jobs:pong", "at": …}
                    {"type": "jobs:owners", "dead": [name]}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
@@ -51,7 +52,7 @@ from enum import Enum
 from jobctl.core.codec import odd_text, parse_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
-from jobctl.core.jobset import Delta, Gone
+from jobctl.core.jobset import DAMAGED, FILTERED, REMOVED, Delta, Gone
 from jobctl.core.times import parse_duration
 from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
 
@@ -188,7 +189,9 @@ def delta_message(
         f'"more":{"true" if delta.more else "false"}{proof}{odd},"jobs":['
     )
     gone = ",".join(f'"{item.id}"' for item in delta.gone)
-    return b"".join((head.encode(), b",".join(jobs), b'],"gone":[', gone.encode(), b"]}"))
+    why = ",".join(f'"{item.id}":{json.dumps(item.why)}' for item in delta.gone if item.why)
+    end = f'],"gone":[{gone}]' + (f',"why":{{{why}}}' if why else "") + "}"
+    return b"".join((head.encode(), b",".join(jobs), end.encode()))
 
 
 def init_message(jobs: Iterable[bytes]) -> bytes:
@@ -248,7 +251,9 @@ def _delta(value: dict[str, Any]) -> Delta:
         raise ProtocolError(f"the hub sent a job that is none: {error}") from error
     if any(job.revision > through for job in parsed):
         raise ProtocolError("the hub sent a job newer than its delta")
-    lost = tuple(Gone(id, through) for id in gone)
+    why = value.get("why")
+    reasons = why if isinstance(why, dict) else {}
+    lost = tuple(Gone(id, through, _reason(reasons.get(id))) for id in gone)
     digest = value.get("digest")
     return Delta(
         epoch,
@@ -259,6 +264,13 @@ def _delta(value: dict[str, Any]) -> Delta:
         more,
         digest=digest if isinstance(digest, str) else None,
     )
+
+
+def _reason(why: object) -> str:
+    """Return why a job is gone; an empty text for a reason that this version does not know."""
+    if not isinstance(why, str):
+        return ""
+    return why if why in (REMOVED, FILTERED) or why.startswith(DAMAGED) else ""
 
 
 def _odd(delta: dict[str, Any], job: object) -> object:

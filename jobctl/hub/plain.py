@@ -8,8 +8,9 @@ lacks stays; and there is no deletion. So:
   them (`EndedSince`).
 - Then each change is an update, also the change with which a job leaves the session's filter.
 - Every key of ours that a job may lack is sent, as null.
-- An active job that is removed is told as failed, with the error `REMOVED`. A removed job that had
-  ended needs no message, if the client has its end.
+- An active job that is removed is told as failed, with the error `REMOVED`; one whose file is no
+  job any more with the error ``Damaged file:`` and the reason. A job that had ended needs no
+  message, if the client has its end.
 - A session starts over, with another ``jobs:init``, only in a new epoch, or if the hub no longer
   knows what was removed since its last message.
 
@@ -53,11 +54,15 @@ _MAX_REMEMBERED = 8192  # removals, new jobs, and departures from one filter
 
 
 class _Removed(NamedTuple):
-    """A removed job: the revision of its removal, its last version, and when it was new here."""
+    """A job that is gone: since which revision, its last version, when it was new, and the error.
+
+    ``error`` is what clients are told if the job was active.
+    """
 
     revision: int
     job: Job
     new_at: int
+    error: str
 
 
 class PlainDialect:
@@ -120,10 +125,13 @@ class PlainDialect:
             for filter in losing:
                 if filter.matches(before) and not filter.matches(job):
                     self._remember(self._left.setdefault(filter, {}), job.id, job.revision)
-        for id, revision in delta.gone:
-            before = replica.get(id)
+        for item in delta.gone:
+            id, before = item.id, replica.get(item.id)
             if before is not None:
-                removed = _Removed(revision, before, self._new_at.pop(id, 0))
+                damage = item.damage
+                error = REMOVED if damage is None else f"Damaged file: {damage}"
+                new_at = self._new_at.pop(id, 0)
+                removed = _Removed(item.revision, before, new_at, error)
                 self._removed.pop(id, None)
                 self._removed[id] = removed
                 if len(self._removed) > _MAX_REMEMBERED:
@@ -236,7 +244,7 @@ class PlainDialect:
         """Yield what tells a client of an earlier hub which of its jobs were removed since then."""
         for job in self.active_before:
             if replica.get(job.id) is None and filter.matches(job):
-                yield with_nulls(_wire_as_removed(job, replica.revision, details=details))
+                yield with_nulls(_wire_as_failed(job, REMOVED, replica.revision, details=details))
 
     def _changes(
         self, replica: JobSet, position: Position, filter: Filter, *, details: bool
@@ -270,18 +278,18 @@ class PlainDialect:
         removed = self._removed.get(id)
         if removed is None or removed.new_at > examined:
             return None  # it never had the job, or had its end
-        revision, job, _ = removed
+        revision, job = removed.revision, removed.job
         held = filter.matches(job) or self._left.get(filter, {}).get(id, 0) > examined
         if not held or (not job.active and job.revision <= examined):
             return None
         if job.active:
-            return _wire_as_removed(job, revision, details=details)
+            return _wire_as_failed(job, removed.error, revision, details=details)
         return to_wire(job.replace(revision=revision), details=details)
 
 
-def _wire_as_removed(job: Job, revision: int, *, details: bool) -> bytes:
+def _wire_as_failed(job: Job, error: str, revision: int, *, details: bool) -> bytes:
     failed = job.replace(
-        revision=revision, stage=FAILED, error=REMOVED, completed_at=None, progress=None,
+        revision=revision, stage=FAILED, error=error, completed_at=None, progress=None,
         message=None, owner=None,
     )  # fmt: skip
     return to_wire(failed, details=details)

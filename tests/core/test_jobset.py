@@ -11,7 +11,7 @@ from jobctl.core.codec import parse
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
-from jobctl.core.jobset import Delta, Gone, JobSet, joined, version_hash
+from jobctl.core.jobset import DAMAGED, Delta, Gone, JobSet, joined, version_hash
 from jobctl.core.protocol import delta_message
 from tests.strategies import T0
 
@@ -382,7 +382,7 @@ def test_joined_pages_say_what_one_delta_would() -> None:
 def test_deletions_fill_pages_too() -> None:
     """Ten thousand of them are no single message."""
     source = filled(job("a", 1), *(Gone(f"x{n:04}", n) for n in range(2, 102)))
-    delta = source.since(at(1), limit=80)
+    delta = source.since(at(1), limit=260)
     assert (len(delta.gone), delta.more) == (10, True)
 
 
@@ -440,7 +440,7 @@ def test_more_than_a_page_of_gone_is_a_reset() -> None:
     source = filled(*(job(f"j{n}", n, stage="extract") for n in range(1, 101)))
     for n in range(1, 101):
         source.put(job(f"j{n}", 100 + n, stage="analyze"))
-    assert len(source.since(at(100, EXTRACT), EXTRACT, limit=1000).gone) == 100
+    assert len(source.since(at(100, EXTRACT), EXTRACT, limit=3000).gone) == 100
     assert source.since(at(100, EXTRACT), EXTRACT, limit=300).since == 0
 
 
@@ -547,3 +547,25 @@ def test_a_page_counts_what_is_odd_in_its_files() -> None:
     assert 1 < len(delta.jobs) < 10
     wires = [replica.wire(job.id) for job in delta.jobs]
     assert len(delta_message(delta, 0, wires)) < 10_300
+
+
+def test_gone_says_why() -> None:
+    """A deletion, a damaged file and a filter are different things to whoever waits for a job."""
+    source = filled(job("a", 1), job("b", 2), job("c", 3), job("d", 4))
+    source.delete("a", 5)
+    source.delete("b", 6, DAMAGED + "not JSON")
+    source.put(job("c", 7, stage="extract"))
+    chosen = Filter.make(stages=["load"])
+    start = Cursor("e1", 4, chosen.tag)
+    assert [(item.id, item.why) for item in source.since(start, chosen).gone] == [
+        ("a", "removed"),
+        ("b", "damaged: not JSON"),
+        ("c", "filtered"),
+    ]
+    copy = JobSet(source.epoch)
+    assert copy.apply(source.since(ZERO, tombstones=True))
+    whole = copy.since(Cursor("e1", 4)).gone
+    assert [(item.id, item.damage) for item in whole] == [("a", None), ("b", "not JSON")]
+    source.put(job("b", 8))
+    source.delete("b", 9)
+    assert source.since(Cursor("e1", 8)).gone == (Gone("b", 9),)

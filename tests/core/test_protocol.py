@@ -66,6 +66,19 @@ def test_delta_is_read_as_it_was_built():
     assert parse_from_hub(delta_message(delta, 2, [to_wire(JOB)])) == delta
 
 
+def test_reasons_come_over_and_unknown_ones_are_none():
+    """A hub of 0.1.0 says none, and a newer one may say others."""
+    reasons = ("removed", "filtered", 'damaged: no "stage", \xfc')
+    items = tuple(Gone(f"g{number}", 4, why) for number, why in enumerate(reasons))
+    read = parse_from_hub(delta_message(Delta("e1", 2, 4, (), items), 2, []))
+    assert isinstance(read, Delta)
+    assert read.gone == items
+    for why in (None, {"b": 1}, {"b": "moved"}):
+        read = parse_from_hub(wire(why=why))
+        assert isinstance(read, Delta)
+        assert read.gone == (Gone("b", 4, ""),)
+
+
 def test_delta_may_start_at_the_clients_own_revision():
     """The hub has looked further in silence than the client was told of."""
     delta = Delta("e1", 3, 4)

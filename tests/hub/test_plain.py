@@ -8,6 +8,7 @@ import pytest
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
+from jobctl.core.jobset import DAMAGED
 from jobctl.core.times import to_ms
 from jobctl.errors import ProtocolError
 from jobctl.hub import plain
@@ -68,6 +69,22 @@ def test_removed_active_job_is_told_as_failed():
     assert (told["stage"], told["error"], told["completedAt"]) == ("failed", "Removed", None)
     assert (told["progress"], told["message"], told["owner"]) == (None, None, None)
     assert (told["type"], told["revision"]) == ("etl", 3)
+
+
+def test_damaged_active_job_is_told_as_such_and_comes_back():
+    """Nobody removed it: its file is no job for now."""
+    world = World()
+    world.put("a1", progress={"done": 3, "total": 8})
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    world.delete("a1", DAMAGED + "not JSON")
+    world.pump()
+    told = client.jobs["a1"]
+    assert (told["stage"], told["error"]) == ("failed", "Damaged file: not JSON")
+    world.put("a1", progress={"done": 4, "total": 8})
+    world.pump()
+    told = client.jobs["a1"]
+    assert (told["stage"], told["error"], told["progress"]["done"]) == ("pending", None, 4)
 
 
 def test_removed_ended_job_is_not_told():

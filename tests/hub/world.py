@@ -9,7 +9,7 @@ from jobctl.core.codec import parse_wire
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
-from jobctl.core.jobset import MAX_TOMBSTONES, Delta, JobSet
+from jobctl.core.jobset import MAX_TOMBSTONES, REMOVED, Delta, JobSet
 from jobctl.core.protocol import MAX_FROM_HUB, MAX_PAGE, Dialect, parse_from_hub
 from jobctl.hub.session import EndedSince
 from jobctl.hub.sessions import Hub, Outgoing
@@ -120,8 +120,8 @@ class World:
         self.store.put(make_job(id, self.store.revision + 1, **fields))
         self.feed()
 
-    def delete(self, id: str) -> None:
-        self.store.delete(id, self.store.revision + 1)
+    def delete(self, id: str, why: str = REMOVED) -> None:
+        self.store.delete(id, self.store.revision + 1, why)
         self.feed()
 
     def feed(self) -> None:

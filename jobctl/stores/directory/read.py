@@ -35,7 +35,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Set
 
 from jobctl.core.job import Job
-from jobctl.core.jobset import Delta, Gone
+from jobctl.core.jobset import DAMAGED, Delta, Gone
 from jobctl.errors import InvalidJob
 from jobctl.stores.directory.changelog import DEL, PUT, SEEN, Log, Record
 from jobctl.stores.directory.files import FoundFile, read_file
@@ -374,7 +374,7 @@ class DirectoryRead:
                     jobs.append(look.job(record.revision))
             except InvalidJob as error:
                 self.bad[id] = error.reason
-                gone.append(Gone(id, record.revision))
+                gone.append(Gone(id, record.revision, DAMAGED + error.reason))
         jobs.sort(key=lambda job: job.revision)
         jobs += self._loose_jobs(cut)
         gone.sort(key=lambda item: item.revision)
