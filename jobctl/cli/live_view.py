@@ -14,6 +14,7 @@ from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.pipeline import COMPLETED, FAILED, Pipelines
+from jobctl.core.protocol import BadFiles
 from jobctl.reader.status import Status
 
 __all__ = ["JobView", "Line", "LineContext", "change_line", "note_status"]
@@ -55,6 +56,8 @@ class JobView:
         self._resumed = False
         self._named: dict[str, Job] = {}
         self._left: dict[str, Verdict] = {}
+        self.bad_files = BadFiles({})
+        self._damaged: dict[str, str] = {}  # jobs that we had, whose files are no jobs any more
         self._status: Status | None = None
         self._status_at_ms = 0
         self._everything = everything
@@ -82,6 +85,12 @@ class JobView:
             self._named.clear()
         known = [item.id for item in delta.gone if self.jobs.get(item.id) is not None]
         gone = [item.id for item in delta.gone] if self._resumed else known
+        for job in delta.jobs:
+            self._damaged.pop(job.id, None)
+        for item in delta.gone:
+            self._damaged.pop(item.id, None)
+            if item.damage is not None:
+                self._damaged[item.id] = item.damage
         before = {id: self.jobs.get(id) or self._named.pop(id, None) for id in gone}
         moved = self.jobs.apply(delta)
         self.usual.take(delta.jobs)
@@ -96,6 +105,20 @@ class JobView:
             self.synced = True
         self._mark_left(before)
         return gone
+
+    def set_bad_files(self, bad: BadFiles) -> dict[str, str]:
+        """Record the files in quarantine; return those that are new, with the reasons."""
+        new = {
+            name: reason
+            for name, reason in bad.reasons.items()
+            if self.bad_files.reasons.get(name) != reason
+        }
+        self.bad_files = bad
+        return new
+
+    def damage(self, id: str) -> str | None:
+        """Return why the job's file is not a job any more, or ``None`` if that is not known."""
+        return self._damaged.get(id, self.bad_files.reasons.get(f"{id}.json"))
 
     def set_dead_owners(self, dead: frozenset[str]) -> list[Job]:
         """Record the dead owners; return the jobs that are newly lost."""
@@ -139,13 +162,17 @@ class JobView:
         return ended_ms is not None and ended_ms >= (self._since_ms or 0)
 
     def all_ended(self) -> bool:
-        """Whether all named jobs have ended or are gone."""
+        """Whether all named jobs have ended or are gone; a job with a damaged file is neither."""
         if not self.synced or self._resetting or (self._only is None and not self._ends):
             return False
         if self._only is None:
             shown = [job for job in self.jobs if self.shows(job)]
             return bool(shown) and not any(self._may_go_on(job) for job in shown)
-        return not any(self._may_go_on(job) for id in self._only if (job := self._job(id)))
+        for id in self._only:
+            job = self._job(id)
+            if self.damage(id) is not None if job is None else self._may_go_on(job):
+                return False
+        return True
 
     def _may_go_on(self, job: Job) -> bool:
         """Whether the job may still change; with ``ends``, a lost job counts as ended."""
@@ -198,6 +225,7 @@ class JobView:
             "completed": sum(job.stage == COMPLETED for job in jobs),
             "failed": sum(job.stage == FAILED for job in jobs),
         }
+        counts["damaged"] = len(self.bad_files.reasons) + self.bad_files.omitted
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         state = self.where
         if self._status is not None:

@@ -14,9 +14,8 @@ from jobctl.cli.watch_output import IdLines, JsonLines, OnScreen, TextLines
 from jobctl.cli.watch_output import Output as WatchOutput
 from jobctl.core.cursor import Cursor
 from jobctl.core.filters import Filter
-from jobctl.core.jobset import Delta
-from jobctl.core.protocol import DeadOwners
-from jobctl.reader.status import Status
+from jobctl.core.protocol import BadFiles, DeadOwners
+from jobctl.reader.status import Event, Status
 
 __all__ = ["WatchOptions", "watch_jobs"]
 
@@ -39,7 +38,7 @@ class WatchOptions:
 async def watch_jobs(
     options: WatchOptions,
     view: JobView,
-    events: AsyncGenerator[Delta | Status | DeadOwners, None],
+    events: AsyncGenerator[Event, None],
     console: Console,
     clock: Callable[[], int],
 ) -> bool:
@@ -63,7 +62,9 @@ async def watch_jobs(
                 view.take_status(event, clock())
                 output.show_status(event, cursor)
                 continue
-            if isinstance(event, DeadOwners):
+            if isinstance(event, BadFiles):
+                output.show_bad_files(view.set_bad_files(event), cursor)
+            elif isinstance(event, DeadOwners):
                 output.show_lost(view.set_dead_owners(event.dead), cursor)
             else:
                 before, cursor = cursor, event.cursor(options.filter)

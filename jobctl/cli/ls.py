@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from typing import Any, NamedTuple
 
     from jobctl.config import Where
-    from jobctl.core.protocol import DeadOwners
+    from jobctl.core.protocol import BadFiles, DeadOwners
     from jobctl.hub.credentials import Credentials
 else:
     from jobctl._stdlib import NamedTuple
@@ -122,7 +122,8 @@ def ls(
 ) -> None:
     """List jobs, newest first. Needs no hub.
 
-    With --url what a hub holds; then `bad` is null in -o json, since files are nothing to a hub.
+    With --url what a hub holds. In -o json `bad` has the files that are no jobs, or is null if the
+    hub is of jobctl 0.1.0 and does not say.
     """
     start = Cursor.parse(cursor) if cursor is not None else ZERO
     first, last = moment(since, "--since"), moment(until, "--until")
@@ -171,7 +172,8 @@ def ls(
 class _Listing(NamedTuple):
     """The result of the read, and its source.
 
-    ``bad`` is ``None`` if files are not known, and ``usual`` if no output needs it.
+    ``bad`` is ``None`` if the hub does not say, and lacks ``bad_omitted`` files; ``usual`` is
+    ``None`` if no output needs it.
     """
 
     delta: Delta
@@ -183,6 +185,7 @@ class _Listing(NamedTuple):
     usual: UsualDurations | None
     ids: Callable[[], list[str]]
     close: Callable[[], None]
+    bad_omitted: int = 0
 
 
 def _within(job: Job, first: int | None, last: int | None) -> bool:
@@ -261,7 +264,9 @@ def _on_hub(
     read = partial(once.read, url, credentials=shown)
     chosen = options([job.id for job in run_async(once.find(url, prefixes, credentials=shown))])
     received: list[DeadOwners] = []
-    delta = run_async(read(chosen, since, on_dead_owners=received.append))
+    told: list[BadFiles] = []
+    delta = run_async(read(chosen, since, on_dead_owners=received.append, on_bad_files=told.append))
+    bad = [BadFile(*item) for item in sorted(told[-1].reasons.items())] if told else None
 
     def ids() -> list[str]:
         whole = chosen == EVERYTHING and delta.since == 0
@@ -269,7 +274,9 @@ def _on_hub(
 
     dead = received[-1].dead if received else ()
     usual = UsualDurations(delta.jobs, pipelines=pipelines()) if learn else None
-    return _Listing(delta, chosen, url, "", None, dead, usual, ids, lambda: None)
+    return _Listing(
+        delta, chosen, url, "", bad, dead, usual, ids, lambda: None, told[-1].omitted if told else 0
+    )
 
 
 def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
@@ -361,20 +368,22 @@ def _explain(
         meant = did_you_mean(odd[0], {*known, FAILED}) if odd else None
         hint = f"; {meant}" if meant else found.hint
         note(f"{what} in {found.where}{hint}")
-    _note_bad(found.bad or [], verbose=verbose)
+    _note_bad(found.bad or [], verbose=verbose, omitted=found.bad_omitted)
     if verbose:
         for job in jobs:
             for remark in job.remarks:
                 note(f"{job.id}.json: {remark}")
 
 
-def _note_bad(bad: list[BadFile], *, verbose: bool) -> None:
-    if bad:
-        files = "file is no job" if len(bad) == 1 else "files are no jobs"
-        note(f"{len(bad)} {files}" + ("" if verbose else "; -v names them"))
+def _note_bad(bad: list[BadFile], *, verbose: bool, omitted: int = 0) -> None:
+    if count := len(bad) + omitted:
+        files = "file is no job" if count == 1 else "files are no jobs"
+        note(f"{count} {files}" + ("" if verbose else "; -v names them"))
         if verbose:
             for item in bad:
                 note(f"{item.name}: {item.reason}")
+            if omitted:
+                note(f"{omitted} more: the hub names only the first {len(bad)}")
 
 
 def _has_jobs(path: str) -> bool:

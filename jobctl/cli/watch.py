@@ -161,6 +161,7 @@ def watch(
         cursor=start,
         timeout_s=timeout_s,
         verify=verify,
+        bad_files=True,
         credentials=shown,
     )
     try:

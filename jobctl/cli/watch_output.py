@@ -33,6 +33,9 @@ class Output(Protocol):
     def show_lost(self, lost: list[Job], at: Cursor) -> None:
         """Show the jobs whose worker has died since the last call."""
 
+    def show_bad_files(self, new: dict[str, str], at: Cursor) -> None:
+        """Show the files that are no jobs, with the reasons; without those shown before."""
+
     def show_delta(self, delta: Delta, gone: list[str], before: Cursor, after: Cursor) -> None:
         """Show a delta, between these cursors. ``gone`` are the ids that the view has lost."""
 
@@ -49,6 +52,9 @@ class OnScreen:
     def show_lost(self, lost: list[Job], at: Cursor) -> None:
         self._screen.changed()
 
+    def show_bad_files(self, new: dict[str, str], at: Cursor) -> None:
+        self._screen.changed()
+
     def show_delta(self, delta: Delta, gone: list[str], before: Cursor, after: Cursor) -> None:
         self._screen.changed()
 
@@ -63,6 +69,10 @@ class _NotedLines:
     def show_status(self, status: Status, at: Cursor) -> None:
         if status.state != "connecting":
             self._console.note(describe(status))
+
+    def show_bad_files(self, new: dict[str, str], at: Cursor) -> None:
+        for name, reason in sorted(new.items()):
+            self._console.note(f"{visible(name)} is no job: {visible(reason)}")
 
     def _note_reset(self, delta: Delta, before: Cursor) -> None:
         """Say that the cursor cannot be resumed, so that everything is printed again."""
@@ -113,7 +123,9 @@ class TextLines(_NotedLines):
     def show_delta(self, delta: Delta, gone: list[str], before: Cursor, after: Cursor) -> None:
         self._note_reset(delta, before)
         for id in gone:
-            self._console.line(f"{visible(id)}  gone")
+            damage = self._view.damage(id)
+            why = "gone" if damage is None else f"damaged: {visible(damage)}"
+            self._console.line(f"{visible(id)}  {why}")
         self._print(delta.jobs)
         self._note_nothing()
 
@@ -131,6 +143,7 @@ class JsonLines:
 
     def __init__(self, view: JobView, console: Console) -> None:
         self._view, self._console = view, console
+        self._told_bad_files = False
 
     def show_status(self, status: Status, at: Cursor) -> None:
         value = {
@@ -146,6 +159,13 @@ class JsonLines:
         for job in lost:
             self._print("lost", at, self._value(job))
 
+    def show_bad_files(self, new: dict[str, str], at: Cursor) -> None:
+        bad = self._view.bad_files
+        files = [{"name": name, "reason": reason} for name, reason in bad.reasons.items()]
+        if files or new or self._told_bad_files:
+            self._told_bad_files = True
+            self._print("bad", at, None, files=files, omitted=bad.omitted)
+
     def show_delta(self, delta: Delta, gone: list[str], before: Cursor, after: Cursor) -> None:
         """Print the changes of a delta, each with a cursor to resume from.
 
@@ -155,7 +175,10 @@ class JsonLines:
         if delta.since == 0 and before != ZERO:
             status = {"state": "reset", "detail": "the cursor cannot be resumed: clear first"}
             self._print("status", before, None, status=status)
-        lines: list[tuple[str, Any, Cursor]] = [("gone", {"id": id}, before) for id in gone]
+        why = {item.id: item.why for item in delta.gone}
+        lines: list[tuple[str, Any, Cursor]] = [
+            ("gone", {"id": id, "why": why.get(id) or None}, before) for id in gone
+        ]
         lines += [
             ("put", self._value(job), after._replace(revision=job.revision)) for job in delta.jobs
         ]

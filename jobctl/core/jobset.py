@@ -273,6 +273,11 @@ class JobSet:
             wire = kept[id] = to_wire(job, details=details)
         return wire
 
+    @property
+    def damage(self) -> dict[str, str]:
+        """The ids that are gone because their files are no jobs any more, and why they are not."""
+        return {id: why.removeprefix(DAMAGED) for id, why in self._damaged.items()}
+
     def digest(self, filter: Filter = EVERYTHING) -> str:
         """Return 16 hex digits that are equal for all who hold the same jobs under the filter.
 
@@ -510,7 +515,7 @@ class JobSet:
         if old is None or old.job is not None:
             self._tombstones += 1
         self._record(id, _Entry(None, revision, revision), old)
-        if why != REMOVED:
+        if why.startswith(DAMAGED):
             self._damaged[id] = why
         if self._tombstones > 2 * self._max_tombstones:
             self._forget_tombstones()

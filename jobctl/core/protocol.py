@@ -16,6 +16,7 @@
                     "why": {id: "removed" | "filtered" | "damaged: …"}}
                    {"type": "jobs:pong", "at": …}
                    {"type": "jobs:owners", "dead": [name]}
+                   {"type": "jobs:bad", "files": {name: reason}, "omitted": number}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
                    {"type": "jobs:subscribe", "since": cursor, "filter": {…}}
                    {"type": "jobs:ack", "through": revision}
@@ -23,9 +24,11 @@
 
 The first cursor and filter may also stand in the query: ``?since=…&type=…&stage=…&id=…&session=…``
 (each may be repeated) ``&active=1``. With ``digest=1``, or ``"digest": true`` in a subscription,
-each delta without ``more`` proves what the client holds now. Every job carries its ``revision``.
-``odd`` says what is odd in the files of these jobs, and is left out where nothing is: ``remarks``,
-which are texts, and ``missing``, the times that the file lacks.
+each delta without ``more`` proves what the client holds now. With ``bad=1``, or ``"bad": true``,
+the client gets ``jobs:bad``, the files in quarantine, after its first jobs and whenever the list
+changes. Every job carries its ``revision``. ``odd`` says what is odd in the files of these jobs,
+and is left out where nothing is: ``remarks``, which are texts, and ``missing``, the times that the
+file lacks.
 The delta's meaning is that of jobset.py, and so is the digest's. What of a command is in a job
 depends on the client's rights: see redaction.py.
 
@@ -46,7 +49,7 @@ are separated by ``; ``. The words at the end are for clients of jobctl 0.1.0, w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from jobctl.core.codec import odd_text, parse_wire
@@ -76,12 +79,14 @@ __all__ = [
     "SUBPROTOCOL",
     "Ack",
     "Auth",
+    "BadFiles",
     "DeadOwners",
     "Dialect",
     "Ping",
     "Pong",
     "Subscribe",
     "ack_message",
+    "bad_files_message",
     "close_reason_with_retry",
     "cursor_or_zero",
     "dead_owners_message",
@@ -129,14 +134,16 @@ class Dialect(Enum):
 class Subscribe(NamedTuple):
     """The client asks to read from ``cursor`` under ``filter``.
 
-    With ``digest``, each delta after which the client has everything includes the hub's digest. A
-    plain client also gets the jobs that ended within the last ``ended_s`` seconds.
+    With ``digest``, each delta after which the client has everything includes the hub's digest.
+    With ``bad_files`` the client is also told of the files that are no jobs. A plain client also
+    gets the jobs that ended within the last ``ended_s`` seconds.
     """
 
     cursor: Cursor
     filter: Filter
     digest: bool = False
     ended_s: float | None = None
+    bad_files: bool = False
 
 
 class Auth(NamedTuple):
@@ -167,6 +174,16 @@ class DeadOwners(NamedTuple):
     """The owners that are dead: the complete list of names, as in `Job.owner`."""
 
     dead: frozenset[str]
+
+
+class BadFiles(NamedTuple):
+    """The files in quarantine: the complete list of names, each with the reason.
+
+    ``omitted`` is how many more there are than fit into a message.
+    """
+
+    reasons: dict[str, str]
+    omitted: int = 0
 
 
 # -- from the hub ---------------------------------------------------------------------------
@@ -209,12 +226,30 @@ def dead_owners_message(dead: Iterable[str]) -> bytes:
     return json.dumps({"type": "jobs:owners", "dead": sorted(dead)}, separators=(",", ":")).encode()
 
 
+def bad_files_message(reasons: Mapping[str, str], max_bytes: int) -> bytes:
+    """Return a ``jobs:bad`` with the files in quarantine, as many as fit, in order of their names.
+
+    ``reasons`` are theirs by file name.
+    """
+    left = max_bytes - 60
+    shown: list[str] = []
+    for name in sorted(reasons):
+        text = f"{json.dumps(name)}:{json.dumps(reasons[name])}"
+        left -= len(text) + 1
+        if left < 0:
+            break
+        shown.append(text)
+    omitted = len(reasons) - len(shown)
+    files = ",".join(shown)
+    return f'{{"type":"jobs:bad","files":{{{files}}},"omitted":{omitted}}}'.encode()
+
+
 def pong_message(at: Any) -> bytes:
     """Return the answer to a ``jobs:ping``."""
     return json.dumps({"type": "jobs:pong", "at": at}, separators=(",", ":")).encode()
 
 
-def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners:
+def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners | BadFiles:
     """Parse a message of the hub to a jobctl.v1 client; raise `ProtocolError` for any other."""
     value = json_object(data)
     match value.get("type"):
@@ -227,6 +262,11 @@ def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners:
             if not isinstance(dead, list) or not all(isinstance(name, str) for name in dead):
                 raise ProtocolError("the hub sent owners that are none")
             return DeadOwners(frozenset(dead))
+        case "jobs:bad":
+            files, omitted = value.get("files"), value.get("omitted")
+            if not isinstance(files, dict) or not _is_revision(omitted):
+                raise ProtocolError("the hub sent files in quarantine that are none")
+            return BadFiles({name: str(reason) for name, reason in files.items()}, omitted)
         case other:
             raise ProtocolError(f"the hub sent {ascii(str(other)[:40])}")
 
@@ -333,6 +373,7 @@ def parse_query(query: str) -> Subscribe:
     since = fields.pop("since", [None])[-1]
     active = fields.pop("active", ["0"])[-1] not in ("0", "", "false")
     digest = fields.pop("digest", ["0"])[-1] not in ("0", "", "false")
+    bad_files = fields.pop("bad", ["0"])[-1] not in ("0", "", "false")
     ended = fields.pop("ended", [None])[-1]
     try:
         ended_s = parse_duration(ended) if ended is not None else None
@@ -342,10 +383,12 @@ def parse_query(query: str) -> Subscribe:
         key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
-    return Subscribe(cursor_or_zero(since), filter, digest, ended_s)
+    return Subscribe(cursor_or_zero(since), filter, digest, ended_s, bad_files)
 
 
-def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
+def query_of(
+    cursor: Cursor, filter: Filter, *, digest: bool = False, bad_files: bool = False
+) -> str:
     """Return the query for a cursor and a filter: the inverse of `parse_query`."""
     from urllib.parse import urlencode
 
@@ -356,6 +399,8 @@ def query_of(cursor: Cursor, filter: Filter, *, digest: bool = False) -> str:
         fields += [(key, text) for text in value] if isinstance(value, list) else [(key, "1")]
     if digest:
         fields.append(("digest", "1"))
+    if bad_files:
+        fields.append(("bad", "1"))
     return urlencode(fields)
 
 

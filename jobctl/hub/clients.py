@@ -213,6 +213,8 @@ class Clients:
                 await self.feed.first_read()
                 if any(self.hub.is_ahead(one.cursor) for one in waiting):
                     await self.feed.read_now()
+                if any(one.subscribe.bad_files for one in waiting):
+                    await self.feed.note_bad_files()
             except Exception as error:
                 self.fail_sessions([one.session_id for one in (*waiting, *held)], error)
                 continue
@@ -241,6 +243,7 @@ class Clients:
             digest=subscribe.digest,
             details=connection.details,
             ended=ended,
+            bad_files=subscribe.bad_files,
         )
         if connection.paused:
             self.hub.stall(connection.session_id)

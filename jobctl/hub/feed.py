@@ -387,7 +387,10 @@ class Feed:
     # -- owners -----------------------------------------------------------------------------
 
     async def _watch_owners(self) -> None:
-        """Track which owners are dead; forget the dead owners without active jobs."""
+        """Track which owners are dead, and which files are no jobs.
+
+        Forget the dead owners without active jobs.
+        """
         checked_s = self._loop.time()
         while True:
             dead = await self._in_thread(self._store.owners.dead)
@@ -401,8 +404,16 @@ class Feed:
                     checked_s = self._loop.time()
                     ended = dead - {job.owned_by for job in self._hub.replica if job.active}
                     await self._in_thread(self._forget_owners, ended)
+            await self.note_bad_files()
             self._owners_known.set()
             await asyncio.sleep(POLL_S)
+
+    async def note_bad_files(self) -> None:
+        """Tell the hub which files are no jobs, as of the last read."""
+        with suppress(JobctlError, OSError):
+            reasons = {item.name: item.reason for item in await self.bad()}
+            if self._hub.set_bad_files(reasons):
+                self._changed()
 
     def _forget_owners(self, ended: frozenset[str]) -> None:
         """Forget dead owners, in a thread.

@@ -43,6 +43,7 @@ class _Subscribe(_Message):
     since: Any = None  # whatever is no cursor gets an explicit reset
     filter: Any = None  # `Filter.from_wire` names what is wrong
     digest: Any = None
+    bad: Any = None
 
 
 _ANY: TypeAdapter[_Ping | _Ack | _Auth | _Subscribe] = TypeAdapter(
@@ -74,4 +75,9 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
         filter = Filter.from_wire(message.filter)
     except UsageError as error:
         raise ProtocolError(str(error)) from error
-    return Subscribe(cursor_or_zero(message.since), filter, message.digest is True)
+    return Subscribe(
+        cursor_or_zero(message.since),
+        filter,
+        message.digest is True,
+        bad_files=message.bad is True,
+    )

@@ -75,12 +75,15 @@ class Session:
     """One connected client. ``acked`` is the newest revision that it acknowledged.
 
     ``details`` says whether it may see command lines (see redaction.py). ``held`` says that its
-    cursor is ahead of the replica, so it waits for a new read of the store. ``owners_version`` is
-    the version of the list of dead owners that was sent to it.
+    cursor is ahead of the replica, so it waits for a new read of the store. ``bad_files`` says
+    that it is told of files that are no jobs. ``owners_version`` and ``bad_version`` are the
+    versions of the list of dead owners, and of these files, that were sent to it.
     """
 
     __slots__ = (
         "acked",
+        "bad_files",
+        "bad_version",
         "details",
         "dialect",
         "digest",
@@ -101,7 +104,8 @@ class Session:
         self.digest = False
         self.details = False
         self.held = False
-        self.owners_version = 0
+        self.owners_version = self.bad_version = 0
+        self.bad_files = False
         self.acked = 0
 
     @property

@@ -28,6 +28,7 @@ from jobctl.core.protocol import (
     Dialect,
     Ping,
     Subscribe,
+    bad_files_message,
     dead_owners_message,
     pong_message,
 )
@@ -63,6 +64,10 @@ class Hub:
         self.loaded = False
         self.dead: frozenset[str] = frozenset()
         self._owners_version = 0  # incremented when `dead` changes
+        self._bad: dict[str, str] = {}  # files in quarantine as the store named them last
+        self._damage: dict[str, str] = {}  # the replica's, as of the last delta
+        self._bad_version = 1  # incremented when either changes
+        self._max_page = max_page
         # `_due`: sessions that the next pump looks at, in this order. `_by_id` and `_any_id`: which
         # sessions a change wakes. A session with a filter on ids is woken only by these ids.
         self._due: dict[int, None] = {}
@@ -93,6 +98,7 @@ class Hub:
             for id in [*(job.id for job in delta.jobs), *(item.id for item in delta.gone)]:
                 self._due.update(dict.fromkeys(self._by_id.get(id, ())))
         self.loaded = True
+        self._note_damage()
         return True
 
     def replace_replica(self, replica: JobSet) -> None:
@@ -102,6 +108,7 @@ class Hub:
             if session.proves:
                 replica.keep_digest(session.filter)
         self.loaded = True
+        self._note_damage()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -120,6 +127,33 @@ class Hub:
         self._owners_version += 1
         self._wake_all()
         return True
+
+    def set_bad_files(self, reasons: dict[str, str]) -> bool:
+        """Record the files in quarantine by name; return whether the list changed.
+
+        The next `pump` sends it to the sessions that asked for it.
+        """
+        if reasons == self._bad:
+            return False
+        self._bad = reasons
+        self._bad_changed()
+        return True
+
+    @property
+    def bad_files(self) -> dict[str, str]:
+        """The files that are no jobs, with the reasons."""
+        return self._bad | {f"{id}.json": reason for id, reason in self._damage.items()}
+
+    def _note_damage(self) -> None:
+        damage = self.replica.damage
+        if damage != self._damage:
+            self._damage = damage
+            self._bad_changed()
+
+    def _bad_changed(self) -> None:
+        self._bad_version += 1
+        asked = (session.id for session in self.sessions.values() if session.bad_files)
+        self._due.update(dict.fromkeys(asked))
 
     def queue_position_updates(self) -> bool:
         """Queue an empty delta for sessions that were sent nothing for long.
@@ -167,6 +201,7 @@ class Hub:
         digest: bool = False,
         details: bool = False,
         ended: EndedSince | None = None,
+        bad_files: bool = False,
     ) -> Session:
         """Open a session; the next `pump` returns its first delta.
 
@@ -178,6 +213,7 @@ class Hub:
         session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
         session.digest = digest
         session.details = details
+        session.bad_files = bad_files
         self.sessions[id] = session
         if dialect is Dialect.PLAIN:
             self._pages.plain.open(filter)
@@ -231,11 +267,12 @@ class Hub:
                 return pong_message(at)
             case Ack(through):
                 session.acked = max(session.acked, min(through, session.position.sent))
-            case Subscribe(cursor, filter, digest):
+            case Subscribe(cursor, filter, digest, _, bad_files):
                 if session.dialect is Dialect.PLAIN:
                     raise ProtocolError("a plain client's filter stands in its query")
                 self._unregister(session)
-                session.filter, session.digest = filter, digest
+                session.filter, session.digest, session.bad_files = filter, digest, bad_files
+                session.bad_version = 0
                 self._register(session)
                 cursor = store_cursor(cursor, details=session.details)
                 session.position = self._position_at(session.dialect, cursor, filter)
@@ -332,33 +369,43 @@ class Hub:
                     self._due[session.id] = None  # there is more to come
             if page.messages:
                 yield Outgoing(page.messages, ids, page.made)
-        if self._owners_version:
-            yield from self._send_dead_owners(due)
+        yield from self._send_lists(due)
 
-    def _send_dead_owners(self, due: Iterable[int]) -> Iterator[Outgoing]:
-        """Send the list of dead owners to the sessions that lack it and hold every change.
+    def _send_lists(self, due: Iterable[int]) -> Iterator[Outgoing]:
+        """Send the lists of dead owners and bad files to sessions that lack them.
 
-        Only sessions that this pump looked at can have become ready for it: a change of the list
-        makes all sessions due, and each of the other conditions comes true for a due session only.
+        Only to sessions that hold every change. Only those that this pump looked at can have become
+        ready for it: a change of a list makes its sessions due, and each of the other conditions
+        comes true for a due session only.
         """
-        lagging = [
-            session
-            for session in map(self.sessions.get, sorted(due))
-            if session is not None
-            and session.owners_version != self._owners_version
-            and session.dialect is Dialect.V1
+        lag_owners: list[int] = []
+        lag_bad: list[int] = []
+        for session in map(self.sessions.get, sorted(due)):
+            if session is None or not self._holds_everything(session):
+                continue
+            if session.owners_version != self._owners_version:
+                session.owners_version = self._owners_version
+                lag_owners.append(session.id)
+            if session.bad_files and session.bad_version != self._bad_version:
+                session.bad_version = self._bad_version
+                lag_bad.append(session.id)
+        if lag_owners:
+            yield Outgoing((dead_owners_message(self.dead),), tuple(lag_owners), {})
+        if lag_bad:
+            message = bad_files_message(self.bad_files, self._max_page)
+            yield Outgoing((message,), tuple(lag_bad), {})
+
+    def _holds_everything(self, session: Session) -> bool:
+        """Whether a session of jobctl.v1 can be written to and has nothing more to get."""
+        position = session.position
+        return (
+            session.dialect is Dialect.V1
             and session.writable
             and not session.held
-            and not session.position.must_send
-            and session.position.examined == self.replica.revision
-            and session.position.epoch == self.replica.epoch
-        ]
-        for session in lagging:
-            session.owners_version = self._owners_version
-        if lagging:
-            yield Outgoing(
-                (dead_owners_message(self.dead),), tuple(session.id for session in lagging), {}
-            )
+            and not position.must_send
+            and position.examined == self.replica.revision
+            and position.epoch == self.replica.epoch
+        )
 
     def session_progress(self, id: int) -> SessionProgress:
         """Return how far the session has been served, and how far it has acknowledged."""

@@ -37,6 +37,7 @@ from jobctl.core.protocol import (
     FIRST_MESSAGE_HEADER,
     MAX_FROM_HUB,
     SUBPROTOCOL,
+    BadFiles,
     DeadOwners,
     Pong,
     ack_message,
@@ -48,10 +49,9 @@ from jobctl.errors import DigestMismatch, HubError, ProtocolError, TimedOut, Usa
 from jobctl.hub.address import address_of, hub_url, is_loopback
 from jobctl.hub.credentials import Credentials
 from jobctl.reader.backoff import Backoff
-from jobctl.reader.status import State, Status
+from jobctl.reader.status import Event, State, Status
 
 __all__ = ["PATIENCE_S", "Client", "hub_url", "is_loopback"]
-
 PATIENCE_S = 18.0
 """A hub that is silent for this long counts as gone; with the closing, within 20 s."""
 
@@ -73,6 +73,9 @@ class Client:
     answer pings counts as gone. A refusal that cannot be cured by trying again (a bad filter, a
     forbidden origin) raises `HubError` at once. With ``once`` the iteration ends when it has
     everything.
+
+    With ``bad_files`` the client also yields `BadFiles`: once it has everything, and whenever the
+    list changes. A hub of jobctl 0.1.0 sends none.
 
     With ``verify`` the jobs are compared with the hub's digest after each synced delta. If they
     differ, there is an ``error`` status, `mismatches` is incremented, and everything is read again.
@@ -96,6 +99,7 @@ class Client:
         backoff: Backoff | None = None,
         once: bool = False,
         verify: bool = False,
+        bad_files: bool = False,
         token: bytes | None = None,
         credentials: Credentials | None = None,
     ) -> None:
@@ -110,14 +114,15 @@ class Client:
         self._patience_s = patience_s
         self._once = once
         self._verify = verify
+        self._bad_files = bad_files
         self._held_revisions: dict[str, int] | None = None  # from the first reset on
         self.mismatches = 0
         self._backoff = backoff or Backoff()
 
-    def __aiter__(self) -> AsyncIterator[Delta | Status | DeadOwners]:
+    def __aiter__(self) -> AsyncIterator[Event]:
         return self.events()
 
-    async def events(self) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what iterating the client yields; use ``contextlib.aclosing`` to leave early."""
         loop = asyncio.get_running_loop()
         lost_s = loop.time()
@@ -171,7 +176,7 @@ class Client:
             await asyncio.sleep(delay_s)
 
     def _connect(self) -> _Connect:
-        query = query_of(self.cursor, self.filter, digest=self._verify)
+        query = query_of(self.cursor, self.filter, digest=self._verify, bad_files=self._bad_files)
         url, unix = self._address
         url += ("&" if "?" in url else "?") + query if query else ""
         credentials = self._credentials or Credentials.from_environment(os.environ)
@@ -210,8 +215,8 @@ class Client:
         except ConnectionClosedOK:
             return None
 
-    def _parse(self, message: str | bytes) -> Delta | DeadOwners | None:
-        """Return the delta or the owners in a message, or ``None``.
+    def _parse(self, message: str | bytes) -> Delta | DeadOwners | BadFiles | None:
+        """Return the delta or the list in a message, or ``None``.
 
         A delta must continue from the cursor.
         """
@@ -220,6 +225,8 @@ class Client:
             return None
         if isinstance(delta, DeadOwners):
             self.dead = delta.dead
+            return delta
+        if isinstance(delta, BadFiles):
             return delta
         here = (self.cursor.epoch, self.cursor.revision)
         if delta.since != 0 and (delta.epoch, delta.since) != here:

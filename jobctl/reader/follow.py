@@ -20,7 +20,7 @@ from jobctl.hub.credentials import Credentials
 from jobctl.hub.discovery import RunningHub, usable_hub
 from jobctl.reader.client import Client
 from jobctl.reader.from_store import from_store
-from jobctl.reader.status import Status
+from jobctl.reader.status import Event
 from jobctl.stores import Store, path_of
 
 __all__ = ["follow"]
@@ -40,13 +40,15 @@ async def follow(
     cursor: Cursor = ZERO,
     timeout_s: float | None = None,
     verify: bool = False,
+    bad_files: bool = False,
     credentials: Credentials | None = None,
-) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
+) -> AsyncGenerator[Event, None]:
     """Yield deltas from ``cursor`` on, `DeadOwners` and `Status` changes, without end.
 
     With ``url`` only that hub is read; `TimedOut` is raised after ``timeout_s`` seconds without it.
     Otherwise ``store`` is read, through a hub that serves it, or directly. With ``verify`` the
-    hub's digests are checked; ``credentials`` are shown to it (see `Client`).
+    hub's digests are checked; with ``bad_files`` also `BadFiles` are yielded; ``credentials`` are
+    shown to it (see `Client`).
     """
     if url is not None:
         client = Client(
@@ -55,6 +57,7 @@ async def follow(
             filter=filter,
             timeout_s=timeout_s,
             verify=verify,
+            bad_files=bad_files,
             credentials=credentials,
         )
         async with aclosing(client.events()) as events:
@@ -72,10 +75,14 @@ async def follow(
         if hub is not None and loop.time() < hub_retry_at_s:
             hub = None
         if hub is not None:
-            source = _from_hub(hub, cursor, filter, credentials, verify=verify)
+            source = _from_hub(hub, cursor, filter, credentials, verify=verify, bad=bad_files)
         else:
             source = from_store(
-                store, cursor, filter, until=partial(_is_served, store, credentials, hub_retry_at_s)
+                store,
+                cursor,
+                filter,
+                until=partial(_is_served, store, credentials, hub_retry_at_s),
+                bad=bad_files,
             )
         opened = False
         async with aclosing(source):
@@ -101,12 +108,13 @@ async def _from_hub(
     credentials: Credentials | None,
     *,
     verify: bool,
-) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
+    bad: bool,
+) -> AsyncGenerator[Event, None]:
     """Yield events of the hub until the connection ends."""
     with suppress(HubError, UsageError):  # a hub's file may have an invalid URL
         client = Client(
             hub.url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S,
-            verify=verify, token=hub.token, credentials=credentials,
+            verify=verify, bad_files=bad, token=hub.token, credentials=credentials,
         )  # fmt: skip
         async with aclosing(client.events()) as events:
             async for event in events:

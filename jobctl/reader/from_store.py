@@ -9,10 +9,10 @@ from contextlib import suppress
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import Delta
-from jobctl.core.protocol import DeadOwners
+from jobctl.core.protocol import BadFiles, DeadOwners
 from jobctl.errors import JobctlError, StoreError
-from jobctl.reader.status import Status
-from jobctl.stores import Store, path_of, refresh
+from jobctl.reader.status import Event, Status
+from jobctl.stores import Store, bad_files, path_of, refresh
 from jobctl.stores.bell import Listener
 from jobctl.stores.file_watcher import FileWatcher
 from jobctl.stores.subscriptions import AGAIN_S
@@ -32,11 +32,17 @@ written."""
 
 
 async def from_store(
-    store: Store, cursor: Cursor, filter: Filter, *, until: Callable[[], bool]
-) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
+    store: Store,
+    cursor: Cursor,
+    filter: Filter,
+    *,
+    until: Callable[[], bool],
+    bad: bool = False,
+) -> AsyncGenerator[Event, None]:
     """Yield the store's deltas from ``cursor`` on, `DeadOwners` and `Status` changes.
 
-    It ends when ``until``, which is called after each read, returns true.
+    With ``bad`` also `BadFiles`, first after all jobs and then whenever the list changes. It ends
+    when ``until``, which is called after each read, returns true.
     """
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
@@ -47,6 +53,7 @@ async def from_store(
     first = True
     sent_through, unfinished = cursor.revision, False  # the last delta that was passed on
     more = False
+    sent_bad: BadFiles | None = None
     read_again = True
     polled_s = 0.0
     yield Status("open", "directory", store.where)
@@ -80,6 +87,12 @@ async def from_store(
                 ):  # else they may have written more than we have read
                     sent_dead = dead
                     yield DeadOwners(dead)
+                if bad and reads and not more:
+                    found = await asyncio.to_thread(bad_files, store)
+                    now_bad = BadFiles({item.name: item.reason for item in found})
+                    if now_bad != sent_bad:
+                        sent_bad = now_bad
+                        yield now_bad
                 read_again = False
                 files.watch()  # after the first read: a reader that has enough does not pay for it
                 if last_error:

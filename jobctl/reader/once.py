@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import TypedDict, Unpack
 
@@ -10,13 +10,13 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job, check_id
 from jobctl.core.jobset import Delta, joined
-from jobctl.core.protocol import DeadOwners
-from jobctl.errors import HubError, JobNotFound
+from jobctl.core.protocol import BadFiles, DeadOwners
+from jobctl.errors import DamagedFile, HubError, JobNotFound
 from jobctl.hub.credentials import Credentials
 from jobctl.reader.client import Client, hub_url
 from jobctl.reader.status import Status
 
-__all__ = ["MAX_IDS", "find", "find_matching", "read"]
+__all__ = ["MAX_IDS", "find", "find_matching", "raise_if_damaged", "read"]
 
 MAX_IDS = 100
 """A filter with more ids does not fit into the request line of a handshake."""
@@ -32,6 +32,7 @@ class ReadOptions(TypedDict, total=False):
     timeout_s: float | None
     on_status: Callable[[Status], object] | None
     on_dead_owners: Callable[[DeadOwners], object] | None
+    on_bad_files: Callable[[BadFiles], object] | None
     credentials: Credentials | None
 
 
@@ -44,13 +45,14 @@ async def read(
     timeout_s: float | None = None,
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
+    on_bad_files: Callable[[BadFiles], object] | None = None,
     credentials: Credentials | None = None,
 ) -> Delta:
     """Return what changed on the hub since the cursor, under the filter, as one delta.
 
     Raises `HubError` at once if the hub cannot be reached; with ``retry``, `TimedOut` after
-    ``timeout_s``. Files in quarantine are not known over the network. ``on_dead_owners`` is called
-    if an owner is dead. ``credentials`` are those of `Client`.
+    ``timeout_s``. ``on_dead_owners`` is called if an owner is dead, and ``on_bad_files`` with the
+    files in quarantine, unless the hub is of jobctl 0.1.0. ``credentials`` are those of `Client`.
     """
     if len(filter.ids) > MAX_IDS:
         since = Cursor(cursor.epoch, cursor.revision) if cursor.tag == filter.tag else ZERO
@@ -61,6 +63,7 @@ async def read(
             timeout_s=timeout_s,
             on_status=on_status,
             on_dead_owners=on_dead_owners,
+            on_bad_files=on_bad_files,
             credentials=credentials,
         )
         return delta.filtered(filter)
@@ -72,6 +75,7 @@ async def read(
         timeout_s=timeout_s,
         patience_s=_PATIENCE_S,
         once=True,
+        bad_files=on_bad_files is not None,
         credentials=credentials,
     )
     pages: list[Delta] = []
@@ -84,6 +88,10 @@ async def read(
             if isinstance(event, DeadOwners):
                 if on_dead_owners is not None:
                     on_dead_owners(event)
+                continue
+            if isinstance(event, BadFiles):
+                if on_bad_files is not None:
+                    on_bad_files(event)
                 continue
             if event.since == 0:
                 pages.clear()
@@ -102,13 +110,30 @@ async def find(
 ) -> list[Job]:
     """Return the hub's jobs with these ids or prefixes; `JobNotFound` unless each has exactly one.
 
-    Complete ids transfer only these jobs; a prefix needs a read of all jobs.
+    Raises `DamagedFile` if the file with such an id is not a job. Complete ids transfer only these
+    jobs; a prefix needs a read of all jobs.
     """
+    bad: dict[str, str] = {}
+    options["on_bad_files"] = lambda files: bad.update(files.reasons)
     found = await find_matching(url, prefixes, **options)
     for text, jobs in found.items():
+        if not jobs:
+            raise_if_damaged(url, text, bad)
         if len(jobs) != 1:
             raise JobNotFound(text, hub_url(url), [job.id for job in jobs])
     return [jobs[0] for jobs in found.values()]
+
+
+def raise_if_damaged(url: str, text: str, bad: Mapping[str, str]) -> None:
+    """Raise `DamagedFile` if ``text`` is the id of a file in quarantine, or of one its start.
+
+    ``bad`` are the files that the hub has in quarantine, with the reasons.
+    """
+    files = [f"{text}.json"] if f"{text}.json" in bad else []
+    files = files or [name for name in bad if name.startswith(text) and name.endswith(".json")]
+    if len(files) == 1:
+        path = f"{files[0]} on {hub_url(url)}"
+        raise DamagedFile(path, files[0].removesuffix(".json"), bad[files[0]])
 
 
 async def find_matching(

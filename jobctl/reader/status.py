@@ -1,11 +1,14 @@
-"""Status changes of a reader: the events besides the deltas."""
+"""The events of a reader: deltas, lists, and changes of its own status."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["State", "Status"]
+from jobctl.core.jobset import Delta
+from jobctl.core.protocol import BadFiles, DeadOwners
+
+__all__ = ["Event", "State", "Status"]
 
 State = Literal["idle", "connecting", "open", "closed", "error"]
 
@@ -25,3 +28,7 @@ class Status:
     retry_s: float | None = None
     digest_mismatch: bool = False
     """The connection was closed because our jobs do not match the hub's digest."""
+
+
+Event = Delta | Status | DeadOwners | BadFiles
+"""What a reader yields; `BadFiles` only if it was asked for them."""

@@ -16,13 +16,13 @@ from jobctl.core.conditions import Condition, ConditionTracker, Outcome, Verdict
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import check_id
 from jobctl.core.jobset import Delta
-from jobctl.core.protocol import DeadOwners
+from jobctl.core.protocol import BadFiles, DeadOwners
 from jobctl.errors import JobNotFound, StoreError, TimedOut, UsageError
 from jobctl.hub.credentials import Credentials
 from jobctl.reader import once
 from jobctl.reader.client import hub_url
 from jobctl.reader.follow import follow
-from jobctl.reader.status import Status
+from jobctl.reader.status import Event, Status
 from jobctl.stores import Store, read_all, refresh, resolve
 
 __all__ = ["wait", "wait_async"]
@@ -56,9 +56,9 @@ async def wait_async(
 
     ``timeout_s`` raises `TimedOut`; 0 reads once. An unknown id raises `JobNotFound`, except for
     ``gone``. A hub that cannot be reached raises `HubError` at the start; later it is waited for. A
-    file of the store that stays damaged for seconds raises `StoreError`. Over the network a damaged
-    file cannot be told from a deletion, so its job counts as removed. ``credentials`` are shown to
-    the hub (see `Client`).
+    file that stays damaged for seconds raises `DamagedFile`. (Hubs of jobctl 0.1.0 tell only that a
+    job is gone, so there it counts as removed.) ``credentials`` are shown to the hub (see
+    `Client`).
     """
     condition = Condition.parse(until) if isinstance(until, str) else until
     prefixes = [check_id(id) for id in ([ids] if isinstance(ids, str) else ids)]
@@ -81,9 +81,7 @@ async def wait_async(
                 chosen = await asyncio.to_thread(
                     _in_store, store, prefixes, filter, unknown_ok=unknown_ok
                 )
-            tracker = ConditionTracker(
-                chosen, condition, any=any, confirm_absence=store is not None
-            )
+            tracker = ConditionTracker(chosen, condition, any=any, confirm_absence=True)
             few = Filter.make(ids=chosen) if len(chosen) <= once.MAX_IDS else EVERYTHING
             source = _read_once if read_once else follow
             async with aclosing(
@@ -95,10 +93,13 @@ async def wait_async(
                         continue
                     for verdict in _applied(tracker, event):
                         report(verdict)
-                    if store is not None and tracker.absent and tracker.outcome is None:
-                        for verdict in tracker.mark_gone(
-                            await _confirm_gone(store, tracker, once=read_once)
-                        ):
+                    if tracker.absent and tracker.outcome is None:
+                        if store is not None:
+                            gone = await _confirm_gone(store, tracker, once=read_once)
+                        else:
+                            assert url is not None, "there is a URL where there is no store"
+                            gone = await _confirm_gone_on_hub(url, tracker, credentials)
+                        for verdict in tracker.mark_gone(gone):
                             report(verdict)
     except TimeoutError:
         if not scope.expired():
@@ -127,17 +128,15 @@ wait = _blocking(wait_async)
 def _nothing(_: object) -> None: ...
 
 
-def _applied(tracker: ConditionTracker, event: Delta | DeadOwners) -> list[Verdict]:
-    return (
-        tracker.set_dead_owners(event.dead)
-        if isinstance(event, DeadOwners)
-        else tracker.take(event)
-    )
+def _applied(tracker: ConditionTracker, event: Delta | DeadOwners | BadFiles) -> list[Verdict]:
+    if isinstance(event, Delta):
+        return tracker.take(event)
+    return tracker.set_dead_owners(event.dead) if isinstance(event, DeadOwners) else []
 
 
 async def _read_once(
     *, store: Store | None, url: str | None, filter: Filter, credentials: Credentials | None
-) -> AsyncGenerator[Delta | Status | DeadOwners, None]:
+) -> AsyncGenerator[Event, None]:
     """Yield the current jobs, and then the owners that were dead before the read."""
     if url is not None:
         said: list[DeadOwners] = []
@@ -177,6 +176,30 @@ async def _confirm_gone(store: Store, tracker: ConditionTracker, *, once: bool) 
     return gone
 
 
+async def _confirm_gone_on_hub(
+    url: str, tracker: ConditionTracker, credentials: Credentials | None
+) -> set[str]:
+    """Return which of the absent jobs are gone; the others will appear again.
+
+    Raises `DamagedFile` for a job whose file is damaged, if that decides the outcome. The hub has
+    waited for a second before it said so.
+    """
+    bad: dict[str, str] = {}
+    few = Filter.make(ids=tracker.absent) if len(tracker.absent) <= once.MAX_IDS else EVERYTHING
+    delta = await once.read(
+        url,
+        few,
+        retry=True,
+        on_bad_files=lambda files: bad.update(files.reasons),
+        credentials=credentials,
+    )
+    gone = tracker.absent - {job.id for job in delta.jobs}
+    damaged = sorted(id for id in gone if f"{id}.json" in bad)
+    if damaged and not tracker.may_still_be_met:
+        once.raise_if_damaged(url, damaged[0], bad)
+    return gone - set(damaged)
+
+
 async def _on_hub(
     url: str,
     prefixes: list[str],
@@ -189,7 +212,16 @@ async def _on_hub(
     if not prefixes:
         return [job.id for job in (await once.read(url, filter, credentials=credentials)).jobs]
     chosen: dict[str, None] = {}
-    for text, jobs in (await once.find_matching(url, prefixes, credentials=credentials)).items():
+    bad: dict[str, str] = {}
+    found = await once.find_matching(
+        url,
+        prefixes,
+        on_bad_files=lambda files: bad.update(files.reasons),
+        credentials=credentials,
+    )
+    for text, jobs in found.items():
+        if not jobs:
+            once.raise_if_damaged(url, text, bad)
         if len(jobs) != 1 and (jobs or not unknown_ok):
             raise JobNotFound(text, hub_url(url), [job.id for job in jobs])
         chosen[jobs[0].id if jobs else text] = None

@@ -195,7 +195,7 @@ def test_a_name_that_the_system_refuses_is_out_of_reach(run: Run) -> None:
 def test_a_hub_is_read_by_its_url(
     run: Run, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same answers and the same cursors as in its directory; of files it knows nothing."""
+    """The same answers, cursors and files in quarantine as in its directory."""
     for id in ("mine-2026-01-01", "mine-2026-01-02", "other"):
         run("create", "a" if id == "other" else "b", "--id", id)
     (jobs_dir / "torn.json").write_text("{")
@@ -204,7 +204,12 @@ def test_a_hub_is_read_by_its_url(
         here, there = (
             json.loads(run("ls", *where, "-o", "json").out) for where in ((), ("--url", url))
         )
-        assert (len(here["bad"]), there["bad"]) == (1, None)
+        assert [item["name"] for item in here["bad"]] == ["torn.json"]
+        assert there["bad"] == here["bad"]
+        assert "1 file is no job; -v names them" in run("ls", "--url", url).err
+        damaged = run("show", "torn", "--url", url)
+        assert (damaged.code, damaged.err.count("\n")) == (5, 1)
+        assert "torn.json on ws://" in damaged.err
         assert [job["id"] for job in there["jobs"]] == [job["id"] for job in here["jobs"]]
         assert there["cursor"] == here["cursor"]
         for args in (("oth", "-q"), ("--type", "b", "-q"), ("--stage", "failed", "-q")):
@@ -216,11 +221,12 @@ def test_a_hub_is_read_by_its_url(
         args = ("--url", url, "--cursor", there["cursor"], "-o", "json")
         news = json.loads(run("ls", *args).out)
         assert [job["id"] for job in news["jobs"]] == ["mine-2026-01-02"]
-        assert (news["gone"], news["bad"]) == (["other"], None)
+        assert (news["gone"], news["bad"]) == (["other"], here["bad"])
         monkeypatch.setattr(ls_module, "columns_of_terminal", lambda: 80)
         shown = run("ls", "--url", url, "--stage", "load", "--no-headers").out.split()[0]
         assert shown == "mine-2026-01-02", "a short id is unique on the hub"
-        assert run("ls", "--url", url, "--type", "none").err == f"jobctl: no such jobs in {url}\n"
+        none = run("ls", "--url", url, "--type", "none").err.splitlines()
+        assert none == [f"jobctl: no such jobs in {url}", "jobctl: 1 file is no job; -v names them"]
 
 
 @pytest.mark.parametrize("args", [["ls"], ["show", "j"], ["wait", "j"], ["wait", "--active"]])

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pexpect
@@ -17,10 +18,12 @@ from jobctl.cli.text import width
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.protocol import BadFiles
 from jobctl.core.transitions import complete, create, fail
 from jobctl.reader.status import Status
 from jobctl.stores import open_store
 from tests.cli.conftest import DATA, Run, command, environment, hub_on
+from tests.stores.support import age
 
 ROWS = 24
 NOW_MS = 1791244800000  # 2026-10-06T00:00:00Z
@@ -129,11 +132,74 @@ def test_changes_arrive_live_from_the_directory(tmp_path: Path) -> None:
     assert next(lines)["job"]["stage"] == "completed"
     store.remove(first.id)
     gone = next(lines)
-    assert (gone["event"], gone["job"]) == ("gone", {"id": first.id})
+    assert (gone["event"], gone["job"]) == ("gone", {"id": first.id, "why": "removed"})
     watch.terminate()
     assert watch.wait(20) == 143
     watch.stdout.close()
     store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["hub", "url", "directory"])
+def test_a_named_job_whose_file_is_damaged_is_watched_on(jobs_dir: Path, source: str) -> None:
+    """It is neither gone nor at its end: somebody may mend the file, and the job goes on."""
+    with ExitStack() as opened:
+        url = opened.enter_context(hub_on(jobs_dir)) if source != "directory" else ""
+        store = open_store(jobs_dir, create=True)
+        store.create(create("etl", now=now(), id="a1"))
+        place = ["--url", url] if source == "url" else ["--dir", str(jobs_dir)]
+        watch = opened.enter_context(
+            subprocess.Popen(
+                command("watch", "a1", "-o", "jsonl", *place),
+                env=environment(),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        opened.callback(watch.kill)
+        assert watch.stdout is not None
+        lines = (json.loads(line) for line in watch.stdout)
+        next(line for line in lines if line["event"] == "put")
+        file = jobs_dir / "a1.json"
+        whole = file.read_text()
+        file.write_text(whole[:40])
+        gone, bad = {}, {}
+        while not (gone and bad):  # the list of bad files may come first
+            line = next(lines)
+            gone = line if line["event"] == "gone" else gone
+            bad = line if line["event"] == "bad" else bad
+        assert gone["job"]["id"] == "a1"
+        assert gone["job"]["why"].startswith("damaged: not JSON")
+        assert [item["name"] for item in bad["files"]] == ["a1.json"]
+        file.write_text(whole)
+        next(line for line in lines if line["event"] == "put")
+        assert watch.poll() is None
+        store.update("a1", lambda job: complete(job, now=now()))
+        ended = next(line for line in lines if line["event"] == "put")
+        assert ended["job"]["stage"] == "completed"
+        assert watch.wait(20) == 0
+        store.close()
+
+
+def test_files_that_are_no_jobs_are_noted(run: Run, jobs_dir: Path) -> None:
+    """Once each, on standard error; a watch of all jobs would not miss them otherwise."""
+    id = run("create").out.strip()
+    run("complete", id)
+    (jobs_dir / "torn.json").write_text("{")
+    age(jobs_dir / "torn.json")
+    watch = subprocess.Popen(
+        command("watch", "-a"), env=environment(JOBCTL_DIR=str(jobs_dir)),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert watch.stderr is not None
+    noted = next(line for line in watch.stderr if "torn.json" in line)
+    assert "torn.json is no job: not JSON" in noted
+    watch.terminate()
+    watch.communicate()
+    view = JobView("here")
+    assert view.set_bad_files(BadFiles({"torn.json": "not JSON"})) == {"torn.json": "not JSON"}
+    assert view.set_bad_files(BadFiles({"torn.json": "not JSON"}, omitted=2)) == {}
+    assert "3 damaged" in view.screen(80, ROWS, 0)[-1][0]
 
 
 def _view(count: int) -> JobView:

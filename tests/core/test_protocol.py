@@ -15,9 +15,11 @@ from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta, Gone
 from jobctl.core.protocol import (
     Ack,
+    BadFiles,
     Ping,
     Pong,
     Subscribe,
+    bad_files_message,
     close_reason_with_retry,
     delta_message,
     init_message,
@@ -266,3 +268,18 @@ def test_a_delta_says_what_is_odd_in_files() -> None:
         read = parse_from_hub(json.dumps(value))
         assert isinstance(read, Delta)
         assert read.jobs[0].remarks == ()
+
+
+def test_files_in_quarantine_fit_into_a_message():
+    """Those that do not are counted; names and reasons may hold anything."""
+    reasons = {f"é{number}.json": "x" * 50 for number in range(40)}
+    message = bad_files_message(reasons, 1000)
+    assert 900 < len(message) <= 1000
+    read = parse_from_hub(message)
+    assert isinstance(read, BadFiles)
+    assert read.omitted == 40 - len(read.reasons) > 20
+    assert list(read.reasons) == sorted(reasons)[: len(read.reasons)]
+    assert parse_from_hub(bad_files_message({}, 1000)) == BadFiles({})
+    for odd in ('{"type":"jobs:bad"}', '{"type":"jobs:bad","files":{},"omitted":-1}'):
+        with pytest.raises(ProtocolError, match="quarantine"):
+            parse_from_hub(odd)

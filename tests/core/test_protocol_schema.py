@@ -13,9 +13,11 @@ from jsonschema import Draft202012Validator
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job
+from jobctl.core.jobset import DAMAGED
 from jobctl.core.protocol import (
     Dialect,
     ack_message,
+    bad_files_message,
     dead_owners_message,
     pong_message,
 )
@@ -59,7 +61,7 @@ def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
     world.put("a1")
     world.hub.open(1, digest=True)
     world.hub.open(2, Dialect.PLAIN)
-    world.hub.open(4, digest=True, details=True)
+    world.hub.open(4, digest=True, details=True, bad_files=True)
     world.hub.open(5, Dialect.PLAIN, details=True)
     world.hub.open(3, filter=Filter.make(stages=["pending"], ids=["a1", job.id]))
     messages = sent_by(world.hub)
@@ -68,15 +70,19 @@ def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
     messages += sent_by(world.hub)
     world.delete("a1")
     messages += sent_by(world.hub)
+    world.delete(job.id, DAMAGED + "not JSON")
+    messages += sent_by(world.hub)
     kinds = {message["type"] for message in messages}
-    assert {"jobs:delta", "jobs:init"} <= kinds
+    assert {"jobs:delta", "jobs:init", "jobs:bad"} <= kinds
     for message in messages:
         FROM_HUB.validate(message)
 
 
 def test_the_rest_that_a_hub_says() -> None:
-    """Who has died, and pongs."""
-    for message in (dead_owners_message(["1-0123456789ab"]), pong_message("x"), pong_message(None)):
+    """Who has died, which files are no jobs, and pongs."""
+    owners = dead_owners_message(["1-0123456789ab"])
+    files = bad_files_message({'a "b".json': "not JSON", "\udc80.json": "not UTF-8"}, 1000)
+    for message in (owners, files, pong_message("x"), pong_message(None)):
         FROM_HUB.validate(json.loads(message))
 
 
@@ -87,6 +93,7 @@ def test_what_our_client_says() -> None:
         subscribe_message(cursor, Filter.make(types=["etl"], active=True)) for cursor in cursors
     ]
     for message in (*said, ack_message(7), '{"type":"jobs:ping","at":1}',
+                    '{"type":"jobs:subscribe","bad":true}',
                     '{"type":"jobs:auth","token":"x"}'):  # fmt: skip
         FROM_CLIENT.validate(json.loads(message))
         parse_from_client(message)

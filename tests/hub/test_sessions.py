@@ -8,8 +8,8 @@ import pytest
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import values_of
-from jobctl.core.jobset import Delta
-from jobctl.core.protocol import Dialect
+from jobctl.core.jobset import DAMAGED, Delta
+from jobctl.core.protocol import BadFiles, Dialect
 from jobctl.hub.sessions import Hub
 from tests.hub.world import PLAIN, World, make_job, subscribe_message
 
@@ -289,3 +289,22 @@ def test_few_pages_are_kept_however_small_they_are() -> None:
     while list(world.hub.pump()):
         pass
     assert 0 < len(world.hub._pages._kept) <= 64
+
+
+def test_files_in_quarantine_are_told_to_those_who_ask():
+    """Once they have all jobs, and when the list changes; the replica's damage is part of it."""
+    world = World()
+    world.put("a1")
+    asks, other = world.connect(1, bad_files=True), world.connect(2)
+    world.pump()
+    assert asks.bad == [BadFiles({})]
+    world.hub.set_bad_files({"odd name.json": "its name is not a job id"})
+    world.delete("a1", DAMAGED + "not JSON")
+    world.pump()
+    both = {"a1.json": "not JSON", "odd name.json": "its name is not a job id"}
+    assert asks.bad[1:] == [BadFiles(both)]
+    world.put("a1")
+    assert not world.hub.set_bad_files({"odd name.json": "its name is not a job id"})
+    world.pump()
+    assert asks.bad[2:] == [BadFiles({"odd name.json": "its name is not a job id"})]
+    assert other.bad == []

@@ -10,7 +10,7 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import MAX_TOMBSTONES, REMOVED, Delta, JobSet
-from jobctl.core.protocol import MAX_FROM_HUB, MAX_PAGE, Dialect, parse_from_hub
+from jobctl.core.protocol import MAX_FROM_HUB, MAX_PAGE, BadFiles, Dialect, parse_from_hub
 from jobctl.hub.session import EndedSince
 from jobctl.hub.sessions import Hub, Outgoing
 
@@ -36,6 +36,7 @@ class V1Client:
         self.filter = filter
         self.set = JobSet()
         self.deltas: list[Delta] = []
+        self.bad: list[BadFiles] = []
         self.messages: list[bytes] = []
 
     @property
@@ -49,6 +50,9 @@ class V1Client:
     def take(self, message: bytes) -> None:
         assert len(message) <= MAX_FROM_HUB
         delta = parse_from_hub(message)
+        if isinstance(delta, BadFiles):
+            self.bad.append(delta)
+            return
         assert isinstance(delta, Delta)
         revisions = [job.revision for job in delta.jobs]
         assert revisions == sorted(set(revisions)), "a page is in ascending revision"
@@ -149,11 +153,15 @@ class World:
         client: Any = None,
         details: bool = True,
         ended: EndedSince | None = None,
+        bad_files: bool = False,
     ) -> Any:
         """A new session for a new client, or for one that comes back."""
         made = client or (V1Client if dialect is Dialect.V1 else PlainClient)(filter)
         self.clients[id] = made
-        self.hub.open(id, dialect, cursor, filter, digest=True, details=details, ended=ended)
+        self.hub.open(
+            id, dialect, cursor, filter,
+            digest=True, details=details, ended=ended, bad_files=bad_files,
+        )  # fmt: skip
         return made
 
     def resume(self, id: int, *, details: bool = True) -> None:

@@ -1,9 +1,9 @@
 """Seed each fault in a copy of the tree, and run the tests that must find it.
 
 ``python -m tests.mutation`` runs all, ``python -m tests.mutation NAME…`` those whose names contain
-one of the words, ``--jobs N`` several at once. It prints one line a fault and exits with 1 when one
-was not found. A fault whose text no longer occurs exactly once in its file or folder is an error as
-well: the list has to follow the code.
+one of the words, ``--jobs N`` several at once; ``--check`` runs no test. It prints one line a fault
+and exits with 1 when one was not found. A fault whose text no longer occurs exactly once in its
+file or folder is an error as well: the list has to follow the code.
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ ROOT = Path(__file__).parent.parent.parent
 TIMEOUT_S = 300.0
 
 
-def run(fault: Fault) -> tuple[str, str]:
-    """``killed``, ``survived``, ``hung`` or ``stale``, and what to say of it."""
+def place_of(fault: Fault) -> Path | str:
+    """The file that has the fault's text, or what is wrong with the list."""
     named = ROOT / fault.file
     files = [named] if named.is_file() else sorted(named.rglob("*.py"))
     counts = {file: file.read_text().count(fault.old) for file in files}
     if sum(counts.values()) != 1:
-        return "stale", f"{fault.file} has its text {sum(counts.values())} times"
-    (file,) = (file for file, count in counts.items() if count)
+        return f"{fault.file} has its text {sum(counts.values())} times"
+    return next(file for file, count in counts.items() if count)
+
+
+def run(fault: Fault) -> tuple[str, str]:
+    """``killed``, ``survived``, ``hung`` or ``stale``, and what to say of it."""
+    file = place_of(fault)
+    if isinstance(file, str):
+        return "stale", file
     with tempfile.TemporaryDirectory(prefix="jobctl-mutant-") as temporary:
         tree = Path(temporary) / "tree"
         ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
@@ -74,12 +81,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--check", action="store_true", help="only look for each fault's text")
     asked = parser.parse_args()
     chosen = [
         fault
         for fault in FAULTS
         if not asked.names or any(word in fault.name for word in asked.names)
     ]
+    if asked.check:
+        stale = [
+            f"{fault.name}: {place}"
+            for fault in chosen
+            if isinstance(place := place_of(fault), str)
+        ]
+        print("\n".join(stale) or f"{len(chosen)} faults have their text once each")
+        return bool(stale)
     counts = {"killed": 0, "survived": 0, "hung": 0, "stale": 0}
     with ThreadPoolExecutor(asked.jobs) as pool:
         for fault, (verdict, about) in zip(chosen, pool.map(run, chosen), strict=True):

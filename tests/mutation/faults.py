@@ -90,7 +90,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "deletions are left out of a page",
         _JOBSET,
-        "                    gone.append(Gone(id, entry.revision))\n            through",
+        "                    gone.append(self._gone(id, entry))\n            through",
         "                    pass\n            through",
         _CORE,
     ),

@@ -424,14 +424,17 @@ async def test_any_of_several_is_decided_beside_a_damaged_one(
 
 
 @pytest.mark.slow
-async def test_by_a_hubs_url_a_damaged_file_counts_as_removed(
-    directory: Path, writer: Store, served: Store
+@pytest.mark.parametrize("until_", ["terminal", "gone"])
+async def test_by_a_hubs_url_a_damaged_file_is_an_error(
+    directory: Path, writer: Store, served: Store, until_: str
 ) -> None:
-    """Whoever reads from afar is told of jobs, not of files."""
+    """Nobody has removed the job, and nobody knows whether it has ended."""
     writer.create(new_job("a1"))
     async with running_hub(served, watch_files=True) as hub:
-        waiting = asyncio.create_task(wait_async(ids=["a1"], url=hub.url))
+        waiting = asyncio.create_task(wait_async(ids=["a1"], url=hub.url, until=until_))
         await until(lambda: hub.sessions)
         damage(directory, "a1")
-        outcome = await asyncio.wait_for(waiting, 12)
-        assert (outcome.code, outcome.verdicts[0].kind) == (4, "vanished")
+        with pytest.raises(StoreError, match=r"a1\.json on .* is damaged: not JSON"):
+            await asyncio.wait_for(waiting, 12)
+        with pytest.raises(StoreError, match=r"a1\.json on .* is damaged: not JSON"):
+            await wait_async(ids=["a1"], url=hub.url, until=until_)

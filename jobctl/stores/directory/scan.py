@@ -12,7 +12,7 @@ import time
 
 from jobctl.core.cursor import Cursor
 from jobctl.core.job import check_id
-from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.jobset import DAMAGED, Delta, JobSet
 from jobctl.errors import InvalidId, InvalidJob
 from jobctl.stores.contract import BadFile
 from jobctl.stores.directory.files import Signature, job_names, read_file, signature_of
@@ -70,8 +70,8 @@ class Scan:
             # A listing can miss an existing file: only a lookup by name proves a deletion.
             if read_file(dir_fd, id + ".json") is None and not self._is_in_grace(id):
                 del self._signatures[id]
-                self._bad.pop(id + ".json", None)
-                if self._set.get(id) is not None:
+                was_bad = self._bad.pop(id + ".json", None) is not None
+                if was_bad or self._set.get(id) is not None:
                     self._set.delete(id, self._set.revision + 1)
 
     def _take(self, id: str, dir_fd: int) -> None:
@@ -89,7 +89,7 @@ class Scan:
                 return  # keep the last good value and check again
             self._bad[name] = error.reason
             if self._set.get(id) is not None:
-                self._set.delete(id, self._set.revision + 1)
+                self._set.delete(id, self._set.revision + 1, DAMAGED + error.reason)
         else:
             self._bad.pop(name, None)
             self._lacking_since.pop(id, None)
