@@ -209,10 +209,14 @@ def seconds(text: str | None, option: str) -> float | None:
         raise UsageError(f"{option}: {error}") from error
 
 
-def moment(text: str | None, option: str) -> int | None:
-    """Return the time of an option in milliseconds; `UsageError` if it is invalid."""
+def moment(text: str | None, option: str, at_ms: int | None = None) -> int | None:
+    """Return the time of an option in milliseconds; `UsageError` if it is invalid.
+
+    ``at_ms`` is the present time.
+    """
+    at_ms = at_ms if at_ms is not None else now_ms()
     try:
-        return parse_moment(text, now_ms()) if text is not None else None
+        return parse_moment(text, at_ms) if text is not None else None
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
 
@@ -297,17 +301,21 @@ def out(line: str) -> None:
 
 
 def job_object(
-    job: Job, dead: Container[str] = (), usual: UsualDurations | None = None
+    job: Job,
+    dead: Container[str] = (),
+    usual: UsualDurations | None = None,
+    at_ms: int | None = None,
 ) -> dict[str, Any]:
     """Return the job for JSON output: the keys that a hub sends, and ``derived``.
 
+    ``at_ms`` is the present time, by the clock of the hub that the job comes from.
     Kept variables (``run.env``) stay in the job's file, whether it is read here or by a hub.
     """
     value = values_of(redact(job, details=True))
     usual = usual or UsualDurations(pipelines=pipelines())
     band = usual.band(job)
     value["derived"] = {
-        **job.derived(now_ms(), dead, usual.pipelines),
+        **job.derived(at_ms if at_ms is not None else now_ms(), dead, usual.pipelines),
         "etaMs": list(band) if band else None,
     }
     return value

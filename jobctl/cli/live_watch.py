@@ -52,7 +52,7 @@ async def watch_jobs(
         if options.on_screen:
             from jobctl.cli.screen import Screen  # a pipe needs no rich
 
-            output: WatchOutput = OnScreen(await opened.enter_async_context(Screen(view)))
+            output: WatchOutput = OnScreen(await opened.enter_async_context(Screen(view, clock)))
         else:
             output = _lines(options, view, console, clock)
         await opened.enter_async_context(aclosing(events))
@@ -81,7 +81,7 @@ def _lines(
 ) -> WatchOutput:
     """Return the output for a pipe."""
     if options.output in (Output.json, Output.jsonl):
-        return JsonLines(view, console)
+        return JsonLines(view, console, clock)
     if options.output is Output.name:
         return IdLines(view, console)
     return TextLines(view, console, clock, options.times, wide=options.output is Output.wide)

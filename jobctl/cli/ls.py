@@ -145,7 +145,11 @@ def ls(
     delta = found.delta
     if delta.since == 0 and start != ZERO:
         note("the cursor cannot be resumed, so everything is listed")
-    jobs = order([job for job in delta.jobs if _within(job, first, last)], sort)[:limit]
+    at_ms = found.at_ms if found.at_ms is not None else now_ms()
+    if url is not None:  # "10m" ago by the hub's clock
+        first, last = moment(since, "--since", at_ms), moment(until, "--until", at_ms)
+    jobs = [job for job in delta.jobs if _within(job, first, last, at_ms)]
+    jobs = order(jobs, sort, at_ms)[:limit]
     dead, usual = found.dead, found.usual
     table = not quiet and output in (Output.table, Output.wide)
     if ids_only:
@@ -155,14 +159,14 @@ def ls(
         cursor_text = str(delta.cursor(found.filter)) if len(jobs) == len(delta.jobs) else None
         gone = [item.id for item in delta.gone] if delta.since else []
         value: dict[str, Any] = {"cursor": cursor_text, "gone": gone}
-        value["jobs"] = [job_object(job, dead, usual) for job in jobs]
+        value["jobs"] = [job_object(job, dead, usual, at_ms) for job in jobs]
         out(compact({**value, "bad": _named(found.bad)}))
     elif output is Output.jsonl:
         for job in jobs:
-            out(compact(job_object(job, dead, usual)))
+            out(compact(job_object(job, dead, usual, at_ms)))
     else:
         wide = output is Output.wide
-        _print_table(jobs, found, form, wide=wide, header=not no_headers)
+        _print_table(jobs, found, form, at_ms, wide=wide, header=not no_headers)
     if delta.since and delta.gone and (quiet or output is not Output.json):
         note(f"{len(delta.gone)} gone since the cursor; -o json names them")
     _explain(found, jobs, stage or (), verbose=verbose, table=table)
@@ -173,7 +177,7 @@ class _Listing(NamedTuple):
     """The result of the read, and its source.
 
     ``bad`` is ``None`` if the hub does not say, and lacks ``bad_omitted`` files; ``usual`` is
-    ``None`` if no output needs it.
+    ``None`` if no output needs it. ``at_ms`` is the time of the read by the hub's clock.
     """
 
     delta: Delta
@@ -186,20 +190,21 @@ class _Listing(NamedTuple):
     ids: Callable[[], list[str]]
     close: Callable[[], None]
     bad_omitted: int = 0
+    at_ms: int | None = None
 
 
-def _within(job: Job, first: int | None, last: int | None) -> bool:
+def _within(job: Job, first: int | None, last: int | None, at_ms: int) -> bool:
     """Whether the job's last change is between these times."""
     if first is None and last is None:
         return True
-    at = _changed_ms(job)
+    at = _changed_ms(job, at_ms)
     return (first is None or at >= first) and (last is None or at <= last)
 
 
-def _changed_ms(job: Job) -> int:
+def _changed_ms(job: Job, at_ms: int) -> int:
     """When the job changed last, by the latest of its times; 0 where its file does not tell."""
     texts = (job.updated_at, job.stage_started_at, job.created_at)
-    times = (job.ended_ms(now_ms()), *(known_ms(text) for text in texts))
+    times = (job.ended_ms(at_ms), *(known_ms(text) for text in texts))
     return max((ms for ms in times if ms is not None), default=0)
 
 
@@ -260,12 +265,16 @@ def _on_hub(
     learn: bool,
 ) -> _Listing:
     from jobctl.reader import once  # import the network only if needed
+    from jobctl.reader.clock import HubClock
 
     read = partial(once.read, url, credentials=shown)
     chosen = options([job.id for job in run_async(once.find(url, prefixes, credentials=shown))])
     received: list[DeadOwners] = []
     told: list[BadFiles] = []
-    delta = run_async(read(chosen, since, on_dead_owners=received.append, on_bad_files=told.append))
+    clock = HubClock()
+    delta = run_async(
+        read(chosen, since, on_dead_owners=received.append, on_bad_files=told.append, clock=clock)
+    )
     bad = [BadFile(*item) for item in sorted(told[-1].reasons.items())] if told else None
 
     def ids() -> list[str]:
@@ -274,20 +283,20 @@ def _on_hub(
 
     dead = received[-1].dead if received else ()
     usual = UsualDurations(delta.jobs, pipelines=pipelines()) if learn else None
-    return _Listing(
-        delta, chosen, url, "", bad, dead, usual, ids, lambda: None, told[-1].omitted if told else 0
-    )
+    omitted = told[-1].omitted if told else 0
+    now = clock.now_ms()
+    return _Listing(delta, chosen, url, "", bad, dead, usual, ids, lambda: None, omitted, now)
 
 
 def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
     return None if bad is None else [{"name": item.name, "reason": item.reason} for item in bad]
 
 
-def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
+def order(jobs: Sequence[Job], sort: Sort, at_ms: int) -> list[Job]:
     """Return the jobs newest first; or by stage, type or id, and then newest first."""
     ordered = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
     if sort is Sort.updated:
-        ordered = sorted(jobs, key=lambda job: (_changed_ms(job), job.id), reverse=True)
+        ordered = sorted(jobs, key=lambda job: (_changed_ms(job, at_ms), job.id), reverse=True)
     elif sort is Sort.stage:
         known = pipelines()
         ordered.sort(key=lambda job: (known.of(job).percent(job.stage) or 0, job.stage))
@@ -297,12 +306,17 @@ def order(jobs: Sequence[Job], sort: Sort) -> list[Job]:
 
 
 def _print_table(
-    jobs: Sequence[Job], found: _Listing, form: TimeFormat | None, *, wide: bool, header: bool
+    jobs: Sequence[Job],
+    found: _Listing,
+    form: TimeFormat | None,
+    now: int,
+    *,
+    wide: bool,
+    header: bool,
 ) -> None:
     if not jobs:
         return
     dead = found.dead
-    now = now_ms()
     limit = columns_of_terminal()
     shorts = {job.id: job.id for job in jobs}
     if limit is not None and not wide:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
@@ -32,8 +33,8 @@ _STYLES = {
 class Screen:
     """Repaints a view during the block: at most ten times a second, at least once a second."""
 
-    def __init__(self, view: JobView) -> None:
-        self._view = view
+    def __init__(self, view: JobView, clock: Callable[[], int] = now_ms) -> None:
+        self._view, self._clock = view, clock
         plain = not coloured()
         self._console = Console(
             no_color=plain, highlight=False, emoji=False, markup=False, soft_wrap=False
@@ -88,7 +89,7 @@ class Screen:
 
     def _frame(self) -> Group:
         size = shutil.get_terminal_size()
-        lines = self._view.screen(max(size.columns - 1, 19), max(size.lines - 1, 4), now_ms())
+        lines = self._view.screen(max(size.columns - 1, 19), max(size.lines - 1, 4), self._clock())
         texts = [
             Text(line, style="" if self._plain else _STYLES.get(style, ""), no_wrap=True)
             for line, style in lines

@@ -65,6 +65,7 @@ def show(
     form = time_format(times)
     url = hub_to_read(directory, url)
     owner: object = None
+    at_ms = now_ms()
     usual = UsualDurations(pipelines=pipelines())
     if url is None:
         store = command_store(directory).store
@@ -77,24 +78,28 @@ def show(
         finally:
             store.close()
     else:
+        from jobctl.reader.clock import HubClock
         from jobctl.reader.once import find  # import the network only if needed
 
         received: list[DeadOwners] = []
+        clock = HubClock()
         job = run_async(
             find(
                 url,
                 [id],
                 on_dead_owners=received.append,
+                clock=clock,
                 credentials=credentials(token_file, ca),
             )
         )[0]
         dead = received[-1].dead if received else frozenset()
+        at_ms = clock.now_ms()
     if quiet or output is Output.name:
         out(job.id)
     elif output in (Output.json, Output.jsonl):
-        out(compact(job_object(job, dead, usual)))
+        out(compact(job_object(job, dead, usual, at_ms)))
     else:
-        for line in describe(job, now_ms(), dead, owner, usual, form):
+        for line in describe(job, at_ms, dead, owner, usual, form):
             out(line)
         if sys.stdout.isatty() and (next := _what_next(job, dead)):
             note(next)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 from jobctl import api
-from jobctl._clock import now_ms
 from jobctl.cli.common import (
     command_store,
     credentials,
@@ -96,6 +95,7 @@ def watch(
     from jobctl.cli.live_view import JobView, note_status
     from jobctl.cli.live_watch import WatchOptions, watch_jobs  # slow to import
     from jobctl.reader.client import hub_url
+    from jobctl.reader.clock import HubClock
     from jobctl.reader.follow import follow
     from jobctl.reader.once import find
 
@@ -152,6 +152,7 @@ def watch(
         ),
         wide=output is Output.wide,
     )
+    hub_clock = HubClock()
     if start != ZERO:
         view.resume_from(start, named)
     events = follow(
@@ -162,10 +163,11 @@ def watch(
         timeout_s=timeout_s,
         verify=verify,
         bad_files=True,
+        clock=hub_clock,
         credentials=shown,
     )
     try:
-        matched = run_async(watch_jobs(options, view, events, Console(), now_ms))
+        matched = run_async(watch_jobs(options, view, events, Console(), hub_clock.now_ms))
     finally:
         if store is not None:
             store.close()

@@ -141,8 +141,8 @@ class TextLines(_NotedLines):
 class JsonLines:
     """One JSON object a line for each event, with the cursor to resume from after it."""
 
-    def __init__(self, view: JobView, console: Console) -> None:
-        self._view, self._console = view, console
+    def __init__(self, view: JobView, console: Console, clock: Callable[[], int]) -> None:
+        self._view, self._console, self._clock = view, console, clock
         self._told_bad_files = False
 
     def show_status(self, status: Status, at: Cursor) -> None:
@@ -186,7 +186,7 @@ class JsonLines:
             self._print(event, after if index == len(lines) - 1 else cursor, value)
 
     def _value(self, job: Job) -> dict[str, Any]:
-        return job_object(job, self._view.dead, self._view.usual)
+        return job_object(job, self._view.dead, self._view.usual, self._clock())
 
     def _print(self, event: str, cursor: Cursor, job: Any, **more: Any) -> None:
         line = {"event": event, "cursor": str(cursor), "job": job, **more}

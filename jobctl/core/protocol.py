@@ -14,7 +14,7 @@
     hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
                     "more": …, "odd": {id: {…}}, "jobs": [{…}], "gone": [id],
                     "why": {id: "removed" | "filtered" | "damaged: …"}}
-                   {"type": "jobs:pong", "at": …}
+                   {"type": "jobs:pong", "at": …, "now": time}
                    {"type": "jobs:owners", "dead": [name]}
                    {"type": "jobs:bad", "files": {name: reason}, "omitted": number}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
@@ -56,7 +56,7 @@ from jobctl.core.codec import odd_text, parse_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import DAMAGED, FILTERED, REMOVED, Delta, Gone
-from jobctl.core.times import parse_duration
+from jobctl.core.times import known_ms, parse_duration
 from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
 
 TYPE_CHECKING = False
@@ -165,9 +165,10 @@ class Ping(NamedTuple):
 
 
 class Pong(NamedTuple):
-    """The hub's answer to a ping."""
+    """The hub's answer to a ping, and its time, in milliseconds since 1970 if it said one."""
 
     at: Any
+    now_ms: int | None = None
 
 
 class DeadOwners(NamedTuple):
@@ -244,9 +245,10 @@ def bad_files_message(reasons: Mapping[str, str], max_bytes: int) -> bytes:
     return f'{{"type":"jobs:bad","files":{{{files}}},"omitted":{omitted}}}'.encode()
 
 
-def pong_message(at: Any) -> bytes:
-    """Return the answer to a ``jobs:ping``."""
-    return json.dumps({"type": "jobs:pong", "at": at}, separators=(",", ":")).encode()
+def pong_message(at: Any, now: str = "") -> bytes:
+    """Return the answer to a ``jobs:ping``, with the time ``now`` if it is known."""
+    value = {"type": "jobs:pong", "at": at} | ({"now": now} if now else {})
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners | BadFiles:
@@ -256,7 +258,8 @@ def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners | BadFiles:
         case "jobs:delta":
             return _delta(value)
         case "jobs:pong":
-            return Pong(value.get("at"))
+            now = value.get("now")
+            return Pong(value.get("at"), known_ms(now) if isinstance(now, str) else None)
         case "jobs:owners":
             dead = value.get("dead")
             if not isinstance(dead, list) or not all(isinstance(name, str) for name in dead):

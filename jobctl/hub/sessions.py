@@ -253,8 +253,10 @@ class Hub:
             if not readers:
                 del self._by_id[id]
 
-    def receive(self, id: int, data: str | bytes) -> bytes | None:
+    def receive(self, id: int, data: str | bytes, now: str = "") -> bytes | None:
         """Handle a message of the client; return the answer to send at once, or ``None``.
+
+        ``now`` is the time, which a pong tells the client.
 
         Call `pump` afterwards if `has_work`. Raises `ProtocolError` for an invalid message; then
         close the connection with ``CLOSE_BAD_MESSAGE``.
@@ -264,7 +266,7 @@ class Hub:
             case Auth():
                 pass  # not needed: the client is authenticated already
             case Ping(at):
-                return pong_message(at)
+                return pong_message(at, now)
             case Ack(through):
                 session.acked = max(session.acked, min(through, session.position.sent))
             case Subscribe(cursor, filter, digest, _, bad_files):

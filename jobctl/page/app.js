@@ -22,6 +22,7 @@ let dead = new Set();
 let cursor = null; // as the hub printed it
 let tries = 0;
 let drawing = false;
+let aheadMs = 0; // how far the hub's clock is ahead of ours, by the answers to pings
 
 const pipelines = JSON.parse(document.getElementById("pipelines").textContent);
 const pipelineOf = (type) => (Object.hasOwn(pipelines, type) ? pipelines[type] : {});
@@ -34,7 +35,8 @@ function connect() {
   if (cursor) query.set("since", cursor);
   url.search = query;
   const connection = new WebSocket(url, "jobctl.v1");
-  let heard = Date.now(), asked = false, over = false;
+  let heard = Date.now(), asked = false, over = false, timed = false;
+  const ping = () => connection.send(JSON.stringify({ type: "jobs:ping", at: Date.now() }));
   const pulse = setInterval(() => {
     const silent = Date.now() - heard;
     if (silent > SILENCE_MS) {
@@ -42,7 +44,7 @@ function connect() {
       end(1006, "");
     } else if (silent > QUIET_MS && !asked && connection.readyState === WebSocket.OPEN) {
       asked = true;
-      connection.send(JSON.stringify({ type: "jobs:ping", at: Date.now() }));
+      ping();
     }
   }, PULSE_MS);
   const end = (code, reason) => {
@@ -51,7 +53,7 @@ function connect() {
     clearInterval(pulse);
     if (code === 4401) return location.assign(`${base}/login`);
     if (code >= 4400 && code < 4500) return say("stopped", reason || `refused (${code})`);
-    const hint = /come back in ([0-9.]+) s/.exec(reason);
+    const hint = /^retry-after=([0-9.]+)(;|$)/.exec(reason);
     const most = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** tries++);
     say("connecting", "the hub is away; trying again");
     setTimeout(connect, hint ? Math.min(30, hint[1]) * 1000 : Math.random() * most);
@@ -66,6 +68,10 @@ function connect() {
       tries = 0;
       say("open", "live");
       take(message, connection);
+      if (!timed) ping();
+      timed = true;
+    } else if (message.type === "jobs:pong") {
+      takeTime(knownMs(message.now), message.at, heard);
     } else if (message.type === "jobs:owners") {
       dead = new Set(message.dead);
       draw();
@@ -84,6 +90,12 @@ function take(delta, connection) {
   cursor = delta.cursor ?? `${delta.epoch}:${delta.through}`;
   connection.send(JSON.stringify({ type: "jobs:ack", through: delta.through }));
   draw();
+}
+
+// The hub's time lies between our times of sending and receiving; see HubClock in Python.
+function takeTime(hubMs, sentMs, receivedMs) {
+  const least = hubMs - receivedMs, most = hubMs - sentMs;
+  if (least <= most && !(least <= aheadMs && aheadMs <= most)) aheadMs = (least + most) / 2;
 }
 
 function say(state, text) {
@@ -223,7 +235,7 @@ function strip(list, job, active) {
 }
 
 function clock(row) {
-  const { job } = row, now = Date.now(), active = !TERMINAL.has(job.stage);
+  const { job } = row, now = Date.now() + aheadMs, active = !TERMINAL.has(job.stage);
   const { stages = {}, stalledMs } = pipelineOf(job.type);
   const waits = job.stage === "pending"; // for a worker, who may come late
   const stalled = active && !waits && !row.lost && stalledMs != null && now - enteredMs(job) > stalledMs;

@@ -49,6 +49,7 @@ from jobctl.errors import DigestMismatch, HubError, ProtocolError, TimedOut, Usa
 from jobctl.hub.address import address_of, hub_url, is_loopback
 from jobctl.hub.credentials import Credentials
 from jobctl.reader.backoff import Backoff
+from jobctl.reader.clock import HubClock
 from jobctl.reader.status import Event, State, Status
 
 __all__ = ["PATIENCE_S", "Client", "hub_url", "is_loopback"]
@@ -73,6 +74,8 @@ class Client:
     answer pings counts as gone. A refusal that cannot be cured by trying again (a bad filter, a
     forbidden origin) raises `HubError` at once. With ``once`` the iteration ends when it has
     everything.
+
+    ``clock`` is kept at the difference between the hub's clock and ours.
 
     With ``bad_files`` the client also yields `BadFiles`: once it has everything, and whenever the
     list changes. A hub of jobctl 0.1.0 sends none.
@@ -100,6 +103,7 @@ class Client:
         once: bool = False,
         verify: bool = False,
         bad_files: bool = False,
+        clock: HubClock | None = None,
         token: bytes | None = None,
         credentials: Credentials | None = None,
     ) -> None:
@@ -115,6 +119,7 @@ class Client:
         self._once = once
         self._verify = verify
         self._bad_files = bad_files
+        self._clock = clock or HubClock()
         self._held_revisions: dict[str, int] | None = None  # from the first reset on
         self.mismatches = 0
         self._backoff = backoff or Backoff()
@@ -128,7 +133,7 @@ class Client:
         lost_s = loop.time()
         while True:
             yield Status("connecting", "hub", self.url)
-            opened = digest_mismatch = False
+            opened = asked = digest_mismatch = False
             try:
                 async with self._connect() as connection, _AckSender(connection) as acks:
                     self._raise_if_token_wanted(connection)
@@ -148,8 +153,9 @@ class Client:
                         yield said
                         if isinstance(said, Delta):
                             acks.note(said.through)
-                        if self._once and isinstance(said, Delta) and not said.more:
-                            await connection.send('{"type":"jobs:ping","at":0}')
+                        if isinstance(said, Delta) and not said.more and (self._once or not asked):
+                            asked = True
+                            await connection.send(self._clock.ping())
                 detail = connection.close_reason or "the hub closed the connection"
             except (OSError, WebSocketException, ProtocolError) as error:
                 detail, digest_mismatch = _explain(error), isinstance(error, DigestMismatch)
@@ -222,6 +228,7 @@ class Client:
         """
         delta = parse_from_hub(message)
         if isinstance(delta, Pong):
+            self._clock.take(delta)
             return None
         if isinstance(delta, DeadOwners):
             self.dead = delta.dead

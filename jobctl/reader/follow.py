@@ -19,6 +19,7 @@ from jobctl.errors import HubError, UsageError
 from jobctl.hub.credentials import Credentials
 from jobctl.hub.discovery import RunningHub, usable_hub
 from jobctl.reader.client import Client
+from jobctl.reader.clock import HubClock
 from jobctl.reader.from_store import from_store
 from jobctl.reader.status import Event
 from jobctl.stores import Store, path_of
@@ -41,6 +42,7 @@ async def follow(
     timeout_s: float | None = None,
     verify: bool = False,
     bad_files: bool = False,
+    clock: HubClock | None = None,
     credentials: Credentials | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Yield deltas from ``cursor`` on, `DeadOwners` and `Status` changes, without end.
@@ -48,7 +50,7 @@ async def follow(
     With ``url`` only that hub is read; `TimedOut` is raised after ``timeout_s`` seconds without it.
     Otherwise ``store`` is read, through a hub that serves it, or directly. With ``verify`` the
     hub's digests are checked; with ``bad_files`` also `BadFiles` are yielded; ``credentials`` are
-    shown to it (see `Client`).
+    shown to it, and ``clock`` is kept (see `Client`).
     """
     if url is not None:
         client = Client(
@@ -58,6 +60,7 @@ async def follow(
             timeout_s=timeout_s,
             verify=verify,
             bad_files=bad_files,
+            clock=clock,
             credentials=credentials,
         )
         async with aclosing(client.events()) as events:

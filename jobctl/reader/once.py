@@ -14,6 +14,7 @@ from jobctl.core.protocol import BadFiles, DeadOwners
 from jobctl.errors import DamagedFile, HubError, JobNotFound
 from jobctl.hub.credentials import Credentials
 from jobctl.reader.client import Client, hub_url
+from jobctl.reader.clock import HubClock
 from jobctl.reader.status import Status
 
 __all__ = ["MAX_IDS", "find", "find_matching", "raise_if_damaged", "read"]
@@ -33,6 +34,7 @@ class ReadOptions(TypedDict, total=False):
     on_status: Callable[[Status], object] | None
     on_dead_owners: Callable[[DeadOwners], object] | None
     on_bad_files: Callable[[BadFiles], object] | None
+    clock: HubClock | None
     credentials: Credentials | None
 
 
@@ -46,13 +48,15 @@ async def read(
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
     on_bad_files: Callable[[BadFiles], object] | None = None,
+    clock: HubClock | None = None,
     credentials: Credentials | None = None,
 ) -> Delta:
     """Return what changed on the hub since the cursor, under the filter, as one delta.
 
     Raises `HubError` at once if the hub cannot be reached; with ``retry``, `TimedOut` after
     ``timeout_s``. ``on_dead_owners`` is called if an owner is dead, and ``on_bad_files`` with the
-    files in quarantine, unless the hub is of jobctl 0.1.0. ``credentials`` are those of `Client`.
+    files in quarantine, unless the hub is of jobctl 0.1.0. ``clock`` and ``credentials`` are those
+    of `Client`.
     """
     if len(filter.ids) > MAX_IDS:
         since = Cursor(cursor.epoch, cursor.revision) if cursor.tag == filter.tag else ZERO
@@ -64,6 +68,7 @@ async def read(
             on_status=on_status,
             on_dead_owners=on_dead_owners,
             on_bad_files=on_bad_files,
+            clock=clock,
             credentials=credentials,
         )
         return delta.filtered(filter)
@@ -76,6 +81,7 @@ async def read(
         patience_s=_PATIENCE_S,
         once=True,
         bad_files=on_bad_files is not None,
+        clock=clock,
         credentials=credentials,
     )
     pages: list[Delta] = []

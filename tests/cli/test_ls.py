@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from jobctl._clock import now
 from jobctl.cli import ls as ls_module
-from tests.cli.conftest import DATA, DERIVED, Run, hub_on
+from jobctl.core.transitions import advance, create
+from jobctl.stores import open_store
+from tests.cli.conftest import DATA, DERIVED, Run, command, environment, hub_on
 from tests.stores.support import age
 
 NODE = str(DATA / "node-app-jobs")
@@ -236,3 +240,27 @@ def test_a_hub_out_of_reach_is_one_line_at_once(run: Run, args: list[str]) -> No
     assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
     assert "nobody listens there; is 'jobctl serve' running" in result.err
     assert run(*args, "--url", "127.0.0.1:9", "--dir", "/").code == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="needs faketime")
+def test_ages_are_counted_by_the_hubs_clock(jobs_dir: Path) -> None:
+    """Or a reader whose clock is ten minutes ahead takes every running job for stalled."""
+    with hub_on(jobs_dir) as url:
+        store = open_store(jobs_dir, create=True)
+        store.create(advance(create("submit_answers", now=now(), id="a1"), "generate", now=now()))
+        store.close()
+
+        def ahead(*args: str) -> str:
+            prefix = ["faketime", "-f", "+600"]
+            return subprocess.run(
+                [*prefix, *command(*args, "--url", url)],
+                env=environment(), capture_output=True, text=True, check=True,
+            ).stdout  # fmt: skip
+
+        for args in (["ls"], ["ls", "--since", "5m"], ["show", "a1"]):
+            listed = json.loads(ahead(*args, "-o", "json"))
+            job = listed["jobs"][0] if "jobs" in listed else listed
+            assert not job["derived"]["stalled"], args
+            assert job["derived"]["elapsedMs"] < 60_000
+        assert "stalled" not in ahead("ls")

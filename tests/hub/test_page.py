@@ -16,6 +16,8 @@ import pytest
 from jobctl._clock import now, now_ms
 from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO
+from jobctl.core.times import to_text
+from jobctl.hub import clients
 from jobctl.stores import open_store
 from tests import odd_times
 from tests.hub.browser import CHROMIUM, Page, browser
@@ -267,6 +269,19 @@ async def test_browser_talks_both_dialects(served, writer):
             )
             await page.shows("window.heard", kind)
         assert all(row["compressed"] for row in hub.server.status.clients())
+
+
+async def test_ages_are_counted_by_the_hubs_clock(served, monkeypatch):
+    """A page whose clock is an hour ahead of the hub's does not take a running job for stalled."""
+    hour_ago = to_text(now_ms() - 3_600_000)
+    monkeypatch.setattr(clients, "now", lambda: hour_ago)
+    job = jobs.create("submit_answers", now=hour_ago, id="a1")
+    served.create(jobs.advance(job, "generate", now=hour_ago))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(STATE, "open")
+        await page.shows("[...document.querySelectorAll('tr.active.stalled')].length", 0)
+        await page.shows("/^[0-9] s$/.test(document.querySelector('td.time').textContent)", True)
 
 
 async def test_filter_stands_in_the_address(served, writer):
