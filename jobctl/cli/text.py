@@ -3,12 +3,16 @@
 A job file may contain anything: escape sequences move the cursor and set titles, bidirectional
 controls reorder words, and a carriage return overwrites the line. Every such character is shown as
 an escape. (rich passes ESC and C1 on even through ``escape()`` and ``Text``.)
+
+Joiners and the emoji selector are invisible too, but scripts and emoji need them: they stay where
+they have an effect (RFC 5892, appendix A, for the scripts; Unicode's annex 29 for emoji).
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 
 __all__ = ["fit", "fits_encoding", "visible", "width"]
 
@@ -20,6 +24,12 @@ _HOSTILE = (  # compiled at its first use, which few commands have
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
+_ZWNJ, _ZWJ, _EMOJI_SELECTOR = "\u200c", "\u200d", "\ufe0f"
+_KEYCAP = "\u20e3"
+_VIRAMA = 9  # the combining class of what joins Indic letters
+_EMOJI_PUNCTUATION = "\u203c\u2049\u3030\u303d"
+
+
 def visible(text: str) -> str:
     """Return the text with control, bidi, invisible and surrogate characters as escapes."""
     if text.isascii() and text.isprintable():
@@ -27,8 +37,41 @@ def visible(text: str) -> str:
     return re.sub(_HOSTILE, _written_out, text)
 
 
+def _is_needed(text: str, at: int) -> bool:
+    """Whether the joiner or selector at this place changes how its neighbours are shown."""
+    char, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
+    if not before:
+        return False
+    if char == _EMOJI_SELECTOR:
+        is_keycap = before in "0123456789#*" and after == _KEYCAP
+        is_symbol = unicodedata.category(before) in ("So", "Sm") or before in _EMOJI_PUNCTUATION
+        return is_keycap or is_symbol
+    if not after:
+        return False
+    if unicodedata.combining(before) == _VIRAMA:
+        return unicodedata.category(after) == "Lo"
+    if char == _ZWNJ:  # between two letters of a script that joins them, such as Persian
+        return unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"
+    return _joins_emoji(text, at)
+
+
+def _joins_emoji(text: str, at: int) -> bool:
+    """Whether a joiner makes one emoji of those on its two sides."""
+    from wcwidth import iter_graphemes
+
+    start = 0
+    for cluster in iter_graphemes(text):
+        end = start + len(cluster)
+        if start < at < end:
+            return at < end - 1
+        start = end
+    return False
+
+
 def _written_out(match: re.Match[str]) -> str:
     char = match[0]
+    if char in (_ZWNJ, _ZWJ, _EMOJI_SELECTOR) and _is_needed(match.string, match.start()):
+        return char
     code = ord(char)
     return _SHORT.get(char) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
@@ -37,19 +80,21 @@ def width(text: str) -> int:
     """Return the number of columns on a terminal."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len
+    from wcwidth import width as width_of
 
-    return cell_len(text)
+    return width_of(text, control_codes="ignore")
 
 
 def fit(text: str, columns: int) -> str:
     """Cut the text to this number of columns, with an ellipsis if something is missing."""
     if width(text) <= columns:
         return text
-    from rich.cells import set_cell_size
+    from wcwidth import clip
 
     mark = "…" if fits_encoding("…") else "~"
-    return set_cell_size(text, max(columns - 1, 0)).rstrip() + mark if columns > 0 else ""
+    if columns <= 0:
+        return ""
+    return clip(text, 0, columns - 1, propagate_sgr=False, control_codes="ignore").rstrip() + mark
 
 
 def fits_encoding(text: str) -> bool:

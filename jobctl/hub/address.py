@@ -126,7 +126,8 @@ def _websocket_url(text: str) -> str:
     except ValueError:
         parts = urlsplit("")
     scheme = _SCHEMES.get(parts.scheme.lower())
-    possible = parts.hostname and parts.username is None and text.isprintable()
+    selects = re.search("[\ufe00-\ufe0f\U000e0100-\U000e01ef]", parts.hostname or "")  # unseen
+    possible = parts.hostname and parts.username is None and text.isprintable() and not selects
     if scheme is None or not possible:
         raise UsageError(
             f"{ascii(text)[1:-1]} is not the URL of a hub",
