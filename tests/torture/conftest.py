@@ -26,6 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how long the soak test loads a hub (default 8; an hour's load takes 180)",
     )
+    parser.addoption(
+        "--torture-rewrites",
+        type=int,
+        default=600,
+        metavar="N",
+        help="how often files are rewritten in place (default 600; the promise is 20000)",
+    )
 
 
 @pytest.fixture(params=["disk", "tmpfs"])

@@ -36,6 +36,7 @@ from jobctl.stores import Store, open_store
 from jobctl.stores.directory import mounts
 from jobctl.stores.directory.bell import DirectoryBell
 from jobctl.stores.directory.changelog import LINE
+from jobctl.stores.directory.files import FoundFile
 from jobctl.upkeep import doctor as doctor_package
 from jobctl.upkeep.doctor import CHECKS, Finding, contents, doctor, listeners, location
 from jobctl.upkeep.doctor.finding import CheckContext
@@ -388,6 +389,25 @@ def test_a_busy_writer_is_no_trouble(directory: Path) -> None:
         writer.kill()
         drain.join(5)
     assert found == []
+
+
+def test_file_that_changes_at_each_look_is_no_trouble(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes it just then, so a look finds it before or after its newest record."""
+    real, turns = contents.read_file, itertools.count()
+
+    def changing(dir_fd: int, name: str) -> FoundFile | None:
+        found = real(dir_fd, name)
+        assert found is not None
+        return found._replace(data=found.data.rstrip() + b" " * next(turns))
+
+    monkeypatch.setattr(contents, "read_file", changing)
+    assert [item for item in troubles(directory) if "change log says" in item.what] == []
+    monkeypatch.setattr(
+        contents, "read_file", lambda dir_fd, name: real(dir_fd, name)._replace(data=b"{}")
+    )
+    assert [item for item in troubles(directory) if "change log says" in item.what] != []
 
 
 def test_several_writers_in_turn_are_no_trouble(

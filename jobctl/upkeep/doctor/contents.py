@@ -282,7 +282,13 @@ class _Survey:
             self.kinds["untouched"].add(job.id)
 
     def _recheck(self, mismatches: dict[str, bool]) -> None:
-        """Check mismatches again, then report those that remain, with or without a file."""
+        """Check mismatches again, then report those that remain, with or without a file.
+
+        A mismatch remains if neither the file nor its record has changed between two looks.
+        Otherwise somebody is writing the file at this moment.
+        """
+        before: dict[str, tuple[Record | None, str | None]] = {}
+        last = before
         for _ in range(_MAX_CHECKS):
             if not 0 < len(mismatches) <= _MAX_IN_FLIGHT:
                 break
@@ -294,6 +300,15 @@ class _Survey:
                 for id, file in found.items()
                 if not self._matches_log(id, file)
             }
+            last, before = (
+                before,
+                {
+                    id: (self._newest.get(id), digest_of(file.data) if file is not None else None)
+                    for id, file in found.items()
+                },
+            )
+        else:
+            mismatches = {id: there for id, there in mismatches.items() if last[id] == before[id]}
         for id, there in mismatches.items():
             self.kinds["unknown" if there else "missing"].add(id)
 
