@@ -32,6 +32,9 @@ file lacks.
 The delta's meaning is that of jobset.py, and so is the digest's. What of a command is in a job
 depends on the client's rights: see redaction.py.
 
+Every response to a handshake or another HTTP request has ``Jobctl-Hub: jobctl.v1``. So a client
+can tell a refusal of the hub from one of a proxy. ``Jobctl-Features`` lists the optional features.
+
 Close codes: after 4000–4399 reconnect, after 4400–4499 do not reconnect with the same request.
 
     1001  the hub stops: reconnect
@@ -72,7 +75,11 @@ __all__ = [
     "CLOSE_NO_TOKEN",
     "CLOSE_SESSION_FAILED",
     "CLOSE_TOO_FAST",
+    "FEATURES",
+    "FEATURES_HEADER",
     "FIRST_MESSAGE_HEADER",
+    "HUB_HEADER",
+    "HUB_HEADERS",
     "MAX_FROM_CLIENT",
     "MAX_FROM_HUB",
     "MAX_PAGE",
@@ -110,6 +117,17 @@ MAX_FROM_CLIENT = 64 * 1024
 
 FIRST_MESSAGE_HEADER = "Jobctl-First"
 """The response header that names the message which the client must send first."""
+HUB_HEADER = "Jobctl-Hub"
+"""The header of every response of a hub; a proxy's own responses lack it.
+
+Its value is `SUBPROTOCOL`. Proxies replace ``Server``, so that header says nothing.
+"""
+FEATURES_HEADER = "Jobctl-Features"
+"""The response header that lists `FEATURES`, separated by ``, ``."""
+FEATURES = ("digest", "ended")
+"""What a client may ask this hub for, beyond what every hub of jobctl.v1 does. Sorted."""
+HUB_HEADERS = ((HUB_HEADER, SUBPROTOCOL), (FEATURES_HEADER, ", ".join(FEATURES)))
+"""The headers of every response of a hub, on WebSockets and plain HTTP, errors included."""
 
 CLOSE_GOING_AWAY = 1001
 CLOSE_SESSION_FAILED = 4000

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import Generic, TypeVar
 
+from jobctl.core.protocol import HUB_HEADERS
+
 __all__ = [
     "GRACE_S",
     "HEAD_TIMEOUT_S",
@@ -288,8 +290,9 @@ def _response(status: int, text: str) -> bytes:
     """Return a complete HTTP response with one line of text."""
     body = f"{text}\n".encode()
     retry = f"Retry-After: {_RETRY_S}\r\n" if status == 503 else ""
+    ours = "".join(f"{name}: {value}\r\n" for name, value in HUB_HEADERS)
     head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\n{retry}Content-Type: text/plain\r\n"
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\n{ours}{retry}Content-Type: text/plain\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body

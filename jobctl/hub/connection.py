@@ -35,7 +35,7 @@ from websockets.typing import Subprotocol
 
 from jobctl.core.cursor import ZERO, Cursor, store_cursor
 from jobctl.core.filters import EVERYTHING
-from jobctl.core.protocol import MAX_FROM_CLIENT, SUBPROTOCOL, Dialect, Subscribe
+from jobctl.core.protocol import HUB_HEADERS, MAX_FROM_CLIENT, SUBPROTOCOL, Dialect, Subscribe
 from jobctl.hub.access import Rights
 from jobctl.hub.admission import is_unix
 from jobctl.hub.handshake import Opening, Terms, opening_of, read_opening
@@ -117,11 +117,16 @@ class ConnectionEvents(Protocol):
 class _ServerProtocol(ServerProtocol):
     """The library's protocol.
 
-    Selects ``jobctl.v1`` if the client offers it, else no subprotocol.
+    Selects ``jobctl.v1`` if the client offers it, else no subprotocol. Every response has the
+    headers of a hub, those that the library makes itself too.
     """
 
     def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
         return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in subprotocols else None
+
+    def send_response(self, response: Response) -> None:
+        response.headers.update(HUB_HEADERS)
+        super().send_response(response)
 
 
 class HubConnection(asyncio.Protocol):

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import ExtensionHeader
 from websockets.utils import accept_key
 
-from jobctl.core.protocol import SUBPROTOCOL
+from jobctl.core.protocol import HUB_HEADERS, SUBPROTOCOL
 
 __all__ = ["Opening", "Terms", "opening_of", "read_opening", "refusal"]
 
@@ -48,7 +48,7 @@ class Terms(NamedTuple):
     def answer(
         self, factories: Sequence[ServerExtensionFactory], more: Sequence[tuple[str, str]] = ()
     ) -> tuple[bytes, list[Extension]]:
-        """Return the answer with ``more`` headers, and the extensions that are in use now."""
+        """Return the answer with the hub's and ``more`` headers, and the extensions in use now."""
         lines = [
             "HTTP/1.1 101 Switching Protocols",
             "Upgrade: websocket",
@@ -62,7 +62,7 @@ class Terms(NamedTuple):
                 lines.append(f"Sec-WebSocket-Extensions: {header}")
         if self.subprotocol is not None:
             lines.append(f"Sec-WebSocket-Protocol: {self.subprotocol}")
-        lines += [f"{name}: {value}" for name, value in more]
+        lines += [f"{name}: {value}" for name, value in (*HUB_HEADERS, *more)]
         return "\r\n".join([*lines, "", ""]).encode(), extensions
 
 

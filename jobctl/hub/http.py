@@ -23,7 +23,7 @@ from aiohttp import web
 
 from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
-from jobctl.core.protocol import MAX_PAGE, Subscribe, parse_query
+from jobctl.core.protocol import HUB_HEADERS, MAX_PAGE, Subscribe, parse_query
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
 from jobctl.hub.connection import unsent_bytes
@@ -130,6 +130,7 @@ class HttpApi:
         )
         if base:
             app.add_routes([web.get(base, self._to_base)])
+        app.on_response_prepare.append(_add_hub_headers)
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.5)
 
     async def start(self) -> None:
@@ -468,9 +469,15 @@ def _limit(text: str | None) -> int | None:
     return int(text)
 
 
+async def _add_hub_headers(request: web.BaseRequest, answer: web.StreamResponse) -> None:
+    """Add them also to the responses that aiohttp makes before it calls a middleware."""
+    answer.headers.update(HUB_HEADERS)
+
+
 def _with_common_headers(answer: web.StreamResponse) -> web.StreamResponse:
     """Add the headers that every response has; the connection closes after it."""
     answer.headers.update(_SECURITY)
+    answer.headers.update(HUB_HEADERS)
     answer.headers["Server"] = "jobctl"
     answer.headers.setdefault("Cache-Control", "no-store")
     answer.force_close()  # idle connections would need a limit too
