@@ -35,6 +35,7 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.digests import Digests, version_hash
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
+from jobctl.core.omission import shortened
 from jobctl.core.opaque import as_opaque
 
 TYPE_CHECKING = False
@@ -46,6 +47,7 @@ else:
 __all__ = [
     "DAMAGED",
     "FILTERED",
+    "MAX_GONE",
     "MAX_TOMBSTONES",
     "REMOVED",
     "Delta",
@@ -57,6 +59,8 @@ __all__ = [
 
 MAX_TOMBSTONES = 4096
 """Deletions that a set remembers for lagging readers; dropping older ones raises the floor."""
+MAX_GONE = 256 * 1024
+"""A reader for which more bytes are gone, and more than a page, gets a reset instead."""
 
 
 REMOVED = "removed"
@@ -93,9 +97,9 @@ class Delta(NamedTuple):
     ``since`` 0 says "clear first". ``more`` says that this is not all: ask again with the cursor
     that it gives. ``jobs`` stand in ascending revision. ``floor`` and ``merged`` are for replicas
     that serve others: the oldest cursor that can be resumed, and the ids of which intermediate
-    versions were skipped (``None``: any may have been). ``snapshot_start``, with ``more``, goes
-    into the call for the next page. ``digest`` is that of the set that made the delta, under the
-    reader's filter, if asked for.
+    versions were skipped (``None``: any may have been). ``snapshot_start`` and ``gone_after``,
+    with ``more``, go into the call for the next page. ``digest`` is that of the set that made the
+    delta, under the reader's filter, if asked for.
     """
 
     epoch: str
@@ -108,6 +112,7 @@ class Delta(NamedTuple):
     merged: frozenset[str] | None = None
     snapshot_start: int = 0
     digest: str | None = None
+    gone_after: int = 0
 
     def __bool__(self) -> bool:
         """Whether the delta says anything except "move to ``through``"."""
@@ -294,6 +299,23 @@ class JobSet:
         """Undo one `keep_digest`."""
         self._digests.release(filter)
 
+    def sent(
+        self, id: str, *, details: bool = False, max_bytes: int | None = None
+    ) -> tuple[bytes, str]:
+        """Return what is sent of a job: its wire form, and what is odd in its file.
+
+        If both have more than ``max_bytes``, the wire form is `shortened`. What is odd is left out
+        then if it takes more than half of that.
+        """
+        wire = self.wire(id, details=details)
+        job = self._entries[id].job
+        odd = odd_text(job) if job is not None and job.reading is not None else ""
+        if max_bytes is None or len(wire) + len(odd.encode()) <= max_bytes:
+            return wire, odd
+        if len(odd.encode()) > max_bytes // 2:
+            odd = ""
+        return shortened(wire, max_bytes - len(odd.encode())), odd
+
     # -- the one read -----------------------------------------------------------------------
 
     def since(
@@ -304,20 +326,25 @@ class JobSet:
         limit: int | None = None,
         max_examined: int | None = None,
         snapshot_start: int = 0,
+        gone_after: int | None = None,
         tombstones: bool = False,
         details: bool = False,
+        shorten: bool = False,
     ) -> Delta:
         """Return what changed after ``cursor`` for a reader under ``filter``.
 
         ``limit`` is the maximum size of a page in bytes on the wire, for a reader with or without
-        ``details``; one job always fits. The size therefore reveals nothing that is hidden. The
-        jobs in the delta are complete; `wire` returns what the reader gets. ``max_examined`` limits
-        how many jobs are examined: such a page may be empty with ``more`` to come, and a reader
-        that lags further behind under a filter that jobs may leave gets a reset. Jobs that share a
-        revision (files without a record, see stores/directory/read.py) are always on one page.
-        ``snapshot_start`` is that of the page before: the reader does not have what was gone by
-        then, so the floor is compared with it. ``tombstones`` adds the remembered deletions to all
-        pages of a reset, for a replica that serves others.
+        ``details``. The size therefore reveals nothing that is hidden. A job that is larger has a
+        page of its own; with ``shorten`` it is sent in a form that fits. The jobs in the delta are
+        complete; `sent` returns what the reader gets. ``max_examined`` limits how many jobs are
+        examined: such a page may be empty with ``more`` to come, and a reader that lags further
+        behind under a filter that jobs may leave gets a reset. Jobs that share a revision (files
+        without a record, see stores/directory/read.py) are always on one page. ``snapshot_start``
+        is that of the page before: the reader does not have what was gone by then, so the floor is
+        compared with it. ``gone_after`` is that of the page before, and 0 for the first page: what
+        is gone may take several pages then. Without it, or with more than `MAX_GONE`, the reader
+        gets a reset, which is shorter. ``tombstones`` adds the remembered deletions to all pages of
+        a reset, for a replica that serves others.
         """
         since = cursor.revision
         if not self.resumes(cursor, filter, snapshot_start=snapshot_start):
@@ -331,12 +358,19 @@ class JobSet:
             and not filter.ids
             and self.changed_since(known) > max_examined
         ):
-            return self.since(ZERO, filter, limit=limit, max_examined=max_examined, details=details)
-        gone = self._gone_since(known, filter, limit) if checks else []
-        size = sum(item.size for item in gone)
-        if limit is not None and size > limit and len(gone) > 1:  # a reset is shorter
-            return self.since(ZERO, filter, limit=limit, max_examined=max_examined, details=details)
-        through, more, empty = since, False, True
+            return self._reset(filter, limit, max_examined, details=details, shorten=shorten)
+        gone: list[Gone] = []
+        size = 0
+        if checks and limit is not None:
+            most = limit if gone_after is None else max(limit, MAX_GONE)
+            gone, size = self._gone_since(known, gone_after or 0, filter, most)
+            if size > most and len(gone) > 1:  # a reset is shorter
+                return self._reset(filter, limit, max_examined, details=details, shorten=shorten)
+            if size > limit and len(gone) > 1:
+                return self._only_gone(since, gone, limit, snapshot_start)
+        elif checks:
+            gone, size = self._gone_since(known, 0, filter, None)
+        through, more, empty = since, False, not gone
         for examined, (id, entry) in enumerate(self._newest(since, filter.ids)):
             # No cursor names a place between two jobs that share a revision.
             may_end = entry.revision > through
@@ -352,11 +386,11 @@ class JobSet:
             if wanted:
                 if limit is not None:
                     if job is not None:
-                        size += len(self.wire(id, details=details))
+                        max_job = limit if shorten else None
+                        wire, odd = self.sent(id, details=details, max_bytes=max_job)
+                        size += len(wire) + 1 + (len(odd.encode()) + 1 if odd else 0)
                     else:
                         size += self._gone(id, entry).size
-                    if job is not None and job.reading is not None:
-                        size += len(odd_text(job))
                     if size > limit and may_end and not empty:
                         more = True
                         break
@@ -402,16 +436,50 @@ class JobSet:
         """Return how many jobs and deletions a cursor at ``revision`` lags behind, at most."""
         return len(self._order) - bisect_right(self._order, revision)
 
-    def _gone_since(self, known: int, filter: Filter, limit: int | None) -> list[Gone]:
+    def _reset(
+        self,
+        filter: Filter,
+        limit: int | None,
+        max_examined: int | None,
+        *,
+        details: bool,
+        shorten: bool,
+    ) -> Delta:
+        """Return the first page of all jobs that the filter selects."""
+        return self.since(
+            ZERO, filter, limit=limit, max_examined=max_examined, details=details, shorten=shorten
+        )
+
+    def _only_gone(self, since: int, gone: list[Gone], limit: int, snapshot_start: int) -> Delta:
+        """Return a page of what is gone alone, which does not move the cursor.
+
+        A reader that is cut off amid such pages gets all of them again.
+        """
+        size = 0
+        for count, item in enumerate(gone):
+            size += item.size
+            if size > limit and count and item.revision > gone[count - 1].revision:
+                gone = gone[:count]
+                break
+        told = tuple(item._replace(revision=min(item.revision, since)) for item in gone)
+        return Delta(
+            self.epoch, since, since, (), told, True, self.floor, None, snapshot_start,
+            gone_after=gone[-1].revision,
+        )  # fmt: skip
+
+    def _gone_since(
+        self, known: int, after: int, filter: Filter, limit: int | None
+    ) -> tuple[list[Gone], int]:
         """Return what a reader at ``known`` may hold but must drop: deleted, or left the filter.
 
-        All of it goes into every page. A job that left before the page's end and changed again
-        after it has no line of its own in the page, so the reader would keep it for ever. The
-        search stops at ``limit``.
+        All of it goes into every page, or into pages before. A job that left before the page's end
+        and changed again after it has no line of its own in the page, so the reader would keep it
+        for ever. Only what changed after the revision ``after`` is returned. The search stops at
+        ``limit``; the second result is the size of what it found.
         """
         gone: list[Gone] = []
         size = 0
-        for id, entry in self._newest(known, filter.ids):
+        for id, entry in self._newest(max(known, after), filter.ids):
             if filter.may_hold(id) and (
                 entry.job is None
                 or (entry.left_at(filter) > known and not filter.matches(entry.job))
@@ -420,7 +488,7 @@ class JobSet:
                 size += gone[-1].size
                 if limit is not None and size > limit and len(gone) > 1:
                     break
-        return gone
+        return gone, size
 
     def _gone(self, id: str, entry: _Entry) -> Gone:
         """Return what a reader that must drop the job is told."""

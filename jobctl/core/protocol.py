@@ -15,10 +15,10 @@
                     "more": …, "odd": {id: {…}}, "jobs": [{…}], "gone": [id],
                     "why": {id: "removed" | "filtered" | "damaged: …"}}
                    {"type": "jobs:pong", "at": …, "now": time}
-                   {"type": "jobs:owners", "dead": [name]}
+                   {"type": "jobs:owners", "dead": [name], "more": …}
                    {"type": "jobs:bad", "files": {name: reason}, "omitted": number}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
-                   {"type": "jobs:subscribe", "since": cursor, "filter": {…}}
+                   {"type": "jobs:subscribe", "since": cursor, "filter": {…}, "max": bytes}
                    {"type": "jobs:ack", "through": revision}
                    {"type": "jobs:ping", "at": …}
 
@@ -26,9 +26,19 @@ The first cursor and filter may also stand in the query: ``?since=…&type=…&s
 (each may be repeated) ``&active=1``. With ``digest=1``, or ``"digest": true`` in a subscription,
 each delta without ``more`` proves what the client holds now. With ``bad=1``, or ``"bad": true``,
 the client gets ``jobs:bad``, the files in quarantine, after its first jobs and whenever the list
-changes. Every job carries its ``revision``. ``odd`` says what is odd in the files of these jobs,
-and is left out where nothing is: ``remarks``, which are texts, and ``missing``, the times that the
-file lacks.
+changes. Every job carries its ``revision``.
+
+No message is longer than the client's limit: 30,000 bytes (plain: 1 MiB for ``jobs:init``), or
+``max=BYTES`` in the query, or ``"max": BYTES`` in a subscription, from 4,096 on; more than 1 MiB is
+1 MiB. What does not fit follows in further messages. A list of what is ``gone`` that takes several
+messages does not move the cursor until its last one. ``jobs:owners`` has ``"more": true`` if the
+list continues in the next one; ``jobs:bad`` has the number of files that it leaves out. A single
+job that is larger than the limit comes alone in its message: whole, or, for a client that sent
+``max``, without ``result``, ``history``, ``run`` and then other keys, with ``"omitted": [key]``.
+The whole job is at ``/api/jobs/ID``. A pong is as long as its ping.
+
+``odd`` says what is odd in the files of these jobs, and is left out where nothing is: ``remarks``,
+which are texts, and ``missing``, the times that the file lacks.
 The delta's meaning is that of jobset.py, and so is the digest's. What of a command is in a job
 depends on the client's rights: see redaction.py.
 
@@ -82,7 +92,9 @@ __all__ = [
     "HUB_HEADERS",
     "MAX_FROM_CLIENT",
     "MAX_FROM_HUB",
+    "MAX_LIMIT",
     "MAX_PAGE",
+    "MIN_LIMIT",
     "SUBPROTOCOL",
     "Ack",
     "Auth",
@@ -96,10 +108,12 @@ __all__ = [
     "bad_files_message",
     "close_reason_with_retry",
     "cursor_or_zero",
-    "dead_owners_message",
+    "dead_owners_messages",
     "delta_message",
+    "delta_overhead",
     "init_message",
     "json_object",
+    "limit_from",
     "parse_from_hub",
     "parse_query",
     "pong_message",
@@ -109,10 +123,14 @@ __all__ = [
 ]
 
 SUBPROTOCOL = "jobctl.v1"
-MAX_PAGE = 256 * 1024
-"""Bytes of jobs in one message; one job always fits, whatever its size."""
+MAX_PAGE = 30_000
+"""Default limit of a message in bytes. Clients with a limit of 32 KiB are not rare (Go's)."""
+MIN_LIMIT = 4096
+"""The smallest limit that a client may ask for, in bytes."""
+MAX_LIMIT = 1024 * 1024
+"""The largest limit of a message, in bytes; a client that asks for more gets this."""
 MAX_FROM_HUB = 2 * 1024 * 1024
-"""Maximum size of a message from the hub: one page, or one job with its text escaped."""
+"""A longer message is not from a hub: a page has at most `MAX_LIMIT`, or one job."""
 MAX_FROM_CLIENT = 64 * 1024
 
 FIRST_MESSAGE_HEADER = "Jobctl-First"
@@ -124,7 +142,7 @@ Its value is `SUBPROTOCOL`. Proxies replace ``Server``, so that header says noth
 """
 FEATURES_HEADER = "Jobctl-Features"
 """The response header that lists `FEATURES`, separated by ``, ``."""
-FEATURES = ("digest", "ended")
+FEATURES = ("bad", "digest", "ended", "max", "now")
 """What a client may ask this hub for, beyond what every hub of jobctl.v1 does. Sorted."""
 HUB_HEADERS = ((HUB_HEADER, SUBPROTOCOL), (FEATURES_HEADER, ", ".join(FEATURES)))
 """The headers of every response of a hub, on WebSockets and plain HTTP, errors included."""
@@ -154,7 +172,8 @@ class Subscribe(NamedTuple):
 
     With ``digest``, each delta after which the client has everything includes the hub's digest.
     With ``bad_files`` the client is also told of the files that are no jobs. A plain client also
-    gets the jobs that ended within the last ``ended_s`` seconds.
+    gets the jobs that ended within the last ``ended_s`` seconds. ``max_bytes`` is the client's
+    limit for a message, or ``None`` if it named none.
     """
 
     cursor: Cursor
@@ -162,6 +181,7 @@ class Subscribe(NamedTuple):
     digest: bool = False
     ended_s: float | None = None
     bad_files: bool = False
+    max_bytes: int | None = None
 
 
 class Auth(NamedTuple):
@@ -190,9 +210,13 @@ class Pong(NamedTuple):
 
 
 class DeadOwners(NamedTuple):
-    """The owners that are dead: the complete list of names, as in `Job.owner`."""
+    """The owners that are dead: the complete list of names, as in `Job.owner`.
+
+    With ``more``, the list continues in the next such message.
+    """
 
     dead: frozenset[str]
+    more: bool = False
 
 
 class BadFiles(NamedTuple):
@@ -209,15 +233,21 @@ class BadFiles(NamedTuple):
 
 
 def delta_message(
-    delta: Delta, since: int, jobs: Iterable[bytes], tag: str = "", digest: str | None = None
+    delta: Delta,
+    since: int,
+    jobs: Iterable[bytes],
+    tag: str = "",
+    digest: str | None = None,
+    odd_texts: Iterable[str] | None = None,
 ) -> bytes:
     """Return a ``jobs:delta`` from the client's own revision ``since``; ``jobs`` are encoded.
 
-    ``tag`` is that of the client's filter, ``digest`` that of the jobs it has now.
+    ``tag`` is that of the client's filter, ``digest`` that of the jobs it has now. ``odd_texts``
+    are what is odd in the jobs' files, by default the `odd_text` of each.
     """
     cursor = Cursor(delta.epoch, delta.through, tag)
     proof = f',"digest":"{digest}"' if digest is not None else ""
-    files = ",".join(filter(None, map(odd_text, delta.jobs)))
+    files = ",".join(filter(None, map(odd_text, delta.jobs) if odd_texts is None else odd_texts))
     odd = f',"odd":{{{files}}}' if files else ""
     head = (
         f'{{"type":"jobs:delta","epoch":"{delta.epoch}","since":{since},'
@@ -230,6 +260,16 @@ def delta_message(
     return b"".join((head.encode(), b",".join(jobs), end.encode()))
 
 
+def delta_overhead(epoch: str, tag: str) -> int:
+    """Return how many bytes a ``jobs:delta`` has at most beside its jobs and what is gone.
+
+    Commas between jobs and between texts about files count as parts of these.
+    """
+    filled = Delta(epoch, 0, MAX_REVISION, gone=(Gone("", 0, "x"),))
+    longest = delta_message(filled, MAX_REVISION, (), tag, "0" * 16, ("x",))
+    return len(longest)
+
+
 def init_message(jobs: Iterable[bytes]) -> bytes:
     """Return a ``jobs:init`` with encoded jobs, newest first."""
     return b'{"type":"jobs:init","jobs":[' + b",".join(jobs) + b"]}"
@@ -240,9 +280,24 @@ def update_message(job: bytes) -> bytes:
     return b'{"type":"jobs:update","job":' + job + b"}"
 
 
-def dead_owners_message(dead: Iterable[str]) -> bytes:
-    """Return a ``jobs:owners`` with the names of all dead owners."""
-    return json.dumps({"type": "jobs:owners", "dead": sorted(dead)}, separators=(",", ":")).encode()
+def dead_owners_messages(dead: Iterable[str], max_bytes: int = MAX_PAGE) -> tuple[bytes, ...]:
+    """Return ``jobs:owners`` messages with the names of all dead owners, in their order.
+
+    Each has at most ``max_bytes``. All but the last say ``more``; usually there is only one.
+    """
+    start, more, end = b'{"type":"jobs:owners","dead":[', b',"more":true', b"}"
+    room = max_bytes - len(start) - len(b"]") - len(more) - len(end)
+    pages: list[list[bytes]] = [[]]
+    size = 0
+    for name in sorted(dead):
+        text = json.dumps(name).encode()
+        size += len(text) + len(b",")
+        if size > room and pages[-1]:
+            pages.append([])
+            size = len(text) + len(b",")
+        pages[-1].append(text)
+    lists = [start + b",".join(page) + b"]" for page in pages]
+    return (*(text + more + end for text in lists[:-1]), lists[-1] + end)
 
 
 def bad_files_message(reasons: Mapping[str, str], max_bytes: int) -> bytes:
@@ -282,7 +337,7 @@ def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners | BadFiles:
             dead = value.get("dead")
             if not isinstance(dead, list) or not all(isinstance(name, str) for name in dead):
                 raise ProtocolError("the hub sent owners that are none")
-            return DeadOwners(frozenset(dead))
+            return DeadOwners(frozenset(dead), value.get("more") is True)
         case "jobs:bad":
             files, omitted = value.get("files"), value.get("omitted")
             if not isinstance(files, dict) or not _is_revision(omitted):
@@ -384,7 +439,7 @@ def ack_message(through: int) -> str:
 def parse_query(query: str) -> Subscribe:
     """Return the first cursor and filter from a URL's query.
 
-    Raises `UsageError` for a bad filter and a bad duration.
+    Raises `UsageError` for a bad filter, duration or limit.
     """
     if not query:
         return Subscribe(ZERO, EVERYTHING)
@@ -400,11 +455,29 @@ def parse_query(query: str) -> Subscribe:
         ended_s = parse_duration(ended) if ended is not None else None
     except ValueError as error:
         raise UsageError(f"ended: {error}") from error
+    limit = fields.pop("max", [None])[-1]
     wire: dict[str, object] = {
         key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
-    return Subscribe(cursor_or_zero(since), filter, digest, ended_s, bad_files)
+    return Subscribe(
+        cursor_or_zero(since), filter, digest, ended_s, bad_files, max_bytes=limit_from(limit)
+    )
+
+
+def limit_from(value: object) -> int | None:
+    """Return a client's limit for a message in bytes, from its query or subscription.
+
+    ``None`` stays. What exceeds `MAX_LIMIT` is that. Raises `UsageError` for anything else that is
+    not a number from `MIN_LIMIT` on.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:18])  # a longer number is too large anyway
+    if type(value) is not int or value < MIN_LIMIT:
+        raise UsageError(f"max is a number of bytes, at least {MIN_LIMIT}")
+    return min(value, MAX_LIMIT)
 
 
 def query_of(

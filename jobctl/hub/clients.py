@@ -244,6 +244,7 @@ class Clients:
             details=connection.details,
             ended=ended,
             bad_files=subscribe.bad_files,
+            max_bytes=subscribe.max_bytes,
         )
         if connection.paused:
             self.hub.stall(connection.session_id)

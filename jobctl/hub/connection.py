@@ -51,6 +51,7 @@ _SEND_BUFFER = 64 * 1024
 _TLS_CHUNK = 16 * 1024  # the bytes of one TLS record
 _MAX_EARLY = 4  # messages that are kept before no more is read
 _WINDOW_S = 10
+_MAX_ALLOWED = 4096  # pages that a client may acknowledge at once
 _MIN_DEFLATED = 256  # bytes: smaller messages are not worth compressing
 _WINDOW_BITS = 15
 _PONG = 0x80 | Opcode.PONG
@@ -133,6 +134,7 @@ class HubConnection(asyncio.Protocol):
     """A WebSocket connection, from the head of its request to its end."""
 
     __slots__ = (
+        "_allowed",
         "_asked",
         "_dismissed",
         "_early",
@@ -200,6 +202,7 @@ class HubConnection(asyncio.Protocol):
         self._parts: tuple[Opcode, bytearray] | None = None  # of a fragmented message
         self._ping_sent = False
         self._window = (0, 0)
+        self._allowed = 0  # messages that the client may send beyond its rate
 
     # -- properties ---------------------------------------------------------------------------
 
@@ -354,7 +357,13 @@ class HubConnection(asyncio.Protocol):
                 self.transport.pause_reading()
 
     def exceeds_message_rate(self, limit: int) -> bool:
-        """Count a message; return whether more than ``limit`` a second arrived for ten seconds."""
+        """Count a message; return whether more than ``limit`` a second arrived for ten seconds.
+
+        One message for each page that was written is not counted: clients acknowledge pages.
+        """
+        if self._allowed:
+            self._allowed -= 1
+            return False
         window, count = self._window
         now = int(self._loop.time() / _WINDOW_S)
         self._window = (now, count + 1 if now == window else 1)
@@ -367,6 +376,11 @@ class HubConnection(asyncio.Protocol):
         if self.is_open:
             self._write(frames)
             self.sent_bytes += len(frames)
+
+    def write_page(self, frames: bytes) -> None:
+        """Write the frames of one page, and allow the client a message for it."""
+        self.write_frames(frames)
+        self._allowed = min(_MAX_ALLOWED, self._allowed + 1)
 
     def send_close_frame(self, code: int, reason: str) -> None:
         """Send a close frame and hear no more messages. Does not wait.

@@ -23,7 +23,7 @@ from aiohttp import web
 
 from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
-from jobctl.core.protocol import HUB_HEADERS, MAX_PAGE, Subscribe, parse_query
+from jobctl.core.protocol import HUB_HEADERS, Subscribe, parse_query
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
 from jobctl.hub.connection import unsent_bytes
@@ -36,6 +36,7 @@ _STORE_TIMEOUT_S = 5.0
 _BODY_S = 5.0
 _IDLE_S = 2.0  # the whole head has been read already
 _MAX_LIMIT = 1000
+_MAX_PAGE = 256 * 1024  # bytes of jobs in a response
 _MAX_EXAMINED = 20_000  # jobs examined in one turn of the loop: about 20 ms
 _RETRY_LATER = {"Retry-After": "2"}
 _SECURITY = {
@@ -355,7 +356,7 @@ class HttpApi:
             delta = hub.replica.since(
                 cursor,
                 subscribe.filter,
-                limit=MAX_PAGE,
+                limit=_MAX_PAGE,
                 max_examined=_MAX_EXAMINED,
                 snapshot_start=snapshot_start,
                 details=details,

@@ -12,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from jobctl.core.cursor import MAX_REVISION
 from jobctl.core.filters import Filter
-from jobctl.core.protocol import Ack, Auth, Ping, Subscribe, cursor_or_zero, json_object
+from jobctl.core.protocol import (
+    Ack,
+    Auth,
+    Ping,
+    Subscribe,
+    cursor_or_zero,
+    json_object,
+    limit_from,
+)
 from jobctl.errors import ProtocolError, UsageError
 
 __all__ = ["parse_from_client"]
@@ -44,6 +52,7 @@ class _Subscribe(_Message):
     filter: Any = None  # `Filter.from_wire` names what is wrong
     digest: Any = None
     bad: Any = None
+    max: Annotated[int, Field(strict=True)] | None = None  # `limit_from` says what is too small
 
 
 _ANY: TypeAdapter[_Ping | _Ack | _Auth | _Subscribe] = TypeAdapter(
@@ -53,6 +62,7 @@ _REASONS = {
     "jobs:ping": "a ping's at is a text or a number",
     "jobs:ack": "an ack needs the revision it goes through",
     "jobs:auth": "an auth needs a token",
+    "jobs:subscribe": "a subscription's max is a number",
 }
 
 
@@ -73,6 +83,7 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
         return Auth(message.token)
     try:
         filter = Filter.from_wire(message.filter)
+        max_bytes = limit_from(message.max)
     except UsageError as error:
         raise ProtocolError(str(error)) from error
     return Subscribe(
@@ -80,4 +91,5 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
         filter,
         message.digest is True,
         bad_files=message.bad is True,
+        max_bytes=max_bytes,
     )

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from jobctl.core.cursor import ZERO, Cursor, epoch_for
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import JobSet
-from jobctl.core.protocol import Dialect, delta_message
+from jobctl.core.protocol import MAX_LIMIT, Dialect, delta_message, delta_overhead
 from jobctl.hub.plain import PlainDialect
 from jobctl.hub.session import Kind, Position
 
 __all__ = ["Page", "Pages", "v1_page"]
 
-_MAX_KEPT_SIZE = 4  # full pages that are kept for sessions that come later
+_MAX_KEPT_SIZE = MAX_LIMIT  # bytes of the pages that are kept for sessions that come later
 _MAX_KEPT_PAGES = 64  # of any size: with each page a client's filter is kept, and may be large
 
 
@@ -34,9 +34,11 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """The pages of one replica, each of at most ``max_page`` bytes of jobs or of one job.
+    """The pages of one replica, each of at most ``max_page`` bytes or of one job.
 
-    ``plain`` has to be told of plain sessions, and of each delta before it is applied.
+    A plain session's first message has at most ``max_init`` bytes. A session's own limit takes the
+    place of both, and then a job that is larger is shortened. ``plain`` has to be told of plain
+    sessions, and of each delta before it is applied.
     """
 
     def __init__(self, max_page: int, max_init: int) -> None:
@@ -57,13 +59,21 @@ class Pages:
             self._kept_at = replica.cursor
         page = self._kept.get(kind)
         if page is None:
-            position, dialect, filter, digest, details = kind
+            position, dialect, filter, digest, details, max_bytes = kind
             if dialect is Dialect.V1:
                 messages, position = v1_page(
-                    replica, position, filter, self._max_page, digest=digest, details=details
+                    replica,
+                    position,
+                    filter,
+                    max_bytes or self._max_page,
+                    digest=digest,
+                    details=details,
+                    shorten=max_bytes is not None,
                 )
             else:
-                messages, position = self.plain.page(replica, position, filter, details=details)
+                messages, position = self.plain.page(
+                    replica, position, filter, details=details, max_bytes=max_bytes
+                )
             page = Page(messages, position, {})
             if messages:
                 self._keep(kind, page)
@@ -82,7 +92,7 @@ class Pages:
         self._kept[kind] = page
         self._kept_size += page.size
         while len(self._kept) > _MAX_KEPT_PAGES or (
-            self._kept_size > _MAX_KEPT_SIZE * self._max_page and len(self._kept) > 1
+            self._kept_size > _MAX_KEPT_SIZE and len(self._kept) > 1
         ):
             self._kept_size -= self._kept.pop(next(iter(self._kept))).size
 
@@ -99,23 +109,45 @@ def v1_page(
     *,
     digest: bool,
     details: bool,
+    shorten: bool = False,
 ) -> tuple[tuple[bytes, ...], Position]:
-    """Return one delta and the position after it; no message if there is nothing to say."""
+    """Return one delta and the position after it; no message if there is nothing to say.
+
+    The delta has at most ``max_page`` bytes, or it has one job, which ``shorten`` makes fit.
+    """
+    epoch = epoch_for(replica.epoch, details=details)
+    limit = max(1, max_page - delta_overhead(epoch, filter.tag))
     cursor = Cursor(position.epoch, position.examined, filter.tag)
     delta = replica.since(
         cursor,
         filter,
-        limit=max_page,
+        limit=limit,
         snapshot_start=position.snapshot_start,
+        gone_after=position.gone_after,
         details=details,
+        shorten=shorten,
     )
     since = position.sent if delta.since else 0
     snapshot_start = delta.snapshot_start if delta.more else 0
     if not (delta or position.must_send):
         return (), position._replace(examined=delta.through, snapshot_start=snapshot_start)
     proof = replica.digest(filter) if digest and not delta.more else None
-    wires = (replica.wire(job.id, details=details) for job in delta.jobs)
-    shown = delta if details else delta._replace(epoch=epoch_for(delta.epoch, details=False))
-    message = delta_message(shown, since, wires, filter.tag, proof)
-    moved = Position(delta.epoch, delta.through, delta.through, snapshot_start, must_send=False)
+    max_job = limit if shorten else None
+    sent = [replica.sent(job.id, details=details, max_bytes=max_job) for job in delta.jobs]
+    message = delta_message(
+        delta._replace(epoch=epoch),
+        since,
+        (wire for wire, _ in sent),
+        filter.tag,
+        proof,
+        (odd for _, odd in sent),
+    )
+    moved = Position(
+        delta.epoch,
+        delta.through,
+        delta.through,
+        snapshot_start,
+        must_send=False,
+        gone_after=delta.gone_after,
+    )
     return (message,), moved

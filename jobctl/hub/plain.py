@@ -8,6 +8,7 @@ lacks stays; and there is no deletion. So:
   them (`EndedSince`).
 - Then each change is an update, also the change with which a job leaves the session's filter.
 - Every key of ours that a job may lack is sent, as null.
+- No message is longer than the limit that the client named. A job that is larger is `shortened`.
 - An active job that is removed is told as failed, with the error `REMOVED`; one whose file is no
   job any more with the error ``Damaged file:`` and the reason. A job that had ended needs no
   message, if the client has its end.
@@ -31,23 +32,27 @@ from jobctl.core.filters import Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.newest import Key, NewestFirst
+from jobctl.core.omission import OMITTED, shortened
 from jobctl.core.pipeline import FAILED
-from jobctl.core.protocol import init_message, update_message
+from jobctl.core.protocol import MAX_LIMIT, init_message, update_message
 from jobctl.hub.session import EndedSince, Position
 
 __all__ = ["MAX_ENDED", "MAX_INIT", "NULLABLE", "REMOVED", "PlainDialect"]
 
-MAX_INIT = 1024 * 1024
-"""Bytes of jobs in ``jobs:init``; and of the ended jobs that follow it."""
+MAX_INIT = MAX_LIMIT
+"""Bytes of ``jobs:init``, and of the ended jobs that follow it."""
 MAX_ENDED = 1000
 """Ended jobs that are told after ``jobs:init``."""
 REMOVED = "Removed"
 """The error with which a client is told that an active job was removed."""
 NULLABLE = (
     "title", "message", "progress", "stages", "history", "result", "owner", "run", "parent",
-    "labels", "host", "user", "cancelled",
+    "labels", "host", "user", "cancelled", OMITTED,
 )  # fmt: skip
 """The keys of ours that a job may lack, those of later versions too."""
+
+_INIT_OVERHEAD = len(init_message(()))
+_JOB_OVERHEAD = max(_INIT_OVERHEAD, len(update_message(b""))) + len(",")
 
 _MAX_EXAMINED = 8192  # jobs that are looked at for those that ended lately
 _MAX_REMEMBERED = 8192  # removals, new jobs, and departures from one filter
@@ -65,10 +70,26 @@ class _Removed(NamedTuple):
     error: str
 
 
-class PlainDialect:
-    """The pages of plain sessions, each of at most ``max_page`` bytes of jobs or of one job.
+class _Reader(NamedTuple):
+    """What a session may see, and the client's own limit for a message, if it named one."""
 
-    ``max_init`` is the same for ``jobs:init``, and for the ended jobs that follow it.
+    filter: Filter
+    details: bool
+    max_bytes: int | None
+
+    def form(self, wire: bytes) -> bytes:
+        """Return what the client gets of a job: with nulls, and so that a message can hold it."""
+        form = with_nulls(wire)
+        if self.max_bytes is None or len(form) <= self.max_bytes - _JOB_OVERHEAD:
+            return form
+        return shortened(form, self.max_bytes - _JOB_OVERHEAD, nulls=True)
+
+
+class PlainDialect:
+    """The pages of plain sessions, each of at most ``max_page`` bytes of updates or of one.
+
+    ``jobs:init`` has at most ``max_init`` bytes or one job, and so have the ended jobs that follow
+    it.
     """
 
     def __init__(self, max_page: int, max_init: int = MAX_INIT) -> None:
@@ -147,59 +168,64 @@ class PlainDialect:
     # -- the pages --------------------------------------------------------------------------
 
     def page(
-        self, replica: JobSet, position: Position, filter: Filter, *, details: bool
+        self,
+        replica: JobSet,
+        position: Position,
+        filter: Filter,
+        *,
+        details: bool,
+        max_bytes: int | None = None,
     ) -> tuple[tuple[bytes, ...], Position]:
         """Return messages for a session at this position, and its position after them."""
+        reader = _Reader(filter, details, max_bytes)
         if (
             position.must_send
             or position.epoch != replica.epoch
             or position.examined < max(replica.floor, self._forgotten)
         ):
-            return self._start(replica, position.ended, filter, details=details)
+            return self._start(replica, position.ended, reader)
         if position.before is not None:
-            messages, position = self._rest(replica, position, filter, details=details)
+            messages, position = self._rest(replica, position, reader)
             if messages:
                 return messages, position
         if position.ended is not None:
-            messages, position = self._ended(replica, position, filter, details=details)
+            messages, position = self._ended(replica, position, reader)
             if messages:
                 return messages, position
-        return self._changes(replica, position, filter, details=details)
+        return self._changes(replica, position, reader)
 
     def _start(
-        self, replica: JobSet, ended: EndedSince | None, filter: Filter, *, details: bool
+        self, replica: JobSet, ended: EndedSince | None, reader: _Reader
     ) -> tuple[tuple[bytes, ...], Position]:
         """Return ``jobs:init``. Jobs that do not fit follow, and then those that ended lately."""
         self._newest.follow(replica)
         head = replica.revision
-        jobs, before = self._older(replica, None, filter, head, self._max_init, details=details)
+        most = (reader.max_bytes or self._max_init) - _INIT_OVERHEAD
+        jobs, before = self._older(replica, None, head, most, reader)
         start = Position(
             replica.epoch, head, head, head, must_send=False, before=before, ended=ended
         )
         return (init_message(jobs),), start
 
     def _rest(
-        self, replica: JobSet, position: Position, filter: Filter, *, details: bool
+        self, replica: JobSet, position: Position, reader: _Reader
     ) -> tuple[tuple[bytes, ...], Position]:
         """Return the next jobs that did not fit into ``jobs:init``.
 
         Those that changed since follow anyway.
         """
         jobs, before = self._older(
-            replica, position.before, filter, position.snapshot_start, self._max_page,
-            details=details,
-        )  # fmt: skip
+            replica, position.before, position.snapshot_start, self._max_page, reader
+        )
         return tuple(map(update_message, jobs)), position._replace(before=before)
 
     def _older(
         self,
         replica: JobSet,
         before: Key | None,
-        filter: Filter,
         through: int,
         max_bytes: int,
-        *,
-        details: bool,
+        reader: _Reader,
     ) -> tuple[list[bytes], Key | None]:
         """Return the next page of active jobs, without those changed after ``through``.
 
@@ -208,9 +234,9 @@ class PlainDialect:
         jobs: list[bytes] = []
         size = 0
         for job in self._newest.before(replica, before):
-            if job.revision <= through and filter.matches(job):
-                wire = with_nulls(replica.wire(job.id, details=details))
-                size += len(wire)
+            if job.revision <= through and reader.filter.matches(job):
+                wire = reader.form(replica.wire(job.id, details=reader.details))
+                size += len(wire) + len(b",")
                 if jobs and size > max_bytes:
                     return jobs, before
                 jobs.append(wire)
@@ -218,12 +244,12 @@ class PlainDialect:
         return jobs, None
 
     def _ended(
-        self, replica: JobSet, position: Position, filter: Filter, *, details: bool
+        self, replica: JobSet, position: Position, reader: _Reader
     ) -> tuple[tuple[bytes, ...], Position]:
         """Return the jobs that ended lately, oldest first. They need not match on their stage."""
         since = position.ended
         assert since is not None, "or the session is to get none"
-        anything = filter._replace(stages=frozenset(), active=False)
+        anything = reader.filter._replace(stages=frozenset(), active=False)
         jobs: list[bytes] = []
         size = 0
         for examined, job in enumerate(replica.newest_changes(position.snapshot_start)):
@@ -231,36 +257,38 @@ class PlainDialect:
                 break
             if job.active or not anything.matches(job) or not since.selects(job):
                 continue
-            wire = with_nulls(replica.wire(job.id, details=details))
+            wire = reader.form(replica.wire(job.id, details=reader.details))
             size += len(wire)
             if size > self._max_init:
                 break
             jobs.append(wire)
         if since.revision is not None:
-            jobs += self._removed_before(replica, anything, details=details)
+            jobs += self._removed_before(replica, reader._replace(filter=anything))
         return tuple(map(update_message, reversed(jobs))), position._replace(ended=None)
 
-    def _removed_before(self, replica: JobSet, filter: Filter, *, details: bool) -> Iterator[bytes]:
+    def _removed_before(self, replica: JobSet, reader: _Reader) -> Iterator[bytes]:
         """Yield what tells a client of an earlier hub which of its jobs were removed since then."""
         for job in self.active_before:
-            if replica.get(job.id) is None and filter.matches(job):
-                yield with_nulls(_wire_as_failed(job, REMOVED, replica.revision, details=details))
+            if replica.get(job.id) is None and reader.filter.matches(job):
+                wire = _wire_as_failed(job, REMOVED, replica.revision, details=reader.details)
+                yield reader.form(wire)
 
     def _changes(
-        self, replica: JobSet, position: Position, filter: Filter, *, details: bool
+        self, replica: JobSet, position: Position, reader: _Reader
     ) -> tuple[tuple[bytes, ...], Position]:
         """Return what changed since the session's last message."""
         messages: list[bytes] = []
         size, through, more = 0, position.examined, False
+        filter = reader.filter
         left = self._left.get(filter, {})
         for id, revision, job in replica.changes(position.examined, filter.ids):
             wire: bytes | None = None
             if job is None:
-                wire = self._wire_of_removed(id, position.examined, filter, details=details)
+                wire = self._wire_of_removed(id, position.examined, filter, details=reader.details)
             elif filter.matches(job) or left.get(id, 0) > position.examined:
-                wire = replica.wire(id, details=details)
+                wire = replica.wire(id, details=reader.details)
             if wire is not None:
-                message = update_message(with_nulls(wire))
+                message = update_message(reader.form(wire))
                 size += len(message)
                 if messages and size > self._max_page and revision > through:
                     more = True

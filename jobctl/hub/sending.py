@@ -63,7 +63,7 @@ class Sender:
                         if "deflated" not in made:
                             made["deflated"] = b"".join(map(deflated_frame, outgoing.messages))
                         frames = made["deflated"]
-                    connection.write_frames(frames)
+                    connection.write_page(frames)
                     self._counts.bytes += len(frames)
                 except Exception as error:
                     self._on_error((id,), error)

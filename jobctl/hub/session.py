@@ -40,7 +40,8 @@ class Position(NamedTuple):
 
     The client has everything up to ``sent``. Nothing up to ``examined`` concerns it, so the next
     search starts there. ``snapshot_start`` is the revision at which the snapshot that is being
-    paged started, or 0. ``must_send`` says that the client must get a message next, even an empty
+    paged started, or 0. ``gone_after`` is not 0 while the client gets a long list of what is gone
+    (see `JobSet.since`). ``must_send`` says that the client must get a message next, even an empty
     delta.
 
     A plain session that is still getting its first jobs lacks the active ones created before
@@ -54,6 +55,7 @@ class Position(NamedTuple):
     must_send: bool = True
     before: Key | None = None
     ended: EndedSince | None = None
+    gone_after: int = 0
 
     @property
     def unfinished(self) -> bool:
@@ -62,22 +64,27 @@ class Position(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """All that decides what a session is sent. Only sessions of equal kind share messages."""
+    """All that decides what a session is sent. Only sessions of equal kind share messages.
+
+    ``max_bytes`` is the client's own limit for a message, or ``None``.
+    """
 
     position: Position
     dialect: Dialect
     filter: Filter
     digest: bool
     details: bool
+    max_bytes: int | None = None
 
 
 class Session:
     """One connected client. ``acked`` is the newest revision that it acknowledged.
 
-    ``details`` says whether it may see command lines (see redaction.py). ``held`` says that its
-    cursor is ahead of the replica, so it waits for a new read of the store. ``bad_files`` says
-    that it is told of files that are no jobs. ``owners_version`` and ``bad_version`` are the
-    versions of the list of dead owners, and of these files, that were sent to it.
+    ``details`` says whether it may see command lines (see redaction.py). ``max_bytes`` is the limit
+    for a message that it named, or ``None``. ``held`` says that its cursor is ahead of the replica,
+    so it waits for a new read of the store. ``bad_files`` says that it is told of files that are no
+    jobs. ``owners_version`` and ``bad_version`` are the versions of the list of dead owners, and of
+    these files, that were sent to it.
     """
 
     __slots__ = (
@@ -90,6 +97,7 @@ class Session:
         "filter",
         "held",
         "id",
+        "max_bytes",
         "owners_version",
         "position",
         "writable",
@@ -102,6 +110,7 @@ class Session:
         self.position = position
         self.writable = True
         self.digest = False
+        self.max_bytes: int | None = None
         self.details = False
         self.held = False
         self.owners_version = self.bad_version = 0
@@ -111,7 +120,9 @@ class Session:
     @property
     def kind(self) -> Kind:
         """All that decides what it is sent next."""
-        return Kind(self.position, self.dialect, self.filter, self.digest, self.details)
+        return Kind(
+            self.position, self.dialect, self.filter, self.digest, self.details, self.max_bytes
+        )
 
     @property
     def proves(self) -> bool:

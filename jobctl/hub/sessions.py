@@ -29,7 +29,7 @@ from jobctl.core.protocol import (
     Ping,
     Subscribe,
     bad_files_message,
-    dead_owners_message,
+    dead_owners_messages,
     pong_message,
 )
 from jobctl.errors import ProtocolError
@@ -202,18 +202,21 @@ class Hub:
         details: bool = False,
         ended: EndedSince | None = None,
         bad_files: bool = False,
+        max_bytes: int | None = None,
     ) -> Session:
         """Open a session; the next `pump` returns its first delta.
 
         ``cursor`` is the one that the client sent. ``details`` says whether it may see command
-        lines. ``ended`` says which ended jobs a plain session gets at first; by default those
-        that ended after ``served_before``, which is where an earlier hub stopped.
+        lines. ``max_bytes`` is its own limit for a message. ``ended`` says which ended jobs a plain
+        session gets at first; by default those that ended after ``served_before``, which is where
+        an earlier hub stopped.
         """
         cursor = store_cursor(cursor, details=details)
         session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
         session.digest = digest
         session.details = details
         session.bad_files = bad_files
+        session.max_bytes = max_bytes
         self.sessions[id] = session
         if dialect is Dialect.PLAIN:
             self._pages.plain.open(filter)
@@ -269,12 +272,14 @@ class Hub:
                 return pong_message(at, now)
             case Ack(through):
                 session.acked = max(session.acked, min(through, session.position.sent))
-            case Subscribe(cursor, filter, digest, _, bad_files):
+            case Subscribe(cursor, filter, digest, _, bad_files, max_bytes):
                 if session.dialect is Dialect.PLAIN:
                     raise ProtocolError("a plain client's filter stands in its query")
                 self._unregister(session)
                 session.filter, session.digest, session.bad_files = filter, digest, bad_files
                 session.bad_version = 0
+                if max_bytes is not None:  # otherwise the one in the query stays
+                    session.max_bytes = max_bytes
                 self._register(session)
                 cursor = store_cursor(cursor, details=session.details)
                 session.position = self._position_at(session.dialect, cursor, filter)
@@ -380,22 +385,22 @@ class Hub:
         ready for it: a change of a list makes its sessions due, and each of the other conditions
         comes true for a due session only.
         """
-        lag_owners: list[int] = []
-        lag_bad: list[int] = []
+        lag_owners: dict[int, list[int]] = {}  # by the limit for a message
+        lag_bad: dict[int, list[int]] = {}
         for session in map(self.sessions.get, sorted(due)):
             if session is None or not self._holds_everything(session):
                 continue
+            limit = session.max_bytes or self._max_page
             if session.owners_version != self._owners_version:
                 session.owners_version = self._owners_version
-                lag_owners.append(session.id)
+                lag_owners.setdefault(limit, []).append(session.id)
             if session.bad_files and session.bad_version != self._bad_version:
                 session.bad_version = self._bad_version
-                lag_bad.append(session.id)
-        if lag_owners:
-            yield Outgoing((dead_owners_message(self.dead),), tuple(lag_owners), {})
-        if lag_bad:
-            message = bad_files_message(self.bad_files, self._max_page)
-            yield Outgoing((message,), tuple(lag_bad), {})
+                lag_bad.setdefault(limit, []).append(session.id)
+        for limit, ids in lag_owners.items():
+            yield Outgoing(dead_owners_messages(self.dead, limit), tuple(ids), {})
+        for limit, ids in lag_bad.items():
+            yield Outgoing((bad_files_message(self.bad_files, limit),), tuple(ids), {})
 
     def _holds_everything(self, session: Session) -> bool:
         """Whether a session of jobctl.v1 can be written to and has nothing more to get."""

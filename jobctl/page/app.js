@@ -35,7 +35,7 @@ function connect() {
   if (cursor) query.set("since", cursor);
   url.search = query;
   const connection = new WebSocket(url, "jobctl.v1");
-  let heard = Date.now(), asked = false, over = false, timed = false;
+  let heard = Date.now(), asked = false, over = false, timed = false, owners = [];
   const ping = () => connection.send(JSON.stringify({ type: "jobs:ping", at: Date.now() }));
   const pulse = setInterval(() => {
     const silent = Date.now() - heard;
@@ -73,7 +73,10 @@ function connect() {
     } else if (message.type === "jobs:pong") {
       takeTime(knownMs(message.now), message.at, heard);
     } else if (message.type === "jobs:owners") {
-      dead = new Set(message.dead);
+      owners.push(...message.dead);
+      if (message.more) return; // a long list takes several messages
+      dead = new Set(owners);
+      owners = [];
       draw();
     }
   };

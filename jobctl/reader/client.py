@@ -113,6 +113,7 @@ class Client:
         self.cursor = cursor
         self.filter = filter
         self.dead: frozenset[str] = frozenset()
+        self._dead_owners: frozenset[str] = frozenset()  # of a list that continues
         self._retry = retry
         self._timeout_s = timeout_s
         self._patience_s = patience_s
@@ -137,11 +138,12 @@ class Client:
             try:
                 async with self._connect() as connection, _AckSender(connection) as acks:
                     self._raise_if_token_wanted(connection)
+                    self._dead_owners = frozenset()
                     while (message := await self._next(connection)) is not None:
                         said = self._parse(message)
-                        if said is None:
-                            if self._once:
-                                return  # the pong comes after everything else
+                        if isinstance(said, Pong) and self._once:
+                            return  # the pong comes after everything else
+                        if isinstance(said, Pong) or said is None:
                             continue
                         if not opened:
                             opened = True
@@ -221,18 +223,21 @@ class Client:
         except ConnectionClosedOK:
             return None
 
-    def _parse(self, message: str | bytes) -> Delta | DeadOwners | BadFiles | None:
-        """Return the delta or the list in a message, or ``None``.
+    def _parse(self, message: str | bytes) -> Event | Pong | None:
+        """Return what a message says, or ``None`` for a list of owners that continues in the next.
 
         A delta must continue from the cursor.
         """
         delta = parse_from_hub(message)
         if isinstance(delta, Pong):
             self._clock.take(delta)
-            return None
-        if isinstance(delta, DeadOwners):
-            self.dead = delta.dead
             return delta
+        if isinstance(delta, DeadOwners):
+            self._dead_owners |= delta.dead
+            if delta.more:
+                return None
+            self.dead, self._dead_owners = self._dead_owners, frozenset()
+            return DeadOwners(self.dead)
         if isinstance(delta, BadFiles):
             return delta
         here = (self.cursor.epoch, self.cursor.revision)

@@ -427,9 +427,9 @@ def test_a_job_that_left_before_the_page_ends_is_gone_with_it() -> None:
     source.put(job("b", 4, stage="extract", message="m"))
     source.put(job("c", 5, stage="extract"))
     source.put(job("a", 6, stage="analyze", message="m"))
-    first = source.since(at(2, EXTRACT), EXTRACT, limit=100)
+    first = source.since(at(2, EXTRACT), EXTRACT, limit=500)
     assert (ids(first), first.through, first.more) == (["b"], 4, True)
-    second = source.since(first.cursor(EXTRACT), EXTRACT, limit=100)
+    second = source.since(first.cursor(EXTRACT), EXTRACT, limit=500)
     assert ids(second) == ["c"]
     assert gone(first) + gone(second) == ["a"]
     assert all(first.since < item.revision <= first.through for item in first.gone)

@@ -18,7 +18,7 @@ from jobctl.core.protocol import (
     Dialect,
     ack_message,
     bad_files_message,
-    dead_owners_message,
+    dead_owners_messages,
     pong_message,
 )
 from jobctl.errors import ProtocolError
@@ -58,11 +58,14 @@ def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
     """In both dialects, with and without details, as snapshot, update and deletion."""
     job = job.replace(run=run)
     world = World()
+    world.put("large", result="r" * 5000)
     world.put("a1")
     world.hub.open(1, digest=True)
     world.hub.open(2, Dialect.PLAIN)
     world.hub.open(4, digest=True, details=True, bad_files=True)
     world.hub.open(5, Dialect.PLAIN, details=True)
+    world.hub.open(6, digest=True, details=True, max_bytes=4096)
+    world.hub.open(7, Dialect.PLAIN, max_bytes=4096)
     world.hub.open(3, filter=Filter.make(stages=["pending"], ids=["a1", job.id]))
     messages = sent_by(world.hub)
     world.store.put(job.replace(revision=world.store.revision + 1))
@@ -76,13 +79,17 @@ def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
     assert {"jobs:delta", "jobs:init", "jobs:bad"} <= kinds
     for message in messages:
         FROM_HUB.validate(message)
+    assert any("omitted" in job for message in messages for job in message.get("jobs", ()))
 
 
 def test_the_rest_that_a_hub_says() -> None:
-    """Who has died, which files are no jobs, and pongs."""
-    owners = dead_owners_message(["1-0123456789ab"])
+    """Who has died, in one message or several, which files are no jobs, and pongs."""
+    dead = [f"{number}-0123456789ab" for number in range(1000)]
+    owners = dead_owners_messages(dead, 4096)
+    assert len(owners) > 4
     files = bad_files_message({'a "b".json': "not JSON", "\udc80.json": "not UTF-8"}, 1000)
-    for message in (owners, files, pong_message("x"), pong_message(None)):
+    short = dead_owners_messages(dead[:1])
+    for message in (*short, *owners, files, pong_message("x"), pong_message(None)):
         FROM_HUB.validate(json.loads(message))
 
 
@@ -92,7 +99,8 @@ def test_what_our_client_says() -> None:
     said = [
         subscribe_message(cursor, Filter.make(types=["etl"], active=True)) for cursor in cursors
     ]
-    for message in (*said, ack_message(7), '{"type":"jobs:ping","at":1}',
+    more = ['{"type":"jobs:subscribe","max":4096}', '{"type":"jobs:subscribe","max":null}']
+    for message in (*said, *more, ack_message(7), '{"type":"jobs:ping","at":1}',
                     '{"type":"jobs:subscribe","bad":true}',
                     '{"type":"jobs:auth","token":"x"}'):  # fmt: skip
         FROM_CLIENT.validate(json.loads(message))
@@ -109,6 +117,10 @@ def test_what_our_client_says() -> None:
         {"type": "jobs:ping", "at": {}},
         {"type": "jobs:subscribe", "filter": {"colour": "red"}},
         {"type": "jobs:subscribe", "filter": {"active": "yes"}},
+        {"type": "jobs:subscribe", "max": 4095},
+        {"type": "jobs:subscribe", "max": "4096"},
+        {"type": "jobs:subscribe", "max": 4096.5},
+        {"type": "jobs:subscribe", "max": True},
         {"type": "jobs:init"},
         {},
         [],

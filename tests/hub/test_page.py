@@ -256,6 +256,21 @@ async def test_lost_jobs_are_told(directory, served):
         assert await page.run(colour.format("'[data-id=a1] .stage'")) == LIGHT_RED
 
 
+async def test_lost_jobs_are_told_however_many_owners_have_died(served, monkeypatch):
+    """Their list takes several messages; the first of them names this one's."""
+    dead = frozenset({"1-0123456789ab", *(f"2{number}-0123456789ab" for number in range(2000))})
+    monkeypatch.setattr(served.owners, "dead", lambda: dead)
+    job = new_job("a1").replace(owner="1-0123456789ab")
+    served.create(jobs.advance(job, "extract", now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        script = "document.querySelector('[data-id=a1] .stage')?.textContent.slice(0, 4)"
+        await page.shows(script, "lost")
+        served.update("a1", lambda job: job.replace(title="later", updated_at=now()))
+        await page.shows("document.querySelector('[data-id=a1] .title').textContent", "later")
+        assert await page.run(script) == "lost", "the messages after the first did not replace it"
+
+
 async def test_browser_talks_both_dialects(served, writer):
     """As a page of somebody's own does it; frames are compressed on their way."""
     writer.create(new_job("a1", title="x" * 1000))

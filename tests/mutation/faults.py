@@ -32,6 +32,7 @@ _HUB = (
     "tests/hub/test_resets.py",
     "tests/hub/test_session_details.py",
 )
+_SIZE = ("tests/hub/test_message_size.py",)
 
 _JOBSET = "jobctl/core/jobset.py"
 _DIRECTORY_READ = "jobctl/stores/directory/read.py"
@@ -167,9 +168,37 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "readers with and without details share a page",
         "jobctl/hub/session.py",
-        "return Kind(self.position, self.dialect, self.filter, self.digest, self.details)",
-        "return Kind(self.position, self.dialect, self.filter, self.digest, True)",
+        "self.position, self.dialect, self.filter, self.digest, self.details, self.max_bytes",
+        "self.position, self.dialect, self.filter, self.digest, True, self.max_bytes",
         _HUB,
+    ),
+    Fault(
+        "clients with different limits share a page",
+        "jobctl/hub/session.py",
+        "self.position, self.dialect, self.filter, self.digest, self.details, self.max_bytes",
+        "self.position, self.dialect, self.filter, self.digest, self.details, None",
+        _SIZE,
+    ),
+    Fault(
+        "the envelope does not count to the size of a message",
+        "jobctl/hub/pages.py",
+        "max(1, max_page - delta_overhead(epoch, filter.tag))",
+        "max_page",
+        _SIZE,
+    ),
+    Fault(
+        "a page of what is gone says that no other page follows",
+        _JOBSET,
+        "            self.epoch, since, since, (), told, True, self.floor",
+        "            self.epoch, since, since, (), told, False, self.floor",
+        _CORE,
+    ),
+    Fault(
+        "the pages after the first of what is gone begin anew",
+        "jobctl/hub/pages.py",
+        "        gone_after=position.gone_after,\n",
+        "        gone_after=0,\n",
+        _SIZE,
     ),
     Fault(
         "the hub says more before it was loaded",

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websockets_serve
 from websockets.typing import Subprotocol
 
-from jobctl.core.protocol import SUBPROTOCOL, close_reason_with_retry
+from jobctl.core.protocol import SUBPROTOCOL, DeadOwners, close_reason_with_retry
 from jobctl.errors import HubError, TimedOut, UsageError
 from jobctl.reader.backoff import Backoff
 from jobctl.reader.client import Client, hub_url
@@ -160,6 +160,30 @@ async def test_delta_that_does_not_follow_renews_the_subscription(served, writer
             await until(lambda: len(asked) > 2)
         assert asked[:2] == ["/ws/jobs", "/ws/jobs?since=e1%3A3"]
         assert all(delta.since == 0 for delta in reader.deltas)
+
+
+@pytest.mark.parametrize("once", [True, False])
+async def test_list_of_dead_owners_that_takes_several_messages_is_one(once):
+    """A page of a list is not taken for all of it, nor for the end of a single read."""
+    name = "1-0123456789a{}".format
+
+    async def speak(connection: ServerConnection) -> None:
+        await connection.send(EMPTY)
+        for number, more in ((0, ',"more":true'), (1, ',"more":true'), (2, ""), (3, "")):
+            await connection.send(f'{{"type":"jobs:owners","dead":["{name(number)}"]{more}}}')
+        if once:
+            await connection.recv()
+            await connection.send('{"type":"jobs:pong","at":0}')
+        await connection.wait_closed()
+
+    async with fake_hub(speak) as url:
+        lists: list[frozenset[str]] = []
+        async for event in Client(url, once=once):
+            if isinstance(event, DeadOwners):
+                lists.append(event.dead)
+                if len(lists) == 2 and not once:
+                    break
+    assert lists == [frozenset({name(0), name(1), name(2)}), frozenset({name(3)})]
 
 
 async def test_hub_that_speaks_another_language_is_not_believed():
