@@ -156,8 +156,8 @@ __jobctl_options() {
         '') REPLY='-h --help --version -V' ;;
         'serve') REPLY='-h --help --host --port --path --unix --base-path --allow-host --allow-origin --token-file --local-users --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' ;;
         'clients') REPLY='-h --help -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
-        'watch') REPLY='-h --help --type --stage --session --active -a --all --since --cursor --cursor-file --url --token-file --ca --timeout --exit-status --verify -o --output -q --quiet --time-format --dir' ;;
-        'wait') REPLY='-h --help --type --stage --session --active --for --any --all --timeout -o --output -q --quiet --url --token-file --ca --dir' ;;
+        'watch') REPLY='-h --help --type --stage --session --active -a --all --since --cursor --cursor-file --url --retry --token-file --ca --timeout --exit-status --verify -o --output -q --quiet --time-format --dir' ;;
+        'wait') REPLY='-h --help --type --stage --session --active --for --any --all --timeout -o --output -q --quiet --url --retry --token-file --ca --dir' ;;
         'ls') REPLY='-h --help --type --stage --session --active --since --until --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;
         'show') REPLY='-h --help -o --output -q --quiet --time-format --url --token-file --ca --dir' ;;
         'create') REPLY='-h --help --title --session --stages --id -o --output -q --quiet --dir' ;;

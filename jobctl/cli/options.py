@@ -139,6 +139,9 @@ CaOption = Annotated[
         show_default=False,
     ),
 ]
+RetryOption = Annotated[
+    bool, Option("--retry", help="With --url: wait for the hub, whatever answers there.")
+]
 TypeOption = Annotated[
     list[str] | None, Option("--type", metavar="TYPE", help="Only jobs of this type.")
 ]

@@ -32,6 +32,7 @@ from jobctl.cli.options import (
     Output,
     OutputOption,
     QuietOption,
+    RetryOption,
     SessionOption,
     StageOption,
     TokenFileOption,
@@ -70,6 +71,7 @@ def wait(
     output: OutputOption = Output.table,
     quiet: QuietOption = False,
     url: UrlOption = None,
+    retry: RetryOption = False,
     token_file: TokenFileOption = None,
     ca: CaOption = None,
     directory: DirOption = None,
@@ -91,6 +93,8 @@ def wait(
         raise UsageError("no jobs to wait for are named", hint="or choose by a filter: --active")
     condition = Condition.parse(until, pipelines())
     timeout_s = seconds(timeout, "--timeout")
+    if retry and url is None:
+        raise UsageError("--retry goes with --url", hint="without it there is no hub to wait for")
     if url is None:
         here = command_store(directory)
         store, where = here.store, str(here.where.path)
@@ -108,6 +112,7 @@ def wait(
                 timeout_s=timeout_s,
                 on_verdict=_PRINT[output],
                 on_status=note_status,
+                retry=retry,
                 credentials=credentials(token_file, ca),
             )
         )

@@ -33,6 +33,7 @@ from jobctl.cli.options import (
     Output,
     OutputOption,
     QuietOption,
+    RetryOption,
     SessionOption,
     StageOption,
     TimeFormatOption,
@@ -68,6 +69,7 @@ def watch(
         Path | None, Option(metavar="FILE", help="Go on from, and keep, the cursor here.")
     ] = None,
     url: UrlOption = None,
+    retry: RetryOption = False,
     token_file: TokenFileOption = None,
     ca: CaOption = None,
     timeout: Annotated[
@@ -103,8 +105,9 @@ def watch(
     shown = credentials(token_file, ca)
     if ids and (type or stage or session or active):
         raise UsageError("ids and filters are two choices", hint="give one of them")
-    if timeout is not None and url is None:
-        raise UsageError("--timeout goes with --url", hint="without it there is no hub to wait for")
+    if url is None and (timeout is not None or retry):
+        option = "--timeout" if timeout is not None else "--retry"
+        raise UsageError(f"{option} goes with --url", hint="without it there is no hub to wait for")
     blind = stage or active or cursor is not None or cursor_file is not None
     if exit_status and not ids and blind:
         raise UsageError(
@@ -127,7 +130,12 @@ def watch(
     else:
         where = hub_url(url)
         reach = partial(
-            find, retry=True, timeout_s=timeout_s, on_status=note_status, credentials=shown
+            find,
+            retry=True,
+            insist=retry,
+            timeout_s=timeout_s,
+            on_status=note_status,
+            credentials=shown,
         )
         named = run_async(reach(where, ids)) if ids else []
     options = WatchOptions(
@@ -164,6 +172,7 @@ def watch(
         verify=verify,
         bad_files=True,
         clock=hub_clock,
+        insist=retry or bool(named),  # named jobs were read from the hub
         credentials=shown,
     )
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from functools import reduce
@@ -21,13 +20,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedOK,
-    InvalidHandshake,
-    InvalidStatus,
     InvalidURI,
     WebSocketException,
 )
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 from jobctl.core.cursor import ZERO, Cursor
@@ -50,6 +46,7 @@ from jobctl.hub.address import address_of, hub_url, is_loopback
 from jobctl.hub.credentials import Credentials
 from jobctl.reader.backoff import Backoff
 from jobctl.reader.clock import HubClock
+from jobctl.reader.failures import comes_from_hub, explain, is_final
 from jobctl.reader.status import Event, State, Status
 
 __all__ = ["PATIENCE_S", "Client", "hub_url", "is_loopback"]
@@ -58,7 +55,6 @@ PATIENCE_S = 18.0
 
 _OPEN_TIMEOUT_S = 8.0
 _MAX_SILENCE_S = 60.0  # a hub with 100,000 jobs starts in 8 s
-_FINAL_CODES = range(4400, 4500)
 _DEFLATE = ClientPerMessageDeflateFactory(
     server_no_context_takeover=True, client_no_context_takeover=True
 )
@@ -71,9 +67,12 @@ class Client:
 
     Iterate it once. Without ``retry`` the first failure is raised. ``timeout_s`` raises `TimedOut`
     after this time without a connection. A hub that is silent for ``patience_s`` and does not
-    answer pings counts as gone. A refusal that cannot be cured by trying again (a bad filter, a
-    forbidden origin) raises `HubError` at once. With ``once`` the iteration ends when it has
-    everything.
+    answer pings counts as gone. With ``once`` the iteration ends when it has everything.
+
+    A refusal of a hub that cannot be cured by trying again (a bad filter, a forbidden origin)
+    raises `HubError` at once. An answer that is not a hub's raises it too, but only before a hub
+    has answered: afterwards it comes from a proxy while the hub restarts, and is retried. With
+    ``insist`` it is retried from the start (see failures.py).
 
     ``clock`` is kept at the difference between the hub's clock and ours.
 
@@ -104,6 +103,7 @@ class Client:
         verify: bool = False,
         bad_files: bool = False,
         clock: HubClock | None = None,
+        insist: bool = False,
         token: bytes | None = None,
         credentials: Credentials | None = None,
     ) -> None:
@@ -121,6 +121,7 @@ class Client:
         self._verify = verify
         self._bad_files = bad_files
         self._clock = clock or HubClock()
+        self._met_hub = insist
         self._held_revisions: dict[str, int] | None = None  # from the first reset on
         self.mismatches = 0
         self._backoff = backoff or Backoff()
@@ -137,6 +138,7 @@ class Client:
             opened = asked = digest_mismatch = False
             try:
                 async with self._connect() as connection, _AckSender(connection) as acks:
+                    self._check_protocol(connection)
                     self._raise_if_token_wanted(connection)
                     self._dead_owners = frozenset()
                     while (message := await self._next(connection)) is not None:
@@ -160,7 +162,7 @@ class Client:
                             await connection.send(self._clock.ping())
                 detail = connection.close_reason or "the hub closed the connection"
             except (OSError, WebSocketException, ProtocolError) as error:
-                detail, digest_mismatch = _explain(error), isinstance(error, DigestMismatch)
+                detail, digest_mismatch = explain(error), isinstance(error, DigestMismatch)
                 self._raise_if_final(error, detail)
             if opened:
                 lost_s = loop.time()
@@ -215,8 +217,6 @@ class Client:
         With ``once`` there is a time limit. A server that answers pings but sends nothing is not a
         hub, or cannot read its store.
         """
-        if connection.subprotocol != SUBPROTOCOL:
-            raise ProtocolError(f"it does not speak {SUBPROTOCOL}", url=self.url)
         try:
             async with asyncio.timeout(_MAX_SILENCE_S if self._once else None):
                 return await connection.recv()
@@ -246,6 +246,12 @@ class Client:
         self._check(delta)
         self.cursor = delta.cursor(self.filter)
         return delta
+
+    def _check_protocol(self, connection: ClientConnection) -> None:
+        """Raise `ProtocolError` if the server has not selected our subprotocol."""
+        if connection.subprotocol != SUBPROTOCOL:
+            raise ProtocolError(f"not a hub: it does not speak {SUBPROTOCOL}", url=self.url)
+        self._met_hub = True
 
     def _raise_if_token_wanted(self, connection: ClientConnection) -> None:
         if connection.response is not None and FIRST_MESSAGE_HEADER in connection.response.headers:
@@ -281,11 +287,18 @@ class Client:
         """Raise the error if trying again cannot help."""
         if isinstance(error, InvalidURI):
             raise UsageError(f"{self.url} is not the URL of a hub") from error
-        status = error.response.status_code if isinstance(error, InvalidStatus) else 0
-        code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else 0
-        refused = 400 <= status < 500 and status not in (408, 425, 429)
-        if refused or code in _FINAL_CODES:
+        from_hub = comes_from_hub(error)
+        met_hub, self._met_hub = self._met_hub, self._met_hub or from_hub
+        if not is_final(error, met_hub=met_hub):
+            return
+        if from_hub:
             raise HubError(f"{self.url} refuses: {detail}", url=self.url) from error
+        if self._retry:  # otherwise the caller raises it
+            raise HubError(
+                f"{self.url}: {detail}",
+                url=self.url,
+                hint="is 'jobctl serve' running there? --retry waits for it",
+            ) from error
 
 
 class _AckSender:
@@ -351,27 +364,3 @@ def _for_people(reason: str) -> str:
     """Return the reason of a close frame without ``retry-after=``; the status has the seconds."""
     first, _, rest = reason.partition("; ")
     return rest if first.startswith("retry-after=") else reason
-
-
-def _explain(error: Exception) -> str:
-    """Return the error as one line for people."""
-    if isinstance(error, ConnectionRefusedError):
-        return "nobody listens there"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}; see --ca"
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, InvalidStatus):
-        body = (error.response.body or b"").decode("utf-8", "replace").strip()
-        return f"HTTP {error.response.status_code}" + (f", {body[:200]}" if body else "")
-    if isinstance(error, ConnectionClosed):
-        if error.sent is not None and error.sent.code == CloseCode.MESSAGE_TOO_BIG:
-            return f"not a hub: a message of over {MAX_FROM_HUB} bytes"
-        if error.rcvd is None:
-            return "the connection broke"
-        return error.rcvd.reason or f"closed with code {error.rcvd.code}"
-    if isinstance(error, InvalidHandshake):
-        return f"not a hub: {error}"
-    if isinstance(error, OSError):
-        return error.strerror or str(error) or "the connection broke"
-    return str(error)

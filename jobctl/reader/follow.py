@@ -43,6 +43,7 @@ async def follow(
     verify: bool = False,
     bad_files: bool = False,
     clock: HubClock | None = None,
+    insist: bool = False,
     credentials: Credentials | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Yield deltas from ``cursor`` on, `DeadOwners` and `Status` changes, without end.
@@ -50,7 +51,8 @@ async def follow(
     With ``url`` only that hub is read; `TimedOut` is raised after ``timeout_s`` seconds without it.
     Otherwise ``store`` is read, through a hub that serves it, or directly. With ``verify`` the
     hub's digests are checked; with ``bad_files`` also `BadFiles` are yielded; ``credentials`` are
-    shown to it, and ``clock`` is kept (see `Client`).
+    shown to it, ``clock`` is kept, and with ``insist`` answers that are not a hub's are retried
+    (see `Client`).
     """
     if url is not None:
         client = Client(
@@ -61,6 +63,7 @@ async def follow(
             verify=verify,
             bad_files=bad_files,
             clock=clock,
+            insist=insist,
             credentials=credentials,
         )
         async with aclosing(client.events()) as events:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from jobctl.core.protocol import HUB_HEADER
 from jobctl.errors import HubError
 from jobctl.hub.address import is_loopback, page_url
 from jobctl.hub.credentials import Credentials
@@ -41,6 +43,11 @@ def _reason(status: int) -> str:
         return "without a reason"
 
 
+def _is_hubs(headers: Mapping[str, str]) -> bool:
+    """Whether a hub has answered. Another server's text is a page of HTML, which is not shown."""
+    return HUB_HEADER in headers or headers.get("Server") == "jobctl"  # the latter from 0.1.0
+
+
 async def _get(hub: str, path: str, token: bytes | None, credentials: Credentials | None) -> Any:
     import aiohttp
 
@@ -73,7 +80,8 @@ async def _get(hub: str, path: str, token: bytes | None, credentials: Credential
             f"{url}: {text}", url=url, hint="is 'jobctl serve' running there?"
         ) from error
     if answer.status != 200:
-        said = body.decode("utf-8", "replace").strip()[:200] or _reason(answer.status)
+        text = body.decode("utf-8", "replace").strip()[:200] if _is_hubs(answer.headers) else ""
+        said = text or _reason(answer.status)
         raise HubError(f"{url}: HTTP {answer.status}, {said}", url=url)
     try:
         return json.loads(body)

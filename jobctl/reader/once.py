@@ -30,6 +30,7 @@ class ReadOptions(TypedDict, total=False):
     """The options of `read`, which `find` and `find_matching` pass on."""
 
     retry: bool
+    insist: bool
     timeout_s: float | None
     on_status: Callable[[Status], object] | None
     on_dead_owners: Callable[[DeadOwners], object] | None
@@ -44,6 +45,7 @@ async def read(
     cursor: Cursor = ZERO,
     *,
     retry: bool = False,
+    insist: bool = False,
     timeout_s: float | None = None,
     on_status: Callable[[Status], object] | None = None,
     on_dead_owners: Callable[[DeadOwners], object] | None = None,
@@ -55,8 +57,8 @@ async def read(
 
     Raises `HubError` at once if the hub cannot be reached; with ``retry``, `TimedOut` after
     ``timeout_s``. ``on_dead_owners`` is called if an owner is dead, and ``on_bad_files`` with the
-    files in quarantine, unless the hub is of jobctl 0.1.0. ``clock`` and ``credentials`` are those
-    of `Client`.
+    files in quarantine, unless the hub is of jobctl 0.1.0. ``clock``, ``insist`` and
+    ``credentials`` are those of `Client`.
     """
     if len(filter.ids) > MAX_IDS:
         since = Cursor(cursor.epoch, cursor.revision) if cursor.tag == filter.tag else ZERO
@@ -64,6 +66,7 @@ async def read(
             url,
             cursor=since,
             retry=retry,
+            insist=insist,
             timeout_s=timeout_s,
             on_status=on_status,
             on_dead_owners=on_dead_owners,
@@ -77,6 +80,7 @@ async def read(
         cursor=cursor,
         filter=filter,
         retry=retry,
+        insist=insist,
         timeout_s=timeout_s,
         patience_s=_PATIENCE_S,
         once=True,
@@ -153,6 +157,7 @@ async def find_matching(
         return {}
     jobs = {job.id: job for job in (await read(url, Filter.make(ids=texts), **options)).jobs}
     if not jobs.keys() >= set(texts):
+        options["insist"] = True  # a hub has answered
         jobs = {job.id: job for job in (await read(url, **options)).jobs}
     found = {}
     for text in texts:

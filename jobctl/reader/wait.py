@@ -46,6 +46,7 @@ async def wait_async(
     timeout_s: float | None = None,
     on_verdict: Callable[[Verdict], object] | None = None,
     on_status: Callable[[Status], object] | None = None,
+    retry: bool = False,
     credentials: Credentials | None = None,
 ) -> Outcome:
     """Return the outcome for the jobs with these ids, or for those that match the filter now.
@@ -55,10 +56,10 @@ async def wait_async(
     jobs, or ``any`` job, decide it. A failed job is part of the `Outcome`, not an exception.
 
     ``timeout_s`` raises `TimedOut`; 0 reads once. An unknown id raises `JobNotFound`, except for
-    ``gone``. A hub that cannot be reached raises `HubError` at the start; later it is waited for. A
-    file that stays damaged for seconds raises `DamagedFile`. (Hubs of jobctl 0.1.0 tell only that a
-    job is gone, so there it counts as removed.) ``credentials`` are shown to the hub (see
-    `Client`).
+    ``gone``. A hub that cannot be reached raises `HubError` at the start, unless ``retry`` is set;
+    later it is waited for. A file that stays damaged for seconds raises `DamagedFile`. (Hubs of
+    jobctl 0.1.0 tell only that a job is gone, so there it counts as removed.) ``credentials`` are
+    shown to the hub (see `Client`).
     """
     condition = Condition.parse(until) if isinstance(until, str) else until
     prefixes = [check_id(id) for id in ([ids] if isinstance(ids, str) else ids)]
@@ -75,7 +76,13 @@ async def wait_async(
         async with scope:
             unknown_ok = condition.kind == "gone"
             if url is not None:
-                chosen = await _on_hub(url, prefixes, filter, credentials, unknown_ok=unknown_ok)
+                options: once.ReadOptions = {
+                    "retry": retry and not read_once,
+                    "insist": retry,
+                    "on_status": report_status,
+                    "credentials": credentials,
+                }
+                chosen = await _on_hub(url, prefixes, filter, options, unknown_ok=unknown_ok)
             else:
                 assert store is not None, "there is a store where there is no URL"
                 chosen = await asyncio.to_thread(
@@ -83,10 +90,13 @@ async def wait_async(
                 )
             tracker = ConditionTracker(chosen, condition, any=any, confirm_absence=True)
             few = Filter.make(ids=chosen) if len(chosen) <= once.MAX_IDS else EVERYTHING
-            source = _read_once if read_once else follow
-            async with aclosing(
-                source(store=store, url=url, filter=few, credentials=credentials)
-            ) as events:
+            if read_once:
+                source = _read_once(store=store, url=url, filter=few, credentials=credentials)
+            else:  # the hub has answered by now
+                source = follow(
+                    store=store, url=url, filter=few, insist=True, credentials=credentials
+                )
+            async with aclosing(source) as events:
                 while tracker.outcome is None and (event := await anext(events, None)) is not None:
                     if isinstance(event, Status):
                         report_status(event)
@@ -98,7 +108,9 @@ async def wait_async(
                             gone = await _confirm_gone(store, tracker, once=read_once)
                         else:
                             assert url is not None, "there is a URL where there is no store"
-                            gone = await _confirm_gone_on_hub(url, tracker, credentials)
+                            gone = await _confirm_gone_on_hub(
+                                url, tracker, credentials, once_only=read_once
+                            )
                         for verdict in tracker.mark_gone(gone):
                             report(verdict)
     except TimeoutError:
@@ -177,7 +189,7 @@ async def _confirm_gone(store: Store, tracker: ConditionTracker, *, once: bool) 
 
 
 async def _confirm_gone_on_hub(
-    url: str, tracker: ConditionTracker, credentials: Credentials | None
+    url: str, tracker: ConditionTracker, credentials: Credentials | None, *, once_only: bool
 ) -> set[str]:
     """Return which of the absent jobs are gone; the others will appear again.
 
@@ -189,7 +201,8 @@ async def _confirm_gone_on_hub(
     delta = await once.read(
         url,
         few,
-        retry=True,
+        retry=not once_only,
+        insist=True,
         on_bad_files=lambda files: bad.update(files.reasons),
         credentials=credentials,
     )
@@ -204,22 +217,17 @@ async def _on_hub(
     url: str,
     prefixes: list[str],
     filter: Filter,
-    credentials: Credentials | None,
+    options: once.ReadOptions,
     *,
     unknown_ok: bool,
 ) -> list[str]:
     """Return the ids that the hub has for these prefixes, or for the filter."""
     if not prefixes:
-        return [job.id for job in (await once.read(url, filter, credentials=credentials)).jobs]
+        return [job.id for job in (await once.read(url, filter, **options)).jobs]
     chosen: dict[str, None] = {}
     bad: dict[str, str] = {}
-    found = await once.find_matching(
-        url,
-        prefixes,
-        on_bad_files=lambda files: bad.update(files.reasons),
-        credentials=credentials,
-    )
-    for text, jobs in found.items():
+    options["on_bad_files"] = lambda files: bad.update(files.reasons)
+    for text, jobs in (await once.find_matching(url, prefixes, **options)).items():
         if not jobs:
             once.raise_if_damaged(url, text, bad)
         if len(jobs) != 1 and (jobs or not unknown_ok):

@@ -69,7 +69,9 @@ async def test_answer_that_breaks_off_is_no_answer():
         ("302 Found", b"", "HTTP 302, a redirect, which is not followed: is it a hub?"),
         ("502 Bad Gateway", b"", "HTTP 502, Bad Gateway"),
         ("599 Odd", b" ", "HTTP 599, without a reason"),
-        ("403 Forbidden", b"not for you\n", "HTTP 403, not for you"),
+        ("403 Forbidden", b"<html>nginx</html>\n", "HTTP 403, Forbidden"),
+        ("403 Forbidden\r\nJobctl-Hub: jobctl.v1", b"not for you\n", "HTTP 403, not for you"),
+        ("403 Forbidden\r\nServer: jobctl", b"not for you\n", "HTTP 403, not for you"),
     ],
 )
 async def test_an_answer_without_a_text_is_explained(status, body, said):
