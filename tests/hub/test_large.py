@@ -35,7 +35,7 @@ async def test_slow_disk_does_not_block_the_hub(served, writer, monkeypatch):
             await until(lambda: asked)
             for at in range(20):
                 await one.send(json.dumps({"type": "jobs:ping", "at": at}))
-                assert await said(one) == {"type": "jobs:pong", "at": at}
+                assert (await said(one))["at"] == at
             assert not go_on.is_set()
         finally:
             go_on.set()

@@ -14,10 +14,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from jobctl._clock import now
+from jobctl._clock import now, now_ms
 from jobctl.core import transitions as jobs
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import Delta
+from jobctl.core.times import to_ms
 from jobctl.hub import clients as clients_module
 from jobctl.hub import liveness as liveness_module
 from jobctl.hub import pages as pages_module
@@ -152,7 +153,9 @@ async def test_client_says_what_it_has_taken(served, writer, monkeypatch):
     said_to_hub: list[Any] = []
     real = Hub.receive
     monkeypatch.setattr(
-        Hub, "receive", lambda hub, id, data: (said_to_hub.append(data), real(hub, id, data))[1]
+        Hub,
+        "receive",
+        lambda hub, id, data, now: (said_to_hub.append(data), real(hub, id, data, now))[1],
     )
     async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
         for number in range(30):
@@ -275,7 +278,9 @@ async def test_ping_is_answered_and_retitle_is_not_needed(served):
         await said(one)
         for at in (1, "x", None, True, 1.5):
             await one.send(json.dumps({"type": "jobs:ping", "at": at}))
-            assert await said(one) == {"type": "jobs:pong", "at": at}
+            answer = await said(one)
+            assert abs(to_ms(answer.pop("now")) - now_ms()) < 5000
+            assert answer == {"type": "jobs:pong", "at": at}
 
 
 async def test_client_that_talks_too_fast_is_sent_away(served, monkeypatch):
