@@ -96,6 +96,7 @@ __all__ = [
     "MAX_PAGE",
     "MIN_LIMIT",
     "SUBPROTOCOL",
+    "UPGRADE_HINT",
     "Ack",
     "Auth",
     "BadFiles",
@@ -146,6 +147,9 @@ FEATURES = ("bad", "digest", "ended", "max", "now")
 """What a client may ask this hub for, beyond what every hub of jobctl.v1 does. Sorted."""
 HUB_HEADERS = ((HUB_HEADER, SUBPROTOCOL), (FEATURES_HEADER, ", ".join(FEATURES)))
 """The headers of every response of a hub, on WebSockets and plain HTTP, errors included."""
+
+UPGRADE_HINT = "the proxy must pass Upgrade and Connection on"
+"""What cures a 426: a request for the socket came without these headers."""
 
 CLOSE_GOING_AWAY = 1001
 CLOSE_SESSION_FAILED = 4000

@@ -38,7 +38,7 @@ from jobctl.core.filters import EVERYTHING
 from jobctl.core.protocol import HUB_HEADERS, MAX_FROM_CLIENT, SUBPROTOCOL, Dialect, Subscribe
 from jobctl.hub.access import Rights
 from jobctl.hub.admission import is_unix
-from jobctl.hub.handshake import Opening, Terms, opening_of, read_opening
+from jobctl.hub.handshake import Opening, Terms, explained, opening_of, read_opening
 
 __all__ = ["ConnectionEvents", "HubConnection", "deflated_frame", "text_frame", "unsent_bytes"]
 
@@ -275,7 +275,7 @@ class HubConnection(asyncio.Protocol):
         response = refused
         if opening.raw is not None:
             if response is None:
-                response = protocol.accept(opening.raw)
+                response = explained(protocol.accept(opening.raw))
                 if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
                     response.headers.update(more)
             opening.raw.headers.clear()  # several KiB of a browser's, which the parser would keep

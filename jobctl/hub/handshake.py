@@ -22,9 +22,20 @@ from websockets.http11 import Request, Response
 from websockets.typing import ExtensionHeader
 from websockets.utils import accept_key
 
-from jobctl.core.protocol import HUB_HEADERS, SUBPROTOCOL
+from jobctl.core.protocol import HUB_HEADERS, SUBPROTOCOL, UPGRADE_HINT
 
-__all__ = ["Opening", "Terms", "opening_of", "read_opening", "refusal"]
+__all__ = [
+    "UPGRADE_REQUIRED",
+    "Opening",
+    "Terms",
+    "explained",
+    "opening_of",
+    "read_opening",
+    "refusal",
+]
+
+UPGRADE_REQUIRED = f"this is a WebSocket, and the request does not ask for one: {UPGRADE_HINT}\n"
+"""The body of a 426, where a request for the socket lacks Upgrade or Connection."""
 
 _MAX_ORDINARY = 4096
 """Bytes of an ordinary request; within it no line and no number of lines is too large."""
@@ -131,6 +142,18 @@ def refusal(status: HTTPStatus, text: str) -> Response:
         ]
     )
     return Response(status.value, status.phrase, headers, body)
+
+
+def explained(response: Response) -> Response:
+    """Return what websockets answers, with a text that helps where a proxy is the usual cause."""
+    if response.status_code == HTTPStatus.UPGRADE_REQUIRED:
+        required = refusal(HTTPStatus.UPGRADE_REQUIRED, UPGRADE_REQUIRED)
+        required.headers["Upgrade"] = "websocket"
+        return required
+    if response.status_code == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
+        text = "a WebSocket needs HTTP/1.1: the proxy must use HTTP/1.1 for requests to the hub\n"
+        return refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, text)
+    return response
 
 
 @lru_cache(maxsize=64)

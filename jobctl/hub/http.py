@@ -27,6 +27,7 @@ from jobctl.core.protocol import HUB_HEADERS, Subscribe, parse_query
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
 from jobctl.hub.connection import unsent_bytes
+from jobctl.hub.handshake import UPGRADE_REQUIRED
 from jobctl.hub.metrics import CONTENT_TYPE, Counts
 from jobctl.hub.sessions import Hub
 
@@ -198,6 +199,10 @@ class HttpApi:
         path = request.path.removeprefix(self._base)
         try:
             self._access.check_source(access_request)
+            if path == self._socket_path:  # before a token is asked for: a proxy is wrong
+                return web.Response(
+                    status=426, text=UPGRADE_REQUIRED, headers={"Upgrade": "websocket"}
+                )
             if path != "/healthz":  # open to all users: it only says whether the hub is healthy
                 rights = _connection(request).rights = await self._access.authenticate(
                     access_request

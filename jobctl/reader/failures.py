@@ -29,7 +29,7 @@ from websockets.exceptions import (
 from websockets.frames import CloseCode
 from websockets.http11 import Response
 
-from jobctl.core.protocol import HUB_HEADER, MAX_FROM_HUB
+from jobctl.core.protocol import HUB_HEADER, MAX_FROM_HUB, UPGRADE_HINT
 from jobctl.errors import ProtocolError
 
 __all__ = ["comes_from_hub", "explain", "is_final"]
@@ -78,7 +78,8 @@ def explain(error: Exception) -> str:
         return "no answer"
     if isinstance(error, InvalidStatus):
         if not comes_from_hub(error):
-            return f"{_status_line(error.response)}, not from a jobctl hub"
+            line = f"{_status_line(error.response)}, not from a jobctl hub"
+            return f"{line}: {UPGRADE_HINT}" if error.response.status_code == 426 else line
         body = (error.response.body or b"").decode("utf-8", "replace").strip()
         return f"HTTP {error.response.status_code}" + (f", {body[:_MAX_TEXT]}" if body else "")
     if isinstance(error, InvalidProxyStatus):
