@@ -28,7 +28,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from jobctl.errors import UsageError
-from jobctl.hub.origin import OriginCheck, is_loopback_host
+from jobctl.hub.origin import OriginCheck, is_loopback_host, parse_port
 
 __all__ = ["MIN_TOKEN", "AccessPolicy", "AccessRefused", "AccessRequest", "Rights", "unauthorized"]
 
@@ -114,6 +114,18 @@ class AccessRequest(NamedTuple):
         """
         proxied = self.all("x-forwarded-proto")[-1:] == ["https"]
         return self.secure or proxied or any(o.startswith("https://") for o in self.all("origin"))
+
+    @property
+    def port(self) -> int:
+        """The port in the URL that the client uses, as far as its Host says it."""
+        hosts = self.all("host")
+        port = parse_port(hosts[0]) if hosts else None
+        return port or (443 if self.is_encrypted else 80)
+
+    def bearer_tokens(self) -> list[str]:
+        """Return the tokens in the ``Authorization`` headers: mostly one or none."""
+        headers = (header.partition(" ") for header in self.all("authorization"))
+        return [given.strip() for scheme, _, given in headers if scheme.lower() == "bearer"]
 
     def all(self, name: str) -> list[str]:
         """Return all values of a header, in order."""
@@ -212,6 +224,17 @@ class AccessPolicy:
                 400, "url", "a token is never taken from a URL; send it as a header"
             )
 
+    def is_named_origin(self, access_request: AccessRequest) -> bool:
+        """Whether the request comes from a page whose origin is one of ``allow_origins``."""
+        return self._origin_check.is_named(access_request.all("origin"))
+
+    def has_token(self, access_request: AccessRequest) -> bool:
+        """Whether the request has the token in its header. The cookie does not count."""
+        return any(
+            hmac.compare_digest(_bytes(given), self._token)
+            for given in access_request.bearer_tokens()
+        )
+
     def is_own(self, access_request: AccessRequest) -> bool:
         """Whether the request comes from the hub's own user or root, and needs no token.
 
@@ -231,14 +254,11 @@ class AccessPolicy:
         """
         if self.is_own(access_request):
             return _ALL
-        for header in access_request.all("authorization"):
-            scheme, _, given = header.partition(" ")
-            if scheme.lower() != "bearer":
-                continue
-            if not self._open or self.needs_token:
-                return await self.check_token(_bytes(given.strip()), access_request.peer)
-            if hmac.compare_digest(_bytes(given.strip()), self._token):
+        if self._open and not self.needs_token:
+            if self.has_token(access_request):
                 return _ALL
+        elif tokens := access_request.bearer_tokens():
+            return await self.check_token(_bytes(tokens[0]), access_request.peer)
         expected = self._cookie_value().encode()
         if any(
             hmac.compare_digest(_bytes(value), expected) for value in self._cookies(access_request)
@@ -290,27 +310,31 @@ class AccessPolicy:
             self._wrong_by_peer.popitem(last=False)
         return count
 
-    def cookie(self) -> tuple[str, str]:
+    def cookie(self, access_request: AccessRequest) -> tuple[str, str]:
         """Return name and value of the cookie for a browser that has sent the token.
 
-        Browsers send a cookie to all ports of a host. So a generated token has its own cookie name,
-        and signing in to one hub does not sign out of another.
+        Browsers send a cookie to all ports of a host, and a new cookie replaces one with the same
+        name. So the name contains the port: signing in to one hub does not sign out of another.
         """
-        value = self._cookie_value()
-        return (_COOKIE if self.needs_token else f"{_COOKIE}-{value[:8]}"), value
+        return f"{_COOKIE}-{access_request.port}", self._cookie_value()
 
     def _cookie_value(self) -> str:
         return hmac.new(self._token, b"jobctl login cookie", hashlib.sha256).hexdigest()
 
     def _cookies(self, access_request: AccessRequest) -> list[str]:
-        """Return the values of our cookie in the request (RFC 6265, section 4.2.1)."""
-        ours, _ = self.cookie()
+        """Return the values of all hubs' cookies in the request (RFC 6265, section 4.2.1).
+
+        The port in their names is not compared: a proxy may change the Host, and other ports'
+        cookies have other values. jobctl 0.1.0 has a name without a port.
+        """
         pairs = [
             pair.strip().partition("=")
             for header in access_request.all("cookie")
             for pair in header.split(";")
         ]
-        return [value for name, _, value in pairs if name == ours]
+        return [
+            value for name, _, value in pairs if name == _COOKIE or name.startswith(f"{_COOKIE}-")
+        ]
 
     def ask_for_token(self) -> AccessRefused:
         """Return the error for a request that needs a token and has none."""

@@ -13,9 +13,10 @@ import json
 import logging
 import re
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from importlib import resources
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -27,6 +28,7 @@ from jobctl.core.protocol import HUB_HEADERS, Subscribe, parse_query
 from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
 from jobctl.hub.connection import unsent_bytes
+from jobctl.hub.cross_origin import cross_origin_headers, is_preflight, preflight_headers
 from jobctl.hub.handshake import UPGRADE_REQUIRED
 from jobctl.hub.metrics import CONTENT_TYPE, Counts
 from jobctl.hub.sessions import Hub
@@ -50,6 +52,8 @@ _STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
 _AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SIGN_IN = ("/login", "/login.js")
+_SCRIPTS = ("/app.js", "/login.js")
+"""The same for everybody, and without anything about jobs. A page's ``import`` sends no token."""
 
 _log = logging.getLogger("jobctl.hub")
 
@@ -77,13 +81,15 @@ class ServerState(Protocol):
 
 
 class _Connection(web.RequestHandler):
-    """One HTTP connection, the user id of its peer if known, and the peer's rights.
+    """One HTTP connection and its one request: the user id of the peer if known, and its rights.
 
+    ``cross_origin`` are the headers for the page of another origin that sent the request.
     aiohttp calls no handler for a malformed request, so the response to it is made here.
     """
 
     peer_uid: int | None = None
     rights: Rights | None = None
+    cross_origin: Mapping[str, str] = MappingProxyType({})
 
     def handle_error(
         self,
@@ -191,6 +197,7 @@ class HttpApi:
     @web.middleware
     async def _middleware(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         answer = _with_common_headers(await self._answer(request, handler))
+        answer.headers.update(_connection(request).cross_origin)
         self._state.counts.requests[answer.status] += 1
         return answer
 
@@ -203,11 +210,17 @@ class HttpApi:
                 return web.Response(
                     status=426, text=UPGRADE_REQUIRED, headers={"Upgrade": "websocket"}
                 )
+            if is_preflight(access_request, request.method):
+                headers = preflight_headers(self._access, access_request)
+                return web.Response(status=204, headers=headers)
+            headers = cross_origin_headers(self._access, access_request)
+            _connection(request).cross_origin = headers
             if path != "/healthz":  # open to all users: it only says whether the hub is healthy
                 rights = _connection(request).rights = await self._access.authenticate(
                     access_request
                 )
-                if rights is None and path not in _SIGN_IN:
+                is_import = path in _SCRIPTS and self._access.is_named_origin(access_request)
+                if rights is None and path not in _SIGN_IN and not is_import:
                     raise self._access.ask_for_token()
         except AccessRefused as refused:
             if (
@@ -271,7 +284,7 @@ class HttpApi:
             said = "That is not the token." if refused.status == 401 else "Come back later."
             return self._html(request, self._sign_in(said), status=refused.status)
         answer = web.Response(status=303, headers={"Location": f"{self._base}/"})
-        name, value = self._access.cookie()
+        name, value = self._access.cookie(access_request)
         answer.set_cookie(
             name, value, path=f"{self._base}/", httponly=True, samesite="Strict",
             secure=access_request.is_encrypted,
@@ -503,8 +516,9 @@ def _matches_etag(request: web.Request, tag: str) -> bool:
 
 
 def _etag_headers(tag: str) -> dict[str, str]:
-    """Return the headers of a response that depends on the reader's rights."""
-    return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+    """Return the headers of a response that depends on the reader's rights and origin."""
+    vary = "Authorization, Cookie, Origin"
+    return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": vary}
 
 
 def _sees_details(request: web.Request) -> bool:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-__all__ = ["OriginCheck", "RefusalReason", "is_loopback_host", "parse_host"]
+__all__ = ["OriginCheck", "RefusalReason", "is_loopback_host", "parse_host", "parse_port"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9.:/\[\]-]{1,200}\Z")
 _WILDCARDS = {"", "0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
@@ -35,6 +35,14 @@ def parse_host(authority: str) -> str | None:
     if parts.path or parts.query or parts.fragment or "@" in authority or not parts.hostname:
         return None
     return parts.hostname.rstrip(".")
+
+
+def parse_port(authority: str) -> int | None:
+    """Return the port of ``host:port``; ``None`` if it has none, or is invalid."""
+    try:
+        return urlsplit(f"//{authority}").port
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=64)
@@ -95,11 +103,15 @@ class OriginCheck:
             return RefusalReason("origin", f"origin {ascii(origin)} is not allowed here{flag}")
         return None
 
+    def is_named(self, origins: list[str]) -> bool:
+        """Whether the one origin of a request is one of ``allow_origins``."""
+        return len(origins) == 1 and origins[0].lower().rstrip("/") in self._origins
+
     def _is_known_host(self, host: str) -> bool:
         return is_loopback_host(host) or host in self._hosts
 
     def _is_allowed_origin(self, origin: str) -> bool:
-        if origin.lower().rstrip("/") in self._origins:
+        if self.is_named([origin]):
             return True
         scheme, separator, authority = origin.partition("://")
         if scheme not in ("http", "https") or not separator:

@@ -68,7 +68,7 @@ async def test_three_ways_to_authenticate_and_none_without_a_token(served):
         assert await status(http(hub.url, "/healthz")) == 200
         async with v1(hub.url, additional_headers={"Authorization": f"Bearer {TOKEN}"}) as one:
             assert (await said(one))["type"] == "jobs:delta"
-        name, value = hub.server._access.cookie()
+        name, value = hub.server._access.cookie(AccessRequest((), "", False))
         assert TOKEN not in value
         async with plain(hub.url, additional_headers={"Cookie": f"x=y; {name}={value}"}) as one:
             assert (await said(one))["type"] == "jobs:init"
@@ -272,7 +272,7 @@ async def test_hubs_own_token_is_as_good_as_its_user(options, uid):
     """By header, cookie and first message; a wrong one gets no more than none."""
     access = AccessPolicy("127.0.0.1", own_uid=BOB, **options)
     assert access.own_token is not None
-    name, value = access.cookie()
+    name, value = access.cookie(asked(uid))
     assert (
         await access.authenticate(asked(uid, Authorization=f"Bearer {access.own_token.decode()}"))
         == ALL
@@ -306,9 +306,33 @@ def test_own_token_is_made_anew_and_only_where_none_was_given():
     assert AccessPolicy("127.0.0.1", token=TOKEN.encode()).own_token is None
 
 
-def test_cookies_of_two_hubs_do_not_replace_each_other():
-    """A browser sends a host's cookies to all of its ports."""
-    assert AccessPolicy("127.0.0.1").cookie()[0] != AccessPolicy("127.0.0.1").cookie()[0]
+@pytest.mark.parametrize("token", [None, TOKEN.encode()])
+@pytest.mark.parametrize(
+    ("host", "headers", "port"),
+    [
+        ("localhost:8765", {}, 8765), ("localhost:8766", {}, 8766), ("[::1]:81", {}, 81),
+        ("jobs.example", {}, 80), ("jobs.example", {"X-Forwarded-Proto": "https"}, 443),
+        ("jobs.example", {"Origin": "https://jobs.example"}, 443), ("localhost:x", {}, 80),
+    ],
+)  # fmt: skip
+def test_cookie_has_the_port_in_its_name(token, host, headers, port):
+    """A browser sends a host's cookies to all of its ports, and a name stands for one cookie."""
+    access = AccessPolicy("127.0.0.1", token=token)
+    assert access.cookie(asked(None, Host=host, **headers))[0] == f"jobctl-{port}"
+
+
+async def test_each_hub_knows_its_own_cookie_among_others():
+    """Also behind a proxy that changes the port, and the cookie of 0.1.0."""
+    one = AccessPolicy("127.0.0.1", token=TOKEN.encode())
+    two = AccessPolicy("127.0.0.1", token=TOKEN[::-1].encode())
+    (name, value), (other, other_value) = one.cookie(asked(None)), two.cookie(asked(None))
+    assert value != other_value
+    cookies = f"jobctl-8765={value}; jobctl-8766={other_value}"
+    for access in (one, two):
+        assert await access.authenticate(asked(None, Cookie=cookies)) == ALL
+    assert await one.authenticate(asked(None, Cookie=f"jobctl={value}")) == ALL
+    assert await one.authenticate(asked(None, Cookie=f"{other}={other_value}")) is None
+    assert await one.authenticate(asked(None, Cookie=f"other-{name}={value}")) is None
 
 
 async def test_proxy_of_the_own_user_is_not_the_user():

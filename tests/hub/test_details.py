@@ -139,7 +139,7 @@ async def test_hub_that_lets_others_in_without_a_token_lets_them_view() -> None:
 async def test_token_brings_the_details(failed_run: Store, way: str) -> None:
     """By each of the ways to show it; never the kept variables."""
     async with running_hub(failed_run, token=TOKEN.encode()) as hub:
-        name, value = hub.server._access.cookie()
+        name, value = hub.server._access.cookie(AccessRequest((), "", False))
         headers = {"header": BEARER, "cookie": {"Cookie": f"{name}={value}"}, "message": {}}[way]
         if way != "message":
             found = await everything_sent(hub, failed_run, **headers)
@@ -163,10 +163,10 @@ async def test_cache_never_mixes_the_views(failed_run: Store) -> None:
                     must_send = await get(hub, path, **BEARER, **{"If-None-Match": other})
                     assert must_send[0] == 200, "the other view's body does not do"
                 status, headers, _ = await get(hub, path, **BEARER)
-                assert (status, headers["Vary"]) == (200, "Authorization, Cookie")
+                assert (status, headers["Vary"]) == (200, "Authorization, Cookie, Origin")
                 assert headers["Cache-Control"] == "private, no-cache"
                 again = await get(hub, path, **BEARER, **{"If-None-Match": headers["ETag"]})
-                assert (again[0], again[1]["Vary"]) == (304, "Authorization, Cookie")
+                assert (again[0], again[1]["Vary"]) == (304, "Authorization, Cookie, Origin")
                 seen.append(headers["ETag"])
     for seen in tags.values():
         assert seen[0] == seen[2] != seen[1]
