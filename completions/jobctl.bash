@@ -168,7 +168,7 @@ __jobctl_options() {
         'retry') REPLY='-h --help --rerun -o --output --dir' ;;
         'cancel') REPLY='-h --help --timeout -o --output --dir' ;;
         'rm') REPLY='-h --help --damaged -o --output --dir' ;;
-        'run') REPLY='-h --help --type --title --stages --session --id --keep-env --grace --no-relay --dir' ;;
+        'run') REPLY='-h --help --type --title --stages --session --id --again --keep-env --grace --no-relay --dir' ;;
         'reap') REPLY='-h --help --dry-run -o --output -q --quiet --dir' ;;
         'prune') REPLY='-h --help --older-than --keep --stage --type --foreign --dry-run -y --yes -o --output -q --quiet --dir' ;;
         'doctor') REPLY='-h --help -o --output --dir' ;;

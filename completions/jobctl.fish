@@ -401,6 +401,7 @@ complete -c jobctl -n '__jobctl_at run 0 0' -l title -x -d 'A few words for peop
 complete -c jobctl -n '__jobctl_at run 0 0' -l stages -x -d 'Its stages, in order.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l session -x -k -a '(__jobctl_ask sessions)' -d 'The session that it belongs to.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l id -x -d 'Its id, instead of a new one.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l again -d 'With --id: once more, if that job has ended.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l keep-env -x -a '(set -nx)' -d 'Keep this variable for retry --rerun.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l grace -x -d 'When cancelled: so long until SIGKILL.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l no-relay -d 'Leave standard error alone: for shells and interpreters.'

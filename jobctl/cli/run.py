@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 from jobctl.cli.common import seconds, where_to_write
 from jobctl.cli.exits import Exit
 from jobctl.cli.options import Argument, DirOption, Option
+from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
 
@@ -37,6 +38,9 @@ def run(
     id: Annotated[
         str | None, Option("--id", metavar="ID", help="Its id, instead of a new one.")
     ] = None,
+    again: Annotated[
+        bool, Option("--again", help="With --id: once more, if that job has ended.")
+    ] = False,
     keep_env: Annotated[
         list[str] | None,
         Option("--keep-env", metavar="NAME", help="Keep this variable for retry --rerun."),
@@ -63,6 +67,8 @@ def run(
     from jobctl.work.run import RunOptions  # slow to import
     from jobctl.work.run import run as run_command
 
+    if again and id is None:
+        raise UsageError("--again goes with --id", hint="a new job has no earlier attempt")
     grace_s = seconds(grace, "--grace")
     assert grace_s is not None, "it has a default"
     options = RunOptions(
@@ -71,6 +77,7 @@ def run(
         stages=tuple(stages.split(",")) if stages is not None else None,
         session=session,
         id=id,
+        again=again,
         keep_env=tuple(keep_env or ()),
         grace_s=grace_s,
         relay=relay,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANCELLED",
+    "LOST_PREFIX",
     "MAX_HISTORY",
     "MAX_RESULT_BYTES",
     "advance",
@@ -33,6 +34,7 @@ __all__ = [
     "create",
     "fail",
     "legal_moves",
+    "next_attempt",
     "report",
     "retry",
 ]
@@ -42,6 +44,8 @@ MAX_HISTORY = 64
 MAX_RESULT_BYTES = 64 * 1024
 CANCELLED = "Cancelled by user"
 """The error of a cancelled job, as in the original program."""
+LOST_PREFIX = "Lost: "
+"""The error of a job that failed because its worker was lost begins with this."""
 
 _STAGE_NAME = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^\x00-\x1f\x7f,]{0,62}[^\s,\x00-\x1f\x7f])?\Z")
 
@@ -169,16 +173,17 @@ def retry(job: Job, *, now: str) -> Job:
     """Return the failed job as pending: ``retryCount`` plus one, no error, no result."""
     if job.stage != FAILED:
         raise IllegalTransition(job.id, job.stage, "retry", legal_moves(job))
-    return _enter(
-        job,
-        PENDING,
-        now,
-        error=None,
-        result=None,
-        completed_at=None,
-        owner=None,
-        retry_count=job.retry_count + 1,
-    )
+    return _restart(job, now)
+
+
+def next_attempt(job: Job, *, now: str) -> Job:
+    """Return the job as pending again, from any stage, for a worker that starts it anew.
+
+    An attempt that was active fails first, as its worker is lost.
+    """
+    if job.active:
+        job = fail(job, f"{LOST_PREFIX}another worker took the job over", now=now)
+    return _restart(job.replace(result_session_id=None), now)
 
 
 def cancel(
@@ -220,6 +225,19 @@ def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
         message=None,
         history=history,
         **update,
+    )
+
+
+def _restart(job: Job, now: str) -> Job:
+    return _enter(
+        job,
+        PENDING,
+        now,
+        error=None,
+        result=None,
+        completed_at=None,
+        owner=None,
+        retry_count=job.retry_count + 1,
     )
 
 

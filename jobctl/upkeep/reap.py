@@ -54,6 +54,8 @@ def _fail_if_lost(dead: frozenset[str], owner: str) -> Change:
     def change(job: Job) -> Job:
         if not job.lost(dead):
             return job  # another process was first
-        return transitions.fail(job, f"Lost: {owner} ended without a word", now=now())
+        return transitions.fail(
+            job, f"{transitions.LOST_PREFIX}{owner} ended without a word", now=now()
+        )
 
     return change

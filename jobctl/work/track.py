@@ -29,6 +29,7 @@ from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.transitions import check_result
 from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.stores import Store
+from jobctl.work.attempt import begin_attempt
 from jobctl.work.decorator import tracked
 from jobctl.work.recorder import Recorder, Write
 from jobctl.work.report import MIN_INTERVAL_S, Report
@@ -54,11 +55,15 @@ def track(
     stages: Sequence[str] | None = None,
     session: str | None = None,
     id: str | None = None,
+    again: bool = False,
     store: Store | str | os.PathLike[str] | None = None,
     strict: bool = False,
     on_record: Callable[[Job], None] | None = None,
 ) -> TrackedJob:
     """Return a job for ``with`` or ``async with``, or a decorator that tracks every call.
+
+    A job with this ``id`` whose worker is lost is taken over, as its next attempt. With ``again``
+    so is one that has ended. A job that somebody works on is a conflict.
 
     ``store`` is a store, a path or a URL. The default is the directory that the command line uses;
     it is created if it is missing. ``strict`` raises errors that are otherwise logged: in the call,
@@ -71,6 +76,7 @@ def track(
         stages=stages,
         session=session,
         id=id,
+        again=again,
         store=store,
         strict=strict,
         on_record=on_record,
@@ -96,12 +102,13 @@ class TrackedJob:
         store: Store | str | os.PathLike[str] | None,
         strict: bool,
         on_record: Callable[[Job], None] | None,
+        again: bool = False,
         pipelines: Pipelines | None = None,
     ) -> None:
         self.id = new_id() if id is None else id
         self.scheduled = False
         self._type, self._title, self._session = type, title, session
-        self._stages, self._given_id = stages, id
+        self._stages, self._given_id, self._again = stages, id, again
         self._where, self._strict, self._on_record = store, strict, on_record
         self._pipelines = pipelines  # those of the settings by default, read when it is entered
         self._pid = os.getpid()
@@ -248,6 +255,7 @@ class TrackedJob:
                 stages=self._stages,
                 session=self._session,
                 id=self._given_id,
+                again=self._again,
                 store=self._where,
                 strict=self._strict,
                 on_record=self._on_record,
@@ -301,7 +309,9 @@ class TrackedJob:
         return job
 
     def _open(self, store: Store, first: Job) -> Job:
-        return store.create(first)
+        return begin_attempt(
+            store, first, lambda job: job, again=self._again, again_by="track it with again=True"
+        )
 
     def _advanced(self, job: Job, stage: str | None, at: str) -> Job:
         return transitions.advance(job, stage, now=at, pipelines=self._pipelines or BUILT_IN_ONLY)

@@ -19,6 +19,7 @@ from jobctl.core.job import Command, Job
 from jobctl.core.redaction import default_title
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.stores import Store, path_of, runnable_job
+from jobctl.work.attempt import begin_attempt
 from jobctl.work.recorder import Write
 from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn
 from jobctl.work.run.events import Event, EventFile
@@ -43,7 +44,8 @@ class RunOptions:
     """How a command is tracked.
 
     ``keep_env`` are the variables whose values the job keeps. Without ``relay`` the command writes
-    to our standard error directly, and the job has no last lines.
+    to our standard error directly, and the job has no last lines. With ``again``, a job with this
+    ``id`` that has ended gets another attempt.
     """
 
     type: str = "run"
@@ -51,6 +53,7 @@ class RunOptions:
     stages: tuple[str, ...] | None = None
     session: str | None = None
     id: str | None = None
+    again: bool = False
     keep_env: tuple[str, ...] = ()
     grace_s: float = GRACE_S
     relay: bool = True
@@ -60,7 +63,8 @@ def run(argv: Sequence[str], where: str | Store, options: RunOptions | None = No
     """Run the command as a job of the store; return its exit code, or minus its signal.
 
     ``where`` is the store, or its path. What cannot be recorded is logged, and the command runs all
-    the same. Raises `CannotRun` if it cannot be started; the job fails then.
+    the same. Raises `CannotRun` if it cannot be started; the job fails then. A job with the given
+    id whose worker is lost is taken over, as its next attempt.
     """
     options = options or RunOptions()
     if not argv:
@@ -115,7 +119,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
         raise UsageError(f"cannot run {id} in {command.cwd}: {error.strerror}") from error
     again = Command(argv=command.argv, cwd=command.cwd, env=command.env)
     options = RunOptions(type=old.type, stages=old.stages, id=id, grace_s=grace_s)
-    job = _RunJob(again, store, options, again=True)
+    job = _RunJob(again, store, options, retry=True)
     return _Run(job, command.argv, store, options, command.env or {}).run()
 
 
@@ -131,13 +135,13 @@ class _RunJob(TrackedJob):
     """A tracked job with its command."""
 
     def __init__(
-        self, command: Command, where: str | Store, options: RunOptions, *, again: bool = False
+        self, command: Command, where: str | Store, options: RunOptions, *, retry: bool = False
     ) -> None:
         self.command = command
         self.cancel_sent = False
         self.started = False
         self.refused: Exception | None = None
-        self._again = again
+        self._retry = retry
         title = options.title if options.title is not None else default_title(command.argv)
         super().__init__(
             options.type,
@@ -145,6 +149,7 @@ class _RunJob(TrackedJob):
             stages=options.stages or (_STAGE,),
             session=options.session,
             id=options.id,
+            again=options.again,
             store=where,
             strict=False,
             on_record=None,
@@ -177,9 +182,10 @@ class _RunJob(TrackedJob):
             stage = (job.stages or (_STAGE,))[0]
             return self._advanced(job.replace(**named), stage, at)
 
-        if self._again:
+        if self._retry:
             return store.update(self.id, lambda old: start(transitions.retry(old, now=at)))
-        return store.create(start(first))
+        again_by = "run it with --again"
+        return begin_attempt(store, first, start, again=self._again, again_by=again_by)
 
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
         old = old.replace(run=self._run_key())
