@@ -15,13 +15,13 @@ import atexit
 import heapq
 import itertools
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Protocol
 
+from jobctl._fork import in_forked_child, notice_fork
 from jobctl.core.job import Job
 from jobctl.errors import JobctlError, StoreError
 from jobctl.stores import Store
@@ -164,6 +164,7 @@ class Recorder:
         ``open`` returns the store and is called again if it fails. An ``owned`` store is closed at
         the end. The caller must post one write that is ``last``.
         """
+        notice_fork()
         with _registry_guard:
             recorder = _registry.get((key, strict))
             if recorder is None:
@@ -443,6 +444,7 @@ def drain() -> None:
         pass
 
 
+@in_forked_child
 def _after_fork_in_child() -> None:
     """Forget the recorders: their threads and tracked jobs belong to the parent."""
     global _registry_guard
@@ -451,4 +453,3 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(drain)
-os.register_at_fork(after_in_child=_after_fork_in_child)

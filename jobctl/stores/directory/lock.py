@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from jobctl._fork import in_forked_child, notice_fork
 from jobctl.errors import StoreError, StoreLocked
 from jobctl.stores.directory.changelog import Log
 from jobctl.stores.directory.files import store_error
@@ -51,6 +52,7 @@ class WriteLock:
 
         ``key`` is the directory's (device, inode). Keep a reference: the table of locks is weak.
         """
+        notice_fork()
         with _shared_guard:
             lock = _shared.get(key)
             if lock is None:
@@ -67,6 +69,7 @@ class WriteLock:
 
         Call `release` afterwards.
         """
+        notice_fork()
         deadline = time.monotonic() + timeout_s
         if not self._thread_lock.acquire(timeout=timeout_s):
             raise StoreLocked(self._path, timeout_s, os.getpid())
@@ -97,6 +100,7 @@ class WriteLock:
     @contextmanager
     def tried(self, dir_fd: int) -> Iterator[bool]:
         """Hold the lock for the block if it is free now; the block gets whether it is held."""
+        notice_fork()
         if not self._thread_lock.acquire(blocking=False):
             yield False
             return
@@ -161,14 +165,12 @@ class WriteLock:
             os.close(self._fd)
 
 
+@in_forked_child
 def _after_fork_in_child() -> None:
     global _shared_guard
     _shared_guard = threading.Lock()
     for lock in list(_shared.values()):
         lock._forget()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class ExclusiveAccess:

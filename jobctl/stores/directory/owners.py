@@ -26,6 +26,7 @@ from contextlib import ExitStack, suppress
 from functools import cache
 
 from jobctl._clock import now
+from jobctl._fork import in_forked_child, notice_fork
 from jobctl.errors import StoreError
 from jobctl.stores.directory.mounts import is_remote, kind_of
 from jobctl.stores.directory.place import Place, boot_id, first_line
@@ -61,6 +62,7 @@ class DirectoryOwners:
         _instances.add(self)
 
     def hold(self) -> str | None:
+        notice_fork()
         with self._guard:
             try:
                 self._ensure_file()
@@ -83,6 +85,7 @@ class DirectoryOwners:
                 self._own_file.recreate()
 
     def drop(self, *, orphaned: bool = False) -> None:
+        notice_fork()
         with self._guard:
             self._holds = max(0, self._holds - 1)
             self._orphans = self._orphans or orphaned
@@ -95,6 +98,7 @@ class DirectoryOwners:
                 self._cancel_requests.clear()
 
     def take_cancel_requests(self, ids: Collection[str]) -> frozenset[str]:
+        notice_fork()
         with self._guard:
             if self._own_file is None:
                 return frozenset()
@@ -157,6 +161,7 @@ class DirectoryOwners:
                 os.unlink(os.path.join(self._path, name))
 
     def close(self) -> None:
+        notice_fork()
         with self._guard:
             self._holds = 1
         self.drop()
@@ -320,6 +325,7 @@ def _after_fork_in_parent() -> None:
     _fork_lock.release()
 
 
+@in_forked_child
 def _after_fork_in_child() -> None:
     global _fork_lock
     _fork_lock = threading.Lock()
@@ -327,8 +333,4 @@ def _after_fork_in_child() -> None:
         owners.after_fork()
 
 
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)

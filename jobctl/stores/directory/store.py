@@ -13,6 +13,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 
+from jobctl._fork import in_forked_child, notice_fork
 from jobctl._gc import gc_paused
 from jobctl._stdlib import tidy
 from jobctl.core.cursor import Cursor
@@ -95,6 +96,7 @@ class DirectoryStore:
         return self._deltas.head()
 
     def since(self, cursor: Cursor, limit: int | None = None, *, snapshot_start: int = 0) -> Delta:
+        notice_fork()
         return self._deltas.since(cursor, limit, snapshot_start)
 
     def behind(self, cursor: Cursor) -> int:
@@ -104,6 +106,7 @@ class DirectoryStore:
         return self._deltas.bad()
 
     def refresh(self, ids: set[str] | None = None) -> bool:
+        notice_fork()
         return self._deltas.refresh(ids)
 
     def get(self, id: str) -> Job:
@@ -154,6 +157,7 @@ class DirectoryStore:
         return self._subscriptions.add(callback)
 
     def close(self) -> None:
+        notice_fork()
         self._subscriptions.close()
         self._bell.close()
         self.owners.close()
@@ -172,9 +176,7 @@ class DirectoryStore:
         self._subscriptions.forget()
 
 
+@in_forked_child
 def _after_fork_in_child() -> None:
     for store in _stores:
         store._forget_threads()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,37 @@
+"""What a forked child must start anew: threads and held locks are in its parent.
+
+Programs that embed Python, such as uWSGI, fork without Python's hooks (`os.register_at_fork`). So
+whatever uses a thread or a lock calls `notice_fork` first, which compares the process id.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+__all__ = ["in_forked_child", "notice_fork"]
+
+_pid = os.getpid()
+_handlers: list[Callable[[], None]] = []
+
+
+def in_forked_child(handler: Callable[[], None]) -> Callable[[], None]:
+    """Have ``handler`` called in each forked child, once; usable as a decorator."""
+    _handlers.append(handler)
+    return handler
+
+
+def notice_fork() -> None:
+    """Call the handlers if this process was forked and they were not called yet; takes 0.1 µs."""
+    if os.getpid() != _pid:
+        _call_handlers()
+
+
+def _call_handlers() -> None:
+    global _pid
+    _pid = os.getpid()
+    for handler in _handlers:
+        handler()
+
+
+os.register_at_fork(after_in_child=_call_handlers)
