@@ -6,13 +6,13 @@ import asyncio
 import os
 import resource
 import signal
-import ssl
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
 from jobctl.cli.common import CommandStore, command_store, note, pipelines
 from jobctl.hub.access import AccessPolicy
+from jobctl.hub.certificates import ServerCertificate
 from jobctl.hub.listen import Sockets, listen
 from jobctl.hub.origin import is_loopback_host
 from jobctl.hub.peers import PeerUids
@@ -42,7 +42,7 @@ class ServeOptions:
     access: AccessPolicy
     local_users: bool
     insecure: bool
-    tls: ssl.SSLContext | None
+    certificate: ServerCertificate | None
     compression: bool
     max_connections: int
     watch_files: bool
@@ -54,7 +54,7 @@ class ServeOptions:
 def run_server(options: ServeOptions) -> None:
     """Serve until SIGINT or SIGTERM. Raises `HubError` or `StoreError` if it cannot begin."""
     host = options.host
-    if options.tls is None and host is not None and not is_loopback_host(host):
+    if options.certificate is None and host is not None and not is_loopback_host(host):
         note(f"whoever is on the way reads along on {host}, the token too: see --tls-cert")
     connections = allow_files(options.max_connections)
     if connections < options.max_connections:
@@ -107,6 +107,18 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    certificate = options.certificate
+    if certificate is not None and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        had_terminal = _has_terminal()
+
+        def hang_up() -> None:
+            """Look at the certificate, unless the signal means that the terminal was closed."""
+            if had_terminal and not _has_terminal():
+                stop.set()
+            else:
+                certificate.reload_soon()
+
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
     await serve(
         here.store,
         host=options.host,
@@ -116,7 +128,7 @@ async def _serve(
         watch_files=options.watch_files,
         base=options.base,
         access=options.access,
-        tls=options.tls,
+        tls=options.certificate,
         max_connections=connections,
         compression=options.compression,
         periodic_tasks=tasks,
@@ -125,6 +137,15 @@ async def _serve(
         ready=lambda url: _print_ready(options, str(here.where.path), url),
         sockets=sockets,
     )
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal that is not closed (tty(4))."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def _print_ready(options: ServeOptions, directory: str, url: str) -> None:

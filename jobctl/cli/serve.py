@@ -98,7 +98,8 @@ def serve(
     from jobctl.cli.live_serve import ServeOptions, run_server  # slow to import
     from jobctl.hub.access import AccessPolicy
     from jobctl.hub.address import check_unix_path
-    from jobctl.hub.credentials import read_token, server_tls
+    from jobctl.hub.certificates import ServerCertificate
+    from jobctl.hub.credentials import read_token
 
     for option, given in (("--path", path), ("--base-path", base_path)):
         if (given or option == "--path") and not PATH.match(given):
@@ -110,6 +111,8 @@ def serve(
         raise UsageError(
             f"{option} is for a port, and --unix is no port", hint="give --port as well"
         )
+    if tls_key is not None and tls_cert is None:
+        raise UsageError("--tls-key goes with --tls-cert")
     listen_host = (DEFAULT_HOST if host is None else host) if on_port else None
     options = ServeOptions(
         host=listen_host,
@@ -127,7 +130,7 @@ def serve(
         ),
         local_users=local_users,
         insecure=insecure,
-        tls=server_tls(tls_cert, tls_key),
+        certificate=ServerCertificate(tls_cert, tls_key) if tls_cert is not None else None,
         compression=compression,
         max_connections=max_connections,
         watch_files=watch_files,

@@ -16,6 +16,7 @@ from itertools import takewhile
 from typing import Generic, TypeVar
 
 from jobctl.core.protocol import HUB_HEADERS
+from jobctl.hub.certificates import ServerCertificate
 
 __all__ = [
     "GRACE_S",
@@ -104,16 +105,21 @@ class AdmissionControl:
         max_connections: int,
         other_connections: Callable[[], int],
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | ServerCertificate | None = None,
         on_refusal: Callable[[], None] = lambda: None,
     ) -> None:
         self.max_connections = max_connections
         self.max_pending = max(1, max_connections // 3)
-        self.tls = tls
+        self._tls = tls
         self.pending: PendingConnections[RequestHeadReader] = PendingConnections(self.max_pending)
         self._other_connections, self._on_refusal = other_connections, on_refusal
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS context for a new connection; ``None`` without TLS."""
+        return self._tls.context if isinstance(self._tls, ServerCertificate) else self._tls
 
     @property
     def closed(self) -> bool:

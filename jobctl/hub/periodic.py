@@ -28,13 +28,15 @@ class PeriodicTask(NamedTuple):
 
     ``call`` runs in its own thread, never twice at the same time. It should return soon after the
     event that it gets is set. The fields of its result are logged as one event with the task's
-    name. Each error, returned or raised, is logged once until it stops occurring; other tasks go
-    on.
+    name. Each error, returned or raised, is logged once until it stops occurring, and so is the
+    first run without errors after that; other tasks go on. Whoever sets ``wake`` has it run at
+    once.
     """
 
     name: str
     interval_s: float
     call: Callable[[threading.Event], TaskResult]
+    wake: threading.Event | None = None
 
 
 class PeriodicTasks:
@@ -63,6 +65,9 @@ class PeriodicTasks:
     async def stop(self) -> None:
         """Start no more runs; wait a short time for those that are running."""
         self._stopping.set()
+        for periodic_task in self._periodic_tasks:
+            if periodic_task.wake is not None:
+                periodic_task.wake.set()
         if self._ended:
             await asyncio.wait(self._ended, timeout=_STOP_S)
 
@@ -87,8 +92,12 @@ class PeriodicTasks:
             texts = {_text(error) for error in done.errors}
             for text in sorted(texts - logged):
                 _log.error("%s failed: %s", periodic_task.name, text)
+            if logged and not texts:
+                _log.warning("%s works again", periodic_task.name)
             logged = texts
-            self._stopping.wait(periodic_task.interval_s)
+            due = periodic_task.wake or self._stopping
+            if due.wait(periodic_task.interval_s) and due is periodic_task.wake:
+                due.clear()
 
 
 def _text(error: Exception) -> str:

@@ -20,6 +20,7 @@ from jobctl.hub.access import AccessPolicy, AccessRefused
 from jobctl.hub.address import DEFAULT_PATH, hub_url
 from jobctl.hub.admission import AdmissionControl, RequestHeadReader, is_upgrade
 from jobctl.hub.authentication import Authentication, Refusals
+from jobctl.hub.certificates import ServerCertificate
 from jobctl.hub.clients import Clients
 from jobctl.hub.discovery import announced
 from jobctl.hub.http import HttpApi
@@ -62,7 +63,7 @@ async def serve(
     watch_files: bool = True,
     base: str = "",
     access: AccessPolicy | None = None,
-    tls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | ServerCertificate | None = None,
     max_connections: int = MAX_CONNECTIONS,
     compression: bool = True,
     periodic_tasks: Iterable[PeriodicTask] = (),
@@ -77,7 +78,8 @@ async def serve(
     alone with ``host`` ``None``. ``ready`` is called with the hub's URL once it listens: that of
     the port, if there is one. ``periodic_tasks`` are done meanwhile (see periodic.py). ``base`` is
     the path under which a proxy shows the hub, and ``access`` the access policy; by default for
-    this user alone. The page shows job types as ``pipelines`` has them.
+    this user alone. ``tls`` is a context, or a certificate that follows its files. The page shows
+    job types as ``pipelines`` has them.
 
     Raises `AddressInUse` or `HubError` for an address that cannot be bound, and leaves nothing
     behind then. Opening a store may make its directory: to bind first, call `listen` with the same
@@ -111,7 +113,7 @@ class HubServer:
         *,
         path: str,
         base: str = "",
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | ServerCertificate | None = None,
         max_connections: int = MAX_CONNECTIONS,
         compression: bool = True,
         watch_files: bool,
@@ -159,7 +161,8 @@ class HubServer:
             self.status, access, base=base, socket_path=path, pipelines=pipelines
         )
         self._liveness: Liveness = Liveness(self.clients, self._http)
-        self._periodic = PeriodicTasks(periodic_tasks)
+        own_tasks = [tls.task()] if isinstance(tls, ServerCertificate) else []
+        self._periodic = PeriodicTasks([*periodic_tasks, *own_tasks])
 
     async def run(
         self,
