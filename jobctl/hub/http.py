@@ -30,7 +30,7 @@ from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
 from jobctl.hub.connection import unsent_bytes
 from jobctl.hub.cross_origin import cross_origin_headers, is_preflight, preflight_headers
 from jobctl.hub.handshake import UPGRADE_REQUIRED
-from jobctl.hub.metrics import CONTENT_TYPE, Counts
+from jobctl.hub.metrics import Counts
 from jobctl.hub.sessions import Hub
 
 __all__ = ["HttpApi", "ServerState", "rights_of"]
@@ -73,8 +73,8 @@ class ServerState(Protocol):
     def clients(self) -> list[dict[str, Any]]:
         """Return the sessions as JSON objects."""
 
-    async def metrics(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics in the format for this ``Accept`` header, and their content type."""
 
     def record_refusal(self, refused: AccessRefused, peer: str) -> None:
         """Count and log a refused request."""
@@ -325,10 +325,11 @@ class HttpApi:
             await self._refresh()
         try:
             async with asyncio.timeout(_STORE_TIMEOUT_S):
-                body = await self._state.metrics()
+                accept = ",".join(request.headers.getall("Accept", []))
+                body, content_type = await self._state.metrics(accept)
         except TimeoutError:
             return _refusal(503, "the store does not answer", _RETRY_LATER)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     async def _refresh(self) -> None:
         """Update the hub's replica; raise `StoreError` if the store does not answer in time."""

@@ -1,7 +1,8 @@
 """The hub's counters, and their export to Prometheus: ``/metrics``.
 
-The hub counts with plain numbers; they are exported when ``/metrics`` is requested. No label has
-text from jobs or clients.
+The hub counts with plain numbers; they are exported when ``/metrics`` is requested, as OpenMetrics
+1.0 if the client prefers it, otherwise in Prometheus' text format 0.0.4. No label has text from
+jobs or clients.
 """
 
 from __future__ import annotations
@@ -14,15 +15,28 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
+    GaugeHistogramMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-__all__ = ["CONTENT_TYPE", "Buckets", "Counts", "Exporter", "MetricsSource"]
+__all__ = [
+    "CONTENT_TYPE",
+    "OPENMETRICS_TYPE",
+    "Buckets",
+    "Counts",
+    "Exporter",
+    "MetricsSource",
+    "prefers_openmetrics",
+]
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_OPENMETRICS = "application/openmetrics-text"
+_OPENMETRICS_VERSIONS = ("", "0.0.1", "1.0.0")
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _REVISIONS = (0.0, 1.0, 10.0, 100.0, 1000.0, 10000.0)
@@ -44,12 +58,16 @@ class Buckets:
         self.counts[index] += 1
         self.sum += value
 
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return each bound with the number of values up to it, as Prometheus expects."""
+    def cumulative(self, *, canonical: bool = False) -> list[tuple[str, float]]:
+        """Return each bound with the number of values up to it, as Prometheus expects.
+
+        OpenMetrics wants ``canonical`` numbers: ``1.0``, where the older format has ``1``.
+        """
         total, rows = 0, []
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
             total += count
-            rows.append(("+Inf" if bound == float("inf") else f"{bound:g}", float(total)))
+            text = repr(bound) if canonical else f"{bound:g}"
+            rows.append(("+Inf" if bound == float("inf") else text, float(total)))
         return rows
 
 
@@ -108,14 +126,27 @@ class Exporter:
     """Makes the text that Prometheus reads."""
 
     def __init__(self, hub: MetricsSource) -> None:
-        self._hub = hub
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._text, self._openmetrics = CollectorRegistry(), CollectorRegistry()
+        for registry in (self._text, self._openmetrics):
+            registry.register(_HubCollector(hub, openmetrics=registry is self._openmetrics))
+            ProcessCollector(registry=registry)
 
     def text(self) -> bytes:
         """Return the metrics; the content type is `CONTENT_TYPE`."""
-        return generate_latest(self._registry)
+        return generate_latest(self._text)
+
+    def openmetrics(self) -> bytes:
+        """Return the metrics; the content type is `OPENMETRICS_TYPE`."""
+        text: bytes = generate_openmetrics(self._openmetrics)  # type: ignore[no-untyped-call]
+        return text
+
+
+class _HubCollector:
+    """Collects a hub's metrics for one of the two formats."""
+
+    def __init__(self, hub: MetricsSource, *, openmetrics: bool) -> None:
+        self._hub = hub
+        self._is_openmetrics = openmetrics
 
     def describe(self) -> list[Metric]:
         """Return an empty list, so that registering does not collect the metrics."""
@@ -146,9 +177,52 @@ class Exporter:
         lag = Buckets(_REVISIONS)
         for revisions in hub.lags():
             lag.add(revisions)
-        yield _histogram("session_lag_revisions", "How far sessions lag behind now.", lag)
-        yield _histogram("store_read_seconds", "How long reads of the store took.", counts.reads)
-        yield _histogram("loop_lag_seconds", "How late the event loop was.", counts.loop_lag)
+        yield self._snapshot("session_lag_revisions", "How far sessions lag behind now.", lag)
+        yield self._histogram(
+            "store_read_seconds", "How long reads of the store took.", counts.reads
+        )
+        yield self._histogram("loop_lag_seconds", "How late the event loop was.", counts.loop_lag)
+
+    def _histogram(self, name: str, text: str, values: Buckets) -> Metric:
+        """Return a histogram of what has happened since the start."""
+        buckets = values.cumulative(canonical=self._is_openmetrics)
+        return HistogramMetricFamily(f"jobctl_{name}", text, buckets=buckets, sum_value=values.sum)
+
+    def _snapshot(self, name: str, text: str, values: Buckets) -> Metric:
+        """Return a histogram of what is so now: its numbers go down, so ``rate()`` is wrong.
+
+        OpenMetrics says so by the type and the names. The older format has no such type, so there
+        it stays the histogram that it was.
+        """
+        if not self._is_openmetrics:
+            return self._histogram(name, text, values)
+        buckets = values.cumulative(canonical=True)
+        return GaugeHistogramMetricFamily(
+            f"jobctl_{name}", text, buckets=buckets, gsum_value=values.sum
+        )
+
+
+def prefers_openmetrics(accept: str) -> bool:
+    """Whether a client with this ``Accept`` header gets OpenMetrics (RFC 9110, section 12.5.1).
+
+    It must name the format, and may not prefer text: a browser and ``*/*`` get text.
+    """
+    weights = {_OPENMETRICS: 0.0, "text/plain": 0.0}
+    for part in accept.split(","):
+        range_, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        values = {key.strip(): value.strip(' "') for key, _, value in
+                  (parameter.partition("=") for parameter in parameters)}  # fmt: skip
+        known = range_ != _OPENMETRICS or values.get("version", "") in _OPENMETRICS_VERSIONS
+        if range_ in weights and known:
+            weights[range_] = max(weights[range_], _weight(values.get("q", "1")))
+    return weights[_OPENMETRICS] > 0 and weights[_OPENMETRICS] >= weights["text/plain"]
+
+
+def _weight(text: str) -> float:
+    try:
+        return min(1.0, max(0.0, float(text)))
+    except ValueError:
+        return 0.0
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -165,9 +239,3 @@ def _by(kind: str, name: str, text: str, label: str, values: dict[str, int]) -> 
     for key, value in sorted(values.items()):
         metric.add_metric([key], value)
     return metric
-
-
-def _histogram(name: str, text: str, values: Buckets) -> Metric:
-    return HistogramMetricFamily(
-        f"jobctl_{name}", text, buckets=values.cumulative(), sum_value=values.sum
-    )

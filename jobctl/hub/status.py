@@ -13,7 +13,12 @@ from jobctl.hub.access import AccessRefused
 from jobctl.hub.admission import AdmissionControl
 from jobctl.hub.authentication import Refusals
 from jobctl.hub.clients import Clients
-from jobctl.hub.metrics import Exporter
+from jobctl.hub.metrics import (
+    CONTENT_TYPE,
+    OPENMETRICS_TYPE,
+    Exporter,
+    prefers_openmetrics,
+)
 
 __all__ = ["HubStatus"]
 
@@ -103,12 +108,14 @@ class HubStatus:
             )
         return rows
 
-    async def metrics(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics in the format for this ``Accept`` header, and their content type."""
         with suppress(StoreError, OSError):
             self._bad_files = len(await self._feed.bad())
         self.counts.rings, self.counts.reads = self._feed.rings, self._feed.reads
-        return self._exporter.text()
+        if prefers_openmetrics(accept):
+            return self._exporter.openmetrics(), OPENMETRICS_TYPE
+        return self._exporter.text(), CONTENT_TYPE
 
     def connections(self) -> dict[str, int]:
         """Return the number of connections by state."""
