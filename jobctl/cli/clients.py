@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def _hub_on(path: Path) -> tuple[str, bytes | None]:
             f"no hub of yours serves {path}",
             hint=f"another user's does: --url {visible(hubs[0].url)} asks it",
         )
-    raise HubError(f"no hub serves {path}", hint="start one: 'jobctl serve'")
+    directory = visible(shlex.quote(str(path)))
+    raise HubError(f"no hub serves {path}", hint=f"start one: jobctl serve --dir {directory}")
 
 
 def _row(client: dict[str, Any], now: int, form: TimeFormat | None) -> list[str]:

@@ -43,6 +43,8 @@ _MAX_WAITING = 64
 _MAX_WRONG = (
     8  # wrong tokens of one peer, after which it is refused at once while many answers wait
 )
+_NEW_TOKEN = "openssl rand -hex 32 >jobctl-token && chmod 600 jobctl-token"  # noqa: S105
+_WITH_TOKEN = "--token-file jobctl-token"  # noqa: S105 - a file's name
 _TOKEN_PARAMETERS = {"token", "access_token"}
 
 
@@ -158,6 +160,7 @@ class AccessPolicy:
         self._origin_check = OriginCheck(
             bound, allow_hosts=allow_hosts, allow_origins=allow_origins
         )
+        self._bound = bound
         self._given, self._insecure = token, insecure
         self._token = token if token is not None else secrets.token_urlsafe(32).encode()
         self._open = insecure or local_users
@@ -208,13 +211,16 @@ class AccessPolicy:
             hosts[0] if len(hosts) == 1 else None, access_request.all("origin")
         )
         if refusal is not None:
-            raise AccessRefused(403, refusal.kind, refusal.text)
+            text = refusal.text
+            if refusal.option:
+                text += f"; to allow it: {self._command(refusal.option)}"
+            raise AccessRefused(403, refusal.kind, text)
         if self._given is None and not self._insecure and _is_proxied(access_request):
             raise AccessRefused(
                 403,
                 "proxy",
-                "the request came through a proxy, whoever asked for it: "
-                "start the hub with --token-file, or with --insecure",
+                "the request came through a proxy, whoever asked for it; to allow that: "
+                f"{self._command()}",
             )
         if any(
             name in _TOKEN_PARAMETERS
@@ -273,10 +279,22 @@ class AccessPolicy:
                 403,
                 "user",
                 f"this hub serves only the user who runs it, and this request comes from another "
-                f"user (uid {access_request.uid}): start the hub with --local-users, "
-                "or with --token-file",
+                f"user (uid {access_request.uid}); to serve all users of this machine: "
+                f"jobctl serve --local-users; to serve whoever has a token: {self._command()}",
             )
         return None
+
+    def _command(self, option: str = "") -> str:
+        """Return a command that starts a hub with the option and can be typed as it is.
+
+        With a configured token, only the option: it is not known here where the token is.
+        """
+        if self._insecure:
+            host = "" if is_loopback_host(self._bound) else f"--host {self._bound}"
+            return " ".join(filter(None, ("jobctl serve", host, option, "--insecure")))
+        if self.needs_token:
+            return f"start the hub with {option} as well"
+        return f"{_NEW_TOKEN} && {' '.join(filter(None, ('jobctl serve', option)))} {_WITH_TOKEN}"
 
     async def check_token(self, given: bytes, peer: str) -> Rights:
         """Return the rights that this token gives; raise `AccessRefused` if it is wrong.

@@ -3,13 +3,15 @@
 A browser sends the requests of any page to ``127.0.0.1``. With DNS rebinding, a page's own host
 name points there too, so an Origin that equals the Host proves nothing. Therefore the Host must be
 a loopback name, the host that the hub was bound to, or an allowed host. If there is an Origin, it
-must be a page of such a host, or an allowed origin.
+must be a page of such a host, or an allowed origin. ``ws`` and ``wss`` count as ``http`` and
+``https`` there.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,6 +20,7 @@ from urllib.parse import urlsplit
 __all__ = ["OriginCheck", "RefusalReason", "is_loopback_host", "parse_host", "parse_port"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9.:/\[\]-]{1,200}\Z")
+_AS_PAGE = {"ws": "http", "wss": "https"}  # some programs send the socket's scheme as their Origin
 _WILDCARDS = {"", "0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 
 
@@ -57,15 +60,19 @@ def is_loopback_host(host: str) -> bool:
 
 
 def _is_printable(text: str | None) -> bool:
-    """Whether the text can be typed in a shell without quotes."""
+    """Whether the text can be repeated in a message and typed in a shell."""
     return text is not None and _PLAIN.match(text) is not None
 
 
 class RefusalReason(NamedTuple):
-    """Why a request is refused, and the ``kind`` that metrics count."""
+    """Why a request is refused, and the ``kind`` that metrics count.
+
+    ``option`` is the option of ``jobctl serve`` that would allow it, or empty.
+    """
 
     kind: str
     text: str
+    option: str = ""
 
 
 class OriginCheck:
@@ -91,16 +98,16 @@ class OriginCheck:
         name = parse_host(host) if host else None
         if name is None or not self._is_known_host(name):
             said = ascii(host[:200] if host else host)
-            flag = f": 'jobctl serve --allow-host {name}' would" if _is_printable(name) else ""
-            return RefusalReason("host", f"host {said} is not served here{flag}")
+            option = f"--allow-host {name}" if _is_printable(name) else ""
+            return RefusalReason("host", f"host {said} is not served here", option)
         if len(origins) > 1:
             return RefusalReason("origin", "several origins")
         if origins and not self._is_allowed_origin(origins[0]):
             origin = origins[0][:200]
-            flag = (
-                f": 'jobctl serve --allow-origin {origin}' would" if _is_printable(origin) else ""
-            )
-            return RefusalReason("origin", f"origin {ascii(origin)} is not allowed here{flag}")
+            # Every sandboxed page has the origin "null", and every file "file://".
+            named = _is_printable(origin) and origin.partition("://")[2]
+            option = f"--allow-origin {shlex.quote(origin)}" if named else ""
+            return RefusalReason("origin", f"origin {ascii(origin)} is not allowed here", option)
         return None
 
     def is_named(self, origins: list[str]) -> bool:
@@ -111,9 +118,10 @@ class OriginCheck:
         return is_loopback_host(host) or host in self._hosts
 
     def _is_allowed_origin(self, origin: str) -> bool:
-        if self.is_named([origin]):
+        scheme, separator, authority = origin.lower().rstrip("/").partition("://")
+        scheme = _AS_PAGE.get(scheme, scheme)
+        if self.is_named([scheme + separator + authority]):
             return True
-        scheme, separator, authority = origin.partition("://")
         if scheme not in ("http", "https") or not separator:
             return False
         host = parse_host(authority)

@@ -318,7 +318,9 @@ class HubServer:
     def _refuse_one_too_many(self) -> None:
         self._authentication.make_room()
         most = self._admission.max_connections
-        text = f"{most} connections are the most: 'jobctl serve --max-connections N' has more"
+        text = (
+            f"{most} connections are the most: 'jobctl serve --max-connections {2 * most}' has more"
+        )
         self._refusals.record(AccessRefused(503, "full", text), "?")
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

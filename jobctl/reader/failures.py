@@ -36,7 +36,7 @@ __all__ = ["comes_from_hub", "explain", "is_final"]
 
 _FINAL_CODES = range(4400, 4500)
 _COME_BACK = (408, 425, 429)
-_MAX_TEXT = 200  # characters shown of what a server said
+_MAX_TEXT = 1000  # characters shown of what a server said
 
 
 def comes_from_hub(error: Exception) -> bool:

@@ -80,7 +80,7 @@ async def _get(hub: str, path: str, token: bytes | None, credentials: Credential
             f"{url}: {text}", url=url, hint="is 'jobctl serve' running there?"
         ) from error
     if answer.status != 200:
-        text = body.decode("utf-8", "replace").strip()[:200] if _is_hubs(answer.headers) else ""
+        text = body.decode("utf-8", "replace").strip()[:1000] if _is_hubs(answer.headers) else ""
         said = text or _reason(answer.status)
         raise HubError(f"{url}: HTTP {answer.status}, {said}", url=url)
     try:

@@ -359,7 +359,7 @@ def test_settings_are_read_once(
         (["ls", "--stage", "faild"], "did you mean 'failed'?"),
         (["ls", "--stag", "x"], "--stage"),
         (["show", "nobody-at-all"], "see 'jobctl ls'"),
-        (["clients"], "start one: 'jobctl serve'"),
+        (["clients"], "start one: jobctl serve --dir "),
         (["wait", "broken"], "see 'jobctl show broken'"),
         (["watch", "broken", "--exit-status", "-o", "json"], "see 'jobctl show broken'"),
     ],

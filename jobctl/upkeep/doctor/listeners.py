@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import socket
 import stat as stats
 import sys
@@ -122,7 +123,9 @@ def hubs(context: CheckContext) -> Iterator[Finding]:
             yield Finding("info", what, hub.url, hint)
         elif not hub.own:
             what = "another user's hub runs here: it is not asked, and sent no token"
-            yield Finding("info", what, hub.url, "'jobctl ls --url URL' asks it")
+            yield Finding(
+                "info", what, hub.url, f"it answers: jobctl ls --url {shlex.quote(hub.url)}"
+            )
     alive = [hub for hub in alive if hub.near and hub.own]
     if not alive:
         return
