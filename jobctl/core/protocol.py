@@ -177,7 +177,8 @@ class Subscribe(NamedTuple):
     With ``digest``, each delta after which the client has everything includes the hub's digest.
     With ``bad_files`` the client is also told of the files that are no jobs. A plain client also
     gets the jobs that ended within the last ``ended_s`` seconds. ``max_bytes`` is the client's
-    limit for a message, or ``None`` if it named none.
+    limit for a message, or ``None`` if it named none. ``unknown`` are the keys of a query that this
+    version does not know, sorted.
     """
 
     cursor: Cursor
@@ -186,6 +187,7 @@ class Subscribe(NamedTuple):
     ended_s: float | None = None
     bad_files: bool = False
     max_bytes: int | None = None
+    unknown: tuple[str, ...] = ()
 
 
 class Auth(NamedTuple):
@@ -461,11 +463,17 @@ def parse_query(query: str) -> Subscribe:
         raise UsageError(f"ended: {error}") from error
     limit = fields.pop("max", [None])[-1]
     wire: dict[str, object] = {
-        key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
+        key: fields.pop(key) for key in ("id", "type", "stage", "session") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
     return Subscribe(
-        cursor_or_zero(since), filter, digest, ended_s, bad_files, max_bytes=limit_from(limit)
+        cursor_or_zero(since),
+        filter,
+        digest,
+        ended_s,
+        bad_files,
+        max_bytes=limit_from(limit),
+        unknown=tuple(sorted(fields)),
     )
 
 

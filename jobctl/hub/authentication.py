@@ -22,6 +22,7 @@ from jobctl.hub.metrics import Counts
 __all__ = ["Authentication", "Refusals"]
 
 _HANDSHAKE_S = 8.0
+_MAX_KEYS = 5  # unknown keys of one query that are logged
 
 _log = logging.getLogger("jobctl.hub")
 
@@ -45,6 +46,17 @@ class Refusals:
         if more is not None:
             said = {"reason": str(refused), "peer": peer, **({"more": more} if more else {})}
             _log.warning("refused", extra=said)
+
+    def log_ignored(self, keys: tuple[str, ...], peer: str) -> None:
+        """Log keys of a query that this hub does not know; the log is rate-limited.
+
+        They are a mistake, or those of a client of a later version, which has to work.
+        """
+        more = self._log_limit.allow("query", self._loop.time())
+        if more is not None:
+            names = ", ".join(ascii(key[:40])[1:-1] for key in keys[:_MAX_KEYS])
+            said = {"keys": names, "peer": peer, **({"more": more} if more else {})}
+            _log.warning("unknown query keys ignored", extra=said)
 
 
 class Authentication:
@@ -85,6 +97,8 @@ class Authentication:
             connection.subscribe = parse_query(url.query)
         except (UsageError, ValueError) as error:
             return refusal(http.HTTPStatus.BAD_REQUEST, f"{error}\n")
+        if connection.subscribe.unknown:
+            self._refusals.log_ignored(connection.subscribe.unknown, peer)
         return None
 
     async def check_first_message(self, connection: HubConnection) -> None:

@@ -38,6 +38,7 @@ __all__ = ["HttpApi", "ServerState", "rights_of"]
 _STORE_TIMEOUT_S = 5.0
 _BODY_S = 5.0
 _IDLE_S = 2.0  # the whole head has been read already
+_JOBS_KEYS = ("active", "id", "limit", "session", "since", "stage", "type")
 _MAX_LIMIT = 1000
 _MAX_PAGE = 256 * 1024  # bytes of jobs in a response
 _MAX_EXAMINED = 20_000  # jobs examined in one turn of the loop: about 20 ms
@@ -342,6 +343,7 @@ class HttpApi:
     # -- the API ------------------------------------------------------------------------------
 
     async def _jobs(self, request: web.Request) -> web.Response:
+        _check_keys(request, _JOBS_KEYS)
         subscribe, snapshot_start = _parse_read(request.rel_url.raw_query_string)
         limit = _limit(request.query.get("limit"))
         details = _sees_details(request)
@@ -409,6 +411,7 @@ class HttpApi:
         return start + b', "jobs": [' + b",".join(wires) + b"]}"
 
     async def _job(self, request: web.Request) -> web.Response:
+        _check_keys(request)
         details = _sees_details(request)
         await self._refresh()
         id, hub = request.match_info["id"], self._state.hub
@@ -421,6 +424,7 @@ class HttpApi:
         return _json(hub.replica.wire(job.id, details=details), _etag_headers(tag))
 
     async def _clients(self, request: web.Request) -> web.Response:
+        _check_keys(request)
         return _json(json.dumps({"clients": self._state.clients()}).encode(), {})
 
 
@@ -479,6 +483,16 @@ def _parse_read(query: str) -> tuple[Subscribe, int]:
     except InvalidCursor:
         cursor = ZERO
     return subscribe._replace(cursor=cursor), snapshot_start if cursor != ZERO else 0
+
+
+def _check_keys(request: web.Request, known: tuple[str, ...] = ()) -> None:
+    """Raise `UsageError` if the query has another key: it would have no effect."""
+    unknown = next((key for key in request.query if key not in known), None)
+    if unknown is not None:
+        raise UsageError(
+            f"the query has the unknown key {ascii(unknown[:40])}; "
+            f"the known ones are: {', '.join(known) or 'none'}"
+        )
 
 
 def _limit(text: str | None) -> int | None:
