@@ -310,7 +310,7 @@ class JobSet:
         wire = self.wire(id, details=details)
         job = self._entries[id].job
         odd = odd_text(job) if job is not None and job.reading is not None else ""
-        if max_bytes is None or len(wire) + len(odd.encode()) <= max_bytes:
+        if max_bytes is None or len(wire) + (len(odd.encode()) if odd else 0) <= max_bytes:
             return wire, odd
         if len(odd.encode()) > max_bytes // 2:
             odd = ""
@@ -385,7 +385,9 @@ class JobSet:
                 wanted = knew_it and not filter.may_lose and filter.may_hold(id)
             if wanted:
                 if limit is not None:
-                    if job is not None:
+                    if job is not None and job.reading is None and not shorten:
+                        size += len(self.wire(id, details=details)) + 1
+                    elif job is not None:
                         max_job = limit if shorten else None
                         wire, odd = self.sent(id, details=details, max_bytes=max_job)
                         size += len(wire) + 1 + (len(odd.encode()) + 1 if odd else 0)

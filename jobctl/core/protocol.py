@@ -64,6 +64,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from functools import lru_cache
 
 from jobctl.core.codec import odd_text, parse_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
@@ -271,9 +272,13 @@ def delta_overhead(epoch: str, tag: str) -> int:
 
     Commas between jobs and between texts about files count as parts of these.
     """
-    filled = Delta(epoch, 0, MAX_REVISION, gone=(Gone("", 0, "x"),))
-    longest = delta_message(filled, MAX_REVISION, (), tag, "0" * 16, ("x",))
-    return len(longest)
+    return _overhead(len(epoch.encode()), len(tag.encode()))
+
+
+@lru_cache(maxsize=64)  # there are few lengths, and each page asks
+def _overhead(epoch_bytes: int, tag_bytes: int) -> int:
+    filled = Delta("e" * epoch_bytes, 0, MAX_REVISION, gone=(Gone("", 0, "x"),))
+    return len(delta_message(filled, MAX_REVISION, (), "t" * tag_bytes, "0" * 16, ("x",)))
 
 
 def init_message(jobs: Iterable[bytes]) -> bytes:

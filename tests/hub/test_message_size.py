@@ -14,7 +14,7 @@ from jobctl.core.codec import parse_wire
 from jobctl.core.cursor import Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import DAMAGED, Delta, JobSet
-from jobctl.core.protocol import DeadOwners, Dialect, parse_from_hub
+from jobctl.core.protocol import BadFiles, DeadOwners, Dialect, parse_from_hub
 from jobctl.hub.session import EndedSince
 from tests.hub.network import new_job, plain, running_hub, said, v1
 from tests.hub.world import PLAIN, World, make_job
@@ -60,7 +60,7 @@ class V1:
         read = parse_from_hub(message)
         if isinstance(read, DeadOwners):
             self.dead.append(read)
-        else:
+        elif not isinstance(read, BadFiles):
             assert isinstance(read, Delta)
             assert self.set.apply(read)
 
@@ -222,6 +222,20 @@ def test_the_dead_owners_are_paged(limit):
     assert [each.more for each in client.dead] == [True] * (len(client.dead) - 1) + [False]
     assert len(client.dead) > 1
     assert frozenset().union(*(each.dead for each in client.dead)) == dead
+
+
+def test_the_files_that_are_no_jobs_fit_into_one_message():
+    """It says how many it leaves out."""
+    world = World()
+    world.put("a1")
+    client = V1(4096)
+    world.clients[1] = client
+    world.hub.open(1, details=True, max_bytes=4096, bad_files=True)
+    world.hub.set_bad_files({f"é{number}.json": "not JSON" for number in range(1000)})
+    world.pump()
+    bad = client.values[-1]
+    assert bad["type"] == "jobs:bad"
+    assert 10 < len(bad["files"]) == 1000 - bad["omitted"]
 
 
 # -- a job that is too large ------------------------------------------------------------------

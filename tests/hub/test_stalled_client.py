@@ -135,7 +135,9 @@ async def test_crowd_that_does_not_read_shares_what_waits(directory, writer):
             before_kib = hub.rss_kib()
             socks = [
                 stack.enter_context(
-                    await asyncio.to_thread(raw_upgrade, hub.port, receive_buffer=4096)
+                    await asyncio.to_thread(
+                        raw_upgrade, hub.port, path="/ws/jobs?max=262144", receive_buffer=4096
+                    )
                 )
                 for _ in range(200)
             ]
