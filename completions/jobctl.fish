@@ -94,6 +94,8 @@ set -g __jobctl_takes \
     'run --session' \
     'run --id' \
     'run --keep-env' \
+    'run --ok' \
+    'run --timeout' \
     'run --grace' \
     'run --dir' \
     'reap -o' 'reap --output' \
@@ -355,24 +357,28 @@ complete -c jobctl -n '__jobctl_at create 0 0' -k -a '(__jobctl_ask types)'
 complete -c jobctl -n '__jobctl_at ""' -a advance -d 'Advance a job to its next stage, or to the one named.'
 complete -c jobctl -n '__jobctl_at advance' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at advance' -l force -d 'Backward too, and to any stage.'
+complete -c jobctl -n '__jobctl_at advance' -l strict -d 'Within jobctl run: an error is one, not a warning.'
 complete -c jobctl -n '__jobctl_at advance' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
 complete -c jobctl -n '__jobctl_at advance' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at advance 0 0' -k -a '(__jobctl_ask active)'
 complete -c jobctl -n '__jobctl_at advance 1 1' -k -a '(__jobctl_ask next)'
 complete -c jobctl -n '__jobctl_at ""' -a progress -d 'Report progress within the present stage.'
 complete -c jobctl -n '__jobctl_at progress' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at progress' -l strict -d 'Within jobctl run: an error is one, not a warning.'
 complete -c jobctl -n '__jobctl_at progress' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
 complete -c jobctl -n '__jobctl_at progress' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at progress 0 0' -k -a '(__jobctl_ask active)'
-complete -c jobctl -n '__jobctl_at ""' -a complete -d 'Complete a job. Within jobctl run the ID may be left out.'
+complete -c jobctl -n '__jobctl_at ""' -a complete -d 'Complete a job.'
 complete -c jobctl -n '__jobctl_at complete' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at complete' -l result -x -a '(__jobctl_result)' -d 'What came out: any JSON.'
 complete -c jobctl -n '__jobctl_at complete' -l result-session -x -k -a '(__jobctl_ask sessions)' -d 'The session that came out.'
+complete -c jobctl -n '__jobctl_at complete' -l strict -d 'Within jobctl run: an error is one, not a warning.'
 complete -c jobctl -n '__jobctl_at complete' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
 complete -c jobctl -n '__jobctl_at complete' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at complete 0 0' -k -a '(__jobctl_ask active)'
-complete -c jobctl -n '__jobctl_at ""' -a fail -d 'Fail a job, with the reason. Within jobctl run the ID may be left out.'
+complete -c jobctl -n '__jobctl_at ""' -a fail -d 'Fail a job, with the reason.'
 complete -c jobctl -n '__jobctl_at fail' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at fail' -l strict -d 'Within jobctl run: an error is one, not a warning.'
 complete -c jobctl -n '__jobctl_at fail' -s o -l output -x -a 'json jsonl name' -d 'Print what became of it.'
 complete -c jobctl -n '__jobctl_at fail' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at fail 0 0' -k -a '(__jobctl_ask active)'
@@ -403,7 +409,9 @@ complete -c jobctl -n '__jobctl_at run 0 0' -l session -x -k -a '(__jobctl_ask s
 complete -c jobctl -n '__jobctl_at run 0 0' -l id -x -d 'Its id, instead of a new one.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l again -d 'With --id: once more, if that job has ended.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l keep-env -x -a '(set -nx)' -d 'Keep this variable for retry --rerun.'
-complete -c jobctl -n '__jobctl_at run 0 0' -l grace -x -d 'When cancelled: so long until SIGKILL.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l ok -x -d 'Exit codes that are success as well: 24, or 1,2.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l timeout -x -d 'End the command after 90s, 5m, 1h30m.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l grace -x -d 'When it is ended: so long until SIGKILL.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l no-relay -d 'Leave standard error alone: for shells and interpreters.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at run 0' -a '(__jobctl_command)'

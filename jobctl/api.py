@@ -8,7 +8,7 @@ other modules on first use. Reads with ``--url`` are in `jobctl.reader.once`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from jobctl._clock import now
 from jobctl.core import transitions
@@ -17,7 +17,7 @@ from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
-from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, Pipelines
 from jobctl.errors import Conflict, TimedOut
 from jobctl.stores import Store, read_all, resolve
 
@@ -157,11 +157,19 @@ def advance(
     force: bool = False,
     pipelines: Pipelines = BUILT_IN_ONLY,
 ) -> Job:
-    """Move the job to its next stage, or to ``stage``."""
-    return store.update(
-        resolve(store, id),
-        lambda job: transitions.advance(job, stage, now=now(), force=force, pipelines=pipelines),
-    )
+    """Move the job to its next stage, or to ``stage``.
+
+    While its command runs, a job that would complete stays in its last stage, see `complete`.
+    """
+    dead = _DeadOwners(store)
+
+    def change(job: Job) -> Job:
+        moved = transitions.advance(job, stage, now=now(), force=force, pipelines=pipelines)
+        if moved.stage == COMPLETED and _runs(job, dead):
+            return transitions.finish_stages(job, now=now(), pipelines=pipelines)
+        return moved
+
+    return store.update(resolve(store, id), change)
 
 
 def progress(
@@ -175,15 +183,46 @@ def progress(
 
 
 def complete(
-    store: Store, id: str, *, result: Any = None, result_session: str | None = None
+    store: Store,
+    id: str,
+    *,
+    result: Any = None,
+    result_session: str | None = None,
+    pipelines: Pipelines = BUILT_IN_ONLY,
 ) -> Job:
-    """Complete the job."""
-    return store.update(
-        resolve(store, id),
-        lambda job: transitions.complete(
-            job, now=now(), result=result, result_session_id=result_session
-        ),
-    )
+    """Complete the job.
+
+    While a command of ``jobctl run`` works on it, the job goes to its last stage, with all of that
+    done: the exit status of the command decides whether it completes or fails.
+    """
+    dead = _DeadOwners(store)
+
+    def change(job: Job) -> Job:
+        if _runs(job, dead):
+            return transitions.finish_stages(
+                job, now=now(), result=result, result_session_id=result_session, pipelines=pipelines
+            )
+        return transitions.complete(job, now=now(), result=result, result_session_id=result_session)
+
+    return store.update(resolve(store, id), change)
+
+
+class _DeadOwners:
+    """The dead owners of a store, which are looked for once, and only if that is needed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._names: frozenset[str] | None = None
+
+    def __contains__(self, name: object) -> bool:
+        if self._names is None:
+            self._names = self._store.owners.dead()
+        return name in self._names
+
+
+def _runs(job: Job, dead: Container[str]) -> bool:
+    """Whether a command works on the job: ``jobctl run`` owns it, and is alive."""
+    return job.active and job.run is not None and job.owned_by is not None and not job.lost(dead)
 
 
 def fail(store: Store, id: str, message: str) -> Job:

@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import sys
+from contextlib import contextmanager
 
 from jobctl._clock import now_ms
 from jobctl.cli.exits import Exit
@@ -25,7 +26,7 @@ from jobctl.stores import Store, open_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Sequence
     from typing import Any, NamedTuple, TypeVar
 
     from jobctl.hub.credentials import Credentials
@@ -54,6 +55,7 @@ __all__ = [
     "pipelines",
     "print_removed",
     "print_written",
+    "reporting",
     "run_async",
     "seconds",
     "settings",
@@ -76,6 +78,22 @@ def own_id() -> str:
 def in_job() -> bool:
     """Whether this process runs in ``jobctl run``, where ids may be left out."""
     return bool(os.environ.get(_OWN_ID))
+
+
+@contextmanager
+def reporting(id: str | None, *, strict: bool) -> Iterator[None]:
+    """Only note an error of the block if it reports on the job of ``jobctl run`` around it.
+
+    A report must not end the work: many scripts end at the first command that fails. ``id`` is what
+    was given; with ``strict`` the error is raised.
+    """
+    try:
+        yield
+    except JobctlError as error:
+        own = os.environ.get(_OWN_ID)
+        if strict or not own or id not in (None, own):
+            raise
+        note(f"{error}; the work goes on")
 
 
 class CommandStore(NamedTuple):

@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 
 from jobctl import api
-from jobctl.cli.common import on_store, own_id
-from jobctl.cli.options import Annotated, DirOption, MaybeIdArgument, Option, WrittenOption
+from jobctl.cli.common import on_store, own_id, pipelines, reporting
+from jobctl.cli.options import (
+    Annotated,
+    DirOption,
+    MaybeIdArgument,
+    Option,
+    StrictOption,
+    WrittenOption,
+)
 from jobctl.core.transitions import MAX_RESULT_BYTES
 from jobctl.errors import UsageError
 
@@ -27,18 +34,28 @@ def complete(
     result_session: Annotated[
         str | None, Option(metavar="SESSION", help="The session that came out.")
     ] = None,
+    strict: StrictOption = False,
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
-    """Complete a job. Within jobctl run the ID may be left out."""
-    value = _json(result) if result is not None else None
-    on_store(
-        directory,
-        lambda store: api.complete(
-            store, id or own_id(), result=value, result_session=result_session
-        ),
-        output,
-    )
+    """Complete a job.
+
+    Within jobctl run the ID may be left out, and an error there is only a warning. While a command
+    runs, its exit status decides at last.
+    """
+    with reporting(id, strict=strict):
+        value = _json(result) if result is not None else None
+        on_store(
+            directory,
+            lambda store: api.complete(
+                store,
+                id or own_id(),
+                result=value,
+                result_session=result_session,
+                pipelines=pipelines(),
+            ),
+            output,
+        )
 
 
 def _json(text: str) -> Any:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from jobctl import api
-from jobctl.cli.common import in_job, on_store, own_id
-from jobctl.cli.options import Annotated, Argument, DirOption, MaybeIdArgument, WrittenOption
+from jobctl.cli.common import in_job, on_store, own_id, reporting
+from jobctl.cli.options import (
+    Annotated,
+    Argument,
+    DirOption,
+    MaybeIdArgument,
+    StrictOption,
+    WrittenOption,
+)
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "fail"]
@@ -15,13 +22,20 @@ EXAMPLE = 'Example: jobctl fail 0b961de6 "429 Too Many Requests"'
 def fail(
     id: MaybeIdArgument = None,
     message: Annotated[str | None, Argument(metavar="MESSAGE", help="Why it failed.")] = None,
+    strict: StrictOption = False,
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
-    """Fail a job, with the reason. Within jobctl run the ID may be left out."""
+    """Fail a job, with the reason.
+
+    Within jobctl run the ID may be left out, and an error there is only a warning.
+    """
     if in_job() and message is None:
         id, message = own_id(), id
-    if message is None or not message.strip():
+    if message is None:
         raise UsageError("Missing argument 'MESSAGE'", hint="say why it failed")
     text = message
-    on_store(directory, lambda store: api.fail(store, id or own_id(), text), output)
+    with reporting(id, strict=strict):
+        if not text.strip():
+            raise UsageError("the message is empty", hint="say why it failed")
+        on_store(directory, lambda store: api.fail(store, id or own_id(), text), output)

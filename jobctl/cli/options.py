@@ -27,6 +27,7 @@ __all__ = [
     "QuietOption",
     "SessionOption",
     "StageOption",
+    "StrictOption",
     "TimeFormat",
     "TimeFormatOption",
     "TokenFileOption",
@@ -159,6 +160,9 @@ OutputOption = Annotated[Output, Option("-o", "--output", help="How to print.")]
 WrittenOption = Annotated[
     Written | None,
     Option("-o", "--output", help="Print what became of it.", show_default=False),
+]
+StrictOption = Annotated[
+    bool, Option("--strict", help="Within jobctl run: an error is one, not a warning.")
 ]
 NoHeadersOption = Annotated[bool, Option("--no-headers", help="Leave the header out.")]
 QuietOption = Annotated[bool, Option("-q", "--quiet", help="Print ids only.")]

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from jobctl import api
-from jobctl.cli.common import in_job, on_store, own_id
-from jobctl.cli.options import Annotated, Argument, DirOption, MaybeIdArgument, WrittenOption
+from jobctl.cli.common import in_job, on_store, own_id, reporting
+from jobctl.cli.options import (
+    Annotated,
+    Argument,
+    DirOption,
+    MaybeIdArgument,
+    StrictOption,
+    WrittenOption,
+)
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "parse_steps", "progress"]
@@ -18,21 +25,25 @@ def progress(
         str | None, Argument(metavar="DONE[/TOTAL]", help="Steps, or a percentage.")
     ] = None,
     message: Annotated[str | None, Argument(metavar="MESSAGE", help="What is being done.")] = None,
+    strict: StrictOption = False,
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Report progress within the present stage.
 
-    Within jobctl run the ID may be left out.
+    Within jobctl run the ID may be left out, and an error there is only a warning.
     """
     if in_job() and not (done is not None and _is_steps(done)):
         id, done, message = own_id(), id, done if message is None else message
     if done is None:
         raise UsageError("Missing argument 'DONE[/TOTAL]'", hint="say how far it is: 3/8, or 40%")
-    steps, total = parse_steps(done)
-    on_store(
-        directory, lambda store: api.progress(store, id or own_id(), steps, total, message), output
-    )
+    with reporting(id, strict=strict):
+        steps, total = parse_steps(done)
+        on_store(
+            directory,
+            lambda store: api.progress(store, id or own_id(), steps, total, message),
+            output,
+        )
 
 
 def _is_steps(text: str) -> bool:

@@ -45,9 +45,17 @@ def run(
         list[str] | None,
         Option("--keep-env", metavar="NAME", help="Keep this variable for retry --rerun."),
     ] = None,
+    ok: Annotated[
+        str | None,
+        Option("--ok", metavar="CODES", help="Exit codes that are success as well: 24, or 1,2."),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        Option("--timeout", metavar="DURATION", help="End the command after 90s, 5m, 1h30m."),
+    ] = None,
     grace: Annotated[
         str,
-        Option("--grace", metavar="DURATION", help="When cancelled: so long until SIGKILL."),
+        Option("--grace", metavar="DURATION", help="When it is ended: so long until SIGKILL."),
     ] = "10s",
     relay: Annotated[
         bool,
@@ -79,11 +87,21 @@ def run(
         id=id,
         again=again,
         keep_env=tuple(keep_env or ()),
+        ok=_codes(ok),
+        timeout_s=seconds(timeout, "--timeout"),
         grace_s=grace_s,
         relay=relay,
     )
     where = where_to_write(directory).path
     leave(run_command(command, str(where), options))
+
+
+def _codes(text: str | None) -> tuple[int, ...]:
+    """Parse ``0,24``; `UsageError` for what is not a list of exit codes."""
+    words = text.split(",") if text is not None else []
+    if not all(word.isascii() and word.isdigit() and int(word) < 256 for word in words):
+        raise UsageError(f"--ok: {ascii(text)[1:-1]} is no list of exit codes", hint="write 0,24")
+    return tuple(map(int, words))
 
 
 def leave(status: int) -> NoReturn:

@@ -322,8 +322,15 @@ class Job(Draft):
         return self.percent_of(BUILT_IN_ONLY)
 
     def percent_of(self, pipelines: Pipelines) -> int | None:
-        """Return how much of the whole job is done, 0 to 100; ``None`` for an unknown stage."""
-        return pipelines.of(self).percent(self.stage, self.fraction)
+        """Return how much of the whole job is done, 0 to 100; ``None`` for an unknown stage.
+
+        Without stages of its own, a job has done as much as its progress says.
+        """
+        pipeline = pipelines.of(self)
+        is_open = len(pipeline.stages) == 2 and self.stage not in (PENDING, *TERMINAL)
+        if is_open and self.progress is not None:
+            return int(100 * min(max(self.fraction, 0.0), 1.0))
+        return pipeline.percent(self.stage, self.fraction)
 
     def stalled(self, now_ms: int, pipelines: Pipelines = BUILT_IN_ONLY) -> bool:
         """Whether the job is active and in its stage for longer than its pipeline allows.

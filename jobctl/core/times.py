@@ -105,6 +105,17 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def duration_text(seconds: float) -> str:
+    """Return seconds as `parse_duration` reads them, in the largest units: ``1h30m``, ``0.5s``."""
+    left, parts = seconds, []
+    for unit, size in _UNITS_S.items():
+        count = left // size if unit != "s" else round(left, 3)
+        if count:
+            parts.append(f"{count:g}{unit}")
+            left -= count * size
+    return "".join(parts) or "0s"
+
+
 def parse_moment(text: str, now_ms: int) -> int:
     """Return a time in milliseconds: RFC 3339, a date (midnight UTC), or a duration ago: ``10m``.
 

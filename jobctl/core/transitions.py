@@ -33,8 +33,10 @@ __all__ = [
     "complete",
     "create",
     "fail",
+    "finish_stages",
     "legal_moves",
     "next_attempt",
+    "overrule",
     "report",
     "retry",
 ]
@@ -93,7 +95,8 @@ def advance(
 ) -> Job:
     """Return the job in ``stage``, or in its next stage; only forward, unless ``force`` is set.
 
-    A job of unknown type without its own stages may go to any stage by name.
+    A job of unknown type without its own stages may go to any stage by name. A job that is in
+    ``stage`` already is returned as it is.
     """
     pipeline = pipelines.of(job)
     wanted = f"advance to {stage!r}" if stage else "advance"
@@ -111,13 +114,13 @@ def advance(
         raise IllegalTransition(
             job.id, job.stage, "advance to 'failed'", legal_moves(job, pipelines)
         )
+    if stage == job.stage:
+        return job
     if not _STAGE_NAME.match(stage):
         raise InvalidJob(f"{ascii(stage[:80])} is not a stage: 1 to 64 printable characters")
     here, there = pipeline.index(job.stage), pipeline.index(stage)
     free = len(pipeline.stages) == 2
-    backward = stage in (job.stage, PENDING) or (
-        there is not None and here is not None and there <= here
-    )
+    backward = stage == PENDING or (there is not None and here is not None and there <= here)
     if not force and (backward or (there is None and not free)):
         raise IllegalTransition(
             job.id,
@@ -160,6 +163,38 @@ def complete(
     if result_session_id is not None:
         update["result_session_id"] = result_session_id
     return _enter(job, COMPLETED, now, **update)
+
+
+def finish_stages(
+    job: Job,
+    *,
+    now: str,
+    result: Any = None,
+    result_session_id: str | None = None,
+    pipelines: Pipelines = BUILT_IN_ONLY,
+) -> Job:
+    """Return the active job in its last stage, with all of that done.
+
+    That is what "completed" means while a command runs: how it ends decides what becomes of the
+    job. ``result`` and ``result_session_id`` are kept for that.
+    """
+    if not job.active:
+        raise IllegalTransition(job.id, job.stage, "complete", legal_moves(job))
+    update: dict[str, Any] = {"updated_at": now, "progress": 100}
+    if result is not None:
+        update["result"] = check_result(result, id=job.id)
+    if result_session_id is not None:
+        update["result_session_id"] = result_session_id
+    stages = pipelines.of(job).stages
+    last = stages[-2].name if len(stages) > 2 else job.stage  # the last one is "completed"
+    if last != job.stage:
+        job = _enter(job, last, now)
+    return job.replace(**update)
+
+
+def overrule(job: Job, error: str, *, now: str) -> Job:
+    """Return the completed job as failed: the exit status of its command says so."""
+    return _enter(job, FAILED, now, error=error, completed_at=None, owner=None)
 
 
 def fail(job: Job, error: str, *, now: str) -> Job:

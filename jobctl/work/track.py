@@ -323,8 +323,8 @@ class TrackedJob:
         at, result = now(), self._result
 
         def finish(old: Job) -> Job:
-            if not old.active and self._job is not None and self._job.stage == old.stage:
-                return old  # complete() or fail() was called
+            if self._has_ended(old):
+                return old
             job = self._close(old, error, at, result)
             try:
                 encode(job)
@@ -340,6 +340,10 @@ class TrackedJob:
             if self._task_cancellation is not None:
                 self._task_cancellation.close()
             return self._post(self._update(finish), awaited=True, last=True)
+
+    def _has_ended(self, job: Job) -> bool:
+        """Whether complete() or fail() was called, so that the end of the block changes nothing."""
+        return not job.active and self._job is not None and self._job.stage == job.stage
 
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
         """Return the job as the block left it."""

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from jobctl.core import transitions as jobs
 from jobctl.core.codec import encode, parse
 from jobctl.core.job import Command, HistoryEntry, Job, Steps, values_of
-from jobctl.core.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
-from jobctl.core.times import known_ms, to_ms, to_text
+from jobctl.core.pipeline import BUILT_IN, BUILT_IN_ONLY, COMPLETED, FAILED, PENDING
+from jobctl.core.times import duration_text, known_ms, parse_duration, to_ms, to_text
 from jobctl.core.transitions import MAX_HISTORY, MAX_RESULT_BYTES
 from jobctl.errors import IllegalTransition, InvalidId, InvalidJob
 from tests import odd_times, strategies
@@ -99,9 +99,11 @@ def test_a_job_that_ends_or_starts_afresh_has_no_owner(move: str) -> None:
 @pytest.mark.parametrize("there", WAY)
 @pytest.mark.parametrize("here", [*WAY, "failed"])
 def test_a_job_advances_forward_only(here: str, there: str) -> None:
-    """Over any number of stages, never back or in place, never out of an end."""
+    """Over any number of stages, never back, never out of an end; in place nothing happens."""
     job = at(here)
-    if here not in ("completed", "failed") and WAY.index(there) > WAY.index(here):
+    if here == there != "completed":
+        assert jobs.advance(job, there, now=T1) is job
+    elif here not in ("completed", "failed") and WAY.index(there) > WAY.index(here):
         assert jobs.advance(job, there, now=T1).stage == there
     else:
         with pytest.raises(IllegalTransition):
@@ -125,15 +127,15 @@ def test_nobody_advances_to_failed(force: bool) -> None:
 
 
 def test_a_type_that_nobody_knows_goes_to_any_stage_by_name() -> None:
-    """Forth and back, but not to no stage, and not to where it is."""
+    """Forth and back, but not to no stage; to where it is nothing happens."""
     job = at("pending", "etl")
     for stage in ("load", "fetch", "load"):
         job = jobs.advance(job, stage, now=T1)
     with pytest.raises(IllegalTransition, match="name the next stage"):
         jobs.advance(job, now=T1)
-    for stage in ("load", "pending"):
-        with pytest.raises(IllegalTransition):
-            jobs.advance(job, stage, now=T1)
+    assert jobs.advance(job, "load", now=T1) is job
+    with pytest.raises(IllegalTransition):
+        jobs.advance(job, "pending", now=T1)
 
 
 def test_a_job_follows_the_stages_that_it_brings() -> None:
@@ -640,3 +642,34 @@ def test_a_stage_that_a_foreign_writer_entered_joins_the_timeline(clock: Clock) 
     assert [entry.stage for entry in foreign.timeline()] == ["pending", "analyze"]
     moved = jobs.advance(foreign, now=clock.now())
     assert [entry.stage for entry in moved.timeline()] == ["pending", "analyze", "generate"]
+
+
+def test_all_stages_are_done_before_the_exit_status_is_known() -> None:
+    """In the last stage, at 100 %; a job without stages of its own stays where it is."""
+    job = jobs.create("etl", now=T0, stages=["fetch", "load"])
+    done = jobs.finish_stages(job, now=T1, result=7, result_session_id="s")
+    assert (done.stage, done.progress, done.active) == ("load", 100, True)
+    assert (done.result, done.result_session_id) == (7, "s")
+    again = jobs.finish_stages(done, now=T1)
+    assert (again.stage, again.result, len(again.timeline())) == ("load", 7, 2)
+    free = jobs.advance(jobs.create("etl", now=T0), "run", now=T0)
+    assert free.percent_of(BUILT_IN_ONLY) is None
+    done = jobs.finish_stages(free, now=T1)
+    assert (done.stage, done.percent_of(BUILT_IN_ONLY)) == ("run", 100)
+    half = jobs.report(free, now=T1, done=3, total=8)
+    assert half.percent_of(BUILT_IN_ONLY) == 37
+    ended = jobs.complete(done, now=T1)
+    with pytest.raises(IllegalTransition):
+        jobs.finish_stages(ended, now=T1)
+    failed = jobs.overrule(ended, "Exit code 3", now=T1)
+    assert (failed.stage, failed.error, failed.completed_at) == ("failed", "Exit code 3", None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(7200, "2h"), (5400, "1h30m"), (90, "1m30s"), (0.5, "0.5s"), (0, "0s"), (604_801, "1w1s")],
+)
+def test_durations_are_written_as_they_are_read(seconds: float, text: str) -> None:
+    """In the largest units."""
+    assert duration_text(seconds) == text
+    assert parse_duration(text) == seconds

@@ -16,7 +16,9 @@ from typing import Any
 from jobctl._clock import now
 from jobctl.core import transitions
 from jobctl.core.job import Command, Job
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED
 from jobctl.core.redaction import default_title
+from jobctl.core.times import duration_text
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.stores import Store, path_of, runnable_job
 from jobctl.work.attempt import begin_attempt
@@ -27,8 +29,9 @@ from jobctl.work.run.relay import Relay
 from jobctl.work.text import clean_text, one_line
 from jobctl.work.track import TrackedJob
 
-__all__ = ["GRACE_S", "RunOptions", "rerun", "run"]
+__all__ = ["GRACE_S", "TIMED_OUT", "RunOptions", "rerun", "run"]
 
+TIMED_OUT = 124  # as of timeout(1)
 GRACE_S = 10.0
 """Seconds between SIGTERM and SIGKILL for a cancelled command."""
 _TICK_S = 0.2
@@ -43,9 +46,10 @@ _log = logging.getLogger("jobctl")
 class RunOptions:
     """How a command is tracked.
 
-    ``keep_env`` are the variables whose values the job keeps. Without ``relay`` the command writes
-    to our standard error directly, and the job has no last lines. With ``again``, a job with this
-    ``id`` that has ended gets another attempt.
+    ``ok`` are exit codes that count as success, besides 0. After ``timeout_s`` the command is ended
+    as on a cancel request, and the job fails. ``keep_env`` are the variables whose values the job
+    keeps. Without ``relay`` the command writes to our standard error directly, and the job has no
+    last lines. With ``again``, a job with this ``id`` that has ended gets another attempt.
     """
 
     type: str = "run"
@@ -55,12 +59,16 @@ class RunOptions:
     id: str | None = None
     again: bool = False
     keep_env: tuple[str, ...] = ()
+    ok: tuple[int, ...] = ()
+    timeout_s: float | None = None
     grace_s: float = GRACE_S
     relay: bool = True
 
 
 def run(argv: Sequence[str], where: str | Store, options: RunOptions | None = None) -> int:
     """Run the command as a job of the store; return its exit code, or minus its signal.
+
+    `TIMED_OUT` stands for a command that was ended after its ``timeout_s``.
 
     ``where`` is the store, or its path. What cannot be recorded is logged, and the command runs all
     the same. Raises `CannotRun` if it cannot be started; the job fails then. A job with the given
@@ -141,12 +149,15 @@ class _RunJob(TrackedJob):
         self.cancel_sent = False
         self.started = False
         self.refused: Exception | None = None
+        self.timed_out = False
+        self._ok = (0, *options.ok)
+        self._timeout_s = options.timeout_s
         self._retry = retry
         title = options.title if options.title is not None else default_title(command.argv)
         super().__init__(
             options.type,
             title=title,
-            stages=options.stages or (_STAGE,),
+            stages=options.stages,
             session=options.session,
             id=options.id,
             again=options.again,
@@ -179,7 +190,7 @@ class _RunJob(TrackedJob):
 
         def start(job: Job) -> Job:
             named = {"run": self._run_key(), "owner": first.owner}
-            stage = (job.stages or (_STAGE,))[0]
+            stage = self._first_stage(job)
             return self._advanced(job.replace(**named), stage, at)
 
         if self._retry:
@@ -187,20 +198,41 @@ class _RunJob(TrackedJob):
         again_by = "run it with --again"
         return begin_attempt(store, first, start, again=self._again, again_by=again_by)
 
+    def _first_stage(self, job: Job) -> str:
+        """Return the stage in which the command starts: its first one, if it has any."""
+        pipeline = (self._pipelines or BUILT_IN_ONLY).of(job)
+        stages = [stage.name for stage in pipeline.stages[1:-1]]
+        return stages[0] if stages else _STAGE
+
+    def _advanced(self, job: Job, stage: str | None, at: str) -> Job:
+        pipelines = self._pipelines or BUILT_IN_ONLY
+        if stage == COMPLETED:
+            return transitions.finish_stages(job, now=at, pipelines=pipelines)
+        return super()._advanced(job, stage, at)
+
+    def _has_ended(self, job: Job) -> bool:
+        return False  # the exit status is not known before
+
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
+        """Return the job as the command left it: its exit status decides, or that it said fail."""
         old = old.replace(run=self._run_key())
         ran = self.command
+        if old.stage == FAILED:
+            return old
+        if self.timed_out:
+            failure = f"Timed out after {duration_text(self._timeout_s or 0)}"
+        elif self.cancel_sent:
+            return transitions.cancel(old, now=at, at_work=True) if old.active else old
+        elif error is None and ran.exit_code in self._ok:
+            return transitions.complete(old, now=at, result=result) if old.active else old
+        elif ran.exit_code is None and ran.signal is None:
+            return super()._close(old, error, at, result) if old.active else old
+        else:
+            last = f": {ran.stderr[-1]}" if ran.stderr else ""
+            failure = f"{ran.signal or f'Exit code {ran.exit_code}'}{last}"
         if not old.active:
-            return old  # ended by others, or by the command itself
-        if self.cancel_sent:
-            return transitions.cancel(old, now=at, at_work=True)
-        if error is None and ran.exit_code == 0:
-            return transitions.complete(old, now=at, result=result)
-        if ran.exit_code is None and ran.signal is None:
-            return super()._close(old, error, at, result)
-        how = ran.signal or f"Exit code {ran.exit_code}"
-        last = f": {ran.stderr[-1]}" if ran.stderr else ""
-        return transitions.fail(old, f"{how}{last}", now=at)
+            return transitions.overrule(old, failure, now=at)
+        return transitions.fail(old, failure, now=at)
 
     def _stripped(self, job: Job) -> Job:
         ran = self.command.replace(stderr=None)
@@ -227,6 +259,7 @@ class _Run:
         self._env = env
         self._signals = Signals()
         self._kill_at: float | None = None
+        self._ends_at_s: float | None = None
         self._killed = False
         self._warned = False
         self._poll_at_s = 0.0
@@ -248,6 +281,8 @@ class _Run:
             if (number := self._signals.before_start()) is not None:
                 raise _Ended(number)
             began_s = monotonic()
+            if self._options.timeout_s is not None:
+                self._ends_at_s = began_s + self._options.timeout_s
             pid = spawn(
                 self._argv,
                 self._environment(events),
@@ -270,7 +305,7 @@ class _Run:
                 relay.close()
             if events is not None:
                 events.close()
-        return status
+        return TIMED_OUT if self._job.timed_out else status
 
     def _environment(self, events: EventFile | None) -> dict[str, str]:
         env = {**given_environment(), **self._env, "JOBCTL_JOB": self._job.id}
@@ -311,17 +346,20 @@ class _Run:
                 relay.forward_keyboard()
         except Exception as error:
             self._warn_event(one_line(error))
-        self._cancel_if_asked(pid)
+        self._end_if_due(pid)
 
     def _is_interrupted(self) -> bool:
         """Whether we are asked to end, after the command has ended."""
-        return self._signals.ends() or self._job.cancelled
+        return self._signals.ends() or self._job.cancelled or self._job.timed_out
 
-    def _cancel_if_asked(self, pid: int) -> None:
-        if not self._job.cancelled or self._killed:
+    def _end_if_due(self, pid: int) -> None:
+        """End the command on a cancel request, and after its time."""
+        cancelled = self._job.cancelled
+        late = self._ends_at_s is not None and monotonic() >= self._ends_at_s
+        if self._killed or not (cancelled or late):
             return
         if self._kill_at is None:
-            self._job.cancel_sent = True
+            self._job.cancel_sent, self._job.timed_out = cancelled, late and not cancelled
             self._kill_at = monotonic() + self._options.grace_s
             signal_all(pid, signal.SIGTERM)
         elif monotonic() >= self._kill_at:
