@@ -19,7 +19,14 @@ from jobctl.cli.commands import COMMANDS, LIGHT
 from jobctl.cli.common import forget_settings, pipelines, settings
 from jobctl.cli.exits import Exit
 from jobctl.cli.light.parser import parse
-from jobctl.cli.messages import note, print_error, use_json, wants_json
+from jobctl.cli.messages import (
+    note,
+    print_error,
+    use_json,
+    use_json_log,
+    wants_json,
+    wants_json_log,
+)
 from jobctl.errors import JobctlError, UsageError
 
 TYPE_CHECKING = False
@@ -46,6 +53,8 @@ def run(args: list[str]) -> int:
     asked = next((arg for arg in args if not arg.startswith("-")), None)
     forget_settings()
     use_json(json=asked != "run" and wants_json(args))
+    if asked == "serve" and wants_json_log(args):
+        use_json_log()
     try:
         if asked in COMMANDS and asked not in _WITHOUT_SETTINGS and not {"-h", "--help"} & {*args}:
             _apply_settings()

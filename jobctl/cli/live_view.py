@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from jobctl.cli import formats
@@ -17,7 +17,7 @@ from jobctl.core.pipeline import COMPLETED, FAILED, Pipelines
 from jobctl.core.protocol import BadFiles
 from jobctl.reader.status import Status
 
-__all__ = ["JobView", "Line", "LineContext", "change_line", "note_status"]
+__all__ = ["JobView", "Line", "LineContext", "StatusNotes", "change_line"]
 
 _TINY = 40  # columns
 
@@ -257,10 +257,27 @@ class LineContext:
     wide: bool = False
 
 
-def note_status(status: Status) -> None:
-    """Print a note about a connection problem, which the reader handles by itself."""
-    if status.state in ("closed", "error"):
-        note(describe(status))
+class StatusNotes:
+    """Prints connection problems, which the reader handles by itself, by ``write``.
+
+    A problem is printed once while it lasts. When it is over, the new state is printed; with
+    ``always`` it is printed whether or not there was a problem.
+    """
+
+    def __init__(self, write: Callable[[str], object] = note, *, always: bool = False) -> None:
+        self._write, self._always = write, always
+        self._told: set[str] = set()
+
+    def __call__(self, status: Status) -> None:
+        if status.state in ("closed", "error"):
+            if status.detail in self._told:
+                return
+            self._told.add(status.detail)
+        elif status.state == "open" and (self._always or self._told):
+            self._told.clear()
+        else:
+            return
+        self._write(describe(status))
 
 
 def table(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 import threading
+import traceback
 from enum import StrEnum
 
+from jobctl.cli.messages import log_line
 from jobctl.cli.text import visible
 from jobctl.core.times import to_text
 
@@ -31,6 +32,8 @@ def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
     logger = logging.getLogger("jobctl")
     logger.handlers[:] = [handler]
     logger.propagate = False
+    if form is LogFormat.json:
+        _log_all_as_json(handler)
     logger.setLevel(logging.INFO if verbose or form is LogFormat.json else logging.WARNING)
 
 
@@ -57,15 +60,33 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """Formats an event as one JSON object on one line."""
+    """Formats an event as one JSON object on one line; an error has its ``traceback``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        value = {
-            "time": to_text(int(record.created * 1000)),
-            "level": record.levelname.lower(),
-            "event": _event(record),
-            "pid": os.getpid(),
-            "thread": threading.get_native_id(),
-            **_fields(record),
-        }
-        return json.dumps(value, default=str)
+        fields = _fields(record)
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))
+        time = to_text(int(record.created * 1000))
+        return log_line(record.levelname.lower(), _event(record), time, **fields)
+
+
+def _log_all_as_json(handler: logging.Handler) -> None:
+    """Log what libraries and the interpreter print on standard error: warnings and tracebacks."""
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    logging.captureWarnings(capture=True)
+
+    def log(event: str, error: BaseException | None) -> None:
+        root.critical("%s", event, exc_info=error)
+
+    before = sys.unraisablehook  # of app.py, which raises a signal's exception again
+
+    def unraisable(what: sys.UnraisableHookArgs) -> None:
+        if isinstance(what.exc_value, Exception):
+            log("an error was ignored", what.exc_value)
+        else:
+            before(what)
+
+    sys.excepthook = lambda _kind, error, _traceback: log("the hub failed", error)
+    sys.unraisablehook = unraisable
+    threading.excepthook = lambda what: log("a thread failed", what.exc_value)

@@ -80,7 +80,7 @@ def wait(
 
     Filters choose among the jobs that are there at the start.
     """
-    from jobctl.cli.live_view import note_status
+    from jobctl.cli.live_view import StatusNotes
     from jobctl.core.conditions import Condition
     from jobctl.reader.client import hub_url  # slow to import
 
@@ -111,7 +111,7 @@ def wait(
                 any=any,
                 timeout_s=timeout_s,
                 on_verdict=_PRINT[output],
-                on_status=note_status,
+                on_status=StatusNotes(),
                 retry=retry,
                 credentials=credentials(token_file, ca),
             )

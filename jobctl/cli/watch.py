@@ -94,7 +94,7 @@ def watch(
     that was shown has ended. In -o json each change is a line, as in jsonl.
     """
     from jobctl.cli.console import Console
-    from jobctl.cli.live_view import JobView, note_status
+    from jobctl.cli.live_view import JobView, StatusNotes
     from jobctl.cli.live_watch import WatchOptions, watch_jobs  # slow to import
     from jobctl.reader.client import hub_url
     from jobctl.reader.clock import HubClock
@@ -134,7 +134,7 @@ def watch(
             retry=True,
             insist=retry,
             timeout_s=timeout_s,
-            on_status=note_status,
+            on_status=StatusNotes(),
             credentials=shown,
         )
         named = run_async(reach(where, ids)) if ids else []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobctl.cli.common import compact, job_object
 from jobctl.cli.console import Console
-from jobctl.cli.live_view import JobView, LineContext, change_line, describe
+from jobctl.cli.live_view import JobView, LineContext, StatusNotes, change_line
 from jobctl.cli.options import TimeFormat
 from jobctl.cli.text import visible
 from jobctl.core.cursor import ZERO, Cursor
@@ -65,10 +65,10 @@ class _NotedLines:
     def __init__(self, view: JobView, console: Console) -> None:
         self._view, self._console = view, console
         self._noted = False
+        self._status_notes = StatusNotes(console.note, always=True)
 
     def show_status(self, status: Status, at: Cursor) -> None:
-        if status.state != "connecting":
-            self._console.note(describe(status))
+        self._status_notes(status)
 
     def show_bad_files(self, new: dict[str, str], at: Cursor) -> None:
         for name, reason in sorted(new.items()):

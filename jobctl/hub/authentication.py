@@ -79,9 +79,8 @@ class Authentication:
         """Refuse a request before the handshake is answered, or note what it asks for."""
         peer = connection.peer
         url = urlsplit(opening.path)
-        secure = connection.transport.get_extra_info("sslcontext") is not None
         access_request = AccessRequest(
-            opening.headers, _host_of(peer), secure, url.query, connection.peer_uid
+            opening.headers, _host_of(peer), connection.is_secure, url.query, connection.peer_uid
         )
         try:
             self._access.check_source(access_request)

@@ -33,7 +33,7 @@ from jobctl.hub.authentication import Authentication
 from jobctl.hub.connection import CLOSE_TIMEOUT_S, HubConnection, text_frame
 from jobctl.hub.eager import now_or_later
 from jobctl.hub.feed import Feed
-from jobctl.hub.handshake import Opening, refusal
+from jobctl.hub.handshake import Opening, refusal, url_of
 from jobctl.hub.last_served import MAX_ACTIVE, LastServed
 from jobctl.hub.metrics import Counts
 from jobctl.hub.sending import Sender
@@ -158,7 +158,9 @@ class Clients:
         self.hub.close(id)
         if _log.isEnabledFor(logging.INFO):
             code, reason = connection.closed_by
-            extra = self.log_fields(id, peer=connection.peer, code=code, reason=reason)
+            extra = self.log_fields(
+                id, peer=connection.peer, url=connection.url, code=code, reason=reason
+            )
             _log.info("close", extra=extra)
         if not self.by_session and self.feed.active:
             self.feed.stop()
@@ -172,6 +174,8 @@ class Clients:
         It waits only for a token, so `requested` runs it without its own task.
         """
         try:
+            if _log.isEnabledFor(logging.INFO):
+                connection.url = url_of(opening, secure=connection.is_secure)
             refused = await self._authentication.check_request(connection, opening)
             if refused is None and self._closed:
                 unavailable = http.HTTPStatus.SERVICE_UNAVAILABLE
@@ -193,7 +197,8 @@ class Clients:
         connection.opened_at = now()
         self.counts.opened[connection.dialect.value] += 1
         if _log.isEnabledFor(logging.INFO):
-            _log.info("open", extra=self.log_fields(id, dialect=connection.dialect.value))
+            dialect = connection.dialect.value
+            _log.info("open", extra=self.log_fields(id, url=connection.url, dialect=dialect))
         if len(self.by_session) == 1:
             self.feed.start()
             _log.info("subscribed", extra={"store": self._where, "sessions": 1})

@@ -164,6 +164,7 @@ class HubConnection(asyncio.Protocol):
         "session_id",
         "subscribe",
         "transport",
+        "url",
     )
 
     def __init__(
@@ -180,6 +181,8 @@ class HubConnection(asyncio.Protocol):
         self.subscribe = Subscribe(ZERO, EVERYTHING)
         self.session_id = 0
         self.opened_at = ""
+        self.url = ""
+        """The URL of the request as the log shows it; empty until it is needed."""
         self.sent_bytes = 0
         self.paused = False
         """Whether the transport has asked for no more data."""
@@ -241,6 +244,11 @@ class HubConnection(asyncio.Protocol):
             return "unix"
         address = self.transport.get_extra_info("peername")
         return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "?"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the connection uses our TLS."""
+        return self.transport.get_extra_info("sslcontext") is not None
 
     @property
     def deflates(self) -> bool:
@@ -494,7 +502,7 @@ class HubConnection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        if transport.get_extra_info("sslcontext") is None:
+        if not self.is_secure:
             transport.set_write_buffer_limits(0)
             if sock is not None:
                 self._fd = sock.fileno()

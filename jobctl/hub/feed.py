@@ -19,6 +19,7 @@ from jobctl._gc import gc_paused
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.errors import JobctlError
+from jobctl.hub.log_limit import LastingProblem
 from jobctl.hub.metrics import Buckets
 from jobctl.hub.sessions import Hub
 from jobctl.stores import BadFile, Store, bad_files, path_of, read_pages, refresh
@@ -74,6 +75,14 @@ class Feed:
         self._changed_ids: set[str] = set()
         self._files_changed = asyncio.Event()
         self._last_error = ""
+        self._read_problem = LastingProblem(
+            _log, "the store can be read again", level=logging.ERROR
+        )
+        self._bell_problem = LastingProblem(_log, "the bell works again")
+        self._watch_problem = LastingProblem(_log, f"watching {store.where} again")
+        self._refresh_problem = LastingProblem(
+            _log, "foreign changes are looked for again", level=logging.ERROR
+        )
         self._closed = False
         self._complete_reads = 0
         self._owners_known = asyncio.Event()
@@ -206,8 +215,9 @@ class Feed:
         try:
             self._listener = self._store.listen()
         except JobctlError as error:
-            _log.warning("no bell, so polling every %g s: %s", POLL_S, error)
+            self._bell_problem.report(f"no bell, so polling every {POLL_S:g} s: {error}")
             return
+        self._bell_problem.end()
         self._loop.add_reader(self._listener.fileno(), self._on_bell)
 
     def _unlisten(self) -> None:
@@ -310,6 +320,7 @@ class Feed:
         moved = self._hub.cursor != before  # an empty store answers with an empty reset
         self._empty_reads = 0 if moved else self._empty_reads + 1
         self._last_error = ""
+        self._read_problem.end()
         if moved:
             self._changed()
 
@@ -353,6 +364,7 @@ class Feed:
 
     def _take(self, read: Delta | JobSet) -> None:
         self._last_error = ""
+        self._read_problem.end()
         if isinstance(read, JobSet):
             self._hub.replace_replica(read)
             complete = True
@@ -372,9 +384,8 @@ class Feed:
 
         The hub serves the last known state until the store recovers.
         """
-        if str(error) != self._last_error:
-            self._last_error = str(error)
-            _log.error("cannot read the store, so serving what is known: %s", error)
+        self._last_error = str(error)
+        self._read_problem.report(f"cannot read the store, so serving what is known: {error}")
 
     async def _poll(self) -> None:
         while True:
@@ -444,6 +455,7 @@ class Feed:
                     rust_timeout=1000,
                     yield_on_timeout=True,
                 ):
+                    self._watch_problem.end()
                     if path.stat().st_ino != watched:
                         break  # the path is another directory now
                     ids = {Path(name).name[:-5] for _, name in events if name.endswith(".json")}
@@ -451,14 +463,13 @@ class Feed:
                         self._changed_ids |= ids
                         self._files_changed.set()
             except (OSError, RuntimeError) as error:
-                _log.warning("cannot watch %s, so rescanning only: %s", path, error)
+                self._watch_problem.report(f"cannot watch {path}, so rescanning only: {error}")
                 await asyncio.sleep(_RESCAN_S)
 
     async def _refresh(self) -> None:
         """Have the store check the files that were reported, and from time to time all files."""
         next_scan_s = self._loop.time() + _RESCAN_S
         unsettled = False
-        last_error = ""
         while True:
             wait_s = _DEBOUNCE_S if unsettled else max(0.0, next_scan_s - self._loop.time())
             try:
@@ -475,11 +486,9 @@ class Feed:
                 unsettled = await self._in_thread(refresh, self._store, None if full else ids)
             except JobctlError as error:
                 self._changed_ids |= ids
-                if str(error) != last_error:
-                    last_error = str(error)
-                    _log.error("cannot look for foreign changes: %s", error)
+                self._refresh_problem.report(f"cannot look for foreign changes: {error}")
             else:
-                last_error = ""
+                self._refresh_problem.end()
             if full:
                 took_s = self._loop.time() - began_s
                 next_scan_s = self._loop.time() + max(_RESCAN_S, _MIN_RESCAN_RATIO * took_s)

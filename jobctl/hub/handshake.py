@@ -40,6 +40,11 @@ UPGRADE_REQUIRED = f"this is a WebSocket, and the request does not ask for one: 
 _MAX_ORDINARY = 4096
 """Bytes of an ordinary request; within it no line and no number of lines is too large."""
 
+_MAX_URL = 300  # characters in the log
+_LOGGED_KEYS = frozenset(
+    {"active", "bad", "digest", "ended", "id", "max", "session", "since", "stage", "type"}
+)
+
 _HEAD = re.compile(
     rb"GET ([\x21-\x7e]++) HTTP/1\.1\r\n"
     rb"((?:[-!#$%&'*+.^_`|~0-9a-zA-Z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++)\r\n"
@@ -93,6 +98,19 @@ def opening_of(request: Request) -> Opening:
     """Return what websockets has read."""
     headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
     return Opening(request.path, headers, raw=request)
+
+
+def url_of(opening: Opening, *, secure: bool) -> str:
+    """Return the URL of a request for the log.
+
+    Only query parameters of the protocol are in it: a token that was sent by mistake, under
+    whatever name, is not.
+    """
+    path, _, query = opening.path.partition("?")
+    host = next((value for name, value in opening.headers if name == "host"), "")
+    known = [part for part in query.split("&") if part.partition("=")[0] in _LOGGED_KEYS]
+    url = f"{'wss' if secure else 'ws'}://{host}{path}" + ("?" if known else "") + "&".join(known)
+    return url if len(url) <= _MAX_URL else f"{url[:_MAX_URL]}..."
 
 
 def read_opening(data: bytes) -> tuple[Opening, bytes] | None:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
-from jobctl.hub.access import AccessPolicy, AccessRefused
+from jobctl.hub.access import AccessPolicy
 from jobctl.hub.address import DEFAULT_PATH, hub_url
 from jobctl.hub.admission import AdmissionControl, RequestHeadReader, is_upgrade
 from jobctl.hub.authentication import Authentication, Refusals
@@ -27,7 +27,7 @@ from jobctl.hub.http import HttpApi
 from jobctl.hub.last_served import NOTHING_SERVED, LastServed
 from jobctl.hub.listen import BACKLOG, Sockets, listen
 from jobctl.hub.liveness import Liveness
-from jobctl.hub.log_limit import LogRateLimit
+from jobctl.hub.log_limit import LastingProblem, RecurringProblem
 from jobctl.hub.metrics import Counts
 from jobctl.hub.peers import PeerUid, PeerUids
 from jobctl.hub.periodic import PeriodicTask, PeriodicTasks
@@ -127,7 +127,9 @@ class HubServer:
         self._path = base + path
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        self._error_log_limit = LogRateLimit(1)
+        again = "connections are accepted again"
+        self._files_problem = RecurringProblem(LastingProblem(_log, again, level=logging.ERROR))
+        self._full_problem = RecurringProblem(LastingProblem(_log, again))
         self.counts = Counts()
         self.hub = Hub()
         self._refusals = Refusals(self.counts)
@@ -193,6 +195,8 @@ class HubServer:
             await self._serve(sockets, self._urls(host, unix, sockets), stop, ready)
         finally:
             self._loop.set_exception_handler(complained_to)
+            self._files_problem.close()
+            self._full_problem.close()
             sockets.close()
             if peers is not None:
                 peers.close()
@@ -321,12 +325,15 @@ class HubServer:
         text = (
             f"{most} connections are the most: 'jobctl serve --max-connections {2 * most}' has more"
         )
-        self._refusals.record(AccessRefused(503, "full", text), "?")
+        self.counts.refused["full"] += 1
+        self._full_problem.report(f"connections are refused: {text}")
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Rate-limit asyncio's log about missing descriptors: it comes a hundred times a second."""
+        """Log missing descriptors once: asyncio reports them a hundred times a second."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
-        elif self._error_log_limit.allow("files", self._loop.time()) is not None:
-            _log.error("cannot accept connections: %s; see 'ulimit -n'", error.strerror)
+        else:
+            self._files_problem.report(
+                f"cannot accept connections: {error.strerror}; see 'ulimit -n'"
+            )

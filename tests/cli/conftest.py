@@ -109,7 +109,7 @@ def hub_on(directory: Path) -> Iterator[str]:
     )
     assert hub.stderr is not None
     try:
-        events = (line for line in hub.stderr if line.startswith("{"))
+        events = (line for line in hub.stderr if '"listening"' in line)
         yield str(json.loads(next(events))["url"])
     finally:
         hub.terminate()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jobctl.cli.console import Console
 from jobctl.cli.cursor_file import CursorFile
-from jobctl.cli.live_view import JobView
+from jobctl.cli.live_view import JobView, StatusNotes
 from jobctl.cli.live_watch import WatchOptions, watch_jobs
 from jobctl.cli.options import Output
 from jobctl.core.cursor import ZERO
@@ -108,3 +109,37 @@ async def test_a_digest_that_does_not_match_is_returned() -> None:
         times=None,
     )
     assert not await watch_jobs(options, JobView("here"), mismatch(), Recorded(), lambda: 0)
+
+
+def test_a_connection_problem_is_noted_once_and_its_end_too() -> None:
+    """A night without a hub filled a mail: each try printed a line."""
+    lines: list[str] = []
+    notes = StatusNotes(lines.append)
+    away = Status("error", "hub", "ws://h", "nobody listens there", 0.5)
+    opened = Status("open", "hub", "ws://h")
+    for status in (
+        opened,
+        Status("connecting", "hub", "ws://h"),
+        away,
+        away,
+        replace(away, detail="no answer", retry_s=9.0),
+        away,
+        opened,
+        opened,
+        away,
+    ):
+        notes(status)  # fmt: skip
+    assert lines == [
+        "error: ws://h: nobody listens there, next try in 0.5 s",
+        "error: ws://h: no answer, next try in 9.0 s",
+        "live: ws://h",
+        "error: ws://h: nobody listens there, next try in 0.5 s",
+    ]
+
+
+def test_watch_says_that_it_is_live_from_the_start() -> None:
+    """Whoever watches sees through what."""
+    lines: list[str] = []
+    notes = StatusNotes(lines.append, always=True)
+    notes(Status("open", "directory", "/jobs"))
+    assert lines == ["live: /jobs (no hub)"]

@@ -89,12 +89,98 @@ def test_it_says_where_it_listens_and_stops_cleanly(tmp_path: Path, number: int)
     assert hub.stderr is not None
     event = json.loads(hub.stderr.readline())
     assert (event["event"], event["pid"]) == ("listening", hub.pid)
-    assert event["url"] in hub.stderr.readline()
+    assert event["url"] in json.loads(hub.stderr.readline())["event"]
     hub.send_signal(number)
     _, rest = hub.communicate(timeout=20)
     assert hub.returncode == 0
     assert [json.loads(line)["event"] for line in rest.splitlines()] == ["stopped"]
     assert list((tmp_path / ".jobctl" / "hubs").iterdir()) == []
+
+
+@pytest.mark.parametrize("form", [["--log-format", "json"], ["--log-format=json"]])
+def test_json_log_has_json_lines_only(tmp_path: Path, form: list[str]) -> None:
+    """Notes, clients that come and go, refusals, and what libraries print."""
+    hub = subprocess.Popen(
+        command("serve", "--host", "0.0.0.0", "--insecure", "--port", "0",
+                "--dir", str(tmp_path / "new"), *form),
+        env=environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert hub.stderr is not None
+    lines = [hub.stderr.readline()]
+    while "listening" not in lines[-1]:
+        assert lines[-1], lines
+        lines.append(hub.stderr.readline())
+    url = json.loads(lines[-1])["url"].replace("0.0.0.0", "127.0.0.1")
+    seen = run_process("ls", "--url", url)
+    assert seen.code == 0, seen.err
+    with socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0]))) as client:
+        client.sendall(b"GET /api/jobs HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        client.recv(100)
+    hub.terminate()
+    lines += hub.stderr.readlines()
+    assert hub.wait(20) == 0
+    hub.stderr.close()
+    events = [json.loads(line) for line in lines]
+    assert all(event.keys() >= {"time", "level", "event", "pid"} for event in events)
+    names = [event["event"] for event in events]
+    assert {"listening", "open", "close", "refused", "stopped"} <= {*names}
+    assert any(name.startswith("created ") for name in names)
+    assert any("--insecure" in name for name in names)
+    assert next(event for event in events if event["event"] == "open")["url"].startswith(url)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--port", "{taken}"], 5),
+        (["--port", "0", "--token-file", "{here}/none"], 2),
+        (["--port", "0", "--tls-cert", "{here}/none"], 2),
+        (["--port", "0", "--prune-older-than", "x"], 2),
+        (["--port", "many"], 2),
+        (["--host", "192.0.2.1", "--port", "0", "--insecure"], 5),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_error_at_the_start_is_a_json_line_too(
+    tmp_path: Path, words: list[str], code: int, first: bool
+) -> None:
+    """Wherever the option stands, and with the same exit code."""
+    form = ["--log-format", "json"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        words = [word.format(taken=port, here=tmp_path) for word in words]
+        words = [*form, *words] if first else [*words, *form]
+        result = run_process("serve", "--dir", str(tmp_path / "new"), *words)
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    assert result.code == code
+    assert lines[-1]["level"] == "error"
+    assert lines[-1]["error"]["exitCode"] == code
+    assert lines[-1]["error"]["message"] in lines[-1]["event"]
+
+
+def test_a_traceback_is_a_json_line_too(tmp_path: Path) -> None:
+    """So are warnings, and what other libraries log."""
+    script = (
+        "import asyncio, logging, sys, threading, warnings\n"
+        "from jobctl.cli.serve_log import LogFormat, set_up_logging\n"
+        "set_up_logging(LogFormat.json, verbose=False)\n"
+        "warnings.warn('mind this')\n"
+        "logging.getLogger('asyncio').error('of a library')\n"
+        "thread = threading.Thread(target=lambda: 1 / 0); thread.start(); thread.join()\n"
+        "class Odd:\n    def __del__(self): raise ValueError('in del')\n"
+        "Odd()\n"
+        "raise KeyError('a\\nb')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    events = [json.loads(line) for line in ran.stderr.splitlines()]
+    assert len(events) == 5, ran.stderr
+    assert "mind this" in events[0]["event"]
+    assert events[1]["event"] == "of a library"
+    assert [("Traceback" in event.get("traceback", "")) for event in events[2:]] == [True] * 3
+    assert events[-1]["event"] == "the hub failed: KeyError: 'a\\nb'"
 
 
 @contextmanager

@@ -92,7 +92,7 @@ async def test_one_too_many_is_told_to_come_back(served, caplog):
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"\r\nRetry-After: 5\r\n" in answer
             assert hub.server.counts.refused["full"] == 1
-            assert "jobctl serve --max-connections 6" in caplog.records[-1].reason
+            assert "jobctl serve --max-connections 6" in caplog.records[-1].getMessage()
         await until(lambda: not hub.server._admission.pending)
         async with v1(hub.url) as two:
             await said(two)
