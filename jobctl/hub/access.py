@@ -28,7 +28,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from jobctl.errors import UsageError
-from jobctl.hub.origin import OriginCheck, is_loopback_host, parse_port
+from jobctl.hub.origin import OriginCheck, is_loopback_host, parse_host, parse_port
 
 __all__ = ["MIN_TOKEN", "AccessPolicy", "AccessRefused", "AccessRequest", "Rights", "unauthorized"]
 
@@ -45,6 +45,11 @@ _MAX_WRONG = (
 )
 _NEW_TOKEN = "openssl rand -hex 32 >jobctl-token && chmod 600 jobctl-token"  # noqa: S105
 _WITH_TOKEN = "--token-file jobctl-token"  # noqa: S105 - a file's name
+_PROXY_HEADERS = frozenset(
+    {"cdn-loop", "cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-client-ip",
+     "x-cluster-client-ip", "x-envoy-external-address", "x-real-ip"}
+)  # fmt: skip
+_FROM_ELSEWHERE = (["cross-site"], ["same-site"], ["none"])
 _TOKEN_PARAMETERS = {"token", "access_token"}
 
 
@@ -197,6 +202,11 @@ class AccessPolicy:
         return self._given is not None
 
     @property
+    def trusts_this_machine(self) -> bool:
+        """Whether a request counts by the process that sent it, so that a proxy must not."""
+        return self._given is None and not self._insecure
+
+    @property
     def own_token(self) -> bytes | None:
         """The token that the hub generated for its own user; ``None`` if one was configured."""
         return self._token if self._given is None else None
@@ -215,7 +225,7 @@ class AccessPolicy:
             if refusal.option:
                 text += f"; to allow it: {self._command(refusal.option)}"
             raise AccessRefused(403, refusal.kind, text)
-        if self._given is None and not self._insecure and _is_proxied(access_request):
+        if self.trusts_this_machine and _is_proxied(access_request):
             raise AccessRefused(
                 403,
                 "proxy",
@@ -376,10 +386,28 @@ def _too_many_requests() -> AccessRefused:
 
 
 def _is_proxied(access_request: AccessRequest) -> bool:
+    """Whether a proxy has passed the request on, as far as the request shows it.
+
+    nginx adds no header unless it is told to.
+    """
     return any(
-        name.startswith("x-forwarded-") or name in ("forwarded", "via", "x-real-ip")
+        name.startswith("x-forwarded-") or name in _PROXY_HEADERS
         for name, _ in access_request.headers
-    )
+    ) or _is_of_page_elsewhere(access_request)
+
+
+def _is_of_page_elsewhere(access_request: AccessRequest) -> bool:
+    """Whether the page that sent the request was loaded from another machine's name.
+
+    Its ``Referer`` has that name, and the proxy has replaced the Host. A link on another site is
+    something else: there the browser says so (``Sec-Fetch-Site``, www.w3.org/TR/fetch-metadata).
+    """
+    referers, hosts = access_request.all("referer"), access_request.all("host")
+    if not referers or access_request.all("sec-fetch-site")[-1:] in _FROM_ELSEWHERE:
+        return False
+    page = parse_host(referers[0].partition("://")[2].partition("/")[0])
+    own = parse_host(hosts[0]) if hosts else None
+    return page is not None and page != own and not is_loopback_host(page)
 
 
 def _bytes(text: str) -> bytes:

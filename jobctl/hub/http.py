@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
@@ -30,6 +30,7 @@ from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
 from jobctl.hub.connection import unsent_bytes
 from jobctl.hub.cross_origin import cross_origin_headers, is_preflight, preflight_headers
 from jobctl.hub.handshake import UPGRADE_REQUIRED
+from jobctl.hub.log_limit import LastingProblem
 from jobctl.hub.metrics import Counts
 from jobctl.hub.sessions import Hub
 
@@ -121,6 +122,7 @@ class HttpApi:
         self._pipelines = _pipelines_json(pipelines)
         self._state, self._access, self._base = state, access, base
         self._socket_path = socket_path
+        self._old_version = LastingProblem(_log, "")
         self._unsent: dict[int, tuple[int, float]] = {}
         app = web.Application(middlewares=[self._middleware], client_max_size=4096)
         app.add_routes(
@@ -232,6 +234,8 @@ class HttpApi:
                 return web.Response(status=303, headers={"Location": f"{self._base}/login"})
             self._state.record_refusal(refused, access_request.peer)
             return _refusal(refused.status, str(refused), refused.headers)
+        if path != "/healthz":
+            self._note_old_version(request)
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -248,6 +252,19 @@ class HttpApi:
         except Exception:
             _log.exception("request failed")
             return _refusal(500, "the hub failed; its log says more")
+
+    def _note_old_version(self, request: web.Request) -> None:
+        """Log once that a request came by HTTP/1.0: nginx passes requests on so by default.
+
+        The hub cannot tell them from those of this machine, and some local programs use that
+        version too, so they are not refused.
+        """
+        if self._access.trusts_this_machine and request.version < HttpVersion11:
+            self._old_version.report(
+                "a request came by HTTP/1.0, as nginx's proxy_pass sends them: if a proxy passes "
+                "on the requests of others, they count as this machine's own; "
+                "start the hub with --token-file"
+            )
 
     # -- the pages ----------------------------------------------------------------------------
 

@@ -335,6 +335,41 @@ async def test_each_hub_knows_its_own_cookie_among_others():
     assert await one.authenticate(asked(None, Cookie=f"other-{name}={value}")) is None
 
 
+@pytest.mark.parametrize(
+    ("headers", "passed_on"),
+    [
+        ({"Referer": "http://jobs.example/"}, True),
+        ({"Referer": "https://jobs.example/jobs/", "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Referer": "http://192.168.1.5:5173/", "Sec-Fetch-Site": "same-origin"}, True),
+        ({"CF-Connecting-IP": "192.0.2.7"}, True),
+        ({"X-Real-IP": "192.0.2.7"}, True),
+        ({"Referer": "http://localhost:5173/"}, False),
+        ({"Referer": "http://127.0.0.1:8765/"}, False),
+        ({"Referer": "https://wiki.example/", "Sec-Fetch-Site": "cross-site"}, False),
+        ({"Referer": "https://wiki.localhost/", "Sec-Fetch-Site": "same-site"}, False),
+        ({"Referer": "about:client"}, False),
+        ({"Referer": ""}, False),
+        ({"Referer": "http://[bad/"}, False),
+    ],
+)
+def test_what_a_proxy_passes_on_is_known_by_its_headers_or_its_page(headers, passed_on):
+    """nginx adds no header by itself: there the page that asks has another name than the Host."""
+    access = AccessPolicy("127.0.0.1", own_uid=BOB)
+    request = asked(BOB, **headers)
+    assert access.is_own(request) is not passed_on
+    if passed_on:
+        with pytest.raises(AccessRefused, match="came through a proxy"):
+            access.check_source(request)
+    else:
+        access.check_source(request)
+
+
+def test_page_of_the_hub_itself_comes_from_no_proxy():
+    """Also under the name of a network that the hub was bound to."""
+    access = AccessPolicy("192.168.1.5", own_uid=BOB, insecure=True)
+    assert access.is_own(asked(BOB, Host="192.168.1.5:8765", Referer="http://192.168.1.5:8765/"))
+
+
 async def test_proxy_of_the_own_user_is_not_the_user():
     """Where it may pass at all, it asks for whoever asks it: they do not see details."""
     access = AccessPolicy("127.0.0.1", insecure=True, own_uid=BOB)

@@ -178,3 +178,25 @@ async def test_a_full_hub_is_logged_once(served, heard, monkeypatch):
         assert "1 connections are the most" in warnings(heard)[0]
         await until(lambda: len(warnings(heard)) > 1)
     assert warnings(heard)[1:] == ["connections are accepted again"]
+
+
+@pytest.mark.parametrize("options", [{}, {"token": TOKEN.encode()}, {"insecure": True}])
+async def test_requests_by_an_old_version_are_logged_once(served, heard, options):
+    """nginx passes requests on so, and says of no other machine that they are its."""
+    async with running_hub(served, **options) as hub:
+
+        async def ask(path: str, version: str) -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+            head = f"GET {path} HTTP/{version}\r\nHost: 127.0.0.1:{hub.port}\r\n"
+            writer.write(f"{head}Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+            assert b" 200 " in await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+
+        await ask("/api/jobs", "1.1")
+        await ask("/healthz", "1.0")  # as HAProxy looks whether the hub lives
+        assert warnings(heard) == []
+        for _ in range(3):
+            await ask("/api/jobs", "1.0")
+    said = warnings(heard)
+    assert len(said) == (0 if options else 1)
+    assert all("--token-file" in text for text in said)

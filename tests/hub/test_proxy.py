@@ -19,7 +19,7 @@ from aiohttp import ClientSession, CookieJar, TCPConnector
 from jobctl.hub import server as server_module
 from jobctl.hub.access import AccessPolicy
 from jobctl.stores import open_store
-from tests.hub.network import Reader, new_job, until
+from tests.hub.network import Reader, new_job, running_hub, until
 from tests.stores.support import ROOT
 
 pytestmark = [
@@ -35,14 +35,18 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@contextmanager
-def nginx(
-    place: Path, port: int, hub_port: int, certificate: tuple[Path, Path] | None
-) -> Iterator[None]:
-    """nginx with the README's lines, in front of the hub; with a certificate it ends TLS."""
+def readme_location(hub_port: int) -> str:
+    """The README's lines, for this hub."""
     example = re.search(r"```nginx\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert example is not None
-    location = example[1].replace("127.0.0.1:8765", f"127.0.0.1:{hub_port}")
+    return example[1].replace("127.0.0.1:8765", f"127.0.0.1:{hub_port}")
+
+
+@contextmanager
+def nginx(
+    place: Path, port: int, location: str, certificate: tuple[Path, Path] | None = None
+) -> Iterator[None]:
+    """nginx with this location, in front of the hub; with a certificate it ends TLS."""
     listen = f"listen 127.0.0.1:{port}"
     if certificate is not None:
         cert, key = certificate
@@ -80,7 +84,7 @@ async def test_readmes_example_works(directory, writer, tmp_path, monkeypatch, c
         )
     )
     await until(lambda: urls)
-    with nginx(tmp_path / "nginx", port, hub_port, certificate if tls else None):
+    with nginx(tmp_path / "nginx", port, readme_location(hub_port), certificate if tls else None):
         root = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         trust = ssl.create_default_context(cafile=str(certificate[0]))
         jar = CookieJar(unsafe=True)  # of an address that is no name
@@ -117,6 +121,31 @@ async def test_readmes_example_works(directory, writer, tmp_path, monkeypatch, c
     stop.set()
     await task
     store.close()
+
+
+async def test_the_default_of_nginx_hides_who_asks(served, writer, tmp_path, caplog):
+    """Without a token: it is logged, and the page of another name gets nothing. With one: 401."""
+    writer.create(new_job("a1"))
+    for token in (None, TOKEN.encode()):
+        options = {} if token is None else {"token": token}
+        async with running_hub(served, own_uid=None, **options) as hub:
+            port = free_port()
+            location = f"location / {{ proxy_pass http://127.0.0.1:{hub.port}; }}"
+            with nginx(tmp_path / f"nginx-{token is None}", port, location):
+                await until(lambda port=port: _listens(port))
+                async with ClientSession() as session:
+                    page = {"Referer": "http://jobs.example/"}
+                    url = f"http://127.0.0.1:{port}/api/jobs"
+                    async with session.get(url) as answer:
+                        direct = answer.status
+                    async with session.get(url, headers=page) as answer:
+                        from_page = answer.status
+        if token is None:  # nginx's workers are of another user, if it was started by root
+            assert direct in (200, 403)
+            assert from_page == 403
+            assert direct == 403 or "by HTTP/1.0" in caplog.text
+        else:
+            assert (direct, from_page) == (401, 401)
 
 
 def _listens(port: int) -> bool:

@@ -38,7 +38,15 @@ from jobctl.stores.directory.bell import DirectoryBell
 from jobctl.stores.directory.changelog import LINE
 from jobctl.stores.directory.files import FoundFile
 from jobctl.upkeep import doctor as doctor_package
-from jobctl.upkeep.doctor import CHECKS, Finding, contents, doctor, listeners, location
+from jobctl.upkeep.doctor import (
+    CHECKS,
+    Finding,
+    contents,
+    doctor,
+    listeners,
+    location,
+    reverse_proxy,
+)
 from jobctl.upkeep.doctor.finding import CheckContext
 from tests.hub.network import HubProcess, running_hub
 from tests.stores.support import DATA, age, running
@@ -773,6 +781,39 @@ async def test_a_hub_is_asked_with_its_own_token(directory: Path, store: Store) 
     found = only([finding for finding in findings if finding.where.startswith("ws:")])
     said = f"a hub is up to date, revision {store.head().revision}"
     assert (found.level, found.what) == ("ok", said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", [None, b"0123456789abcdef"])
+async def test_nginx_before_a_hub_without_a_token(
+    directory: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: bytes
+) -> None:
+    """To the hub, its requests look like this machine's: where a file says so, doctor does."""
+    site = tmp_path / "nginx.conf"
+    monkeypatch.setattr(
+        reverse_proxy, "PATTERNS", (str(tmp_path / "none" / "*"), str(tmp_path / "*"))
+    )
+    monkeypatch.setenv("JOBCTL_TOKEN", "0123456789abcdef")
+    options = {} if token is None else {"token": token}
+    async with running_hub(store, **options) as hub:
+        lines = [
+            "location / {",
+            f"    # proxy_pass http://127.0.0.1:{hub.port};",
+            f"    proxy_pass http://127.0.0.1:{hub.port}0;",
+            f"    proxy_pass http://localhost:{hub.port}/;",
+            "}",
+        ]
+        site.write_text("\n".join(lines))
+        os.mkfifo(tmp_path / "fifo")
+        findings = await asyncio.to_thread(current, directory)
+    warned = [finding for finding in findings if "nginx" in finding.what]
+    if token is not None:
+        assert warned == []
+        return
+    found = only(warned)
+    assert (found.level, found.where) == ("warning", hub.url)
+    assert f"({site}:4)" in found.what
+    assert "--token-file" in found.hint
 
 
 def test_a_hub_file_that_says_nothing_yet(directory: Path) -> None:

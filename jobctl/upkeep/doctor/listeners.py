@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from jobctl.core.cursor import ZERO, Cursor, store_epoch
 from jobctl.core.filters import Filter
@@ -22,6 +23,7 @@ from jobctl.hub.discovery import is_same_network, token_in
 from jobctl.stores.directory.owners import DirectoryOwners
 from jobctl.stores.directory.place import Place
 from jobctl.upkeep.doctor.finding import CheckContext, Finding, is_stopped, names, opened, plural
+from jobctl.upkeep.doctor.reverse_proxy import nginx_passes
 
 __all__ = ["bells", "hubs", "owners"]
 
@@ -129,6 +131,8 @@ def hubs(context: CheckContext) -> Iterator[Finding]:
     alive = [hub for hub in alive if hub.near and hub.own]
     if not alive:
         return
+    for hub in alive:
+        yield from _passed_on(hub)
     import asyncio  # the only check that needs it
 
     async def ask_all() -> list[Finding]:
@@ -165,6 +169,20 @@ def _hub_in(name: str, hubs_fd: int) -> _Hub | Literal[False] | None:
     pid = value.get("pid")
     pid = pid if type(pid) is int and pid > 0 else None
     return _Hub(value["url"], pid, is_same_network(value), own, token_in(value))
+
+
+def _passed_on(hub: _Hub) -> Iterator[Finding]:
+    """Report a proxy before a hub without a configured token: all its clients count as local."""
+    try:
+        port = urlsplit(hub.url).port
+    except ValueError:
+        return  # reported as no URL of a hub
+    if hub.token is None or port is None:
+        return
+    for place in nginx_passes(port):
+        what = f"nginx passes requests on to a hub without a token ({place}): to the hub they may "
+        what += "look like this machine's own"
+        yield Finding("warning", what, hub.url, "start the hub with --token-file")
 
 
 async def _asked(hub: _Hub, context: CheckContext) -> Finding:
