@@ -11,7 +11,8 @@ apart:
   away.
 - No answer at all (nobody listens, a time limit, a broken connection) is never final.
 
-A hub of jobctl 0.1.0 does not send the header, so its refusals count as those of another server.
+A hub of jobctl 0.1.0 does not send the header. Its 401 is known by the realm; its other refusals
+count as those of another server.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ __all__ = ["comes_from_hub", "explain", "is_final"]
 
 _FINAL_CODES = range(4400, 4500)
 _COME_BACK = (408, 425, 429)
+_REALM = 'Bearer realm="jobctl"'
 _MAX_TEXT = 1000  # characters shown of what a server said
 
 
 def comes_from_hub(error: Exception) -> bool:
     """Whether a hub itself has answered so."""
     if isinstance(error, InvalidStatus):
-        return HUB_HEADER in error.response.headers
+        headers = error.response.headers
+        return HUB_HEADER in headers or _REALM in headers.get_all("WWW-Authenticate")
     return isinstance(error, ConnectionClosed) and error.rcvd is not None
 
 

@@ -223,6 +223,14 @@ async def test_a_refusal_of_the_hub_itself_is_final_after_the_contact_too(served
             await asyncio.wait_for(reader.task, 5)
 
 
+async def test_a_wrong_token_at_a_hub_of_0_1_0_is_told(served):
+    """It sends no header of a hub with its 401, but the realm."""
+    realm = 'WWW-Authenticate: Bearer realm="jobctl"'
+    async with saying(answer("401 Unauthorized", realm, body="that is not the token")) as server:
+        said = await first_error(Client(server.url, backoff=hasty()))
+    assert said.endswith("refuses: HTTP 401, that is not the token")
+
+
 async def test_a_busy_hub_is_a_contact_too(served):
     """Its 503 says that a hub is there, so what a proxy says later is retried."""
     busy = answer("503 Service Unavailable", "Jobctl-Hub: jobctl.v1", body="come back")
