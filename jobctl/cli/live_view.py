@@ -352,7 +352,7 @@ def summary(job: Job, now_ms: int, dead: Container[str], pipelines: Pipelines) -
         formats.mark(job, now_ms, dead, pipelines),
         job.error or "",
         job.title or "",
-        job.message or "",
+        job.current_message or "",
     ]
     return ": ".join(part for part in said if part)
 

@@ -361,7 +361,7 @@ def detail(job: Job, now: int, dead: Container[str], known: Pipelines) -> str:
     """Return the most important text about a job: error, state mark, message, title."""
     if job.error:
         return job.error
-    parts = [formats.mark(job, now, dead, known), job.title or "", job.message or ""]
+    parts = [formats.mark(job, now, dead, known), job.title or "", job.current_message or ""]
     return ": ".join(part for part in parts if part)
 
 

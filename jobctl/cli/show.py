@@ -142,7 +142,7 @@ def describe(
         ("title", job.title),
         ("stage", f"{job.stage}  {formats.strip(job, pipeline)}{percent}{mark and f', {mark}'}"),
         ("progress", _progress(job)),
-        ("message", job.message),
+        ("message", job.current_message),
         ("error", job.error),
         ("elapsed", formats.duration(elapsed_ms) if elapsed_ms is not None else None),
         ("usually", formats.eta(job, usual) or None),
@@ -198,9 +198,10 @@ def _command(job: Job) -> list[tuple[str, str | None]]:
 
 
 def _progress(job: Job) -> str | None:
-    if isinstance(job.progress, Steps):
-        return f"{_number(job.progress.done)} of {_number(job.progress.total)}"
-    return f"{_number(job.progress)}%" if job.progress is not None else None
+    progress = job.current_progress
+    if isinstance(progress, Steps):
+        return f"{_number(progress.done)} of {_number(progress.total)}"
+    return f"{_number(progress)}%" if progress is not None else None
 
 
 def _number(value: float) -> str:

@@ -32,7 +32,7 @@ from jobctl.errors import InvalidId, InvalidJob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Container, Mapping, Sequence
     from typing import Any, NoReturn
 
     from jobctl.core.lenient import Reading, Remark
@@ -41,18 +41,22 @@ if TYPE_CHECKING:
     Scan = Callable[[str, int], tuple[Any, int]]
 
 __all__ = [
+    "MAX_HISTORY",
     "Command",
     "CommandEnd",
     "Draft",
     "HistoryEntry",
     "Job",
     "Steps",
+    "attempt_in",
     "check_id",
     "draft_of",
     "new_id",
     "values_of",
 ]
 
+MAX_HISTORY = 64
+"""Maximum number of entries in `Job.history`: the first and the newest ones are kept."""
 MAX_AHEAD_MS = 3_600_000
 """Clocks of machines may differ by this much; see `Job.ended_ms`."""
 
@@ -137,9 +141,9 @@ class Job(Draft):
     """One unit of tracked work.
 
     ``revision`` is 0 until a store has recorded the job; it is on the wire, never on disk.
-    ``progress`` is of the present stage: `Steps`, or a percentage from 0 to 100. ``owner`` and
-    ``run`` may be anything in a foreign file: see `owned_by` and `command`. ``extra`` has the keys
-    that nobody here knows.
+    ``progress`` is `Steps`, or a percentage from 0 to 100. It may be of an earlier stage, as
+    ``message``: see `current_progress`. ``owner`` and ``run`` may be anything in a foreign file:
+    see `owned_by` and `command`. ``extra`` has the keys that nobody here knows.
 
     Two jobs are equal when all values are; how their files spell them does not count. A job is made
     of keywords, named as on disk or as the attributes; `InvalidJob` where one does not fit.
@@ -285,8 +289,61 @@ class Job(Draft):
 
     @property
     def owned_by(self) -> str | None:
-        """The name of the job's owner, if the file has it (see stores/owners.py)."""
-        return self.owner if isinstance(self.owner, str) and _OWNER.match(self.owner) else None
+        """The name of the job's owner in this attempt, if the file has it (see stores/owners.py).
+
+        An owner of an earlier attempt, which stays in the file when another program retries the
+        job, is none.
+        """
+        return self.owner if self._names_owner() and self._is_recorded_attempt() else None
+
+    @property
+    def former_owner(self) -> str | None:
+        """The name of the owner of an earlier attempt that is still in the file."""
+        return self.owner if self._names_owner() and not self._is_recorded_attempt() else None
+
+    def _names_owner(self) -> bool:
+        return isinstance(self.owner, str) and _OWNER.match(self.owner) is not None
+
+    def _is_recorded_attempt(self) -> bool:
+        """Whether the history's last entry is of this attempt, as far as is known."""
+        if not self.retry_count or not self.history:
+            return True
+        return attempt_in(self.history) in (None, self.retry_count)
+
+    @property
+    def moved_by_others(self) -> bool:
+        """Whether another program has moved the job since jobctl recorded its last stage.
+
+        Such a program sets the stage and keeps the keys that it does not know: history, progress,
+        message and owner.
+        """
+        if not self.history:
+            return False
+        last = self.history[-1]
+        if last.stage != self.stage:
+            return True
+        if self._is_recorded_attempt():
+            return False
+        # The stage has the name of one of an earlier attempt.
+        if self.stage == PENDING or not self.active:
+            return True
+        return (known_ms(self.stage_started_at) or 0) > (known_ms(last.at) or 0)
+
+    @property
+    def current_progress(self) -> Steps | float | None:
+        """The progress of the current stage.
+
+        The file's is of the stage of the last history entry. So it is ``None`` after another
+        program has moved the job.
+        """
+        progress = self.progress
+        return None if progress is None or self.moved_by_others else progress
+
+    @property
+    def current_message(self) -> str | None:
+        """The message of the current stage; see `current_progress`."""
+        message = self.message
+        return None if message is None or self.moved_by_others else message
 
     @property
     def command(self) -> Command | None:
@@ -309,9 +366,10 @@ class Job(Draft):
     @property
     def fraction(self) -> float:
         """How much of the current stage is done, 0 to 1."""
-        if isinstance(self.progress, Steps):
-            return min(self.progress.done / self.progress.total, 1.0)
-        return (self.progress or 0) / 100
+        progress = self.current_progress
+        if isinstance(progress, Steps):
+            return min(progress.done / progress.total, 1.0)
+        return (progress or 0) / 100
 
     @property
     def percent(self) -> int | None:
@@ -341,6 +399,11 @@ class Job(Draft):
         if limit_ms is None or not self.active or self.stage == PENDING:
             return False
         entered_ms = known_ms(self._entered_at())
+        if entered_ms is None or now_ms - entered_ms <= limit_ms:
+            return False
+        if not self.moved_by_others:  # this needs the history, which mostly is not parsed yet
+            return True
+        entered_ms = known_ms(self._moved_at())
         return entered_ms is not None and now_ms - entered_ms > limit_ms
 
     def ended_ms(self, now_ms: int | None = None) -> int | None:
@@ -420,7 +483,8 @@ class Job(Draft):
     ) -> dict[str, Any]:
         """Return what JSON output adds: ``{active, stalled, lost, elapsedMs}``.
 
-        And ``remarks``, a list of texts, if there are any.
+        And ``remarks``, a list of texts, if there are any. And ``progressStale``, which is true, if
+        the job's progress or message is of an earlier stage.
         """
         values: dict[str, Any] = {
             "active": self.active,
@@ -428,6 +492,8 @@ class Job(Draft):
             "lost": self.lost(dead),
             "elapsedMs": self.elapsed_ms(now_ms),
         }
+        if (self.progress is not None or self.message is not None) and self.moved_by_others:
+            values["progressStale"] = True
         if self.remarks:
             values["remarks"] = [str(remark) for remark in self.remarks]
         return values
@@ -439,13 +505,13 @@ class Job(Draft):
         here.
         """
         if self.history:
-            if self.history[-1].stage == self.stage:
+            if not self.moved_by_others:
                 return self.history
-            return (*self.history, HistoryEntry(self.stage, self._entered_at()))
+            return (*self.history, HistoryEntry(self.stage, self._moved_at()))
         start = HistoryEntry(PENDING, self.created_at)
-        if self.stage == PENDING:
+        if self.stage == PENDING and not self.retry_count:
             return (start,)
-        return (start, HistoryEntry(self.stage, self._entered_at()))
+        return (start, HistoryEntry(self.stage, self._moved_at()))
 
     def _entered_at(self) -> str:
         """Return when the job entered its current stage, by the first time that is possible."""
@@ -453,6 +519,23 @@ class Job(Draft):
         times = [self.stage_started_at, self.updated_at, self.created_at]
         can_be = (text for text in times if text and (known_ms(text) or -1) >= created)
         return next(can_be, self.updated_at)
+
+    def _moved_at(self) -> str:
+        """Return when another program moved the job to its current stage; not before the history.
+
+        The original program sets ``stageStartedAt`` with a stage of the pipeline only. With all
+        other stages it leaves the time of the stage before.
+        """
+        ended = [getattr(self, name) for _, name in self._ends()]
+        if not self.history:
+            if ended:
+                return str(ended[0])
+            return self.updated_at if self.stage == PENDING else self._entered_at()
+        last = self.history[-1].at
+        last_ms = known_ms(last) or 0
+        began = None if self.stage == PENDING else self.stage_started_at
+        times = ended or [began, self.updated_at]
+        return next((text for text in times if (known_ms(text) or 0) > last_ms), last)
 
 
 _REVISION = {"revision"}
@@ -485,6 +568,23 @@ def new_id() -> str:
     bits = bits & ~(0xF << 76 | 0x3 << 62) | (0x4 << 76 | 0x2 << 62)
     digits = f"{bits:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def attempt_in(history: Sequence[HistoryEntry]) -> int | None:
+    """Return the attempt (`Job.retry_count`) of the last entry; ``None`` if the history was cut.
+
+    An attempt begins with ``pending`` after the end of the one before. Where that does not give the
+    number, because other programs have retried the job too, an entry has it as ``attempt``.
+    """
+    retries = 0
+    for place in range(len(history) - 1, -1, -1):
+        entry = history[place]
+        attempt = entry.extra.get("attempt") if entry.extra else None
+        if type(attempt) is int:
+            return attempt + retries
+        if place and entry.stage == PENDING and history[place - 1].stage in TERMINAL:
+            retries += 1
+    return retries if len(history) < MAX_HISTORY else None
 
 
 def check_id(id: str) -> str:

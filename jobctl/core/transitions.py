@@ -11,7 +11,7 @@ import os
 import re
 
 from jobctl.core.fields import HistoryEntry, Steps
-from jobctl.core.job import NO_KEYS, Draft, Job, check_id, new_id
+from jobctl.core.job import MAX_HISTORY, NO_KEYS, Draft, Job, attempt_in, check_id, new_id
 from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, PENDING, TERMINAL
 from jobctl.errors import IllegalTransition, InvalidJob, did_you_mean
 
@@ -41,8 +41,6 @@ __all__ = [
     "retry",
 ]
 
-MAX_HISTORY = 64
-"""Maximum number of entries in `Job.history`: the first and the newest ones are kept."""
 MAX_RESULT_BYTES = 64 * 1024
 CANCELLED = "Cancelled by user"
 """The error of a cancelled job, as in the original program."""
@@ -140,10 +138,17 @@ def report(
     total: float | None = None,
     message: str | None = None,
 ) -> Job:
-    """Return the job with new progress: ``done`` of ``total``, or ``done`` percent."""
+    """Return the job with new progress: ``done`` of ``total``, or ``done`` percent.
+
+    Both belong to the stage of the last history entry. So if another program has moved the job,
+    this adds an entry for the current stage, and removes what the file has of an earlier one.
+    """
     if not job.active:
         raise IllegalTransition(job.id, job.stage, "report progress", legal_moves(job))
     update: dict[str, Any] = {"updated_at": now}
+    if job.moved_by_others:
+        history = _bounded(_with_attempt(job.timeline(), job.retry_count))
+        update |= {"history": history, "progress": None, "message": None, **_no_former_owner(job)}
     if done is not None:
         update["progress"] = _progress(job, done, total)
     if message is not None:
@@ -250,17 +255,35 @@ def legal_moves(job: Job, pipelines: Pipelines = BUILT_IN_ONLY) -> tuple[str, ..
 
 def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
     history = (*job.timeline(), HistoryEntry(stage, now))
-    if len(history) > MAX_HISTORY:
-        history = (history[0], *history[1 - MAX_HISTORY :])
+    retry_count = update.get("retry_count", job.retry_count)
     return job.replace(
         stage=stage,
         updated_at=now,
         stage_started_at=now,
         progress=None,
         message=None,
-        history=history,
-        **update,
+        history=_bounded(_with_attempt(history, retry_count)),
+        **{**_no_former_owner(job), **update},
     )
+
+
+def _bounded(history: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ...]:
+    if len(history) > MAX_HISTORY:
+        history = (history[0], *history[1 - MAX_HISTORY :])
+    return history
+
+
+def _with_attempt(history: tuple[HistoryEntry, ...], retry_count: int) -> tuple[HistoryEntry, ...]:
+    """Return the history with the attempt in its last entry, if the others do not give it."""
+    if not retry_count or attempt_in(history) == retry_count:
+        return history
+    last = history[-1]
+    return (*history[:-1], HistoryEntry(last.stage, last.at, {"attempt": retry_count}))
+
+
+def _no_former_owner(job: Job) -> dict[str, Any]:
+    """Return the change that removes the owner of an earlier attempt, which would count again."""
+    return {"owner": None} if job.former_owner is not None else {}
 
 
 def _restart(job: Job, now: str) -> Job:

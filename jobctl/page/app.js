@@ -10,6 +10,7 @@ filter.delete("since");
 const TERMINAL = new Set(["completed", "failed"]);
 const WORDS = { __proto__: null, pending: "Queued", completed: "Completed", failed: "Failed" };
 const MAX_ROWS = 500;
+const MAX_HISTORY = 64; // entries of a history that may have been cut
 const BACKOFF_MS = 500, MAX_BACKOFF_MS = 15000;
 const FIRST_MS = Date.UTC(1971), LAST_MS = Date.UTC(9999), MAX_AHEAD_MS = 3600000;
 const QUIET_MS = 6000, SILENCE_MS = 18000, PULSE_MS = 1000;
@@ -199,17 +200,18 @@ function put(element, text) {
 function fill(row, job) {
   const active = !TERMINAL.has(job.stage);
   row.job = job;
-  row.lost = active && typeof job.owner === "string" && dead.has(job.owner);
+  row.lost = active && dead.has(job.owner) && isRecordedAttempt(job);
   row.element.dataset.id = job.id;
   row.element.dataset.stage = job.stage;
   const label = pipelineOf(job.type).label;
   put(row.title, String(job.title ?? label ?? job.type));
   put(row.id, job.title || label ? `${job.id} · ${job.type}` : job.id);
-  const progress = active ? portion(job.progress) : null;
+  const told = active && !movedByOthers(job); // else both are of another stage
+  const progress = told ? portion(job.progress) : null;
   row.progress.hidden = progress === null;
   if (progress !== null) row.progress.value = progress.share;
   put(row.done, progress === null ? "" : progress.text);
-  put(row.note, active && job.message ? String(job.message) : "");
+  put(row.note, told && job.message ? String(job.message) : "");
   put(row.error, job.error ? String(job.error) : "");
   strip(row.strip, job, active);
   clock(row);
@@ -251,6 +253,33 @@ function clock(row) {
   put(row.time, Number.isFinite(took) ? words(took) : "");
 }
 
+// The same rules as attempt_in, Job.moved_by_others and Job._moved_at in Python.
+
+function historyOf(job) {
+  return Array.isArray(job.history) ? job.history : [];
+}
+
+function isRecordedAttempt(job) {
+  const history = historyOf(job);
+  if (!job.retryCount || !history.length) return true;
+  let retries = 0;
+  for (let place = history.length - 1; place >= 0; place--) {
+    const { stage, attempt } = history[place];
+    if (Number.isInteger(attempt)) return attempt + retries === job.retryCount;
+    if (place && stage === "pending" && TERMINAL.has(history[place - 1].stage)) retries += 1;
+  }
+  return history.length >= MAX_HISTORY || retries === job.retryCount;
+}
+
+function movedByOthers(job) {
+  const last = historyOf(job).at(-1);
+  if (!last) return false;
+  if (last.stage !== job.stage) return true;
+  if (isRecordedAttempt(job)) return false;
+  if (job.stage === "pending" || TERMINAL.has(job.stage)) return true;
+  return (knownMs(job.stageStartedAt) || 0) > (knownMs(last.at) || 0);
+}
+
 // The same rules as clock.known_ms, Job.ended_ms and Job.stalled in Python.
 
 function knownMs(text) {
@@ -265,6 +294,10 @@ function lacks(job, key) {
 
 function enteredMs(job) {
   const times = [job.stageStartedAt, job.updatedAt, job.createdAt].map(knownMs);
+  if (movedByOthers(job)) {
+    const last = knownMs(historyOf(job).at(-1).at) || 0;
+    return times.slice(0, 2).find((ms) => ms > last) ?? last;
+  }
   return times.find((ms) => ms >= (knownMs(job.createdAt) || 0)) ?? NaN;
 }
 

@@ -23,6 +23,7 @@ from tests import odd_times
 from tests.hub.browser import CHROMIUM, Page, browser
 from tests.hub.network import HubProcess, new_job, running_hub, until
 from tests.odd_times import GO_ZERO
+from tests.original_writes import at, failed, moved_to, retried, written
 from tests.stores.support import DATA, plant_owner
 
 pytestmark = [
@@ -191,6 +192,47 @@ async def test_odd_times_are_shown_as_elsewhere(directory, served):
         await page.shows(script, {id: words[job.elapsed_ms(now)] for id, job in held.items()})
         stage = await page.run("document.querySelector('[data-id=asleep] .stage').textContent")
         assert stage == "Extracting"  # and not stalled in it
+        assert page.said == []
+
+
+async def test_job_that_another_program_moved_is_shown_as_elsewhere(directory, served, writer):
+    """Progress and message of another stage are not, and an owner of another attempt is none."""
+    dead = "1-0123456789ab"
+    plant_owner(directory, dead)
+    writes = {
+        "ours": [],
+        "moved": [moved_to("analyze", 60)],
+        "retried": [failed(90), retried(120)],
+        "again": [failed(90), retried(120), moved_to("extract", 130)],
+        "second": [failed(90), retried(120, 2), moved_to("extract", 130)],
+    }
+    for id, changes in writes.items():
+        job = jobs.create("etl", now=at(0), id=id).replace(owner=dead)
+        if id == "second":  # the attempt that it was retried from was our second
+            job = jobs.retry(jobs.fail(job, "no", now=at(1)), now=at(2)).replace(owner=dead)
+        job = jobs.advance(job, "extract", now=at(5))
+        job = jobs.report(job, now=at(6), done=3, total=8, message="orders.csv")
+        (directory / f"{id}.json").write_text(written(job, *changes))
+    served.refresh()
+    script = """Object.fromEntries([...document.querySelectorAll("tbody tr")].map((row) => [
+        row.dataset.id, [
+        row.querySelector(".note").textContent, !row.querySelector("progress").hidden,
+        row.querySelectorAll(".note")[1].textContent, row.classList.contains("lost")]]))"""
+    expected = {
+        job.id: [
+            "3/8" if job.current_progress else "",
+            job.current_progress is not None,
+            job.current_message or "",
+            job.lost({dead}),
+        ]
+        for job in served.since(ZERO).jobs
+    }
+    assert expected["ours"] == ["3/8", True, "orders.csv", True]
+    assert expected["moved"] == ["", False, "", True]
+    assert expected["retried"] == expected["again"] == expected["second"] == ["", False, "", False]
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(script, expected)
         assert page.said == []
 
 

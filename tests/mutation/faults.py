@@ -294,9 +294,23 @@ FAULTS += (
     Fault(
         "a new stage keeps the progress of the one before",
         "jobctl/core/transitions.py",
-        "        progress=None,\n        message=None,\n        history=history,",
-        "        message=None,\n        history=history,",
+        "        progress=None,\n        message=None,\n        history=_bounded(",
+        "        message=None,\n        history=_bounded(",
         ("tests/core/test_job.py",),
+    ),
+    Fault(
+        "an owner counts in every attempt",
+        "jobctl/core/job.py",
+        "return self.owner if self._names_owner() and self._is_recorded_attempt() else None",
+        "return self.owner if self._names_owner() else None",
+        ("tests/core/test_moved_by_others.py",),
+    ),
+    Fault(
+        "an owner of an earlier attempt stays",
+        "jobctl/core/transitions.py",
+        'return {"owner": None} if job.former_owner is not None else {}',
+        "return {}",
+        ("tests/core/test_moved_by_others.py",),
     ),
     Fault(
         "depth is not bounded before a recursive parser reads",
