@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+import re
 from urllib.parse import urlsplit
 
 from websockets.http11 import Response
@@ -23,6 +24,7 @@ __all__ = ["Authentication", "Refusals"]
 
 _HANDSHAKE_S = 8.0
 _MAX_KEYS = 5  # unknown keys of one query that are logged
+_KEY = re.compile(r"[A-Za-z][A-Za-z_-]{0,23}")
 
 _log = logging.getLogger("jobctl.hub")
 
@@ -50,11 +52,15 @@ class Refusals:
     def log_ignored(self, keys: tuple[str, ...], peer: str) -> None:
         """Log keys of a query that this hub does not know; the log is rate-limited.
 
-        They are a mistake, or those of a client of a later version, which has to work.
+        They are a mistake, or those of a client of a later version, which has to work. What looks
+        like no key may be a token that was sent by mistake, so only its length is logged.
         """
         more = self._log_limit.allow("query", self._loop.time())
         if more is not None:
-            names = ", ".join(ascii(key[:40])[1:-1] for key in keys[:_MAX_KEYS])
+            names = ", ".join(
+                key if _KEY.fullmatch(key) else f"({len(key)} characters)"
+                for key in keys[:_MAX_KEYS]
+            )
             said = {"keys": names, "peer": peer, **({"more": more} if more else {})}
             _log.warning("unknown query keys ignored", extra=said)
 
