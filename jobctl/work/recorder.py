@@ -153,6 +153,7 @@ class Recorder:
         self._draining = False
         self._writing = False
         self._warned_at = -_WARN_EVERY_S
+        self._warned = False  # of an outage that lasts
         self._thread = threading.Thread(target=self._run, name="jobctl-recorder", daemon=True)
 
     @classmethod
@@ -355,6 +356,9 @@ class Recorder:
                 self._retry_at, self._delay_s, self._slow = 0.0, RETRY_S, False
                 write.source.recorded_as(job)
             self._finish(write, None)
+            if self._warned and not self._ready:
+                self._warned = False
+                _log.warning("jobctl: jobs are recorded again")
 
     def _finish(self, write: Write, error: Exception | None) -> None:
         if error is not None:
@@ -393,8 +397,8 @@ class Recorder:
             write.finish(error)
         else:
             write.release()
-        if now_s - self._warned_at >= _WARN_EVERY_S:
-            self._warned_at = now_s
+        if not self._warned and now_s - self._warned_at >= _WARN_EVERY_S:
+            self._warned, self._warned_at = True, now_s
             _log.warning("jobctl: jobs are not recorded, the work goes on: %s", one_line(error))
 
     def _make_room(self, source: Source) -> None:

@@ -118,7 +118,7 @@ def test_what_happened_meanwhile_is_recorded_when_the_store_is_back(unreliable: 
 
 
 def test_an_outage_is_warned_of_once(unreliable: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """However many jobs and tries it takes; and in one line that names the store."""
+    """However many jobs and tries it takes, in one line that names the store; so is its end."""
     unreliable.works.clear()
     with (
         caplog.at_level(logging.WARNING, "jobctl"),
@@ -133,6 +133,13 @@ def test_an_outage_is_warned_of_once(unreliable: Any, caplog: pytest.LogCaptureF
     assert record.getMessage().startswith("jobctl: jobs are not recorded, the work goes on:")
     assert "unreliable" in record.getMessage()
     assert "\n" not in record.getMessage()
+    with caplog.at_level(logging.WARNING, "jobctl"):
+        unreliable.works.set()
+        until(lambda: len(caplog.records) > 1)
+        until(lambda: unreliable.get(second.id).stage == "completed")
+    assert [record.getMessage() for record in caplog.records[1:]] == [
+        "jobctl: jobs are recorded again"
+    ]
 
 
 def test_one_bad_file_does_not_hold_up_the_others(unreliable: Any) -> None:
