@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -35,6 +36,7 @@ from jobctl.work.recorder import Recorder, Write
 from jobctl.work.report import MIN_INTERVAL_S, Report
 from jobctl.work.target import Target
 from jobctl.work.text import INTERRUPTED, clean_text, error_text, is_success, one_line
+from jobctl.work.worker_pool import explained
 
 if TYPE_CHECKING:
     from jobctl.work.cancellation import TaskCancellation
@@ -115,6 +117,7 @@ class TrackedJob:
         self._recorder: Recorder | None = None
         self._waits = True
         self._entered = self._ended = False
+        self._entered_s = 0.0
         self._first: Write | None = None
         self._last: Write | None = None
         self.gone = False
@@ -269,7 +272,7 @@ class TrackedJob:
     def _begin(self) -> Write | None:
         if self._entered:
             raise RuntimeError("a tracked job is entered once; call track() for another")
-        self._entered, self._pid = True, os.getpid()
+        self._entered, self._pid, self._entered_s = True, os.getpid(), monotonic()
         try:
             target = Target(self._where, self._pipelines, own_stages=self._stages is not None)
             self._pipelines = target.pipelines
@@ -321,6 +324,7 @@ class TrackedJob:
         if recorder is None:
             return None
         at, result = now(), self._result
+        error = explained(error, monotonic() - self._entered_s)
 
         def finish(old: Job) -> Job:
             if self._has_ended(old):

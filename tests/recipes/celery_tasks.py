@@ -15,11 +15,8 @@ class TrackedTask(Task):
     job: Any = None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Run the task as a job; a retry is a job of its own."""
-        id = self.request.id
-        if id and self.request.retries:
-            id = f"{id}-{self.request.retries}"
-        with track(self.name, title=f"{self.name}{args}", id=id) as job:
+        """Run the task as a job; when Celery runs it again, that is the job's next attempt."""
+        with track(self.name, title=f"{self.name}{args}", id=self.request.id, again=True) as job:
             self.job = job
             result = super().__call__(*args, **options)
             job.result(result)
@@ -45,8 +42,16 @@ def boom() -> None:
     raise ValueError("no such table")
 
 
+@app.task(bind=True, name="shaky", max_retries=2, default_retry_delay=0)
+def shaky(self: Any) -> str:
+    """A task that succeeds at its second run."""
+    if not self.request.retries:
+        raise self.retry(exc=ValueError("no connection"))
+    return "fine"
+
+
 def main() -> None:
-    """A worker in a thread, two tasks, and what came of them."""
+    """A worker in a thread, three tasks, and what came of them."""
     from celery.contrib.testing.worker import start_worker
 
     app.conf.broker_transport_options = {"polling_interval": 0.05}
@@ -55,6 +60,8 @@ def main() -> None:
         print(good.id, good.get(timeout=20))
         bad.get(timeout=20, propagate=False)
         print(bad.id, bad.state)
+        again = shaky.delay()
+        print(again.id, again.get(timeout=20))
 
 
 if __name__ == "__main__":

@@ -117,11 +117,31 @@ def test_celery(store: Store) -> None:
         [sys.executable, "-m", "tests.recipes.celery_tasks"],
         env=environment(), capture_output=True, text=True, timeout=50, check=True,
     )  # fmt: skip
-    good, bad = (line.split() for line in ran.stdout.splitlines())
-    assert (good[1], bad[1]) == ("6", "FAILURE")
-    done, failed = store.get(good[0]), store.get(bad[0])
+    good, bad, again = (line.split() for line in ran.stdout.splitlines())
+    assert (good[1], bad[1], again[1]) == ("6", "FAILURE", "fine")
+    done, failed, shaky = (store.get(words[0]) for words in (good, bad, again))
     assert (done.type, done.stage, done.result) == ("add", "completed", 6)
     assert (failed.type, failed.stage, failed.error) == ("boom", "failed", "no such table")
+    assert (shaky.stage, shaky.result, shaky.retry_count) == ("completed", "fine", 1)
+    assert stages(shaky) == ["pending", "failed", "pending", "completed"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "error"),
+    [
+        ("time_limit", "Time limit exceeded"),
+        ("soft_time_limit", "Soft time limit exceeded"),
+        ("revoke", "Terminated by SIGTERM"),
+    ],
+)
+def test_celery_says_what_ended_a_task(store: Store, limit: str, error: str) -> None:
+    """Its pool ends the task's process by SystemExit(-241), whatever the cause."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.recipes.celery_limits", limit],
+        env=environment(), capture_output=True, text=True, timeout=50, check=True,
+    )  # fmt: skip
+    job = store.get(ran.stdout.split()[1])
+    assert (job.type, job.stage, job.error) == ("slow", "failed", error)
 
 
 SUITE = """
