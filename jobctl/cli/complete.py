@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from jobctl import api
 from jobctl.cli.common import on_store, own_id, pipelines, reporting
+from jobctl.cli.messages import note
 from jobctl.cli.options import (
     Annotated,
     DirOption,
@@ -14,6 +13,7 @@ from jobctl.cli.options import (
     StrictOption,
     WrittenOption,
 )
+from jobctl.core.duplicate_keys import parse_json
 from jobctl.core.transitions import MAX_RESULT_BYTES
 from jobctl.errors import UsageError
 
@@ -44,7 +44,7 @@ def complete(
     runs, its exit status decides at last.
     """
     with reporting(id, strict=strict):
-        value = _json(result) if result is not None else None
+        value, remark = _json(result) if result is not None else (None, None)
         on_store(
             directory,
             lambda store: api.complete(
@@ -56,9 +56,12 @@ def complete(
             ),
             output,
         )
+        if remark is not None:
+            note(remark)
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> tuple[Any, str | None]:
+    """Return the JSON value that an option gives, and a remark on duplicate keys, if any."""
     where = "--result"
     if text.startswith("@"):
         where = "standard input" if text == "@-" else text[1:]
@@ -70,9 +73,10 @@ def _json(text: str) -> Any:
     if len(text) > MAX_RESULT_BYTES:
         raise UsageError(f"{where} is over the {MAX_RESULT_BYTES} bytes of a result")
     try:
-        return json.loads(text, parse_constant=_refuse)
+        value, remark = parse_json(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where} is not JSON: {error}") from error
+    return value, remark and f"{where}: {remark}"
 
 
 def _refuse(name: str) -> None:

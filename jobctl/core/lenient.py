@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import re
 
+from jobctl.core.duplicate_keys import DuplicateKeys
 from jobctl.core.fields import (
     BY_ATTRIBUTE,
     FIELDS,
@@ -121,20 +122,10 @@ def decode(
     U+FFFD. The text's depth must be limited already.
     """
     remarks: list[Remark] = []
-    duplicates: dict[str, None] = {}
+    duplicates = DuplicateKeys()
     if text.startswith("\ufeff"):
         text = text[1:]
         remarks.append(Remark("", "starts with a byte order mark, which is skipped"))
-
-    def pairs_to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        value = dict(pairs)
-        if len(value) < len(pairs):
-            seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    duplicates[key] = None
-                seen.add(key)
-        return value
 
     constants: list[_Constant] = []
 
@@ -143,7 +134,7 @@ def decode(
         return constants[-1]
 
     values = json.JSONDecoder(
-        object_pairs_hook=pairs_to_dict,
+        object_pairs_hook=duplicates.pairs_to_dict,
         parse_int=parse_int,
         parse_float=parse_float,
         parse_constant=constant,
@@ -152,7 +143,8 @@ def decode(
         kind = _KINDS.get(type(values), "a number" if values is not None else "null")
         raise InvalidJob(f"{kind}, not a JSON object: write {_EXAMPLE}")
     remarks += [
-        Remark("", f"the key {_shown(key)} stands twice: the last one counts") for key in duplicates
+        Remark("", f"the key {_shown(key)} stands twice: the last one counts")
+        for key in duplicates.keys
     ]
     if constants or "\\u" in text:
         values = {_whole(key): _cleaned(key, item, remarks) for key, item in values.items()}

@@ -419,6 +419,15 @@ def test_failed_job_has_the_last_lines(store: Store) -> None:
     assert job.command.stderr == ("old", "3%", "boom")
 
 
+def test_result_with_duplicate_keys_is_told(store: Store) -> None:
+    """In one line; the last one counts."""
+    line = '{"rows": 1, "rows": 3}'
+    ran = jobctl_run("sh", "-c", f"echo 'result={line}' >> $JOBCTL_EVENTS")
+    assert (ran.returncode, ran.stderr.count(b"\n")) == (0, 1)
+    assert b'the key "rows" stands twice: the last one counts' in ran.stderr
+    assert only(store).result == {"rows": 3}
+
+
 def test_command_reports_from_any_language(store: Store) -> None:
     """By lines in a file; one that makes no sense is warned of once."""
     text = """

@@ -104,6 +104,26 @@ def test_bad_input_gets_one_line_and_its_code(
     assert (jobs_dir / f"{id}.json").read_bytes() == before
 
 
+def test_result_with_duplicate_keys_keeps_the_last_and_says_so(
+    run: Run, jobs_dir: Path, tmp_path: Path
+) -> None:
+    """Wherever it comes from, in one line; what fails says only why."""
+    text = '{"rows": 1, "of": {"a": 1, "a": 2}, "rows": 2}'
+    (tmp_path / "result.json").write_text(text)
+    for source, name in ((text, "--result"), (f"@{tmp_path}/result.json", "result.json")):
+        id = run("create").out.strip()
+        done = run("complete", id, "--result", source)
+        assert (done.code, done.err.count("\n")) == (0, 1)
+        assert name in done.err
+        assert 'the keys "a", "rows" stand twice: the last one of each counts' in done.err
+        assert json.loads(run("show", id, "-o", "json").out)["result"] == {
+            "rows": 2, "of": {"a": 2},
+        }  # fmt: skip
+        again = run("complete", id, "--result", source)
+        assert (again.code, again.err.count("\n")) == (1, 1)
+        assert "twice" not in again.err
+
+
 def test_of_several_ids_all_are_tried(run: Run, jobs_dir: Path) -> None:
     """The first failure settles the exit code; the others are done all the same."""
     one, two = run("create").out.strip(), run("create").out.strip()

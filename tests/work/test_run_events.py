@@ -24,11 +24,13 @@ from jobctl.work.run.events import Event, EventFile, parse_event
         ("message=a = b, progress=2", Event(message="a = b, progress=2")),
         ("stage=load  progress=1/2 message=x  y", Event("load", (1, 2), "x  y")),
         ('result={"rows": [1, 2]}', Event(result={"rows": [1, 2]})),
+        ('result={"a": 1, "a": 2}',
+         Event(result={"a": 2}, remark='the key "a" stands twice: the last one counts')),
         ("result=null", Event()),
         ("message=", Event(message="")),
         ("", Event()),
     ],
-)
+)  # fmt: skip
 def test_line_is_an_event(line: str, event: Event) -> None:
     """The forms that the README names."""
     assert parse_event(line) == event

@@ -379,6 +379,8 @@ class _Run:
             self._job.message(event.message)
         if event.result is not None:
             self._job.result(event.result)
+        if event.remark is not None:
+            _log.warning("jobctl: $JOBCTL_EVENTS: %s", event.remark)
 
     def _warn_event(self, reason: str) -> None:
         if not self._warned:

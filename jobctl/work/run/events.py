@@ -12,7 +12,6 @@ truncate it.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import tempfile
@@ -20,6 +19,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import time
 from typing import Any, NamedTuple
+
+from jobctl.core.duplicate_keys import parse_json
 
 __all__ = ["Event", "EventFile", "parse_event"]
 
@@ -32,12 +33,16 @@ _STEPS = re.compile(r"([0-9.]+)(?:/([0-9.]+)|%)?\Z")
 
 
 class Event(NamedTuple):
-    """One line. ``steps`` are done and total, or a percentage and ``None``."""
+    """One line. ``steps`` are done and total, or a percentage and ``None``.
+
+    ``remark`` says what is odd in the result.
+    """
 
     stage: str | None = None
     steps: tuple[float, float | None] | None = None
     message: str | None = None
     result: Any = None
+    remark: str | None = None
 
 
 def parse_event(line: str) -> Event:
@@ -63,7 +68,8 @@ def parse_event(line: str) -> Event:
             case "message":
                 event = event._replace(message=value)
             case _:
-                event = event._replace(result=_result(value))
+                result, remark = _result(value)
+                event = event._replace(result=result, remark=remark)
     return event
 
 
@@ -78,9 +84,9 @@ def _number(text: str) -> float:
     return int(text) if text.isdigit() else float(text)
 
 
-def _result(text: str) -> Any:
+def _result(text: str) -> tuple[Any, str | None]:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the result is not JSON: {error}") from error
 
