@@ -21,6 +21,7 @@ from jobctl.errors import HubError, InvalidId, JobNotFound, StoreError, TimedOut
 from jobctl.reader import client as client_module
 from jobctl.reader import follow as follow_module
 from jobctl.reader import wait as wait_module
+from jobctl.reader.status import Status
 from jobctl.reader.wait import wait, wait_async
 from jobctl.stores import Store, open_store
 from tests.hub.network import Reader, Running, hasty, new_job, running_hub, until
@@ -148,9 +149,18 @@ async def one_schedule(seed: int, store: Store, url: str | None) -> None:
         chosen = {"filter": Filter(sessions=frozenset({f"session{seed}"}), active=True)}
     worker: asyncio.Task[None] | None = None
 
-    def start(_: object = None) -> None:
+    def start() -> None:
         nonlocal worker
         worker = worker or asyncio.create_task(work())
+
+    opened = 0
+
+    def note(status: Status) -> None:
+        """Start once the jobs are chosen: by the first connection, where a URL is read."""
+        nonlocal opened
+        opened += status.state == "open"
+        if opened > (url is not None):
+            start()
 
     if "ids" in chosen:
         start()  # else none of the jobs ends before they are chosen
@@ -158,10 +168,11 @@ async def one_schedule(seed: int, store: Store, url: str | None) -> None:
     try:
         async with asyncio.timeout(DEADLINE_S):
             while True:
+                opened = 0
                 try:
                     outcome = await wait_async(
                         None if url else store, url=url, until=goal, any=any,
-                        timeout_s=1.8 if 124 in codes else 8.0, on_status=start, **chosen,
+                        timeout_s=1.8 if 124 in codes else 8.0, on_status=note, **chosen,
                     )  # fmt: skip
                     code, what = outcome.code, str(outcome)
                 except TimedOut:
