@@ -98,6 +98,7 @@ def _table(pipeline: Pipeline) -> dict[str, Any]:
         ],
         "etaMs": list(pipeline.eta_ms) if pipeline.eta_ms else None,
         "stalledAfterMs": pipeline.stalled_after_ms,
+        "retry": pipeline.takes_retries,
     }
 
 
@@ -107,4 +108,6 @@ def _words(pipeline: Pipeline) -> str:
         said.append(band(pipeline.eta_ms))
     if pipeline.stalled_after_ms is not None:
         said.append(f"stalled after {band((pipeline.stalled_after_ms,) * 2)}")
+    if pipeline.takes_retries:
+        said.append("workers take up retries")
     return "; ".join(part for part in said if part)

@@ -71,6 +71,7 @@ config' tells where they are and what each one says.
   ]
   eta = "5m-20m"             # until five such jobs have told better
   stalled-after = "10m"
+  retry = true               # workers take up its pending jobs
 
 A settings file is obeyed only if it belongs to you, to root or to $SUDO_UID,
 and nobody else can write to it. The same is true of a job's file whose command

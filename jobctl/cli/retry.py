@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from jobctl import api
-from jobctl.cli.common import command_store, for_each, print_written
-from jobctl.cli.options import Annotated, DirOption, IdsArgument, Option, WrittenOption
+from jobctl.cli.common import command_store, for_each, note, pipelines, print_written
+from jobctl.cli.options import Annotated, DirOption, IdsArgument, Option, Written, WrittenOption
+from jobctl.core.job import Job
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "retry"]
@@ -24,7 +26,7 @@ def retry(
 ) -> None:
     """Put failed jobs back to pending."""
     if not rerun:
-        for_each(directory, ids, api.retry, partial(print_written, output=output))
+        for_each(directory, ids, api.retry, partial(_show, output=output))
         return
     if len(ids) > 1:
         raise UsageError("--rerun runs one command", hint="give one ID")
@@ -33,3 +35,14 @@ def retry(
 
     store = command_store(directory).store
     leave(rerun_command(api.resolve(store, ids[0]), store))
+
+
+def _show(jobs: Sequence[Job], *, output: Written | None) -> None:
+    """Print the jobs, and say which of them nobody will take up."""
+    print_written(jobs, output)
+    for job in jobs:
+        if job.command is not None and not pipelines().of(job).takes_retries:
+            note(
+                f"job {job.id} is pending, and nobody takes up a command by itself: "
+                f"'jobctl retry --rerun {job.id}' runs it again"
+            )

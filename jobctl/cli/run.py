@@ -6,11 +6,14 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 from typing import Annotated, NoReturn
 
 from jobctl.cli.common import seconds, where_to_write
 from jobctl.cli.exits import Exit
+from jobctl.cli.messages import note
 from jobctl.cli.options import Argument, DirOption, Option
+from jobctl.core.job import new_id
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
@@ -79,6 +82,9 @@ def run(
         raise UsageError("--again goes with --id", hint="a new job has no earlier attempt")
     grace_s = seconds(grace, "--grace")
     assert grace_s is not None, "it has a default"
+    if sys.stderr.isatty():
+        id = id if id is not None else new_id()
+        note(f"job {id}")
     options = RunOptions(
         type=type,
         title=title,

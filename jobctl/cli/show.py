@@ -144,7 +144,7 @@ def describe(
         ("progress", _progress(job)),
         ("message", job.current_message),
         ("error", job.error),
-        ("elapsed", formats.duration(elapsed_ms) if elapsed_ms is not None else None),
+        ("elapsed", _elapsed(job, elapsed_ms, now)),
         ("usually", formats.eta(job, usual) or None),
         ("session", job.session_id),
         ("result session", job.result_session_id),
@@ -224,3 +224,16 @@ def _timeline(job: Job, pipeline: Pipeline, now: int, form: TimeFormat | None) -
             f"{visible(label) if label != entry.stage else '':<12} {text}".rstrip()
         )
     return lines
+
+
+def _elapsed(job: Job, elapsed_ms: int | None, now: int) -> str | None:
+    """Return how long the attempt took, and all attempts together if there were more."""
+    if elapsed_ms is None:
+        return None
+    total_ms = job.total_ms(now)
+    text = formats.duration(elapsed_ms)
+    if not job.retry_count or total_ms is None:
+        return text
+    return (
+        f"{text} in attempt {job.retry_count + 1}, {formats.duration(total_ms)} since it was made"
+    )

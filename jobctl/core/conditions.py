@@ -140,10 +140,10 @@ def judge(job: Job, condition: Condition, *, lost: bool = False) -> Verdict:
 
 
 def _has_reached(job: Job, condition: Condition) -> bool:
-    """Whether the job has been in the stage, or in a later one of its pipeline."""
+    """Whether this attempt has been in the stage, or in a later one of the job's pipeline."""
     pipeline = condition.pipelines.of(job)
     wanted = pipeline.index(condition.stage)
-    for entry in job.timeline():
+    for entry in job.attempt_timeline():
         here = pipeline.index(entry.stage)
         if entry.stage == condition.stage or (
             wanted is not None and here is not None and here >= wanted

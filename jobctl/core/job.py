@@ -462,6 +462,20 @@ class Job(Draft):
         return max(end, reading.guess.file_ms)
 
     def elapsed_ms(self, now_ms: int) -> int | None:
+        """Return how long the present attempt took until its end, or until ``now_ms`` while active.
+
+        Never negative. ``None`` if the file does not have these times.
+        """
+        total_ms = self.total_ms(now_ms)
+        if total_ms is None or not self.retry_count:
+            return total_ms
+        began_ms = known_ms(self.attempt_timeline()[0].at)
+        end_ms = now_ms if self.active else self.ended_ms(now_ms)
+        if began_ms is None or end_ms is None:
+            return total_ms
+        return min(total_ms, max(0, end_ms - began_ms))
+
+    def total_ms(self, now_ms: int) -> int | None:
         """Return the time from creation to the end, or to ``now_ms`` while active; never negative.
 
         ``None`` if the file does not have these times.
@@ -512,6 +526,14 @@ class Job(Draft):
         if self.stage == PENDING and not self.retry_count:
             return (start,)
         return (start, HistoryEntry(self.stage, self._moved_at()))
+
+    def attempt_timeline(self) -> tuple[HistoryEntry, ...]:
+        """Return the part of `timeline` that belongs to the present attempt."""
+        entries = self.timeline()
+        for index in range(len(entries) - 1, 0, -1):
+            if entries[index].stage == PENDING:
+                return entries[index:]
+        return entries
 
     def _entered_at(self) -> str:
         """Return when the job entered its current stage, by the first time that is possible."""

@@ -62,7 +62,8 @@ class Pipeline(NamedTuple):
     """The stages of a type, in order from ``pending`` to ``completed``.
 
     ``eta_ms`` is the usual (shortest, longest) duration, or ``None``. ``stalled_after_ms`` is
-    ``None`` for types whose stages may take any time.
+    ``None`` for types whose stages may take any time. ``takes_retries`` says that workers take up
+    pending jobs of the type, so that a retry needs nothing else.
     """
 
     type: str
@@ -70,6 +71,7 @@ class Pipeline(NamedTuple):
     stages: tuple[Stage, ...]
     eta_ms: tuple[int, int] | None = None
     stalled_after_ms: int | None = None
+    takes_retries: bool = False
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all stages, first to last, without ``failed``."""
@@ -147,14 +149,15 @@ def parse_types(tables: Mapping[str, tuple[Any, str]]) -> dict[str, Pipeline]:
     """Return the pipelines from settings: ``[types.NAME]`` tables, each with its file's path.
 
     ``label`` is text. ``stages`` are names, or tables ``{name, label, weight}``, where the weight
-    is the stage's share of the time. ``eta`` reads ``"30s-2m"``, ``stalled-after`` is a duration.
+    is the stage's share of the time. ``eta`` reads ``"30s-2m"``, ``stalled-after`` is a duration,
+    ``retry`` is true for types whose workers take up pending jobs.
     Missing keys are taken from the built-in type of that name, if there is one. `UsageError` names
     the place of an error.
     """
     return {name: _parse_type(name, table, path) for name, (table, path) in tables.items()}
 
 
-_TYPE_KEYS = ("label", "stages", "eta", "stalled-after")
+_TYPE_KEYS = ("label", "stages", "eta", "stalled-after", "retry")
 _STAGE_KEYS = ("name", "label", "weight")
 
 
@@ -168,6 +171,9 @@ def _parse_type(name: str, table: Any, path: str) -> Pipeline:
     if "stages" in table:
         stages = _parse_stages(table["stages"], f"{where}.stages")
     eta, stalled = table.get("eta"), table.get("stalled-after")
+    takes_retries = table.get("retry", base.takes_retries)
+    if not isinstance(takes_retries, bool):
+        raise UsageError(f"{where}.retry is neither true nor false")
     return base._replace(
         label=_text(table.get("label", base.label), f"{where}.label"),
         stages=stages,
@@ -177,6 +183,7 @@ def _parse_type(name: str, table: Any, path: str) -> Pipeline:
             if stalled is not None
             else base.stalled_after_ms
         ),
+        takes_retries=takes_retries,
     )
 
 

@@ -248,7 +248,7 @@ function clock(row) {
   row.element.className = `${active ? "active" : job.stage} ${mark}`.trim();
   const stage = WORDS[job.stage] ?? (Object.hasOwn(stages, job.stage) ? stages[job.stage] : String(job.stage));
   put(row.stage, mark ? `${mark} in ${stage}` : stage);
-  const began = lacks(job, "createdAt") ? NaN : knownMs(job.createdAt);
+  const began = lacks(job, "createdAt") ? NaN : beganMs(job);
   const took = Math.max(0, Math.round((endedMs(job, now) - began) / 1000));
   put(row.time, Number.isFinite(took) ? words(took) : "");
 }
@@ -312,6 +312,14 @@ function endedMs(job, now) {
   if (!ends.length) return created;
   const present = Math.max(now, created || 0);
   return ends.find((ms) => ms <= present + MAX_AHEAD_MS) ?? present;
+}
+
+// When the present attempt began: see Job.attempt_timeline.
+function beganMs(job) {
+  const created = knownMs(job.createdAt);
+  const history = job.retryCount && Array.isArray(job.history) ? job.history : [];
+  const again = history.findLastIndex((entry, index) => index > 0 && entry.stage === "pending");
+  return again < 0 ? created : Math.max(created, knownMs(history[again].at) || created);
 }
 
 function words(seconds) {

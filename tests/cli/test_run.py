@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -629,6 +630,49 @@ def test_lost_job_is_cancelled_at_once(store: Store) -> None:
 
 
 # -- again -------------------------------------------------------------------------------------
+
+
+def test_retried_command_is_pending_and_nobody_takes_it_up(store: Store, tmp_path: Path) -> None:
+    """``retry`` says so, and what does; where workers take such jobs up, it says nothing."""
+    assert jobctl_run("sh", "-c", "test -e ok", cwd=tmp_path).returncode == 1
+    id = only(store).id
+    said = run_process("retry", id)
+    assert (said.code, said.out) == (0, "")
+    assert f"job {id} is pending, and nobody takes up a command by itself" in said.err
+    (tmp_path / "ok").touch()
+    again = re.search(r"'jobctl (.*?)'", said.err)
+    assert again is not None
+    assert run_process(*again[1].split()).code == 0
+    job = only(store)
+    assert (job.stage, job.retry_count) == ("completed", 1)
+    store.update(id, lambda job: job.replace(stage="failed", completed_at=None))
+    settings = tmp_path / "jobctl.toml"
+    settings.write_text("[types.run]\nretry = true\n")
+    quiet = subprocess.run(
+        command("retry", id), env=environment(), cwd=tmp_path,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert quiet.stderr == ""
+    settings.write_text("[types.run]\nretry = 1\n")
+    refused = subprocess.run(
+        command("retry", id), env=environment(), cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "types.run.retry is neither true nor false" in refused.stderr
+
+
+def test_id_is_told_on_a_terminal(store: Store) -> None:
+    """Whoever wants to look at the job, or cancel it, needs it."""
+    terminal = pexpect.spawn(
+        sys.executable, ["-m", "jobctl", "run", "--", "true"], env=environment(), timeout=20
+    )
+    terminal.expect(r"jobctl: job ([0-9a-f-]{36})\r\n")
+    assert terminal.match is not None
+    told = terminal.match[1].decode()
+    terminal.expect(pexpect.EOF)
+    assert only(store).id == told
+    assert jobctl_run("true").stderr == b""
 
 
 def test_failed_command_is_run_again(

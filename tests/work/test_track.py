@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -306,3 +307,89 @@ def test_a_plain_with_block_imports_no_asyncio(tmp_path: Path) -> None:
         "print('asyncio' in sys.modules)"
     )
     assert output_of(code, tmp_path / "jobs") == "False\n"
+
+
+# -- what a decorated function may be -----------------------------------------------------------
+
+
+class _Callable:
+    """An object whose call is asynchronous."""
+
+    async def __call__(self, value: int) -> int:
+        await asyncio.sleep(0.01)
+        return value + 1
+
+
+def _stage_of(store: Store) -> list[str]:
+    return [job.stage for job in store.since(ZERO).jobs]
+
+
+def test_generator_is_tracked_until_its_last_value(store: Store) -> None:
+    """Its job was completed before it had begun."""
+
+    @track("etl", store=store)
+    def rows() -> Generator[int, str, str]:
+        heard = yield 1
+        assert heard == "go"
+        yield 2
+        return "end"
+
+    values = rows()
+    assert _stage_of(store) == []
+    assert next(values) == 1
+    assert _stage_of(store) == ["pending"]
+    assert values.send("go") == 2
+    with pytest.raises(StopIteration) as ended:
+        next(values)
+    assert ended.value.value == "end"
+    assert _stage_of(store) == ["completed"]
+    for _ in rows():
+        break  # the caller has enough
+    gc.collect()
+    assert _stage_of(store) == ["completed", "completed"]
+
+    @track("etl", store=store)
+    def bad() -> Generator[int, None, None]:
+        yield 1
+        raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom"):
+        list(bad())
+    assert _stage_of(store) == ["completed", "completed", "failed"]
+
+
+async def test_asynchronous_work_of_each_kind_is_tracked_to_its_end(store: Store) -> None:
+    """Asynchronous generators, objects with an ``async __call__``, functions that return one."""
+
+    @track("etl", store=store)
+    async def rows() -> AsyncGenerator[int, str]:
+        try:
+            heard = yield 1
+        except ValueError as error:
+            heard = str(error)
+        await asyncio.sleep(0.01)
+        yield len(heard)
+
+    values = rows()
+    assert await anext(values) == 1
+    assert _stage_of(store) == ["pending"]
+    assert await values.asend("four") == 4
+    assert [value async for value in values] == []
+    assert _stage_of(store) == ["completed"]
+    values = rows()
+    await anext(values)
+    assert await values.athrow(ValueError("three")) == 5
+    await values.aclose()
+    assert _stage_of(store) == ["completed"] * 2
+    assert await track("etl", store=store)(_Callable())(1) == 2
+    coroutine = track("etl", store=store)(lambda: _Callable()(2))()
+    assert _stage_of(store) == [*["completed"] * 3, "pending"]
+    assert await coroutine == 3
+    assert _stage_of(store) == ["completed"] * 4
+
+    async def fails() -> None:
+        raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom"):
+        await track("etl", store=store)(lambda: fails())()
+    assert _stage_of(store) == [*["completed"] * 4, "failed"]

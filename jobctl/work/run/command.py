@@ -16,7 +16,7 @@ from typing import Any
 from jobctl._clock import now
 from jobctl.core import transitions
 from jobctl.core.job import Command, Job
-from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, PENDING
 from jobctl.core.redaction import default_title
 from jobctl.core.times import duration_text
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
@@ -105,6 +105,8 @@ def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
 def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
     """Run the command of a failed job again, in its directory, as the same job; see `run`.
 
+    Or of one that was retried and is pending since, because nobody took it up.
+
     The environment is ours, plus the variables that the job has kept. Raises `NotObeyed` if another
     user could have written the command.
     """
@@ -120,7 +122,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
             f"job {id} has its command in short only: it was too long to keep, or no text",
             hint="type it again, after 'jobctl run --'",
         )
-    transitions.retry(old, now=now())  # raises if it is not allowed
+    _retried(old, now())  # raises if it is not allowed
     try:
         os.chdir(command.cwd)
     except OSError as error:
@@ -129,6 +131,12 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
     options = RunOptions(type=old.type, stages=old.stages, id=id, grace_s=grace_s)
     job = _RunJob(again, store, options, retry=True)
     return _Run(job, command.argv, store, options, command.env or {}).run()
+
+
+def _retried(job: Job, at: str) -> Job:
+    """Return the failed job as pending; one that waits for somebody since its retry, as it is."""
+    waits = job.stage == PENDING and job.retry_count and job.owner is None
+    return job if waits else transitions.retry(job, now=at)
 
 
 class _Ended(Exception):
@@ -194,7 +202,7 @@ class _RunJob(TrackedJob):
             return self._advanced(job.replace(**named), stage, at)
 
         if self._retry:
-            return store.update(self.id, lambda old: start(transitions.retry(old, now=at)))
+            return store.update(self.id, lambda old: start(_retried(old, at)))
         again_by = "run it with --again"
         return begin_attempt(store, first, start, again=self._again, again_by=again_by)
 
