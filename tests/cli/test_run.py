@@ -263,7 +263,8 @@ def test_what_it_leaves_behind_does_not_hold_us(store: Store) -> None:
 COUNTER = """
 import signal, sys, time
 got = []
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+               signal.SIGALRM, signal.SIGXCPU, signal.SIGABRT, signal.SIGRTMIN):
     signal.signal(number, lambda number, _: got.append(number))
 print("ready", flush=True)
 end = time.monotonic() + 20
@@ -273,7 +274,13 @@ print([signal.Signals(number).name for number in got], flush=True)
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU", "SIGABRT",
+        "SIGRTMIN",
+    ],
+)  # fmt: skip
 def test_signal_is_passed_on_once(store: Store, name: str) -> None:
     """FAULTS row 37: it is the command that answers it."""
     with started(*script(COUNTER)) as process:
@@ -281,6 +288,23 @@ def test_signal_is_passed_on_once(store: Store, name: str) -> None:
         assert process.communicate(timeout=20)[0] == f"['{name}']\n"
         assert process.returncode == 0
     assert only(store).stage == "completed"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_stop_and_continue_reach_both(store: Store) -> None:
+    """SIGTSTP to the wrapper stopped the wrapper alone."""
+
+    def state(pid: int) -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    with started(*SLEEP) as process:
+        child = pid_of(process)
+        process.send_signal(signal.SIGTSTP)
+        until(lambda: (state(process.pid), state(child)) == ("T", "T"), what="both stopped")
+        process.send_signal(signal.SIGCONT)
+        until(lambda: "T" not in (state(process.pid), state(child)), what="both running")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
 
 
 def spawn(*argv: str, options: tuple[str, ...] = ()) -> Any:

@@ -13,18 +13,20 @@ from time import monotonic, sleep
 
 from jobctl.errors import JobctlError
 
-__all__ = ["CannotRun", "Signals", "given_environment", "send", "signal_all", "spawn"]
+__all__ = ["CannotRun", "Signals", "given_environment", "send", "signal_all", "spawn", "stop"]
 
-_FORWARDED = {
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-}
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
-_HEARD = {*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT}
+_OTHERS = ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "ABRT", "PWR", "IO", "STKFLT")
+_FORWARDED: set[int] = {
+    *_ENDING,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+    *(getattr(signal, f"SIG{name}") for name in _OTHERS if hasattr(signal, f"SIG{name}")),
+    *(range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if hasattr(signal, "SIGRTMIN") else ()),
+}
+"""Those whose default ends, stops or continues a process, but for faults (SIGSEGV) and for SIGPIPE,
+which Python ignores. SIGTTIN and SIGTTOU are left to the kernel, which sends no others."""
+_HEARD = {*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH}
 
 
 class CannotRun(JobctlError):
@@ -184,6 +186,13 @@ def send(pid: int, number: int) -> None:
     """Send the signal to our child, unless it runs as another user by now."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
+
+
+def stop() -> None:
+    """Stop this process until SIGCONT, as Ctrl-Z does: not where nobody could continue it."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
 
 def signal_all(pid: int, number: int) -> None:

@@ -23,7 +23,7 @@ from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, U
 from jobctl.stores import Store, path_of, runnable_job
 from jobctl.work.attempt import begin_attempt
 from jobctl.work.recorder import Write
-from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn
+from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn, stop
 from jobctl.work.run.events import Event, EventFile
 from jobctl.work.run.relay import Relay
 from jobctl.work.text import clean_text, one_line
@@ -334,6 +334,8 @@ class _Run:
                 number, forward = heard
                 if forward:
                     send(pid, number)  # it is our child, and not waited for yet
+                if number == signal.SIGTSTP:
+                    stop()
                 elif number in (signal.SIGWINCH, signal.SIGCONT) and relay and relay.resize():
                     send(pid, signal.SIGWINCH)  # it may have read the old size
             due = monotonic() >= self._poll_at_s
