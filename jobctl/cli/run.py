@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import Annotated, NoReturn
 
-from jobctl.cli.common import seconds, where_to_write
+from jobctl.cli.common import pipelines, seconds, where_to_write
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note
 from jobctl.cli.options import Argument, DirOption, Option
@@ -99,7 +99,7 @@ def run(
         relay=relay,
     )
     where = where_to_write(directory).path
-    leave(run_command(command, str(where), options))
+    leave(run_command(command, str(where), options, pipelines=pipelines()))
 
 
 def _codes(text: str | None) -> tuple[int, ...]:

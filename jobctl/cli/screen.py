@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -88,10 +89,19 @@ class Screen:
             await asyncio.sleep(1 / _FRAMES_PER_S)
 
     def _frame(self) -> Group:
-        size = shutil.get_terminal_size()
-        lines = self._view.screen(max(size.columns - 1, 19), max(size.lines - 1, 4), self._clock())
+        size = self._console.size = _size()
+        lines = self._view.screen(max(size.width - 1, 19), max(size.height - 1, 4), self._clock())
         texts = [
             Text(line, style="" if self._plain else _STYLES.get(style, ""), no_wrap=True)
             for line, style in lines
         ]
         return Group(*texts)
+
+
+def _size() -> ConsoleDimensions:
+    """Return the size of the terminal, whatever ``COLUMNS`` says: shells set it at their start."""
+    with suppress(OSError, ValueError):
+        size = os.get_terminal_size(sys.stdout.fileno())
+        if size.columns and size.lines:
+            return ConsoleDimensions(size.columns, size.lines)
+    return ConsoleDimensions(*shutil.get_terminal_size())

@@ -218,8 +218,11 @@ def test_hostile_text_in_a_complaint_is_made_visible(
     """FAULTS row 53: whether it stood in the job or on the command line."""
     _write(jobs_dir, "j", stage=HOSTILE[name], stages=["a", HOSTILE[name]])
     result = run(*[arg.replace("{}", HOSTILE[name]) for arg in args])
-    allowed = args == ["create", "{}"] and HOSTILE[name].isprintable()  # a type may hold a selector
-    if args != ["advance", "j"] and not allowed:  # the first has a next stage, and is fine
+    # It has a next stage, and is in this one already; and a type may hold a selector.
+    fine = args[:2] == ["advance", "j"] or (
+        args == ["create", "{}"] and HOSTILE[name].isprintable()
+    )
+    if not fine:
         assert result.code in (1, 2, 4, 124)
         assert result.err.startswith("jobctl: ")
     assert harmless(result.out)

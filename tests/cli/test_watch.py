@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -477,3 +478,20 @@ def test_death_is_told_once() -> None:
     assert view.set_dead_owners(frozenset()) == []
     assert view.set_dead_owners(dead) == []
     assert view.dead == dead
+
+
+@pytest.mark.slow
+def test_screen_is_as_wide_as_the_terminal(jobs_dir: Path) -> None:
+    """Not as ``COLUMNS`` says, which a shell exports once, before its window changes."""
+    store = open_store(jobs_dir, create=True)
+    store.create(complete(create("etl", now=now(), id="a1", title="x" * 200), now=now()))
+    store.close()
+    for columns in (30, 120):
+        terminal = pexpect.spawn(
+            command("watch", "a1")[0], command("watch", "a1")[1:],
+            env=environment(TERM="xterm", NO_COLOR="1", COLUMNS="80", LINES="24"),
+            dimensions=(24, columns), encoding="utf-8", timeout=30,
+        )  # fmt: skip
+        said = re.split(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n", terminal.read())
+        terminal.close()
+        assert columns - 15 < max(map(width, said)) <= columns

@@ -75,7 +75,7 @@ async def test_forged_rings_say_nothing(served, writer):
 
 
 @pytest.mark.slow
-async def test_flood_of_rings_is_heard_together(directory, writer):
+async def test_flood_of_rings_is_heard_together(directory, writer, monkeypatch):
     """FAULTS row 21: 10⁵ rings a second cost the hub a fifth of a core at the most."""
     with HubProcess(directory) as hub, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ringer:
         ringer.setblocking(False)
@@ -83,11 +83,12 @@ async def test_flood_of_rings_is_heard_together(directory, writer):
         async with Reader.of_hub(hub.url) as reader:
             await until(lambda: reader.deltas)
             bell = next((directory / ".jobctl" / "bell").iterdir())
+            monkeypatch.chdir(bell.parent)  # the path of a Unix socket is short
 
             def flood():
                 while not stop.is_set():
                     try:
-                        ringer.sendto(b"!", os.fspath(bell))
+                        ringer.sendto(b"!", bell.name)
                     except BlockingIOError:
                         time.sleep(0.00005)
 

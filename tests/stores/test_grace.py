@@ -219,4 +219,5 @@ def test_idle_files_rewritten_in_place_are_never_gone(
         assert len(follower.state()) == len(names)
     writer.join()
     until(lambda: follower.step() is not None and not store.refresh())  # without a log a read looks
+    follower.step()
     assert follower.state() == dict.fromkeys(names, "29")

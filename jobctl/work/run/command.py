@@ -16,7 +16,7 @@ from typing import Any
 from jobctl._clock import now
 from jobctl.core import transitions
 from jobctl.core.job import Command, Job
-from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, PENDING
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, PENDING, Pipelines
 from jobctl.core.redaction import default_title
 from jobctl.core.times import duration_text
 from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
@@ -65,14 +65,21 @@ class RunOptions:
     relay: bool = True
 
 
-def run(argv: Sequence[str], where: str | Store, options: RunOptions | None = None) -> int:
+def run(
+    argv: Sequence[str],
+    where: str | Store,
+    options: RunOptions | None = None,
+    *,
+    pipelines: Pipelines | None = None,
+) -> int:
     """Run the command as a job of the store; return its exit code, or minus its signal.
 
     `TIMED_OUT` stands for a command that was ended after its ``timeout_s``.
 
-    ``where`` is the store, or its path. What cannot be recorded is logged, and the command runs all
-    the same. Raises `CannotRun` if it cannot be started; the job fails then. A job with the given
-    id whose worker is lost is taken over, as its next attempt.
+    ``where`` is the store, or its path; ``pipelines`` are by default those of the settings. What
+    cannot be recorded is logged, and the command runs all the same. Raises `CannotRun` if it cannot
+    be started; the job fails then. A job with the given id whose worker is lost is taken over, as
+    its next attempt.
     """
     options = options or RunOptions()
     if not argv:
@@ -81,7 +88,7 @@ def run(argv: Sequence[str], where: str | Store, options: RunOptions | None = No
         options.type, now=now(), id=options.id, title=options.title, stages=options.stages
     )  # report invalid options before anything runs
     keep = {name: os.environ[name] for name in options.keep_env if name in os.environ}
-    job = _RunJob(_command(argv, os.getcwd(), keep), where, options)
+    job = _RunJob(_command(argv, os.getcwd(), keep), where, options, pipelines=pipelines)
     return _Run(job, argv, where, options, {}).run()
 
 
@@ -151,7 +158,13 @@ class _RunJob(TrackedJob):
     """A tracked job with its command."""
 
     def __init__(
-        self, command: Command, where: str | Store, options: RunOptions, *, retry: bool = False
+        self,
+        command: Command,
+        where: str | Store,
+        options: RunOptions,
+        *,
+        retry: bool = False,
+        pipelines: Pipelines | None = None,
     ) -> None:
         self.command = command
         self.cancel_sent = False
@@ -172,6 +185,7 @@ class _RunJob(TrackedJob):
             store=where,
             strict=False,
             on_record=None,
+            pipelines=pipelines,
         )
 
     def ended(self, status: int, duration_ms: int, stderr: list[str]) -> None:
