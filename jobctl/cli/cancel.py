@@ -17,15 +17,15 @@ EXAMPLE = "Example: jobctl cancel 0b961de6 124c0e92"
 def cancel(
     ids: IdsArgument,
     timeout: Annotated[
-        str, Option(metavar="DURATION", help="Wait so long for the worker.")
+        str, Option(metavar="DURATION", help="Wait this long for the worker to stop.")
     ] = f"{api.CANCEL_S:g}s",
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Cancel jobs, pending or running.
 
-    A pending one fails at once; the worker of a running one is asked to end it. The command of
-    jobctl run is ended then, and what jobctl.track tracks raises Cancelled.
+    A pending job fails at once; the worker of a running job is asked to stop. jobctl run ends its
+    command then, and jobctl.track raises Cancelled in the work that it tracks.
     """
     timeout_s = seconds(timeout, "--timeout")
     assert timeout_s is not None, "it has a default"

@@ -29,10 +29,10 @@ EXAMPLE = "Example: jobctl complete 0b961de6 --result '{\"rows\": 41200}'"
 def complete(
     id: MaybeIdArgument = None,
     result: Annotated[
-        str | None, Option(metavar="JSON|@FILE|@-", help="What came out: any JSON.")
+        str | None, Option(metavar="JSON|@FILE|@-", help="The result: any JSON.")
     ] = None,
     result_session: Annotated[
-        str | None, Option(metavar="SESSION", help="The session that came out.")
+        str | None, Option(metavar="SESSION", help="The session that the job made.")
     ] = None,
     strict: StrictOption = False,
     output: WrittenOption = None,
@@ -40,8 +40,8 @@ def complete(
 ) -> None:
     """Complete a job.
 
-    Within jobctl run the ID may be left out, and an error there is only a warning. While a command
-    runs, its exit status decides at last.
+    Within jobctl run the ID may be left out, and an error there is only a warning. While the
+    command runs, its exit code still decides how the job ends.
     """
     with reporting(id, strict=strict):
         value, remark = _json(result) if result is not None else (None, None)

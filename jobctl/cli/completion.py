@@ -24,8 +24,8 @@ class Shell(StrEnum):
 def completion(shell: Annotated[Shell, Argument(help="The shell.")]) -> None:
     """Print the completion script of a shell.
 
-    It completes commands, options and, from the directory that the line speaks of, ids, stages,
-    types, sessions and hubs. To have it in every new shell:
+    It completes commands and options, and the ids, stages, types, sessions and hubs of the
+    directory that the command line names. To have it in every new shell:
 
     \b
     bash:

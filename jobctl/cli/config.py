@@ -26,15 +26,15 @@ class Output(StrEnum):
 
 
 def config(
-    output: Annotated[Output, Option("-o", "--output", help="How to print.")] = Output.table,
+    output: Annotated[Output, Option("-o", "--output", help="Output format.")] = Output.table,
     no_headers: NoHeadersOption = False,
     url: UrlOption = None,
     directory: DirOption = None,
 ) -> None:
     """Show each setting, and where it comes from.
 
-    A flag beats the environment, which beats the nearest jobctl.toml from here upwards, which beats
-    your own file, which beats the system's.
+    The first that has a value counts: an option, the environment, the nearest jobctl.toml from here
+    upwards, your own file, the system's file.
     """
     if directory is not None or url is not None:
         hub_to_read(directory, url)

@@ -21,7 +21,7 @@ EXAMPLE = "Example: id=$(jobctl create etl --stages fetch,clean,load)"
 
 def create(
     type: Annotated[str, Argument(metavar="TYPE", help="The job's type.")] = "job",
-    title: Annotated[str | None, Option(metavar="TEXT", help="A few words for people.")] = None,
+    title: Annotated[str | None, Option(metavar="TEXT", help="A short title.")] = None,
     session: Annotated[
         str | None, Option(metavar="SESSION", help="The session that it belongs to.")
     ] = None,

@@ -25,10 +25,10 @@ class Output(StrEnum):
 
 
 def doctor(
-    output: Annotated[Output, Option("-o", "--output", help="How to print.")] = Output.table,
+    output: Annotated[Output, Option("-o", "--output", help="Output format.")] = Output.table,
     directory: DirOption = None,
 ) -> None:
-    """Look for what is wrong with the directory and around it."""
+    """Check the directory, its hubs and the settings for problems."""
     findings = api.doctor(directory)
     wrong = sum(finding.level == "error" for finding in findings)
     doubtful = sum(finding.level == "warning" for finding in findings)

@@ -19,26 +19,26 @@ Exit codes, the same for every command:
 
     0  fine
     1  an error, such as a move that the job's stage does not allow
-    2  a usage error: what was asked makes no sense
+    2  wrong usage
     3  a job that was waited for has failed (wait, watch --exit-status)
-    4  no such job, or several to which the id could belong
-    5  the hub or the store is out of reach, or refuses
-  124  it did not come in time
+    4  no such job, or several whose ids start so
+    5  a hub or a directory cannot be reached or refuses; a damaged job file
+  124  a time limit is over
   130  Ctrl-C; 143 SIGTERM; 129 SIGHUP
-  141  the reader of our output has gone away
+  141  the reader of the output has closed the pipe
 
 run exits as its command does: its exit code, or 128 + the signal in a shell.
-Its own errors are 125; 126 where the command cannot be run; 127 where there is
-none.""",
+Its own errors are 125, 126 (the command cannot be run) and 127 (it is not
+found).""",
     "environment": """\
-Environment, each beaten by the flag and beating the files:
+Environment variables. An option overrides them; they override settings files:
 
   JOBCTL_DIR           the directory of the job files
   JOBCTL_URL           the hub that ls, show, watch, wait and clients read from:
                        ws://HOST:PORT, wss://HOST:PORT or unix:PATH
   JOBCTL_TOKEN         the hub's token, for serve and for those who read from it
   JOBCTL_TOKEN_FILE    the file that it is in
-  JOBCTL_CA            authorities that a wss hub is trusted by
+  JOBCTL_CA            certificate authorities to trust for a wss hub
   JOBCTL_DURABLE       1: each write survives a power cut
   JOBCTL_TIME_FORMAT   relative, iso or local
   SUDO_UID             for root: the files of this user are obeyed as root's are
@@ -53,7 +53,7 @@ jobctl run sets for its command:
     "settings": """\
 Settings are read from the nearest jobctl.toml from here upwards, then from your
 own file, then from /etc/jobctl/jobctl.toml, which only root may write. 'jobctl
-config' tells where they are and what each one says.
+config' shows where they are, and each value.
 
   dir = "data/jobs"          # beside the file
   durable = true
@@ -69,7 +69,7 @@ config' tells where they are and what each one says.
     { name = "fetch", label = "Fetching", weight = 1 },
     { name = "load", weight = 3 },   # takes three times as long
   ]
-  eta = "5m-20m"             # until five such jobs have told better
+  eta = "5m-20m"             # until five such jobs have completed
   stalled-after = "10m"
   retry = true               # workers take up its pending jobs
 
@@ -83,9 +83,9 @@ same flag twice means or, different flags mean and:
 
   jobctl ls --stage failed --stage completed --type etl
 
-An id may be cut short to any start that no other job has. --since and --until
-are times: a duration ago (10m, 1h30m, 7d), a date, or RFC 3339. --cursor is no
-time: it is what ls -o json and watch -o jsonl print, to go on from there.""",
+A command accepts any start of an id that no other job has. --since and --until
+are times: a duration ago (10m, 1h30m, 7d), a date, or RFC 3339. --cursor is not
+a time: it resumes from a cursor that ls -o json or watch -o jsonl printed.""",
     "output": """\
 -o says how to print; data goes to standard output, all else to standard error:
 

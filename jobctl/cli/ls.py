@@ -97,10 +97,8 @@ def ls(
     until: Annotated[
         str | None, Option(metavar="TIME", help="Only jobs not changed after that time.")
     ] = None,
-    sort: Annotated[Sort, Option(help="Order by this.")] = Sort.created,
-    limit: Annotated[
-        int | None, Option(min=0, metavar="N", help="Print N jobs at the most.")
-    ] = None,
+    sort: Annotated[Sort, Option(help="Sort by this field.")] = Sort.created,
+    limit: Annotated[int | None, Option(min=0, metavar="N", help="Print at most N jobs.")] = None,
     cursor: Annotated[
         str | None,
         Option(metavar="CURSOR", help="Only what has changed since this cursor."),
@@ -111,9 +109,7 @@ def ls(
     times: TimeFormatOption = None,
     verbose: Annotated[
         bool,
-        Option(
-            "-v", "--verbose", help="Name the files that are no jobs, and what is odd in others."
-        ),
+        Option("-v", "--verbose", help="List files that are not jobs, and remarks on other files."),
     ] = False,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
@@ -122,8 +118,8 @@ def ls(
 ) -> None:
     """List jobs, newest first. Needs no hub.
 
-    With --url what a hub holds. In -o json `bad` has the files that are no jobs, or is null if the
-    hub is of jobctl 0.1.0 and does not say.
+    With --url, list the jobs of a hub. In -o json, `bad` lists the files that are not jobs; it is
+    null if the hub is jobctl 0.1.0, which does not know them.
     """
     start = Cursor.parse(cursor) if cursor is not None else ZERO
     first, last = moment(since, "--since"), moment(until, "--until")

@@ -127,7 +127,7 @@ TokenFileOption = Annotated[
     Option(
         "--token-file",
         metavar="FILE",
-        help="The hub's token is in this file.",
+        help="Read the hub's token from this file.",
         show_default=False,
     ),
 ]
@@ -136,7 +136,7 @@ CaOption = Annotated[
     Option(
         "--ca",
         metavar="FILE",
-        help="Trust a wss hub by these authorities.",
+        help="Trust these certificate authorities for a wss hub.",
         show_default=False,
     ),
 ]
@@ -156,19 +156,19 @@ SessionOption = Annotated[
 ActiveOption = Annotated[
     bool, Option("--active", help="Only jobs that are neither completed nor failed.")
 ]
-OutputOption = Annotated[Output, Option("-o", "--output", help="How to print.")]
+OutputOption = Annotated[Output, Option("-o", "--output", help="Output format.")]
 WrittenOption = Annotated[
     Written | None,
-    Option("-o", "--output", help="Print what became of it.", show_default=False),
+    Option("-o", "--output", help="Print the result in this format.", show_default=False),
 ]
 StrictOption = Annotated[
-    bool, Option("--strict", help="Within jobctl run: an error is one, not a warning.")
+    bool, Option("--strict", help="Within jobctl run: make an error fatal, not a warning.")
 ]
-NoHeadersOption = Annotated[bool, Option("--no-headers", help="Leave the header out.")]
+NoHeadersOption = Annotated[bool, Option("--no-headers", help="Print no header.")]
 QuietOption = Annotated[bool, Option("-q", "--quiet", help="Print ids only.")]
 TimeFormatOption = Annotated[
     TimeFormat | None,
-    Option("--time-format", help="How to print times.", show_default=False),
+    Option("--time-format", help="Format of times.", show_default=False),
 ]
 
 _ID = "The job's id, or any unique start of it."

@@ -22,10 +22,13 @@ _MAX_NAMED = 10  # failures
 def prune(
     older_than: Annotated[
         str | None,
-        Option(metavar="DURATION", help="Ended so long ago (90s, 1h30m, 7d); 7d unless --keep."),
+        Option(
+            metavar="DURATION",
+            help="Only jobs that ended this long ago (90s, 1h30m); 7d, unless --keep is given.",
+        ),
     ] = None,
     keep: Annotated[
-        int | None, Option(min=0, metavar="N", help="Spare the N that ended last.")
+        int | None, Option(min=0, metavar="N", help="Keep the N jobs that ended last.")
     ] = None,
     stage: Annotated[
         list[str] | None,
@@ -37,7 +40,7 @@ def prune(
         Option("--foreign", help="Also files of other programs without createdAt or type."),
     ] = False,
     dry_run: Annotated[
-        bool, Option("--dry-run", help="Print what would go; remove nothing.")
+        bool, Option("--dry-run", help="Print what would be removed; remove nothing.")
     ] = False,
     yes: Annotated[bool, Option("-y", "--yes", help="Do not ask.")] = False,
     output: WrittenOption = None,
@@ -47,7 +50,7 @@ def prune(
     """Remove jobs that ended long ago, and print their ids.
 
     A file that jobctl did not write and that lacks createdAt or type stays, unless --foreign is
-    given: it may be no job.
+    given: it may not be a job.
     """
     age_s = seconds(older_than, "--older-than")
     stages = [name for text in stage or () for name in text.split(",")]

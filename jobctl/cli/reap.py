@@ -17,7 +17,7 @@ EXAMPLE = "Example: jobctl reap --dry-run"
 
 def reap(
     dry_run: Annotated[
-        bool, Option("--dry-run", help="Print which they are, and change nothing.")
+        bool, Option("--dry-run", help="Print the lost jobs; change nothing.")
     ] = False,
     output: WrittenOption = None,
     quiet: QuietOption = False,

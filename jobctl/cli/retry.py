@@ -19,7 +19,7 @@ EXAMPLE = "Example: jobctl retry 0b961de6 --rerun"
 def retry(
     ids: IdsArgument,
     rerun: Annotated[
-        bool, Option("--rerun", help="Run the command of a jobctl run again, as it does.")
+        bool, Option("--rerun", help="Run the job's command again, as jobctl run does.")
     ] = False,
     output: WrittenOption = None,
     directory: DirOption = None,

@@ -16,14 +16,14 @@ EXAMPLE = "Example: jobctl rm $(jobctl ls --session dummy -q)"
 def rm(
     ids: IdsArgument,
     damaged: Annotated[
-        bool, Option("--damaged", help="Remove also a file that is no job.")
+        bool, Option("--damaged", help="Also remove files that are not jobs.")
     ] = False,
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
     """Remove jobs, whatever their stage.
 
-    A file that is no job stays, unless --damaged is given: it may belong to another program.
+    A file that is not a job stays, unless --damaged is given: it may belong to another program.
     """
     remove = partial(api.rm, damaged=damaged)
     for_each(directory, ids, remove, partial(print_removed, output=output))

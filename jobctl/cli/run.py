@@ -29,7 +29,7 @@ def run(
     type: Annotated[str, Option("--type", metavar="TYPE", help="The job's type.")] = "run",
     title: Annotated[
         str | None,
-        Option("--title", metavar="TEXT", help="A few words for people; else the command."),
+        Option("--title", metavar="TEXT", help="A short title; by default the command."),
     ] = None,
     stages: Annotated[
         str | None, Option("--stages", metavar="A,B,C", help="Its stages, in order.")
@@ -42,7 +42,8 @@ def run(
         str | None, Option("--id", metavar="ID", help="Its id, instead of a new one.")
     ] = None,
     again: Annotated[
-        bool, Option("--again", help="With --id: once more, if that job has ended.")
+        bool,
+        Option("--again", help="With --id: run again, as the next attempt, if that job has ended."),
     ] = False,
     keep_env: Annotated[
         list[str] | None,
@@ -50,7 +51,7 @@ def run(
     ] = None,
     ok: Annotated[
         str | None,
-        Option("--ok", metavar="CODES", help="Exit codes that are success as well: 24, or 1,2."),
+        Option("--ok", metavar="CODES", help="More exit codes that mean success: 24, or 1,2."),
     ] = None,
     timeout: Annotated[
         str | None,
@@ -58,7 +59,9 @@ def run(
     ] = None,
     grace: Annotated[
         str,
-        Option("--grace", metavar="DURATION", help="When it is ended: so long until SIGKILL."),
+        Option(
+            "--grace", metavar="DURATION", help="Time from SIGTERM to SIGKILL when it is ended."
+        ),
     ] = "10s",
     relay: Annotated[
         bool,

@@ -14,11 +14,13 @@ EXAMPLE = "Example: jobctl run-dummy --count 20 --concurrency 5 --fail-rate 0.1"
 def run_dummy(
     count: Annotated[int, Option(min=1, metavar="N", help="How many jobs.")] = 1,
     concurrency: Annotated[
-        int | None, Option(min=1, metavar="N", help="How many at once; all when left out.")
+        int | None, Option(min=1, metavar="N", help="How many at once; by default all.")
     ] = None,
     type: Annotated[str, Option(metavar="TYPE", help="Their type.")] = "create_session",
     session: Annotated[str, Option(metavar="SESSION", help="Their session.")] = "dummy",
-    speed: Annotated[float, Option(min=0.001, metavar="X", help="So many times as fast.")] = 1.0,
+    speed: Annotated[
+        float, Option(min=0.001, metavar="X", help="Speed factor; 2 is twice as fast.")
+    ] = 1.0,
     stage_delay: Annotated[
         list[str] | None, Option(metavar="NAME=SECONDS", help="How long a stage takes.")
     ] = None,
@@ -26,9 +28,9 @@ def run_dummy(
         float, Option(min=0, max=1, metavar="P", help="The share of jobs that fail.")
     ] = 0.0,
     fail_at: Annotated[str | None, Option(metavar="STAGE", help="Where they fail.")] = None,
-    seed: Annotated[int | None, Option(metavar="N", help="The same choices each time.")] = None,
-    wait: Annotated[bool, Option("--wait", help="Exit with 3 when one of them failed.")] = False,
-    rm: Annotated[bool, Option("--rm", help="Remove the jobs in the end.")] = False,
+    seed: Annotated[int | None, Option(metavar="N", help="Seed of the random choices.")] = None,
+    wait: Annotated[bool, Option("--wait", help="Exit with 3 if one of them failed.")] = False,
+    rm: Annotated[bool, Option("--rm", help="Remove the jobs at the end.")] = False,
     quiet: QuietOption = False,
     directory: DirOption = None,
 ) -> None:

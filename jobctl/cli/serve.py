@@ -54,7 +54,7 @@ def serve(
     ] = None,
     token_file: Annotated[
         Path | None,
-        Option(metavar="FILE", help="Ask everybody for the token in this file."),
+        Option(metavar="FILE", help="Require the token in this file from every client."),
     ] = None,
     local_users: Annotated[
         bool,
@@ -71,10 +71,10 @@ def serve(
     ] = None,
     compression: Annotated[
         bool,
-        Option(" /--no-compression", help="Send everything as it is.", show_default=False),
+        Option(" /--no-compression", help="Do not compress messages.", show_default=False),
     ] = True,
     max_connections: Annotated[
-        int, Option(min=1, metavar="N", help="Turn away more connections than these.")
+        int, Option(min=1, metavar="N", help="Refuse connections above this number.")
     ] = 10_000,
     watch_files: Annotated[
         bool,
@@ -82,7 +82,7 @@ def serve(
     ] = True,
     prune_older_than: Annotated[
         str | None,
-        Option(metavar="DURATION", help="Remove jobs that ended so long ago (7d)."),
+        Option(metavar="DURATION", help="Remove jobs that ended this long ago (7d)."),
     ] = None,
     reap: Annotated[
         bool, Option("--reap", help="Fail jobs whose worker has died, at once.")
@@ -93,7 +93,7 @@ def serve(
 ) -> None:
     """Serve a directory to browsers and terminals, until Ctrl-C.
 
-    Without a token: to processes of your own user and of root, on this machine.
+    Without a token the hub serves only processes of your own user and of root on this machine.
     """
     from jobctl.cli.live_serve import ServeOptions, run_server  # slow to import
     from jobctl.hub.access import AccessPolicy

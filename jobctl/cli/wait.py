@@ -76,9 +76,9 @@ def wait(
     ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
-    """Wait until jobs have ended; exits with 3 when one failed.
+    """Wait until jobs have ended; exit with 3 if one failed.
 
-    Filters choose among the jobs that are there at the start.
+    Filters select among the jobs that exist at the start.
     """
     from jobctl.cli.live_view import StatusNotes
     from jobctl.core.conditions import Condition

@@ -58,15 +58,16 @@ def watch(
     session: SessionOption = None,
     active: ActiveOption = False,
     everything: Annotated[
-        bool, Option("-a", "--all", help="Show what ended long ago as well.")
+        bool, Option("-a", "--all", help="Also show jobs that ended long ago.")
     ] = False,
     since: Annotated[
         str | None,
-        Option(metavar="TIME", help="Show also what ended since 10m ago, or a date."),
+        Option(metavar="TIME", help="Also show jobs that ended since 10m ago, or a date."),
     ] = None,
-    cursor: Annotated[str | None, Option(metavar="CURSOR", help="Go on from this cursor.")] = None,
+    cursor: Annotated[str | None, Option(metavar="CURSOR", help="Resume from this cursor.")] = None,
     cursor_file: Annotated[
-        Path | None, Option(metavar="FILE", help="Go on from, and keep, the cursor here.")
+        Path | None,
+        Option(metavar="FILE", help="Resume from the cursor in this file, and update it."),
     ] = None,
     url: UrlOption = None,
     retry: RetryOption = False,
@@ -78,10 +79,13 @@ def watch(
     ] = None,
     exit_status: Annotated[
         bool,
-        Option("--exit-status", help="End when all have ended; with 3 when one failed."),
+        Option("--exit-status", help="End when all have ended; exit with 3 if one failed."),
     ] = False,
     verify: Annotated[
-        bool, Option("--verify", help="Hold all against the hub's digest; 1 if it differs.")
+        bool,
+        Option(
+            "--verify", help="Compare all jobs with the hub's digest; exit with 1 if it differs."
+        ),
     ] = False,
     output: OutputOption = Output.table,
     quiet: QuietOption = False,
@@ -90,8 +94,8 @@ def watch(
 ) -> None:
     """Watch jobs live, through a hub or in the directory.
 
-    Ends when the jobs that were named have ended; else with Ctrl-C, or with --exit-status when all
-    that was shown has ended. In -o json each change is a line, as in jsonl.
+    Ends when the named jobs have ended. Without names it ends on Ctrl-C or, with --exit-status,
+    when all shown jobs have ended. -o json prints a line for each change, as jsonl does.
     """
     from jobctl.cli.console import Console
     from jobctl.cli.live_view import JobView, StatusNotes

@@ -38,13 +38,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # -- the same flag means the same -----------------------------------------------------------
 
 WORDS = {
-    "-o": "How to print.",
-    "--no-headers": "Leave the header out.",
+    "-o": "Output format.",
+    "--no-headers": "Print no header.",
     "-q": "Print ids only.",
-    "--time-format": "How to print times.",
+    "--time-format": "Format of times.",
     "--dir": "Directory of the job files.",
     "--url": "Read from this hub; unix:PATH is a Unix socket.",
-    "--token-file": "The hub's token is in this file.",
+    "--token-file": "Read the hub's token from this file.",
     "--type": "Only jobs of this type.",
     "--stage": "Only jobs in this stage.",
     "--session": "Only jobs of this session.",
