@@ -188,7 +188,7 @@ def test_hostile_field_is_made_visible_on_the_live_screen(name: str, field: str)
     "args",
     [
         ["advance", "j"],
-        ["advance", "j", "{}"],
+        ["advance", "j", "x{}"],
         ["advance", "{}"],
         ["progress", "j", "{}"],
         ["complete", "j", "--result", "{}"],
