@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from functools import lru_cache
 
 __all__ = ["fit", "fits_encoding", "visible", "width"]
 
@@ -52,20 +53,20 @@ def _is_needed(text: str, at: int) -> bool:
         return unicodedata.category(after) == "Lo"
     if char == _ZWNJ:  # between two letters of a script that joins them, such as Persian
         return unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"
-    return _joins_emoji(text, at)
+    return at in _emoji_joiners(text)
 
 
-def _joins_emoji(text: str, at: int) -> bool:
-    """Whether a joiner makes one emoji of those on its two sides."""
+@lru_cache(maxsize=1)  # a text is examined once, not once for each of its joiners
+def _emoji_joiners(text: str) -> frozenset[int]:
+    """Return the places of joiners that make one emoji of those on their two sides."""
     from wcwidth import iter_graphemes
 
+    places: set[int] = set()
     start = 0
     for cluster in iter_graphemes(text):
-        end = start + len(cluster)
-        if start < at < end:
-            return at < end - 1
-        start = end
-    return False
+        places.update(start + at for at in range(1, len(cluster) - 1) if cluster[at] == _ZWJ)
+        start += len(cluster)
+    return frozenset(places)
 
 
 def _written_out(match: re.Match[str]) -> str:

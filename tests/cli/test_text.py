@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wcwidth
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +95,23 @@ def test_joiners_that_a_script_or_an_emoji_needs_stay(text: str, columns: int) -
     assert width(text) == columns
     assert fit(text, columns) == text
     assert width(fit(text, columns - 1)) <= columns - 1
+
+
+@pytest.mark.parametrize("text", ["👨\u200d" * 300 + "👨", "x\u200d" * 300 + "y"])
+def test_a_text_of_many_joiners_is_examined_once(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each joiner had the whole text examined: a long error of a foreign job took minutes."""
+    examined: list[str] = []
+    original = wcwidth.iter_graphemes
+
+    def noted(text: str) -> Iterator[str]:
+        examined.append(text)
+        return original(text)
+
+    monkeypatch.setattr(wcwidth, "iter_graphemes", noted)
+    assert visible(text).count("\\u200d") == (0 if text[0] == "👨" else 300)
+    assert len(examined) == 1
 
 
 @given(st.text(max_size=40), st.integers(0, 30))
