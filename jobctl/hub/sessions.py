@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from jobctl.core.cursor import ZERO, Cursor, store_cursor
@@ -67,6 +68,7 @@ class Hub:
         self._bad: dict[str, str] = {}  # files in quarantine as the store named them last
         self._damage: dict[str, str] = {}  # the replica's, as of the last delta
         self._bad_version = 1  # incremented when either changes
+        self._bad_readers: set[int] = set()  # sessions that are told of these files
         self._max_page = max_page
         # `_due`: sessions that the next pump looks at, in this order. `_by_id` and `_any_id`: which
         # sessions a change wakes. A session with a filter on ids is woken only by these ids.
@@ -98,7 +100,8 @@ class Hub:
             for id in [*(job.id for job in delta.jobs), *(item.id for item in delta.gone)]:
                 self._due.update(dict.fromkeys(self._by_id.get(id, ())))
         self.loaded = True
-        self._note_damage()
+        if found or delta.since == 0:
+            self._note_damage()
         return True
 
     def replace_replica(self, replica: JobSet) -> None:
@@ -152,8 +155,7 @@ class Hub:
 
     def _bad_changed(self) -> None:
         self._bad_version += 1
-        asked = (session.id for session in self.sessions.values() if session.bad_files)
-        self._due.update(dict.fromkeys(asked))
+        self._due.update(dict.fromkeys(self._bad_readers))
 
     def queue_position_updates(self) -> bool:
         """Queue an empty delta for sessions that were sent nothing for long.
@@ -242,6 +244,8 @@ class Hub:
                 self._by_id.setdefault(id, set()).add(session.id)
         else:
             self._any_id.add(session.id)
+        if session.bad_files:
+            self._bad_readers.add(session.id)
         if session.proves:
             self.replica.keep_digest(session.filter)
         self._due[session.id] = None
@@ -250,6 +254,7 @@ class Hub:
         if session.proves:
             self.replica.release_digest(session.filter)
         self._any_id.discard(session.id)
+        self._bad_readers.discard(session.id)
         for id in session.filter.ids:
             readers = self._by_id[id]
             readers.discard(session.id)
@@ -376,7 +381,8 @@ class Hub:
                     self._due[session.id] = None  # there is more to come
             if page.messages:
                 yield Outgoing(page.messages, ids, page.made)
-        yield from self._send_lists(due)
+        if self._owners_version or self._bad_readers:
+            yield from self._send_lists(due)
 
     def _send_lists(self, due: Iterable[int]) -> Iterator[Outgoing]:
         """Send the lists of dead owners and bad files to sessions that lack them.
@@ -385,17 +391,26 @@ class Hub:
         ready for it: a change of a list makes its sessions due, and each of the other conditions
         comes true for a due session only.
         """
+        owners, bad = self._owners_version, self._bad_version
+        lagging = [
+            session
+            for session in map(self.sessions.get, due)
+            if session is not None
+            and (
+                session.owners_version != owners
+                or (session.bad_files and session.bad_version != bad)
+            )
+            and self._holds_everything(session)
+        ]
         lag_owners: dict[int, list[int]] = {}  # by the limit for a message
         lag_bad: dict[int, list[int]] = {}
-        for session in map(self.sessions.get, sorted(due)):
-            if session is None or not self._holds_everything(session):
-                continue
+        for session in sorted(lagging, key=attrgetter("id")):
             limit = session.max_bytes or self._max_page
-            if session.owners_version != self._owners_version:
-                session.owners_version = self._owners_version
+            if session.owners_version != owners:
+                session.owners_version = owners
                 lag_owners.setdefault(limit, []).append(session.id)
-            if session.bad_files and session.bad_version != self._bad_version:
-                session.bad_version = self._bad_version
+            if session.bad_files and session.bad_version != bad:
+                session.bad_version = bad
                 lag_bad.setdefault(limit, []).append(session.id)
         for limit, ids in lag_owners.items():
             yield Outgoing(dead_owners_messages(self.dead, limit), tuple(ids), {})
