@@ -297,7 +297,8 @@ def test_stop_and_continue_reach_both(store: Store) -> None:
     def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
-    with started(*SLEEP) as process:
+    # A group without a parent outside of it is not stopped: nobody could continue it.
+    with started(*SLEEP, process_group=0) as process:
         child = pid_of(process)
         process.send_signal(signal.SIGTSTP)
         until(lambda: (state(process.pid), state(child)) == ("T", "T"), what="both stopped")

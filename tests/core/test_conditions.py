@@ -167,6 +167,8 @@ def _stands(condition: str, job: Job | None, lost: bool, before: str) -> str:
         order = ["pending", "extract", "analyze", "generate", "finalize", "completed"]
         wanted = condition.removeprefix("stage=")
         been = [entry.stage for entry in job.history or ()]
+        again = [index for index, stage in enumerate(been) if stage == "pending"]
+        been = been[again[-1] :] if again else been  # of this attempt
         past = order[order.index(wanted) :] if wanted in order and job.type != "etl" else []
         if wanted in been or set(past) & set(been):
             return "met"

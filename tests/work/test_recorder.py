@@ -129,17 +129,22 @@ def test_an_outage_is_warned_of_once(unreliable: Any, caplog: pytest.LogCaptureF
             job.stage("load")
         tried = unreliable.attempts
         until(lambda: unreliable.attempts > tried + 5)
-    (record,) = caplog.records
-    assert record.getMessage().startswith("jobctl: jobs are not recorded, the work goes on:")
-    assert "unreliable" in record.getMessage()
-    assert "\n" not in record.getMessage()
+
+    def said() -> list[str]:
+        texts = [record.getMessage() for record in caplog.records]
+        while texts and texts[0] == "jobctl: jobs are recorded again":
+            del texts[0]  # an outage of an earlier test ended only now
+        return texts
+
+    (text,) = said()
+    assert text.startswith("jobctl: jobs are not recorded, the work goes on:")
+    assert "unreliable" in text
+    assert "\n" not in text
     with caplog.at_level(logging.WARNING, "jobctl"):
         unreliable.works.set()
-        until(lambda: len(caplog.records) > 1)
+        until(lambda: len(said()) > 1)
         until(lambda: unreliable.get(second.id).stage == "completed")
-    assert [record.getMessage() for record in caplog.records[1:]] == [
-        "jobctl: jobs are recorded again"
-    ]
+    assert said()[1:] == ["jobctl: jobs are recorded again"]
 
 
 def test_one_bad_file_does_not_hold_up_the_others(unreliable: Any) -> None:
