@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from jobctl._clock import now
 from jobctl.core.job import Job
-from jobctl.core.pipeline import FAILED
+from jobctl.core.pipeline import FAILED, PENDING
 from jobctl.core.transitions import LOST_PREFIX, next_attempt
 from jobctl.errors import Conflict, JobNotFound
 from jobctl.stores import Store
@@ -22,9 +22,10 @@ def begin_attempt(
     """Create the job ``first``, or begin the next attempt at the job with its id.
 
     That is done for a job whose worker is lost, also if it was failed for that already, and with
-    ``again`` for every job that has ended. It keeps its type and gets the title, session and stages
-    of ``first`` as far as they are given. Of several workers one succeeds. For the others, and for
-    a job that somebody works on, raises `Conflict`; ``again_by`` says how ``again`` is set.
+    ``again`` for every job that has ended, or was retried and waits for a worker since. It keeps
+    its type and gets the title, session and stages of ``first`` as far as they are given. Of
+    several workers one succeeds. For the others, and for a job that somebody works on, raises
+    `Conflict`; ``again_by`` says how ``again`` is set.
 
     ``begin`` returns the new job, or the next attempt, as the worker starts it.
     """
@@ -47,7 +48,8 @@ def begin_attempt(
 
 def _next_attempt(old: Job, first: Job, dead: frozenset[str], *, again: bool, again_by: str) -> Job:
     was_lost = old.stage == FAILED and (old.error or "").startswith(LOST_PREFIX)
-    if old.active and not old.lost(dead):
+    waits = old.stage == PENDING and old.retry_count > 0 and old.owner is None
+    if old.active and not old.lost(dead) and not (waits and again):
         hint = "choose another id" if old.owned_by is None else "its worker is alive"
         raise Conflict(f"job {old.id} exists already, in stage {ascii(old.stage)}", hint=hint)
     if not (old.active or was_lost or again):
@@ -60,7 +62,7 @@ def _next_attempt(old: Job, first: Job, dead: frozenset[str], *, again: bool, ag
         "session_id": first.session_id,
         "stages": first.stages,
     }
-    job = next_attempt(old, now=now())
+    job = old if waits and old.active else next_attempt(old, now=now())
     return job.replace(
         owner=first.owner, **{key: value for key, value in given.items() if value is not None}
     )

@@ -119,6 +119,21 @@ def test_job_that_has_ended_gets_another_attempt_where_that_is_said(
     assert (done.stage, done.retry_count) == ("completed", 2)
 
 
+def test_retried_job_that_waits_for_a_worker_is_begun(shared: Store) -> None:
+    """It is that attempt already; without ``again`` it may be somebody else's."""
+    shared.create(jobs.create("etl", now=now(), id="a1"))
+    shared.update("a1", lambda job: jobs.fail(job, "boom", now=now()))
+    shared.update("a1", lambda job: jobs.retry(job, now=now()))
+    with pytest.raises(Conflict), track("etl", id="a1", store=shared, strict=True):
+        pass
+    with track("etl", id="a1", store=shared, again=True):
+        assert not shared.get("a1").lost(shared.owners.dead())
+    done = shared.get("a1")
+    assert (done.stage, done.retry_count, stages(done)) == (
+        "completed", 1, ["pending", "failed", "pending", "completed"],
+    )  # fmt: skip
+
+
 def test_of_several_that_take_over_one_succeeds(shared: Store, directory: Path) -> None:
     """Each in its own store, as in processes of their own."""
     lose(shared, directory)
