@@ -21,7 +21,7 @@ Exit codes, the same for every command:
     1  an error, such as a move that the job's stage does not allow
     2  wrong usage
     3  a job that was waited for has failed (wait, watch --exit-status)
-    4  no such job, or several whose ids start so
+    4  no such job, or several whose ids start with that text
     5  a hub or a directory cannot be reached or refuses; a damaged job file
   124  a time limit is over
   130  Ctrl-C; 143 SIGTERM; 129 SIGHUP
