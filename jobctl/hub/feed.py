@@ -40,6 +40,7 @@ _DEBOUNCE_S = (
 )
 _RESCAN_S = 5.0
 _FORGET_OWNERS_S = 10.0
+_MAX_WAIT_S = 1.0  # for the list of bad files: clients that connect wait for it
 _CLOSE_S = 0.5
 _MIN_RESCAN_RATIO = 20  # rescans take at most a twentieth of the time
 
@@ -415,15 +416,19 @@ class Feed:
                     checked_s = self._loop.time()
                     ended = dead - {job.owned_by for job in self._hub.replica if job.active}
                     await self._in_thread(self._forget_owners, ended)
-            await self.note_bad_files()
             self._owners_known.set()
+            await self.note_bad_files()
             await asyncio.sleep(POLL_S)
 
     async def note_bad_files(self) -> None:
-        """Tell the hub which files are no jobs, as of the last read."""
-        with suppress(JobctlError, OSError):
-            reasons = {item.name: item.reason for item in await self.bad()}
-            if self._hub.set_bad_files(reasons):
+        """Tell the hub which files are no jobs, as of the last read.
+
+        If the store does not answer soon, the hub goes on with the list that it has.
+        """
+        with suppress(JobctlError, OSError, TimeoutError):
+            async with asyncio.timeout(_MAX_WAIT_S):
+                bad = await self.bad()
+            if self._hub.set_bad_files({item.name: item.reason for item in bad}):
                 self._changed()
 
     def _forget_owners(self, ended: frozenset[str]) -> None:

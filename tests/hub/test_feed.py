@@ -15,6 +15,7 @@ import pytest
 from jobctl.errors import StoreError
 from jobctl.hub import feed as feed_module
 from jobctl.hub.liveness import Liveness
+from jobctl.stores import BadFile
 from tests.hub.network import (
     HubProcess,
     Reader,
@@ -22,6 +23,7 @@ from tests.hub.network import (
     new_job,
     retitle,
     running_hub,
+    said,
     stored,
     until,
     v1,
@@ -72,6 +74,31 @@ async def test_forged_rings_say_nothing(served, writer):
         writer.update("a1", retitle("two"))
         await until(lambda: reader.contents == stored(writer))
         assert len(reader.deltas) == 2
+
+
+async def test_a_client_that_asks_for_bad_files_gets_its_jobs_while_the_store_hangs(
+    served, writer, monkeypatch
+):
+    """What is known is served meanwhile, and to those who connect at the same time as well."""
+    monkeypatch.setattr(feed_module, "_MAX_WAIT_S", 0.05)
+    writer.create(new_job("a1"))
+    over = threading.Event()
+
+    def hang() -> list[BadFile]:
+        over.wait()
+        return []
+
+    async with running_hub(served) as hub, Reader.of_hub(hub.url) as reader:
+        await until(lambda: reader.deltas)
+        monkeypatch.setattr(served, "bad", hang)
+        try:
+            async with v1(f"{hub.url}?bad=1") as asking, Reader.of_hub(hub.url) as other:
+                message = await said(asking, 2.0)
+                assert [job["id"] for job in message["jobs"]] == ["a1"]
+                await until(lambda: other.contents == stored(writer))
+        finally:
+            monkeypatch.undo()
+            over.set()
 
 
 @pytest.mark.slow
