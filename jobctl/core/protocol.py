@@ -96,6 +96,7 @@ __all__ = [
     "MAX_LIMIT",
     "MAX_PAGE",
     "MIN_LIMIT",
+    "QUERY_KEYS",
     "SUBPROTOCOL",
     "UPGRADE_HINT",
     "Ack",
@@ -148,6 +149,11 @@ FEATURES = ("bad", "digest", "ended", "max", "now")
 """What a client may ask this hub for, beyond what every hub of jobctl.v1 does. Sorted."""
 HUB_HEADERS = ((HUB_HEADER, SUBPROTOCOL), (FEATURES_HEADER, ", ".join(FEATURES)))
 """The headers of every response of a hub, on WebSockets and plain HTTP, errors included."""
+
+QUERY_KEYS = frozenset(
+    {"active", "bad", "digest", "ended", "id", "max", "session", "since", "stage", "type"}
+)
+"""The keys of a query that this version knows; see `parse_query`."""
 
 UPGRADE_HINT = "the proxy must pass Upgrade and Connection on"
 """What cures a 426: a request for the socket came without these headers."""
@@ -457,18 +463,18 @@ def parse_query(query: str) -> Subscribe:
     from urllib.parse import parse_qs  # whoever writes or reads files alone needs no queries
 
     fields = parse_qs(query, keep_blank_values=True, max_num_fields=1000)
-    since = fields.pop("since", [None])[-1]
-    active = fields.pop("active", ["0"])[-1] not in ("0", "", "false")
-    digest = fields.pop("digest", ["0"])[-1] not in ("0", "", "false")
-    bad_files = fields.pop("bad", ["0"])[-1] not in ("0", "", "false")
-    ended = fields.pop("ended", [None])[-1]
+    since = fields.get("since", [None])[-1]
+    active = fields.get("active", ["0"])[-1] not in ("0", "", "false")
+    digest = fields.get("digest", ["0"])[-1] not in ("0", "", "false")
+    bad_files = fields.get("bad", ["0"])[-1] not in ("0", "", "false")
+    ended = fields.get("ended", [None])[-1]
     try:
         ended_s = parse_duration(ended) if ended is not None else None
     except ValueError as error:
         raise UsageError(f"ended: {error}") from error
-    limit = fields.pop("max", [None])[-1]
+    limit = fields.get("max", [None])[-1]
     wire: dict[str, object] = {
-        key: fields.pop(key) for key in ("id", "type", "stage", "session") if key in fields
+        key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
     return Subscribe(
@@ -478,7 +484,7 @@ def parse_query(query: str) -> Subscribe:
         ended_s,
         bad_files,
         max_bytes=limit_from(limit),
-        unknown=tuple(sorted(fields)),
+        unknown=tuple(sorted(fields.keys() - QUERY_KEYS)),
     )
 
 

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import ExtensionHeader
 from websockets.utils import accept_key
 
-from jobctl.core.protocol import HUB_HEADERS, SUBPROTOCOL, UPGRADE_HINT
+from jobctl.core.protocol import HUB_HEADERS, QUERY_KEYS, SUBPROTOCOL, UPGRADE_HINT
 
 __all__ = [
     "UPGRADE_REQUIRED",
@@ -32,6 +32,7 @@ __all__ = [
     "opening_of",
     "read_opening",
     "refusal",
+    "url_of",
 ]
 
 UPGRADE_REQUIRED = f"this is a WebSocket, and the request does not ask for one: {UPGRADE_HINT}\n"
@@ -41,9 +42,6 @@ _MAX_ORDINARY = 4096
 """Bytes of an ordinary request; within it no line and no number of lines is too large."""
 
 _MAX_URL = 300  # characters in the log
-_LOGGED_KEYS = frozenset(
-    {"active", "bad", "digest", "ended", "id", "max", "session", "since", "stage", "type"}
-)
 
 _HEAD = re.compile(
     rb"GET ([\x21-\x7e]++) HTTP/1\.1\r\n"
@@ -108,7 +106,7 @@ def url_of(opening: Opening, *, secure: bool) -> str:
     """
     path, _, query = opening.path.partition("?")
     host = next((value for name, value in opening.headers if name == "host"), "")
-    known = [part for part in query.split("&") if part.partition("=")[0] in _LOGGED_KEYS]
+    known = [part for part in query.split("&") if part.partition("=")[0] in QUERY_KEYS]
     url = f"{'wss' if secure else 'ws'}://{host}{path}" + ("?" if known else "") + "&".join(known)
     return url if len(url) <= _MAX_URL else f"{url[:_MAX_URL]}..."
 
