@@ -11,13 +11,14 @@ apart:
   away.
 - No answer at all (nobody listens, a time limit, a broken connection) is never final.
 
-A hub of jobctl 0.1.0 does not send the header. Its 401 is known by the realm; its other refusals
-count as those of another server.
+A hub of jobctl 0.1.0 does not send the header. Its 401 is known by the realm, and what it answers
+on HTTP by ``Server``; its other refusals of a WebSocket count as those of another server.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 
 from websockets.exceptions import (
     ConnectionClosed,
@@ -33,19 +34,31 @@ from websockets.http11 import Response
 from jobctl.core.protocol import HUB_HEADER, MAX_FROM_HUB, UPGRADE_HINT
 from jobctl.errors import ProtocolError
 
-__all__ = ["comes_from_hub", "explain", "is_final"]
+__all__ = ["comes_from_hub", "explain", "is_final", "is_sent_by_hub", "shown_text"]
 
 _FINAL_CODES = range(4400, 4500)
 _COME_BACK = (408, 425, 429)
-_REALM = 'Bearer realm="jobctl"'
+_OF_OLD_HUBS = {("server", "jobctl"), ("www-authenticate", 'Bearer realm="jobctl"')}
 _MAX_TEXT = 1000  # characters shown of what a server said
+
+
+def is_sent_by_hub(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a hub has sent the response with these headers."""
+    return any(
+        name.lower() == HUB_HEADER.lower() or (name.lower(), value) in _OF_OLD_HUBS
+        for name, value in headers
+    )
+
+
+def shown_text(body: bytes | bytearray) -> str:
+    """Return what is shown of the body of a hub's response."""
+    return body.decode("utf-8", "replace").strip()[:_MAX_TEXT]
 
 
 def comes_from_hub(error: Exception) -> bool:
     """Whether a hub itself has answered so."""
     if isinstance(error, InvalidStatus):
-        headers = error.response.headers
-        return HUB_HEADER in headers or _REALM in headers.get_all("WWW-Authenticate")
+        return is_sent_by_hub(error.response.headers.raw_items())
     return isinstance(error, ConnectionClosed) and error.rcvd is not None
 
 
@@ -83,8 +96,8 @@ def explain(error: Exception) -> str:
         if not comes_from_hub(error):
             line = f"{_status_line(error.response)}, not from a jobctl hub"
             return f"{line}: {UPGRADE_HINT}" if error.response.status_code == 426 else line
-        body = (error.response.body or b"").decode("utf-8", "replace").strip()
-        return f"HTTP {error.response.status_code}" + (f", {body[:_MAX_TEXT]}" if body else "")
+        said = shown_text(error.response.body or b"")
+        return f"HTTP {error.response.status_code}" + (f", {said}" if said else "")
     if isinstance(error, InvalidProxyStatus):
         return f"{_status_line(error.response)}, from the proxy that is set"
     if isinstance(error, ConnectionClosed):

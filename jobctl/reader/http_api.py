@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from jobctl.core.protocol import HUB_HEADER
 from jobctl.errors import HubError
 from jobctl.hub.address import is_loopback, page_url
 from jobctl.hub.credentials import Credentials
+from jobctl.reader.failures import is_sent_by_hub, shown_text
 
 __all__ = ["clients"]
 
@@ -41,11 +40,6 @@ def _reason(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "without a reason"
-
-
-def _is_hubs(headers: Mapping[str, str]) -> bool:
-    """Whether a hub has answered. Another server's text is a page of HTML, which is not shown."""
-    return HUB_HEADER in headers or headers.get("Server") == "jobctl"  # the latter from 0.1.0
 
 
 async def _get(hub: str, path: str, token: bytes | None, credentials: Credentials | None) -> Any:
@@ -80,7 +74,8 @@ async def _get(hub: str, path: str, token: bytes | None, credentials: Credential
             f"{url}: {text}", url=url, hint="is 'jobctl serve' running there?"
         ) from error
     if answer.status != 200:
-        text = body.decode("utf-8", "replace").strip()[:1000] if _is_hubs(answer.headers) else ""
+        # The text of another server is a page of HTML.
+        text = shown_text(body) if is_sent_by_hub(answer.headers.items()) else ""
         said = text or _reason(answer.status)
         raise HubError(f"{url}: HTTP {answer.status}, {said}", url=url)
     try:
