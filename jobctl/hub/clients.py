@@ -274,7 +274,7 @@ class Clients:
     def _receive(self, id: int, connection: HubConnection, message: str | bytes) -> None:
         if id not in self.hub.sessions:
             return  # it failed, and is being closed
-        answer = self.hub.receive(id, message, now())
+        answer = self.hub.receive(id, message, now)
         if answer is None:
             if self.hub.has_work:
                 self.sender.pump_soon()

@@ -13,7 +13,7 @@ waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
@@ -261,10 +261,12 @@ class Hub:
             if not readers:
                 del self._by_id[id]
 
-    def receive(self, id: int, data: str | bytes, now: str = "") -> bytes | None:
+    def receive(
+        self, id: int, data: str | bytes, now: Callable[[], str] = lambda: ""
+    ) -> bytes | None:
         """Handle a message of the client; return the answer to send at once, or ``None``.
 
-        ``now`` is the time, which a pong tells the client.
+        ``now`` returns the time, which a pong tells the client. It is called for a ping only.
 
         Call `pump` afterwards if `has_work`. Raises `ProtocolError` for an invalid message; then
         close the connection with ``CLOSE_BAD_MESSAGE``.
@@ -274,7 +276,7 @@ class Hub:
             case Auth():
                 pass  # not needed: the client is authenticated already
             case Ping(at):
-                return pong_message(at, now)
+                return pong_message(at, now())
             case Ack(through):
                 session.acked = max(session.acked, min(through, session.position.sent))
             case Subscribe(cursor, filter, digest, _, bad_files, max_bytes):
