@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobctl.core.cursor import ZERO
+from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import JobSet
@@ -76,6 +76,25 @@ def test_a_full_load_does_not_wait_for_a_stopped_writer(
     os.close(writer)
     for store in (hub, reader):
         store.close()
+
+
+def test_a_reader_that_has_loaded_an_empty_store_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub reads in its event loop then, which a stopped writer must not block."""
+    hub = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
+    loaded = hub.since(ZERO)
+    (tmp_path / "jobs" / "x.json").write_bytes(file_of(new("x")))
+    writer = os.open(tmp_path / "jobs" / ".jobctl", os.O_RDONLY)
+    fcntl.flock(writer, fcntl.LOCK_EX)
+    pauses: list[float] = []
+    monkeypatch.setattr("jobctl.stores.directory.deltas._FIRST_RECORD_S", 0.05)
+    monkeypatch.setattr("jobctl.stores.directory.deltas.time.sleep", pauses.append)
+    delta = hub.since(Cursor(loaded.epoch, loaded.through))
+    assert [job.id for job in delta.jobs] == ["x"]
+    assert not pauses
+    os.close(writer)
+    hub.close()
 
 
 @pytest.mark.usefixtures("no_grace")

@@ -25,7 +25,7 @@ __all__ = ["Deltas"]
 
 _MAX_READS = 5
 _FIRST_RECORD_S = 1.0
-"""For this long a full load waits until a busy lock is free, if the log has no record yet."""
+"""For this long a reader's first load waits until a busy lock is free, if the log has no record."""
 _RETRY_S = 0.01
 
 
@@ -79,7 +79,8 @@ class Deltas:
                 state = self.state_with_log()
                 if state.log is None:
                     return self._scanned(state, cursor, limit, snapshot_start)
-                waits = time.monotonic() < waits_until_s
+                # Whoever has loaded already may read in an event loop, as a hub does.
+                waits = cursor == ZERO and time.monotonic() < waits_until_s
                 try:
                     delta = self._read(state, state.log, cursor, limit, snapshot_start, waits)
                 except Damaged:
