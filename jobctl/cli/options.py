@@ -25,6 +25,7 @@ __all__ = [
     "Output",
     "OutputOption",
     "QuietOption",
+    "RetryOption",
     "SessionOption",
     "StageOption",
     "StrictOption",

@@ -322,17 +322,20 @@ def bad_files_message(reasons: Mapping[str, str], max_bytes: int) -> bytes:
 
     ``reasons`` are theirs by file name.
     """
-    left = max_bytes - 60
+
+    def message(shown: list[str]) -> bytes:
+        omitted = len(reasons) - len(shown)
+        return f'{{"type":"jobs:bad","files":{{{",".join(shown)}}},"omitted":{omitted}}}'.encode()
+
     shown: list[str] = []
+    left = max_bytes - len(message([]))
     for name in sorted(reasons):
         text = f"{json.dumps(name)}:{json.dumps(reasons[name])}"
-        left -= len(text) + 1
+        left -= len(text) + len(",")
         if left < 0:
             break
         shown.append(text)
-    omitted = len(reasons) - len(shown)
-    files = ",".join(shown)
-    return f'{{"type":"jobs:bad","files":{{{files}}},"omitted":{omitted}}}'.encode()
+    return message(shown)
 
 
 def pong_message(at: Any, now: str = "") -> bytes:

@@ -9,7 +9,15 @@ import re
 import time
 from functools import lru_cache
 
-__all__ = ["days_before", "known_ms", "parse_duration", "parse_moment", "to_ms", "to_text"]
+__all__ = [
+    "days_before",
+    "duration_text",
+    "known_ms",
+    "parse_duration",
+    "parse_moment",
+    "to_ms",
+    "to_text",
+]
 
 _FORM = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))\Z",

@@ -179,7 +179,7 @@ async def test_filters_are_those_of_the_socket(served):
 @pytest.mark.parametrize("limit", ["", "&limit=7"])
 async def test_pages_together_are_all_jobs(served, monkeypatch, limit):
     """By size, or by number; although a job changes on the way."""
-    monkeypatch.setattr(http_module, "_MAX_PAGE", 5000)
+    monkeypatch.setattr(http_module, "_MAX_RESPONSE", 5000)
     for number in range(60):
         served.create(new_job(f"a{number:02d}"))
     async with running_hub(served) as hub:
@@ -211,7 +211,7 @@ async def pages(hub: Running, query: str, *, most: int = 200) -> list[dict[str, 
 @pytest.mark.parametrize("limit", ["", "&limit=7"])
 async def test_pages_under_a_filter_end(served, monkeypatch, limit):
     """What never was in a reader's first pages is not gone from them, and starts nobody over."""
-    monkeypatch.setattr(http_module, "_MAX_PAGE", 2000)
+    monkeypatch.setattr(http_module, "_MAX_RESPONSE", 2000)
     for number in range(600):
         served.create(new_job(f"a{number:03d}").replace(type=f"t{number % 12}"))
     async with running_hub(served) as hub:
@@ -542,7 +542,7 @@ async def test_metrics_are_what_prometheus_wants(served):
 @pytest.mark.slow
 async def test_large_body_arrives_whole_at_a_slow_reader(served, monkeypatch):
     """FAULTS row 30: 30 MB to one who reads 10 MB a second, slower than the hub writes."""
-    monkeypatch.setattr(http_module, "_MAX_PAGE", 64 * 1024 * 1024)
+    monkeypatch.setattr(http_module, "_MAX_RESPONSE", 64 * 1024 * 1024)
     for number in range(300):
         served.create(new_job(f"a{number:03d}", title="x" * 100_000))
     async with running_hub(served) as hub:
@@ -562,7 +562,7 @@ async def test_large_body_arrives_whole_at_a_slow_reader(served, monkeypatch):
 @pytest.mark.slow
 async def test_reader_that_stands_still_is_cut(served, monkeypatch):
     """Its answer would be kept for ever."""
-    monkeypatch.setattr(http_module, "_MAX_PAGE", 64 * 1024 * 1024)
+    monkeypatch.setattr(http_module, "_MAX_RESPONSE", 64 * 1024 * 1024)
     monkeypatch.setattr("jobctl.hub.liveness.LIVENESS_TIMEOUT_S", 0.5)
     monkeypatch.setattr("jobctl.hub.liveness._SWEEP_S", 0.1)
     for number in range(100):
@@ -578,7 +578,7 @@ async def test_reader_that_stands_still_is_cut(served, monkeypatch):
 @pytest.mark.parametrize("peer", ["reads slowly", "stands still"])
 async def test_answer_under_way_does_not_hold_up_the_end(served, monkeypatch, peer):
     """FAULTS row 24: the reader is cut, the socket closed, and no task is left."""
-    monkeypatch.setattr(http_module, "_MAX_PAGE", 64 * 1024 * 1024)
+    monkeypatch.setattr(http_module, "_MAX_RESPONSE", 64 * 1024 * 1024)
     for number in range(150):
         served.create(new_job(f"a{number:03d}", title="x" * 100_000))
     before = asyncio.all_tasks()
@@ -604,7 +604,7 @@ def unsent(hub: Running) -> int:
 @pytest.mark.slow
 async def test_reader_that_is_very_slow_is_not_cut(served, monkeypatch):
     """FAULTS row 30: what it takes frees the system's buffers long before it frees ours."""
-    monkeypatch.setattr(http_module, "_MAX_PAGE", 64 * 1024 * 1024)
+    monkeypatch.setattr(http_module, "_MAX_RESPONSE", 64 * 1024 * 1024)
     monkeypatch.setattr("jobctl.hub.liveness.LIVENESS_TIMEOUT_S", 0.6)
     monkeypatch.setattr("jobctl.hub.liveness._SWEEP_S", 0.1)
     for number in range(100):
