@@ -44,11 +44,19 @@ def preflight_headers(policy: AccessPolicy, access_request: AccessRequest) -> di
     }
 
 
-def cross_origin_headers(policy: AccessPolicy, access_request: AccessRequest) -> dict[str, str]:
-    """Return the headers that let the page read the response; none if it may not."""
+def cross_origin_headers(
+    policy: AccessPolicy, access_request: AccessRequest, *, authenticated: bool
+) -> dict[str, str]:
+    """Return the headers that let the page read the response; none if it may not.
+
+    A token counts only if the request is ``authenticated``, that is, `AccessPolicy.authenticate`
+    has granted it rights. Otherwise the headers would tell whether a token is right without the
+    delay for wrong ones.
+    """
     if not access_request.all("origin"):
         return {}
-    if not policy.is_named_origin(access_request) and not policy.has_token(access_request):
+    by_token = authenticated and policy.has_token(access_request)
+    if not by_token and not policy.is_named_origin(access_request):
         return {}
     return {
         **_allowed(access_request),

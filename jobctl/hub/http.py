@@ -216,11 +216,14 @@ class HttpApi:
             if is_preflight(access_request, request.method):
                 headers = preflight_headers(self._access, access_request)
                 return web.Response(status=204, headers=headers)
-            headers = cross_origin_headers(self._access, access_request)
-            _connection(request).cross_origin = headers
+            connection = _connection(request)
+            connection.cross_origin = cross_origin_headers(
+                self._access, access_request, authenticated=False
+            )
             if path != "/healthz":  # open to all users: it only says whether the hub is healthy
-                rights = _connection(request).rights = await self._access.authenticate(
-                    access_request
+                rights = connection.rights = await self._access.authenticate(access_request)
+                connection.cross_origin = cross_origin_headers(
+                    self._access, access_request, authenticated=rights is not None
                 )
                 is_import = path in _SCRIPTS and self._access.is_named_origin(access_request)
                 if rights is None and path not in _SIGN_IN and not is_import:

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession, web
 from multidict import CIMultiDict
 
+from jobctl.hub import access as access_module
 from jobctl.hub.access import AccessRequest
 from tests.hub.browser import CHROMIUM, Page, browser
 from tests.hub.network import new_job, running_hub
@@ -87,6 +88,18 @@ async def test_a_page_of_another_loopback_port_reads_with_the_token_only(served,
             hub.url, "/api/jobs", Origin="https://evil.example", Authorization=f"Bearer {token}"
         )
         assert (status, ALLOW in headers) == (403, False)
+
+
+async def test_the_headers_do_not_tell_whether_an_unchecked_token_is_right(served, monkeypatch):
+    """The delay for wrong tokens would not slow down somebody who guesses."""
+    monkeypatch.setattr(access_module, "_MAX_WAITING", 0)
+    monkeypatch.setattr(access_module, "_MAX_WRONG", 1)
+    async with running_hub(served, token=TOKEN.encode()) as hub:
+        wrong = {"Authorization": f"Bearer {TOKEN[::-1]}"}
+        for path, status in (("/api/jobs", 429), ("/healthz", 200)):
+            for authorization in (wrong, BEARER):
+                got, headers = await asked(hub.url, path, Origin=NEIGHBOUR, **authorization)
+                assert (got, ALLOW in headers) == (status, False)
 
 
 @pytest.mark.parametrize(
