@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import sys
@@ -20,6 +21,7 @@ __all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
 
 EXAMPLE = "Example: jobctl run --stages fetch,load -- ./nightly.sh --full"
 SETTINGS = {"allow_interspersed_args": False}  # options after the command belong to it
+_CODE = re.compile(r"[0-9]{1,3}")
 
 
 def run(
@@ -108,7 +110,7 @@ def run(
 def _codes(text: str | None) -> tuple[int, ...]:
     """Parse ``0,24``; `UsageError` for what is not a list of exit codes."""
     words = text.split(",") if text is not None else []
-    if not all(word.isascii() and word.isdigit() and int(word) < 256 for word in words):
+    if not all(_CODE.fullmatch(word) and int(word) < 256 for word in words):
         raise UsageError(f"--ok: {ascii(text)[1:-1]} is no list of exit codes", hint="write 0,24")
     return tuple(map(int, words))
 

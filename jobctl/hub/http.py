@@ -41,6 +41,7 @@ _BODY_S = 5.0
 _IDLE_S = 2.0  # the whole head has been read already
 _JOBS_KEYS = ("active", "id", "limit", "session", "since", "stage", "type")
 _MAX_JOBS = 1000  # in a response
+_LIMIT = re.compile(r"[0-9]{1,9}")  # int() refuses thousands of digits
 _MAX_RESPONSE = 256 * 1024  # bytes of jobs in a response
 _MAX_EXAMINED = 20_000  # jobs examined in one turn of the loop: about 20 ms
 _RETRY_LATER = {"Retry-After": "2"}
@@ -518,7 +519,7 @@ def _check_keys(request: web.Request, known: tuple[str, ...] = ()) -> None:
 def _limit(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MAX_JOBS:
+    if not _LIMIT.fullmatch(text) or not 0 < int(text) <= _MAX_JOBS:
         raise web.HTTPBadRequest(reason=f"limit is a number from 1 to {_MAX_JOBS}")
     return int(text)
 

@@ -148,7 +148,7 @@ def test_command_that_has_completed_is_completed_by_hand(store: Store) -> None:
     assert (done.returncode, store.get("j").stage) == (0, "completed")
 
 
-@pytest.mark.parametrize("codes", ["x", "", "256", "-1", "1,,2"])
+@pytest.mark.parametrize("codes", ["x", "", "256", "-1", "1,,2", "9" * 5000])
 def test_codes_that_are_none_are_refused(codes: str) -> None:
     """Before anything runs."""
     done = subprocess.run(
