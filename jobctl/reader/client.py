@@ -59,6 +59,8 @@ _DEFLATE = ClientPerMessageDeflateFactory(
     server_no_context_takeover=True, client_no_context_takeover=True
 )
 _ACK_S = 1.0
+_CLOCK_S = 60.0
+"""Seconds between two questions for the hub's time: either clock may be set meanwhile."""
 _MAX_RETRY_HINT_S = 30.0
 
 
@@ -135,7 +137,8 @@ class Client:
         lost_s = loop.time()
         while True:
             yield Status("connecting", "hub", self.url)
-            opened = asked = digest_mismatch = False
+            opened = digest_mismatch = False
+            ask_at_s = loop.time()  # for the hub's time
             try:
                 async with self._connect() as connection, _AckSender(connection) as acks:
                     self._check_protocol(connection)
@@ -157,8 +160,9 @@ class Client:
                         yield said
                         if isinstance(said, Delta):
                             acks.note(said.through)
-                        if isinstance(said, Delta) and not said.more and (self._once or not asked):
-                            asked = True
+                        is_due = self._once or loop.time() >= ask_at_s
+                        if isinstance(said, Delta) and not said.more and is_due:
+                            ask_at_s = loop.time() + _CLOCK_S
                             await connection.send(self._clock.ping())
                 detail = connection.close_reason or "the hub closed the connection"
             except (OSError, WebSocketException, ProtocolError) as error:
@@ -215,13 +219,19 @@ class Client:
         """Return the next message, or ``None`` at an orderly end.
 
         With ``once`` there is a time limit. A server that answers pings but sends nothing is not a
-        hub, or cannot read its store.
+        hub, or cannot read its store. Otherwise a silent hub is asked for its time now and then.
         """
-        try:
-            async with asyncio.timeout(_MAX_SILENCE_S if self._once else None):
-                return await connection.recv()
-        except ConnectionClosedOK:
-            return None
+        while True:
+            try:
+                async with asyncio.timeout(_MAX_SILENCE_S if self._once else _CLOCK_S):
+                    return await connection.recv()
+            except ConnectionClosedOK:
+                return None
+            except TimeoutError:
+                if self._once:
+                    raise
+            with suppress(ConnectionClosed):  # the next recv() says it
+                await connection.send(self._clock.ping())
 
     def _parse(self, message: str | bytes) -> Event | Pong | None:
         """Return what a message says, or ``None`` for a list of owners that continues in the next.
