@@ -59,10 +59,14 @@ _MANY = 1000  # above this many ids, similar ones are not searched for
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """Return ``did you mean 'X'?`` for the most similar known word, or ``None``."""
+    """Return ``did you mean 'X'?`` for the most similar known word, or ``None``.
+
+    Also for a word that is known itself, which is refused for another reason then.
+    """
     from difflib import get_close_matches  # errors are rare
 
-    near = get_close_matches(word, list(known), n=1)
+    words = list(known)
+    near = get_close_matches(word, words, n=1) if word not in words else []
     return f"did you mean {near[0]!r}?" if near else None
 
 

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from jobctl import errors
-from jobctl.errors import JobctlError
+from jobctl.errors import JobctlError, did_you_mean
 
 EXAMPLES = [
     errors.UsageError("no such thing", hint="try another"),
@@ -94,3 +94,9 @@ def test_an_error_that_lists_says_how_many() -> None:
         str(error) == "a is the start of 5 ids in data/jobs; write more of it: a1, a2, a3, a4, ..."
     )
     assert error.candidates == ("a1", "a2", "a3", "a4", "a5")
+
+
+def test_word_itself_is_never_meant() -> None:
+    """A known word can be refused as well, such as a stage that is past."""
+    assert did_you_mean("lod", ["load", "fetch"]) == "did you mean 'load'?"
+    assert did_you_mean("load", ["load", "loads"]) is None
