@@ -28,6 +28,7 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 _ZWNJ, _ZWJ, _EMOJI_SELECTOR = "\u200c", "\u200d", "\ufe0f"
 _KEYCAP = "\u20e3"
 _VIRAMA = 9  # the combining class of what joins Indic letters
+_EMOJI_CATEGORIES = ("So", "Sm", "Po", "Cn")  # the last one of emoji newer than this Python
 _EMOJI_PUNCTUATION = "\u203c\u2049\u3030\u303d"
 
 
@@ -64,7 +65,13 @@ def _emoji_joiners(text: str) -> frozenset[int]:
     places: set[int] = set()
     start = 0
     for cluster in iter_graphemes(text):
-        places.update(start + at for at in range(1, len(cluster) - 1) if cluster[at] == _ZWJ)
+        places.update(
+            start + at
+            for at in range(1, len(cluster) - 1)
+            if cluster[at] == _ZWJ
+            and cluster[at - 1] != _ZWJ
+            and unicodedata.category(cluster[at + 1]) in _EMOJI_CATEGORIES
+        )
         start += len(cluster)
     return frozenset(places)
 

@@ -114,6 +114,16 @@ def test_a_text_of_many_joiners_is_examined_once(
     assert len(examined) == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("a", "b"), ("👨", "👩"), ("", ""), ("क्", "ष"), ("a", "\u0301"), ("👨", "\u0301"), ("é", "")],
+)
+@pytest.mark.parametrize("count", [2, 3, 200])
+def test_joiners_after_joiners_are_shown(before: str, after: str, count: int) -> None:
+    """They join nothing, and two texts that look alike would differ."""
+    assert visible(before + count * "\u200d" + after) == (before + count * "\\u200d" + after)
+
+
 @given(st.text(max_size=40), st.integers(0, 30))
 def test_a_cut_text_fits(text: str, columns: int) -> None:
     """Wide characters count for two."""
