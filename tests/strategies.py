@@ -86,6 +86,8 @@ runs = json_values | st.fixed_dictionaries(
         "signal": text,
         "durationMs": st.integers(0, 10**9),
         "stderr": st.lists(text, max_size=3),
+        "ok": st.lists(st.integers(0, 255), max_size=3),
+        "timeoutMs": st.integers(0, 10**9),
         "later": json_values,
     },
 )

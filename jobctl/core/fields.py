@@ -95,12 +95,16 @@ class HistoryEntry(NamedTuple):
         return {"stage": self.stage, "at": self.at, **(self.extra or {})}
 
 
+_MAX_MS = 2**53  # what JSON programs keep exactly, and a float holds
+
+
 class Command(NamedTuple):
     """The command of ``jobctl run``: words, directory and selected variables; and how it ended.
 
     ``duration_ms`` comes from a monotonic clock. ``stderr`` has the last lines if the command
     failed. ``exact`` is false if the words could not be kept exactly; then the command cannot be
-    run again.
+    run again. ``ok`` are exit codes that count as success besides 0, and ``timeout_ms`` is the time
+    after which the command is ended; both apply to the next run as well.
     """
 
     argv: tuple[str, ...]
@@ -111,6 +115,8 @@ class Command(NamedTuple):
     signal: str | None = None
     duration_ms: int | None = None
     stderr: tuple[str, ...] | None = None
+    ok: tuple[int, ...] | None = None
+    timeout_ms: int | None = None
 
     def replace(self, **changes: Any) -> Command:
         """Return the command with these attributes changed."""
@@ -123,6 +129,8 @@ class Command(NamedTuple):
             "cwd": self.cwd,
             "env": self.env,
             "exact": self.exact,
+            "ok": [*self.ok] if self.ok is not None else None,
+            "timeoutMs": self.timeout_ms,
             "exitCode": self.exit_code,
             "signal": self.signal,
             "durationMs": self.duration_ms,
@@ -152,7 +160,7 @@ def command_of(value: object) -> Command | None:
     if exact is not None and not isinstance(exact, bool):
         return None
     try:
-        argv, stderr = texts(value["argv"]), value.get("stderr")
+        argv, stderr, ok = texts(value["argv"]), value.get("stderr"), value.get("ok")
         return (
             Command(
                 argv=argv,
@@ -163,6 +171,8 @@ def command_of(value: object) -> Command | None:
                 signal=_optional(text, value.get("signal")),
                 duration_ms=_optional(integer, value.get("durationMs")),
                 stderr=texts(stderr) if stderr is not None else None,
+                ok=tuple(map(integer, ok)) if isinstance(ok, list) else None,
+                timeout_ms=_optional(_milliseconds, value.get("timeoutMs")),
             )
             if argv
             else None
@@ -186,6 +196,13 @@ def command_end_of(value: object) -> CommandEnd | None:
         )
     except Unfit:
         return None
+
+
+def _milliseconds(value: object) -> int:
+    ms = integer(value)
+    if 0 <= ms <= _MAX_MS:
+        return ms
+    raise Unfit("no time span")
 
 
 def _optional(convert: Callable[[object], Any], value: object) -> Any:

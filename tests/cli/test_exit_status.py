@@ -157,3 +157,36 @@ def test_codes_that_are_none_are_refused(codes: str) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (125, 1)
     assert "is no list of exit codes" in done.stderr
+
+
+def test_rerun_keeps_what_counts_as_success_and_the_time_limit(
+    store: Store, tmp_path: Path
+) -> None:
+    """The next attempt, and the one after it, are judged as the first one was."""
+    flag = tmp_path / "flag"
+    script = f"test -e {flag} && exit 24; test -e {flag}2 && sleep 30; exit 23"
+    assert ran(script, "--ok", "3,24", "--timeout", "1.5s").returncode == 23
+    for status, error in ((23, "Exit code 23"), (124, "Timed out after 1.5s"), (24, None)):
+        if status == 124:
+            Path(f"{flag}2").touch()
+        if status == 24:
+            flag.touch()
+        done = subprocess.run(
+            command("retry", "j", "--rerun"), env=environment(), capture_output=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert (done.returncode, store.get("j").error) == (status, error)
+    assert store.get("j").stage == "completed"
+
+
+@pytest.mark.parametrize("limit", [-1, 10**400, "soon", [5]])
+def test_time_limit_of_another_program_is_none_of_ours(store: Store, limit: object) -> None:
+    """Such a ``run`` was not written by jobctl, so there is nothing to run again."""
+    ran("exit 3")
+    store.update("j", lambda job: job.replace(run={**dict(job.run), "timeoutMs": limit}))
+    done = subprocess.run(
+        command("retry", "j", "--rerun"), env=environment(), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "nothing to run again" in done.stderr

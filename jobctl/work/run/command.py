@@ -88,7 +88,11 @@ def run(
         options.type, now=now(), id=options.id, title=options.title, stages=options.stages
     )  # report invalid options before anything runs
     keep = {name: os.environ[name] for name in options.keep_env if name in os.environ}
-    job = _RunJob(_command(argv, os.getcwd(), keep), where, options, pipelines=pipelines)
+    command = _command(argv, os.getcwd(), keep).replace(
+        ok=options.ok or None,
+        timeout_ms=round(options.timeout_s * 1000) if options.timeout_s is not None else None,
+    )
+    job = _RunJob(command, where, options, pipelines=pipelines)
     return _Run(job, argv, where, options, {}).run()
 
 
@@ -114,7 +118,8 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
 
     Or of one that was retried and is pending since, because nobody took it up.
 
-    The environment is ours, plus the variables that the job has kept. Raises `NotObeyed` if another
+    The environment is ours, plus the variables that the job has kept. Its exit codes for success
+    and its time limit are those of the first run. Raises `NotObeyed` if another
     user could have written the command.
     """
     old = runnable_job(store, id)
@@ -134,8 +139,15 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
         os.chdir(command.cwd)
     except OSError as error:
         raise UsageError(f"cannot run {id} in {command.cwd}: {error.strerror}") from error
-    again = Command(argv=command.argv, cwd=command.cwd, env=command.env)
-    options = RunOptions(type=old.type, stages=old.stages, id=id, grace_s=grace_s)
+    again = command.replace(exact=None, exit_code=None, signal=None, duration_ms=None, stderr=None)
+    options = RunOptions(
+        type=old.type,
+        stages=old.stages,
+        id=id,
+        ok=command.ok or (),
+        timeout_s=command.timeout_ms / 1000 if command.timeout_ms is not None else None,
+        grace_s=grace_s,
+    )
     job = _RunJob(again, store, options, retry=True)
     return _Run(job, command.argv, store, options, command.env or {}).run()
 
