@@ -54,6 +54,9 @@ __all__ = [
 ]
 
 
+GOES_ON = "; the work goes on"
+"""How a warning ends that stands for an error, because reporting never breaks the work."""
+
 _BEGINNING = 4  # characters
 _MANY = 1000  # above this many ids, similar ones are not searched for
 

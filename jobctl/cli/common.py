@@ -21,7 +21,7 @@ from jobctl.core.job import Job, values_of
 from jobctl.core.pipeline import Pipelines, parse_types
 from jobctl.core.redaction import redact
 from jobctl.core.times import parse_duration, parse_moment
-from jobctl.errors import JobctlError, StoreError, UsageError
+from jobctl.errors import GOES_ON, JobctlError, StoreError, UsageError
 from jobctl.stores import Store, open_store
 
 TYPE_CHECKING = False
@@ -93,7 +93,7 @@ def reporting(id: str | None, *, strict: bool) -> Iterator[None]:
         own = os.environ.get(_OWN_ID)
         if strict or not own or id not in (None, own):
             raise
-        note(f"{error}; the work goes on")
+        note(f"{error}{GOES_ON}")
 
 
 class CommandStore(NamedTuple):

@@ -28,7 +28,7 @@ from jobctl.core.codec import encode
 from jobctl.core.job import Job, new_id
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.transitions import check_result
-from jobctl.errors import Cancelled, Conflict, InvalidJob, JobNotFound
+from jobctl.errors import GOES_ON, Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.stores import Store
 from jobctl.work.attempt import begin_attempt
 from jobctl.work.decorator import tracked
@@ -455,7 +455,7 @@ class TrackedJob:
         if text not in self._warned and len(self._warned) < MAX_WARNINGS:
             self._warned.add(text)
             about = "" if self.id in text else f"job {self.id}: "
-            _log.warning("jobctl: %s%s; the work goes on", about, text)
+            _log.warning("jobctl: %s%s%s", about, text, GOES_ON)
 
     # -- what the recorder asks for -----------------------------------------------------------
 

@@ -45,6 +45,8 @@ SNIPPETS = [
     ("jobctl complete --result 7", [], 0, "completed", None, 0, ["run"]),
     ("echo stage=completed >> $JOBCTL_EVENTS; exit 3", [], 3, "failed", "Exit code 3", 3, ["run"]),
     ("echo stage=completed >> $JOBCTL_EVENTS", [], 0, "completed", None, 0, ["run"]),
+    ("jobctl advance nowhere; exit 3", ["--stages", "a,b"], 3, "failed", "Exit code 3", 3, ["a"]),
+    ("echo oops >&2; jobctl advance x,y; exit 3", [], 3, "failed", "Exit code 3: oops", 3, ["run"]),
     ("jobctl fail 'no orders'; exit 0", [], 0, "failed", "no orders", 3, ["run"]),
     ("jobctl fail 'no orders'; exit 3", [], 3, "failed", "no orders", 3, ["run"]),
     ("jobctl advance; jobctl advance; exit 3", ["--stages", "a,b"], 3, "failed", "Exit code 3", 3,

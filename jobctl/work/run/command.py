@@ -19,7 +19,7 @@ from jobctl.core.job import Command, Job
 from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, PENDING, Pipelines
 from jobctl.core.redaction import default_title
 from jobctl.core.times import duration_text
-from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
+from jobctl.errors import GOES_ON, Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.stores import Store, path_of, runnable_job
 from jobctl.work.attempt import begin_attempt
 from jobctl.work.recorder import Write
@@ -262,7 +262,9 @@ class _RunJob(TrackedJob):
         elif ran.exit_code is None and ran.signal is None:
             return super()._close(old, error, at, result) if old.active else old
         else:
-            last = f": {ran.stderr[-1]}" if ran.stderr else ""
+            # Not a warning of jobctl itself: the command did not fail for that.
+            said = [line for line in ran.stderr or () if not line.endswith(GOES_ON)]
+            last = f": {said[-1]}" if said else ""
             failure = f"{ran.signal or f'Exit code {ran.exit_code}'}{last}"
         if not old.active:
             return transitions.overrule(old, failure, now=at)
