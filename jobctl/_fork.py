@@ -7,11 +7,14 @@ whatever uses a thread or a lock calls `notice_fork` first, which compares the p
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 
 __all__ = ["in_forked_child", "notice_fork"]
 
 _pid = os.getpid()
+_calling_pid = _pid  # that of the process whose handlers are being called, or were
+_guard = threading.RLock()
 _handlers: list[Callable[[], None]] = []
 
 
@@ -28,10 +31,22 @@ def notice_fork() -> None:
 
 
 def _call_handlers() -> None:
-    global _pid
-    _pid = os.getpid()
-    for handler in _handlers:
-        handler()
+    """Call the handlers, unless a handler calls this. Other threads wait until all are done."""
+    global _pid, _calling_pid
+    with _guard:
+        pid = os.getpid()
+        if pid in (_pid, _calling_pid):
+            return
+        _calling_pid = pid
+        for handler in _handlers:
+            handler()
+        _pid = pid
 
 
-os.register_at_fork(after_in_child=_call_handlers)
+def _after_fork_in_child() -> None:
+    global _guard
+    _guard = threading.RLock()
+    _call_handlers()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

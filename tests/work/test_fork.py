@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from jobctl import _fork
 from jobctl.stores import open_store
 from tests.stores.support import environment
 
@@ -67,3 +69,33 @@ def test_tracking_goes_on_in_a_child_that_c_has_forked(tmp_path: Path) -> None:
     ]
     assert store.owners.dead() == frozenset()
     store.close()
+
+
+def test_other_threads_of_the_child_wait_for_the_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The locks are the parent's until then. A handler may notice the fork itself."""
+    begun, end = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def handler() -> None:
+        _fork.notice_fork()
+        begun.set()
+        end.wait(5)
+        calls.append("handler")
+
+    def work() -> None:
+        _fork.notice_fork()
+        calls.append("work")
+
+    monkeypatch.setattr(_fork, "_pid", 0)
+    monkeypatch.setattr(_fork, "_calling_pid", 0)
+    monkeypatch.setattr(_fork, "_handlers", [handler])
+    first = threading.Thread(target=_fork.notice_fork)
+    first.start()
+    assert begun.wait(5)
+    second = threading.Thread(target=work)
+    second.start()
+    second.join(0.05)
+    end.set()
+    first.join(5)
+    second.join(5)
+    assert calls == ["handler", "work"]
