@@ -1,4 +1,4 @@
-"""What a forked child must start anew: threads and held locks are in its parent.
+"""Renews in a forked child what belongs to its parent: threads and held locks.
 
 Programs that embed Python, such as uWSGI, fork without Python's hooks (`os.register_at_fork`). So
 whatever uses a thread or a lock calls `notice_fork` first, which compares the process id.

@@ -168,11 +168,12 @@ class JobView:
         if self._only is None:
             shown = [job for job in self.jobs if self.shows(job)]
             return bool(shown) and not any(self._may_go_on(job) for job in shown)
-        for id in self._only:
-            job = self._job(id)
-            if self.damage(id) is not None if job is None else self._may_go_on(job):
-                return False
-        return True
+        return not any(self._may_change(id) for id in self._only)
+
+    def _may_change(self, id: str) -> bool:
+        """Whether a named job may still change; a damaged file may become a job again."""
+        job = self._job(id)
+        return self.damage(id) is not None if job is None else self._may_go_on(job)
 
     def _may_go_on(self, job: Job) -> bool:
         """Whether the job may still change; with ``ends``, a lost job counts as ended."""

@@ -1,4 +1,4 @@
-"""Objects with a key that stands twice: the last one counts, and whoever wrote them is told."""
+"""JSON objects with duplicate keys: the last one counts, and a remark names the keys."""
 
 from __future__ import annotations
 

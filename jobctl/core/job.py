@@ -291,8 +291,8 @@ class Job(Draft):
     def owned_by(self) -> str | None:
         """The name of the job's owner in this attempt, if the file has it (see stores/owners.py).
 
-        An owner of an earlier attempt, which stays in the file when another program retries the
-        job, is none.
+        The owner of an earlier attempt does not count. It stays in the file when another program
+        retries the job.
         """
         return self.owner if self._names_owner() and self._is_recorded_attempt() else None
 

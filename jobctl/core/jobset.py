@@ -60,8 +60,7 @@ __all__ = [
 MAX_TOMBSTONES = 4096
 """Deletions that a set remembers for lagging readers; dropping older ones raises the floor."""
 MAX_GONE = 256 * 1024
-"""A reader for which more bytes are gone, and more than a page, gets a reset instead."""
-
+"""Maximum bytes of a list of what is gone; above it, and above a page, a reader gets a reset."""
 
 REMOVED = "removed"
 FILTERED = "filtered"

@@ -156,7 +156,7 @@ QUERY_KEYS = frozenset(
 """The keys of a query that this version knows; see `parse_query`."""
 
 UPGRADE_HINT = "the proxy must pass Upgrade and Connection on"
-"""What cures a 426: a request for the socket came without these headers."""
+"""The text of a 426: a request for the socket came without these headers."""
 
 CLOSE_GOING_AWAY = 1001
 CLOSE_SESSION_FAILED = 4000

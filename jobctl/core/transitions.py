@@ -217,7 +217,7 @@ def retry(job: Job, *, now: str) -> Job:
 
 
 def next_attempt(job: Job, *, now: str) -> Job:
-    """Return the job as pending again, from any stage, for a worker that starts it anew.
+    """Return the job as pending again, from any stage, for a worker that starts it again.
 
     An attempt that was active fails first, as its worker is lost.
     """

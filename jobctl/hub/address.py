@@ -126,7 +126,7 @@ def _websocket_url(text: str) -> str:
     except ValueError:
         parts = urlsplit("")
     scheme = _SCHEMES.get(parts.scheme.lower())
-    selects = re.search("[\ufe00-\ufe0f\U000e0100-\U000e01ef]", parts.hostname or "")  # unseen
+    selects = re.search("[\ufe00-\ufe0f\U000e0100-\U000e01ef]", parts.hostname or "")  # invisible
     possible = parts.hostname and parts.username is None and text.isprintable() and not selects
     if scheme is None or not possible:
         raise UsageError(

@@ -22,7 +22,7 @@ _TOKEN_HEADER = "authorization"  # noqa: S105 - the name of a header
 
 
 def is_preflight(access_request: AccessRequest, method: str) -> bool:
-    """Whether the request asks for leave only; a browser sends it without token and cookie."""
+    """Whether the request is a preflight, which a browser sends without token and cookie."""
     return (
         method == "OPTIONS"
         and bool(access_request.all("origin"))

@@ -41,7 +41,7 @@ class LastingProblem:
     """Logs a problem once while it lasts, and once more when it is over.
 
     While it lasts, another text about it is another problem, up to eight of them. ``over`` is
-    logged as a warning too, so that whoever has read of the problem reads of its end.
+    logged as a warning too, so that the same readers of the log see the end of the problem.
     """
 
     def __init__(self, logger: logging.Logger, over: str, *, level: int = logging.WARNING) -> None:

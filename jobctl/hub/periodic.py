@@ -29,7 +29,7 @@ class PeriodicTask(NamedTuple):
     ``call`` runs in its own thread, never twice at the same time. It should return soon after the
     event that it gets is set. The fields of its result are logged as one event with the task's
     name. Each error, returned or raised, is logged once until it stops occurring, and so is the
-    first run without errors after that; other tasks go on. Whoever sets ``wake`` has it run at
+    first run without errors after that; other tasks go on. Setting ``wake`` makes it run at
     once.
     """
 

@@ -238,24 +238,24 @@ class Client:
 
         A delta must continue from the cursor.
         """
-        delta = parse_from_hub(message)
-        if isinstance(delta, Pong):
-            self._clock.take(delta)
-            return delta
-        if isinstance(delta, DeadOwners):
-            self._dead_owners |= delta.dead
-            if delta.more:
+        event = parse_from_hub(message)
+        if isinstance(event, Pong):
+            self._clock.take(event)
+            return event
+        if isinstance(event, DeadOwners):
+            self._dead_owners |= event.dead
+            if event.more:
                 return None
             self.dead, self._dead_owners = self._dead_owners, frozenset()
             return DeadOwners(self.dead)
-        if isinstance(delta, BadFiles):
-            return delta
+        if isinstance(event, BadFiles):
+            return event
         here = (self.cursor.epoch, self.cursor.revision)
-        if delta.since != 0 and (delta.epoch, delta.since) != here:
+        if event.since != 0 and (event.epoch, event.since) != here:
             raise ProtocolError("a delta does not follow from where we are", url=self.url)
-        self._check(delta)
-        self.cursor = delta.cursor(self.filter)
-        return delta
+        self._check(event)
+        self.cursor = event.cursor(self.filter)
+        return event
 
     def _check_protocol(self, connection: ClientConnection) -> None:
         """Raise `ProtocolError` if the server has not selected our subprotocol."""

@@ -1,4 +1,4 @@
-"""Failed connections to a hub: what happened, in words, and whether it is worth trying again.
+"""Failed connections to a hub: an explanation for people, and whether a retry can help.
 
 Other servers can answer at a hub's URL. A proxy answers with 404, 403 or 502 while the hub behind
 it restarts. A wrong URL leads to a server that never is a hub. Every response of a hub has the
@@ -37,7 +37,7 @@ from jobctl.errors import ProtocolError
 __all__ = ["comes_from_hub", "explain", "is_final", "is_sent_by_hub", "shown_text"]
 
 _FINAL_CODES = range(4400, 4500)
-_COME_BACK = (408, 425, 429)
+_RETRYABLE = (408, 425, 429)
 _OF_OLD_HUBS = {("server", "jobctl"), ("www-authenticate", 'Bearer realm="jobctl"')}
 _MAX_TEXT = 1000  # characters shown of what a server said
 
@@ -56,7 +56,7 @@ def shown_text(body: bytes | bytearray) -> str:
 
 
 def comes_from_hub(error: Exception) -> bool:
-    """Whether a hub itself has answered so."""
+    """Whether the error is an answer of a hub."""
     if isinstance(error, InvalidStatus):
         return is_sent_by_hub(error.response.headers.raw_items())
     return isinstance(error, ConnectionClosed) and error.rcvd is not None
@@ -68,7 +68,7 @@ def is_final(error: Exception, *, met_hub: bool) -> bool:
         return error.rcvd is not None and error.rcvd.code in _FINAL_CODES
     if isinstance(error, InvalidStatus) and comes_from_hub(error):
         status = error.response.status_code
-        return 400 <= status < 500 and status not in _COME_BACK
+        return 400 <= status < 500 and status not in _RETRYABLE
     return not met_hub and _is_answer(error)
 
 
