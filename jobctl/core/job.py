@@ -301,6 +301,11 @@ class Job(Draft):
         """The name of the owner of an earlier attempt that is still in the file."""
         return self.owner if self._names_owner() and not self._is_recorded_attempt() else None
 
+    @property
+    def waits_for_worker(self) -> bool:
+        """Whether the job was retried and no worker has taken it up since."""
+        return self.stage == PENDING and self.retry_count > 0 and self.owned_by is None
+
     def _names_owner(self) -> bool:
         return isinstance(self.owner, str) and _OWNER.match(self.owner) is not None
 

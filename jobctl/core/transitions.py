@@ -39,6 +39,7 @@ __all__ = [
     "overrule",
     "report",
     "retry",
+    "take_up",
 ]
 
 MAX_RESULT_BYTES = 64 * 1024
@@ -146,9 +147,7 @@ def report(
     if not job.active:
         raise IllegalTransition(job.id, job.stage, "report progress", legal_moves(job))
     update: dict[str, Any] = {"updated_at": now}
-    if job.moved_by_others:
-        history = _bounded(_with_attempt(job.timeline(), job.retry_count))
-        update |= {"history": history, "progress": None, "message": None, **_no_former_owner(job)}
+    update |= _record_of_move(job)
     if done is not None:
         update["progress"] = _progress(job, done, total)
     if message is not None:
@@ -226,6 +225,16 @@ def next_attempt(job: Job, *, now: str) -> Job:
     return _restart(job.replace(result_session_id=None), now)
 
 
+def take_up(job: Job) -> Job:
+    """Return the job that `Job.waits_for_worker`, for the worker that begins this attempt.
+
+    If another program has retried it, its history gets the entry that this program did not write.
+    """
+    if not job.waits_for_worker:
+        raise IllegalTransition(job.id, job.stage, "take up", legal_moves(job))
+    return job.replace(**_record_of_move(job))
+
+
 def cancel(
     job: Job, *, now: str, at_work: bool = False, pipelines: Pipelines = BUILT_IN_ONLY
 ) -> Job:
@@ -279,6 +288,14 @@ def _with_attempt(history: tuple[HistoryEntry, ...], retry_count: int) -> tuple[
         return history
     last = history[-1]
     return (*history[:-1], HistoryEntry(last.stage, last.at, {"attempt": retry_count}))
+
+
+def _record_of_move(job: Job) -> dict[str, Any]:
+    """Return the change that adds a history entry for a stage that another program has set."""
+    if not job.moved_by_others:
+        return {}
+    history = _bounded(_with_attempt(job.timeline(), job.retry_count))
+    return {"history": history, "progress": None, "message": None, **_no_former_owner(job)}
 
 
 def _no_former_owner(job: Job) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from jobctl._clock import now
 from jobctl.core.job import Job
-from jobctl.core.pipeline import FAILED, PENDING
-from jobctl.core.transitions import LOST_PREFIX, next_attempt
+from jobctl.core.pipeline import FAILED
+from jobctl.core.transitions import LOST_PREFIX, next_attempt, take_up
 from jobctl.errors import Conflict, JobNotFound
 from jobctl.stores import Store
 
@@ -48,7 +48,7 @@ def begin_attempt(
 
 def _next_attempt(old: Job, first: Job, dead: frozenset[str], *, again: bool, again_by: str) -> Job:
     was_lost = old.stage == FAILED and (old.error or "").startswith(LOST_PREFIX)
-    waits = old.stage == PENDING and old.retry_count > 0 and old.owner is None
+    waits = old.waits_for_worker
     if old.active and not old.lost(dead) and not (waits and again):
         hint = "choose another id" if old.owned_by is None else "its worker is alive"
         raise Conflict(f"job {old.id} exists already, in stage {ascii(old.stage)}", hint=hint)
@@ -62,7 +62,7 @@ def _next_attempt(old: Job, first: Job, dead: frozenset[str], *, again: bool, ag
         "session_id": first.session_id,
         "stages": first.stages,
     }
-    job = old if waits and old.active else next_attempt(old, now=now())
+    job = take_up(old) if waits else next_attempt(old, now=now())
     return job.replace(
         owner=first.owner, **{key: value for key, value in given.items() if value is not None}
     )

@@ -134,6 +134,36 @@ def test_retried_job_that_waits_for_a_worker_is_begun(shared: Store) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("left", [None, DEAD])
+@pytest.mark.parametrize("command", [True, False])
+def test_job_that_another_program_retried_is_begun_and_has_an_owner(
+    shared: Store, directory: Path, left: str | None, *, command: bool
+) -> None:
+    """It was refused for the owner that such a program leaves, and else had none while it ran."""
+    shared.create(jobs.create("etl", now=now(), id="a1"))
+    shared.update("a1", lambda job: jobs.fail(jobs.advance(job, "x", now=now()), "no", now=now()))
+    path = directory / "a1.json"
+    value = json.loads(path.read_text())
+    value |= {"stage": "pending", "retryCount": 1, "error": None, "owner": left}
+    path.write_text(json.dumps(value, indent=2))
+    shared.refresh()
+    if command:
+        copy = directory.parent / "copy.json"
+        argv = ["cp", str(path), str(copy)]
+        assert run(argv, shared, RunOptions(type="etl", id="a1", again=True)) == 0
+        here = json.loads(copy.read_text())
+        assert (here["stage"], here["owner"] not in (None, left)) == ("run", True)
+    else:
+        with track("etl", id="a1", store=shared, again=True) as job:
+            job.stage("y")
+            until(lambda: shared.get("a1").stage == "y")
+            assert shared.get("a1").owned_by not in (None, left)
+    done = shared.get("a1")
+    last = "run" if command else "y"
+    assert (done.stage, done.retry_count) == ("completed", 1)
+    assert stages(done) == ["pending", "x", "failed", "pending", last, "completed"]
+
+
 def test_of_several_that_take_over_one_succeeds(shared: Store, directory: Path) -> None:
     """Each in its own store, as in processes of their own."""
     lose(shared, directory)

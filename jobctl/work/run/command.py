@@ -16,7 +16,7 @@ from typing import Any
 from jobctl._clock import now
 from jobctl.core import transitions
 from jobctl.core.job import Command, Job
-from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, PENDING, Pipelines
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, Pipelines
 from jobctl.core.redaction import default_title
 from jobctl.core.times import duration_text
 from jobctl.errors import GOES_ON, Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
@@ -153,9 +153,10 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
 
 
 def _retried(job: Job, at: str) -> Job:
-    """Return the failed job as pending; one that waits for somebody since its retry, as it is."""
-    waits = job.stage == PENDING and job.retry_count and job.owner is None
-    return job if waits else transitions.retry(job, now=at)
+    """Return the failed job as pending, or the pending one that waits for a worker."""
+    if job.waits_for_worker:
+        return transitions.take_up(job)
+    return transitions.retry(job, now=at)
 
 
 class _Ended(Exception):
