@@ -348,6 +348,10 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine; SIGINT, SIGTERM and SIGHUP cancel it once, so that it can clean up."""
     import asyncio  # most commands need no event loop
 
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # None may interrupt the making of the loop: a half-made one complains when it is dropped.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+
     async def cancellable() -> T:
         loop = asyncio.get_running_loop()
         task = loop.create_task(main)
@@ -358,9 +362,10 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
                 caught.append(number)
                 task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ending:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, cancel, number)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             return await task
         except asyncio.CancelledError:
@@ -368,4 +373,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
                 raise Exit(128 + caught[0]) from None
             raise
 
-    return asyncio.run(cancellable())
+    try:
+        return asyncio.run(cancellable())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -50,7 +50,7 @@ def _next_attempt(old: Job, first: Job, dead: frozenset[str], *, again: bool, ag
     was_lost = old.stage == FAILED and (old.error or "").startswith(LOST_PREFIX)
     waits = old.waits_for_worker
     if old.active and not old.lost(dead) and not (waits and again):
-        hint = "choose another id" if old.owned_by is None else "its worker is alive"
+        hint = "choose another id" if old.owned_by is None else "its worker may be alive"
         raise Conflict(f"job {old.id} exists already, in stage {ascii(old.stage)}", hint=hint)
     if not (old.active or was_lost or again):
         raise Conflict(
