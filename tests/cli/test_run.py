@@ -1099,3 +1099,26 @@ def test_stale_wrapper_leaves_the_next_attempt_alone(store: Store) -> None:
         assert process.returncode == 3
     assert "was started anew by somebody else" in said
     assert store.get(id) == again
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_stop_during_the_start_reaches_both(store: Store) -> None:
+    """It was passed on, and the wrapper went on."""
+    slow = (
+        "import os, signal, sys, time\n"
+        "from jobctl.work.run import RunOptions, child, run\n"
+        "real = child.Signals.since_then\n"
+        "def late(signals):\n"
+        "    os.kill(os.getpid(), signal.SIGTSTP)\n"
+        "    return real(signals)\n"
+        "child.Signals.since_then = late\n"
+        f"sys.exit(run(['sleep', '0.2'], {store.where!r}, RunOptions(id='a')))\n"
+    )
+    process = subprocess.Popen([PYTHON, "-c", slow], env=environment(), process_group=0)
+    try:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()

@@ -328,6 +328,8 @@ class _Run:
             )
             for number in self._signals.since_then():
                 send(pid, number)
+                if number == signal.SIGTSTP:
+                    stop()
             if relay is not None:
                 relay.start()
             status = self._wait(pid, relay, events)
