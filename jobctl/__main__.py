@@ -32,7 +32,7 @@ def main() -> None:
         raise SystemExit(1)
     gc.disable()  # until all is imported, since imports leave little garbage
     try:
-        from jobctl.cli.app import run
+        from jobctl.cli.app import Terminated, run
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except RuntimeError as error:  # Python before 3.12, for one that came within __set_name__
@@ -40,7 +40,13 @@ def main() -> None:
             raise SystemExit(130) from None
         raise
 
-    raise SystemExit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+    except Terminated as error:  # it came when all was done
+        code = 128 + error.signal
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, NoReturn
 
-__all__ = ["run"]
+__all__ = ["Terminated", "run"]
 
 _RUN_FAILED = 125
 _RAN = (126, 127)
@@ -49,13 +49,13 @@ _RAISE_AGAIN_S = 0.01
 def run(args: list[str]) -> int:
     """Run the command line; return the exit code."""
     _make_streams_safe()
-    _on_termination()
     asked = next((arg for arg in args if not arg.startswith("-")), None)
     forget_settings()
     use_json(json=asked != "run" and wants_json(args))
     if asked == "serve" and wants_json_log(args):
         use_json_log()
     try:
+        _on_termination()  # where what it raises is caught
         if asked in COMMANDS and asked not in _WITHOUT_SETTINGS and not {"-h", "--help"} & {*args}:
             _apply_settings()
         code = _call(args, asked)
@@ -69,7 +69,7 @@ def run(args: list[str]) -> int:
         return _fail_with(error, _RUN_FAILED if asked == "run" and code not in _RAN else code)
     except KeyboardInterrupt:
         return 130
-    except _Terminated as error:
+    except Terminated as error:
         return 128 + error.signal
     except (BrokenPipeError, SystemExit):  # typer itself exits if the pipe is closed
         return _broken_pipe()
@@ -85,7 +85,7 @@ def run(args: list[str]) -> int:
         # RuntimeError: an import has such calls.
         if isinstance(error.__cause__, KeyboardInterrupt):
             return 130
-        if isinstance(error.__cause__, _Terminated):
+        if isinstance(error.__cause__, Terminated):
             return 128 + error.__cause__.signal
         return _usage_error(error, asked)
 
@@ -188,7 +188,7 @@ def _make_streams_safe() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-class _Terminated(BaseException):
+class Terminated(BaseException):
     """SIGTERM or SIGHUP arrived."""
 
     def __init__(self, number: int) -> None:
@@ -199,7 +199,7 @@ def _on_termination() -> None:
     """Make SIGTERM and SIGHUP unwind the stack like Ctrl-C, so that cleanup runs."""
 
     def unwind(number: int, _frame: FrameType | None) -> NoReturn:
-        raise _Terminated(number)
+        raise Terminated(number)
 
     with contextlib.suppress(ValueError):  # not in the main thread, as in a test
         for asked in (signal.SIGTERM, signal.SIGHUP):
@@ -218,13 +218,13 @@ def _raise_again_what_is_dropped() -> None:
 
     def dropped(what: Any) -> None:
         error = what.exc_value
-        if not isinstance(error, (_Terminated, KeyboardInterrupt)):
+        if not isinstance(error, (Terminated, KeyboardInterrupt)):
             before(what)
             return
-        number = error.signal if isinstance(error, _Terminated) else None
+        number = error.signal if isinstance(error, Terminated) else None
 
         def again(_number: int, _frame: FrameType | None) -> NoReturn:
-            raise _Terminated(number) if number is not None else KeyboardInterrupt
+            raise Terminated(number) if number is not None else KeyboardInterrupt
 
         signal.signal(signal.SIGALRM, again)
         signal.setitimer(signal.ITIMER_REAL, _RAISE_AGAIN_S)
