@@ -8,7 +8,7 @@ other modules on first use. Reads with ``--url`` are in `jobctl.reader.once`.
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from jobctl._clock import now
 from jobctl.core import transitions
@@ -161,11 +161,10 @@ def advance(
 
     While its command runs, a job that would complete stays in its last stage, see `complete`.
     """
-    dead = _DeadOwners(store)
 
     def change(job: Job) -> Job:
         moved = transitions.advance(job, stage, now=now(), force=force, pipelines=pipelines)
-        if moved.stage == COMPLETED and _runs(job, dead):
+        if moved.stage == COMPLETED and _runs(job, store):
             return transitions.finish_stages(job, now=now(), pipelines=pipelines)
         return moved
 
@@ -195,10 +194,9 @@ def complete(
     While a command of ``jobctl run`` works on it, the job goes to its last stage, with all of that
     done: the exit status of the command decides whether it completes or fails.
     """
-    dead = _DeadOwners(store)
 
     def change(job: Job) -> Job:
-        if _runs(job, dead):
+        if _runs(job, store):
             return transitions.finish_stages(
                 job, now=now(), result=result, result_session_id=result_session, pipelines=pipelines
             )
@@ -207,22 +205,10 @@ def complete(
     return store.update(resolve(store, id), change)
 
 
-class _DeadOwners:
-    """The dead owners of a store, which are looked for once, and only if that is needed."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._names: frozenset[str] | None = None
-
-    def __contains__(self, name: object) -> bool:
-        if self._names is None:
-            self._names = self._store.owners.dead()
-        return name in self._names
-
-
-def _runs(job: Job, dead: Container[str]) -> bool:
+def _runs(job: Job, store: Store) -> bool:
     """Whether a command works on the job: ``jobctl run`` owns it, and is alive."""
-    return job.active and job.run is not None and job.owned_by is not None and not job.lost(dead)
+    is_runs = job.active and job.run is not None and job.owned_by is not None
+    return is_runs and not job.lost(store.owners.dead())
 
 
 def fail(store: Store, id: str, message: str) -> Job:

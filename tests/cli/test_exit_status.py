@@ -111,10 +111,10 @@ def test_until_then_all_stages_are_done(store: Store) -> None:
     """Whoever waits goes on waiting: the command may still fail."""
     done = ran(
         "jobctl complete; jobctl show -o json $JOBCTL_JOB > $OUT; jobctl wait j --timeout 0.2s;"
-        " exit 3".replace("$OUT", str(store.where) + ".seen"),
+        " echo $?; exit 3".replace("$OUT", str(store.where) + ".seen"),
         "--stages", "a,b",
     )  # fmt: skip
-    assert "124" not in done.stdout
+    assert done.stdout == "124\n"
     seen = Path(store.where + ".seen").read_text()
     assert '"stage":"b"' in seen
     assert '"progress":100' in seen

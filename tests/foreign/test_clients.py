@@ -18,6 +18,7 @@ import pytest
 
 from jobctl.core.protocol import SUBPROTOCOL
 from jobctl.stores import Store
+from tests import npm
 from tests.hub.conftest import directory, served  # noqa: F401
 from tests.hub.network import new_job, running_hub
 from tests.recipes.test_guide_vite import node
@@ -66,17 +67,9 @@ def built_in(folder: Path) -> list[str]:
 
 def npm_ws(folder: Path) -> list[str]:
     """The one that most programs for Node use."""
-    if shutil.which("npm") is None or not node():
-        pytest.skip("needs npm")
-    for name in ("package.json", "read.mjs"):
-        shutil.copy(HERE / name, folder)
-    installed = subprocess.run(
-        ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    if installed.returncode:
-        pytest.skip(f"ws could not be installed: {installed.stderr[-200:]}")
-    return [*node(), str(folder / "read.mjs"), "ws"]
+    if not node():
+        pytest.skip("needs node")
+    return [*node(), str(npm.install(HERE, "read.mjs", folder)), "ws"]
 
 
 COMMANDS: dict[Command, int | None] = {

@@ -24,6 +24,7 @@ from jobctl._clock import now
 from jobctl.core import transitions
 from jobctl.core.job import Job
 from jobctl.stores import Store, open_store
+from tests import npm
 from tests.hub.network import HubProcess, until
 from tests.recipes.test_guide_vite import node
 
@@ -41,15 +42,7 @@ pytestmark = [
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page's program, with Solid beside it."""
     folder = tmp_path_factory.mktemp("page")
-    for name in ("package.json", "page.mjs"):
-        shutil.copy(HERE / name, folder)
-    installed = subprocess.run(
-        ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    if installed.returncode:
-        pytest.skip(f"solid-js could not be installed: {installed.stderr[-200:]}")
-    return folder / "page.mjs"
+    return npm.install(HERE, "page.mjs", folder)
 
 
 class Page:
