@@ -61,7 +61,7 @@ MOVED = {
     "recorder": "work.recorder",
     "runner": "work.run",
     "runner.child": "work.run.child",
-    "runner.events": "work.run.events",
+    "runner.events": "work.run.event_file work.run.event_lines",
     "runner.relay": "work.run.relay",
     "runner.runner": "work.run.command",
     "stores.changelog": "stores.directory.changelog",

@@ -54,7 +54,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 def tidy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
     """Nothing is left behind, but by what was killed."""
     yield
-    left = list((tmp_path / "tmp").glob("*"))
+    assert list((tmp_path / "tmp").iterdir()) == []
+    left = list((tmp_path / "jobs").glob(".jobctl/jobctl-events-*"))
     assert len(left) == (1 if "kills" in request.keywords else 0)
 
 
@@ -481,6 +482,56 @@ printf 'result={"rows": 3}' >> "$JOBCTL_EVENTS"
     ]  # fmt: skip
 
 
+def test_each_event_that_is_overwritten_later_counts(store: Store) -> None:
+    """A tenth of a second lies between two writes with ``>``."""
+    text = "for n in 1 2 3 4 5 6 7 8 9; do echo stage=s$n > $JOBCTL_EVENTS; sleep 0.1; done"
+    ran = jobctl_run("sh", "-c", text)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert [entry.stage for entry in only(store).timeline()][1:-1] == [
+        "run", *(f"s{n}" for n in range(1, 10)),
+    ]  # fmt: skip
+
+
+def test_overwritten_event_is_warned_of(store: Store) -> None:
+    """Once, with the cure."""
+    text = "for n in 1 2 3 4 5 6 7 8 9; do echo progress=$n/9 > $JOBCTL_EVENTS; done"
+    ran = jobctl_run("sh", "-c", text)
+    assert (ran.returncode, ran.stderr.count(b"\n")) == (0, 1)
+    assert b"may have been overwritten before they were read: use >>" in ran.stderr
+    assert only(store).stage == "completed"
+
+
+def test_events_lie_beside_the_jobs_and_leave_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cleaner of temporary files comes there; a file that is removed is made again."""
+    monkeypatch.chdir(tmp_path)
+    text = (
+        "echo ready; echo $JOBCTL_EVENTS > where; rm $JOBCTL_EVENTS;"
+        " echo message=1 >> $JOBCTL_EVENTS;"
+        " while [ ! -e go ]; do sleep 0.05; done; mv ${JOBCTL_EVENTS%/*} gone; sleep 0.3;"
+        " echo stage=2 >> $JOBCTL_EVENTS"
+    )
+    with started("sh", "-c", text) as process:
+        until(lambda: only(store).message == "1")
+        Path("go").touch()
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    path = Path(Path("where").read_text().strip())
+    assert path.parent.parent == Path(store.where).absolute() / ".jobctl"
+    assert [entry.stage for entry in only(store).timeline()][1:] == ["run", "2", "completed"]
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("event", ["progress=12,5", 'result={"rows":\n 3}'])
+def test_event_that_was_meant_otherwise_says_what_was_expected(store: Store, event: str) -> None:
+    """A decimal comma, and a result over several lines."""
+    ran = jobctl_run("sh", "-c", f"printf '%s\n' '{event}' >> $JOBCTL_EVENTS")
+    assert ran.returncode == 0
+    assert b"expected" in ran.stderr
+    assert only(store).stage == "completed"
+
+
 def test_command_reports_by_our_own_commands(store: Store) -> None:
     """The id may be left out, and the directory is the same whatever that of the command is."""
     jobctl = " ".join(command())
@@ -891,15 +942,6 @@ def test_events_that_never_end_do_not_keep_us(store: Store) -> None:
     os.kill(int(ran.stdout), signal.SIGKILL)
     assert ran.returncode == 0
     assert only(store).stage == "completed"
-    until(lambda: not (Path(os.environ["TMPDIR"]).glob("*") and _remove_events()))
-
-
-def _remove_events() -> bool:
-    """What was left behind makes its file again; whether there was one."""
-    left = list(Path(os.environ["TMPDIR"]).glob("*.events"))
-    for path in left:
-        path.unlink()
-    return bool(left)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from jobctl.stores import Store, path_of, runnable_job
 from jobctl.work.attempt import begin_attempt
 from jobctl.work.recorder import Write
 from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn, stop
-from jobctl.work.run.events import Event, EventFile
+from jobctl.work.run.event_file import EventFile
+from jobctl.work.run.event_lines import Event
 from jobctl.work.run.relay import Relay
 from jobctl.work.text import clean_text, one_line
 from jobctl.work.track import TrackedJob
@@ -298,7 +299,7 @@ class _Run:
         self._kill_at: float | None = None
         self._ends_at_s: float | None = None
         self._killed = False
-        self._warned = False
+        self._warned: set[str] = set()
         self._poll_at_s = 0.0
 
     def run(self) -> int:
@@ -313,7 +314,7 @@ class _Run:
             raise self._job.refused  # the existing job is not ours
         self._job.started = True
         relay = _relay() if self._options.relay else None
-        events = _events(self._take, self._warn_event)
+        events = self._event_file()
         try:
             if (number := self._signals.before_start()) is not None:
                 raise _Ended(number)
@@ -332,6 +333,8 @@ class _Run:
                     stop()
             if relay is not None:
                 relay.start()
+            if events is not None:
+                events.start()
             status = self._wait(pid, relay, events)
             took_ms = round((monotonic() - began_s) * 1000)
             if relay is not None:
@@ -383,10 +386,11 @@ class _Run:
         try:
             if events is not None:
                 events.poll()
-            if relay is not None:
-                relay.forward_keyboard()
         except Exception as error:
-            self._warn_event(one_line(error))
+            self._warn_event("file", one_line(error))
+        if relay is not None:
+            with suppress(OSError):
+                relay.forward_keyboard()
         self._end_if_due(pid)
 
     def _is_interrupted(self) -> bool:
@@ -423,10 +427,22 @@ class _Run:
         if event.remark is not None:
             _log.warning("jobctl: $JOBCTL_EVENTS: %s", event.remark)
 
-    def _warn_event(self, reason: str) -> None:
-        if not self._warned:
-            self._warned = True
-            _log.warning("jobctl: $JOBCTL_EVENTS: %s; such lines are passed over", reason)
+    def _warn_event(self, kind: str, reason: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            _log.warning("jobctl: $JOBCTL_EVENTS: %s", reason)
+
+    def _event_file(self) -> EventFile | None:
+        """Return the event file beside the job's records; ``None`` where none can be made."""
+        parent = (
+            os.path.join(os.path.abspath(self._path), ".jobctl") if self._path is not None else None
+        )
+        try:
+            return EventFile(self._take, self._warn_event, parent)
+        except OSError as error:
+            reason = error.strerror
+            _log.warning("jobctl: no $JOBCTL_EVENTS: %s; the command runs all the same", reason)
+            return None
 
 
 def _relay() -> Relay | None:
@@ -435,14 +451,6 @@ def _relay() -> Relay | None:
         os.fstat(2)
         return Relay(2)
     except OSError:
-        return None
-
-
-def _events(take: Any, on_error: Any) -> EventFile | None:
-    try:
-        return EventFile(take, on_error)
-    except OSError as error:
-        _log.warning("jobctl: no $JOBCTL_EVENTS: %s; the command runs all the same", error.strerror)
         return None
 
 
