@@ -26,6 +26,7 @@ __jobctl_value() {
         "watch --type") REPLY='types' ;;
         "watch --stage") REPLY='stages' ;;
         "watch --session") REPLY='sessions' ;;
+        "watch -l" | "watch --selector") REPLY='' ;;
         "watch --since") REPLY='' ;;
         "watch --cursor") REPLY='' ;;
         "watch --cursor-file") REPLY='files' ;;
@@ -39,6 +40,7 @@ __jobctl_value() {
         "wait --type") REPLY='types' ;;
         "wait --stage") REPLY='stages' ;;
         "wait --session") REPLY='sessions' ;;
+        "wait -l" | "wait --selector") REPLY='' ;;
         "wait --for") REPLY='conditions' ;;
         "wait --timeout") REPLY='' ;;
         "wait -o" | "wait --output") REPLY='words table wide json jsonl name' ;;
@@ -49,6 +51,7 @@ __jobctl_value() {
         "ls --type") REPLY='types' ;;
         "ls --stage") REPLY='stages' ;;
         "ls --session") REPLY='sessions' ;;
+        "ls -l" | "ls --selector") REPLY='' ;;
         "ls --since") REPLY='' ;;
         "ls --until") REPLY='' ;;
         "ls --sort") REPLY='words created updated stage type id' ;;
@@ -69,6 +72,7 @@ __jobctl_value() {
         "create --title") REPLY='' ;;
         "create --session") REPLY='sessions' ;;
         "create --stages") REPLY='' ;;
+        "create --label") REPLY='' ;;
         "create --id") REPLY='' ;;
         "create -o" | "create --output") REPLY='words json jsonl name' ;;
         "create --dir") REPLY='directories' ;;
@@ -84,6 +88,7 @@ __jobctl_value() {
         "fail --dir") REPLY='directories' ;;
         "retry -o" | "retry --output") REPLY='words json jsonl name' ;;
         "retry --dir") REPLY='directories' ;;
+        "cancel --reason") REPLY='' ;;
         "cancel --timeout") REPLY='' ;;
         "cancel -o" | "cancel --output") REPLY='words json jsonl name' ;;
         "cancel --dir") REPLY='directories' ;;
@@ -93,6 +98,7 @@ __jobctl_value() {
         "run --title") REPLY='' ;;
         "run --stages") REPLY='' ;;
         "run --session") REPLY='sessions' ;;
+        "run --label") REPLY='' ;;
         "run --id") REPLY='' ;;
         "run --keep-env") REPLY='environment' ;;
         "run --ok") REPLY='' ;;
@@ -105,6 +111,7 @@ __jobctl_value() {
         "prune --keep") REPLY='' ;;
         "prune --stage") REPLY='endings' ;;
         "prune --type") REPLY='types' ;;
+        "prune -l" | "prune --selector") REPLY='' ;;
         "prune -o" | "prune --output") REPLY='words json jsonl name' ;;
         "prune --dir") REPLY='directories' ;;
         "doctor -o" | "doctor --output") REPLY='words table json jsonl' ;;
@@ -158,21 +165,21 @@ __jobctl_options() {
         '') REPLY='-h --help --version -V' ;;
         'serve') REPLY='-h --help --host --port --path --unix --base-path --allow-host --allow-origin --token-file --local-users --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --log-format -v --verbose --dir' ;;
         'clients') REPLY='-h --help -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
-        'watch') REPLY='-h --help --type --stage --session --active -a --all --since --cursor --cursor-file --url --retry --token-file --ca --timeout --exit-status --verify -o --output -q --quiet --time-format --dir' ;;
-        'wait') REPLY='-h --help --type --stage --session --active --for --any --all --timeout -o --output -q --quiet --url --retry --token-file --ca --dir' ;;
-        'ls') REPLY='-h --help --type --stage --session --active --since --until --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;
+        'watch') REPLY='-h --help --type --stage --session -l --selector --active -a --all --since --cursor --cursor-file --url --retry --token-file --ca --timeout --exit-status --verify -o --output -q --quiet --time-format --dir' ;;
+        'wait') REPLY='-h --help --type --stage --session -l --selector --active --for --any --all --timeout -o --output -q --quiet --url --retry --token-file --ca --dir' ;;
+        'ls') REPLY='-h --help --type --stage --session -l --selector --active --since --until --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;
         'show') REPLY='-h --help -o --output -q --quiet --time-format --url --token-file --ca --dir' ;;
-        'create') REPLY='-h --help --title --session --stages --id -o --output -q --quiet --dir' ;;
+        'create') REPLY='-h --help --title --session --stages --label --id -o --output -q --quiet --dir' ;;
         'advance') REPLY='-h --help --force --strict -o --output --dir' ;;
         'progress') REPLY='-h --help --strict -o --output --dir' ;;
         'complete') REPLY='-h --help --result --result-session --strict -o --output --dir' ;;
         'fail') REPLY='-h --help --strict -o --output --dir' ;;
         'retry') REPLY='-h --help --rerun -o --output --dir' ;;
-        'cancel') REPLY='-h --help --timeout -o --output --dir' ;;
+        'cancel') REPLY='-h --help --reason --timeout -o --output --dir' ;;
         'rm') REPLY='-h --help --damaged -o --output --dir' ;;
-        'run') REPLY='-h --help --type --title --stages --session --id --again --keep-env --ok --timeout --grace --no-relay --dir' ;;
+        'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace --no-relay --dir' ;;
         'reap') REPLY='-h --help --dry-run -o --output -q --quiet --dir' ;;
-        'prune') REPLY='-h --help --older-than --keep --stage --type --foreign --dry-run -y --yes -o --output -q --quiet --dir' ;;
+        'prune') REPLY='-h --help --older-than --keep --stage --type -l --selector --foreign --dry-run -y --yes -o --output -q --quiet --dir' ;;
         'doctor') REPLY='-h --help -o --output --dir' ;;
         'run-dummy') REPLY='-h --help --count --concurrency --type --session --speed --stage-delay --fail-rate --fail-at --seed --wait --rm -q --quiet --dir' ;;
         'demo') REPLY='-h --help' ;;

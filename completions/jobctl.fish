@@ -25,6 +25,7 @@ set -g __jobctl_takes \
     'watch --type' \
     'watch --stage' \
     'watch --session' \
+    'watch -l' 'watch --selector' \
     'watch --since' \
     'watch --cursor' \
     'watch --cursor-file' \
@@ -38,6 +39,7 @@ set -g __jobctl_takes \
     'wait --type' \
     'wait --stage' \
     'wait --session' \
+    'wait -l' 'wait --selector' \
     'wait --for' \
     'wait --timeout' \
     'wait -o' 'wait --output' \
@@ -48,6 +50,7 @@ set -g __jobctl_takes \
     'ls --type' \
     'ls --stage' \
     'ls --session' \
+    'ls -l' 'ls --selector' \
     'ls --since' \
     'ls --until' \
     'ls --sort' \
@@ -68,6 +71,7 @@ set -g __jobctl_takes \
     'create --title' \
     'create --session' \
     'create --stages' \
+    'create --label' \
     'create --id' \
     'create -o' 'create --output' \
     'create --dir' \
@@ -83,6 +87,7 @@ set -g __jobctl_takes \
     'fail --dir' \
     'retry -o' 'retry --output' \
     'retry --dir' \
+    'cancel --reason' \
     'cancel --timeout' \
     'cancel -o' 'cancel --output' \
     'cancel --dir' \
@@ -92,6 +97,7 @@ set -g __jobctl_takes \
     'run --title' \
     'run --stages' \
     'run --session' \
+    'run --label' \
     'run --id' \
     'run --keep-env' \
     'run --ok' \
@@ -104,6 +110,7 @@ set -g __jobctl_takes \
     'prune --keep' \
     'prune --stage' \
     'prune --type' \
+    'prune -l' 'prune --selector' \
     'prune -o' 'prune --output' \
     'prune --dir' \
     'doctor -o' 'doctor --output' \
@@ -279,6 +286,7 @@ complete -c jobctl -n '__jobctl_at watch' -s h -l help -d 'Show this message and
 complete -c jobctl -n '__jobctl_at watch' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
 complete -c jobctl -n '__jobctl_at watch' -l stage -x -k -a '(__jobctl_ask stages)' -d 'Only jobs in this stage.'
 complete -c jobctl -n '__jobctl_at watch' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Only jobs of this session.'
+complete -c jobctl -n '__jobctl_at watch' -s l -l selector -x -d 'Only jobs with this label: K=V, K!=V, K, !K.'
 complete -c jobctl -n '__jobctl_at watch' -l active -d 'Only jobs that are neither completed nor failed.'
 complete -c jobctl -n '__jobctl_at watch' -s a -l all -d 'Also show jobs that ended long ago.'
 complete -c jobctl -n '__jobctl_at watch' -l since -x -d 'Also show jobs that ended since 10m ago, or a date.'
@@ -289,18 +297,19 @@ complete -c jobctl -n '__jobctl_at watch' -l retry -d 'With --url: wait for the 
 complete -c jobctl -n '__jobctl_at watch' -l token-file -r -F -d 'Read the hub\'s token from this file.'
 complete -c jobctl -n '__jobctl_at watch' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
 complete -c jobctl -n '__jobctl_at watch' -l timeout -x -d 'With --url: give up after 90s, 5m, 1h30m.'
-complete -c jobctl -n '__jobctl_at watch' -l exit-status -d 'End when all have ended; exit with 3 if one failed.'
+complete -c jobctl -n '__jobctl_at watch' -l exit-status -d 'End when all have ended; exit with 3 if one failed, 6 if cancelled.'
 complete -c jobctl -n '__jobctl_at watch' -l verify -d 'Compare all jobs with the hub\'s digest; exit with 1 if it differs.'
 complete -c jobctl -n '__jobctl_at watch' -s o -l output -x -a 'table wide json jsonl name' -d 'Output format.'
 complete -c jobctl -n '__jobctl_at watch' -s q -l quiet -d 'Print ids only.'
 complete -c jobctl -n '__jobctl_at watch' -l time-format -x -a 'relative iso local' -d 'Format of times.'
 complete -c jobctl -n '__jobctl_at watch' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at watch 0' -k -a '(__jobctl_ask ids)'
-complete -c jobctl -n '__jobctl_at ""' -a wait -d 'Wait until jobs have ended; exit with 3 if one failed.'
+complete -c jobctl -n '__jobctl_at ""' -a wait -d 'Wait until jobs have ended; exit with 3 if one failed, 6 if one was cancelled.'
 complete -c jobctl -n '__jobctl_at wait' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at wait' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
 complete -c jobctl -n '__jobctl_at wait' -l stage -x -k -a '(__jobctl_ask stages)' -d 'Only jobs in this stage.'
 complete -c jobctl -n '__jobctl_at wait' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Only jobs of this session.'
+complete -c jobctl -n '__jobctl_at wait' -s l -l selector -x -d 'Only jobs with this label: K=V, K!=V, K, !K.'
 complete -c jobctl -n '__jobctl_at wait' -l active -d 'Only jobs that are neither completed nor failed.'
 complete -c jobctl -n '__jobctl_at wait' -l for -x -k -a '(__jobctl_ask conditions)' -d 'Until terminal, completed, gone, stage=NAME.'
 complete -c jobctl -n '__jobctl_at wait' -l any -l all -d 'Wait for the first of them, or for all.'
@@ -318,6 +327,7 @@ complete -c jobctl -n '__jobctl_at ls' -s h -l help -d 'Show this message and ex
 complete -c jobctl -n '__jobctl_at ls' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
 complete -c jobctl -n '__jobctl_at ls' -l stage -x -k -a '(__jobctl_ask stages)' -d 'Only jobs in this stage.'
 complete -c jobctl -n '__jobctl_at ls' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Only jobs of this session.'
+complete -c jobctl -n '__jobctl_at ls' -s l -l selector -x -d 'Only jobs with this label: K=V, K!=V, K, !K.'
 complete -c jobctl -n '__jobctl_at ls' -l active -d 'Only jobs that are neither completed nor failed.'
 complete -c jobctl -n '__jobctl_at ls' -l since -x -d 'Only jobs changed since 10m ago, or 2026-11-23T09:30Z.'
 complete -c jobctl -n '__jobctl_at ls' -l until -x -d 'Only jobs not changed after that time.'
@@ -349,6 +359,7 @@ complete -c jobctl -n '__jobctl_at create' -s h -l help -d 'Show this message an
 complete -c jobctl -n '__jobctl_at create' -l title -x -d 'A short title.'
 complete -c jobctl -n '__jobctl_at create' -l session -x -k -a '(__jobctl_ask sessions)' -d 'The session that it belongs to.'
 complete -c jobctl -n '__jobctl_at create' -l stages -x -d 'Its own stages, in order.'
+complete -c jobctl -n '__jobctl_at create' -l label -x -d 'Give the job this label.'
 complete -c jobctl -n '__jobctl_at create' -l id -x -d 'Its id, instead of a new one.'
 complete -c jobctl -n '__jobctl_at create' -s o -l output -x -a 'json jsonl name' -d 'Print the result in this format.'
 complete -c jobctl -n '__jobctl_at create' -s q -l quiet -d 'Print ids only.'
@@ -390,6 +401,7 @@ complete -c jobctl -n '__jobctl_at retry' -l dir -x -a '(__jobctl_directories)' 
 complete -c jobctl -n '__jobctl_at retry 0' -k -a '(__jobctl_ask failed)'
 complete -c jobctl -n '__jobctl_at ""' -a cancel -d 'Cancel jobs, pending or running.'
 complete -c jobctl -n '__jobctl_at cancel' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at cancel' -l reason -x -d 'Why: kept in the job.'
 complete -c jobctl -n '__jobctl_at cancel' -l timeout -x -d 'Wait this long for the worker to stop.'
 complete -c jobctl -n '__jobctl_at cancel' -s o -l output -x -a 'json jsonl name' -d 'Print the result in this format.'
 complete -c jobctl -n '__jobctl_at cancel' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
@@ -406,6 +418,7 @@ complete -c jobctl -n '__jobctl_at run 0 0' -l type -x -k -a '(__jobctl_ask type
 complete -c jobctl -n '__jobctl_at run 0 0' -l title -x -d 'A short title; by default the command.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l stages -x -d 'Its stages, in order.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l session -x -k -a '(__jobctl_ask sessions)' -d 'The session that it belongs to.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l label -x -d 'Give the job this label.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l id -x -d 'Its id, instead of a new one.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l again -d 'With --id: run again, as the next attempt, if that job has ended.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l keep-env -x -a '(set -nx)' -d 'Keep this variable for retry --rerun.'
@@ -425,8 +438,9 @@ complete -c jobctl -n '__jobctl_at ""' -a prune -d 'Remove jobs that ended long 
 complete -c jobctl -n '__jobctl_at prune' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at prune' -l older-than -x -d 'Only jobs that ended this long ago (90s, 1h30m); 7d, unless --keep is given.'
 complete -c jobctl -n '__jobctl_at prune' -l keep -x -d 'Keep the N jobs that ended last.'
-complete -c jobctl -n '__jobctl_at prune' -l stage -x -k -a '(__jobctl_ask endings)' -d 'Only completed or failed jobs; both by default.'
+complete -c jobctl -n '__jobctl_at prune' -l stage -x -k -a '(__jobctl_ask endings)' -d 'Only completed, failed or cancelled jobs; all by default.'
 complete -c jobctl -n '__jobctl_at prune' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
+complete -c jobctl -n '__jobctl_at prune' -s l -l selector -x -d 'Only jobs with this label: K=V, K!=V, K, !K.'
 complete -c jobctl -n '__jobctl_at prune' -l foreign -d 'Also files of other programs without createdAt or type.'
 complete -c jobctl -n '__jobctl_at prune' -l dry-run -d 'Print what would be removed; remove nothing.'
 complete -c jobctl -n '__jobctl_at prune' -s y -l yes -d 'Do not ask.'

@@ -7,8 +7,9 @@ other modules on first use. Reads with ``--url`` are in `jobctl.reader.once`.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jobctl._clock import now
 from jobctl.core import transitions
@@ -20,6 +21,7 @@ from jobctl.core.jobset import Delta
 from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, Pipelines
 from jobctl.errors import Conflict, TimedOut
 from jobctl.stores import Store, read_all, resolve
+from jobctl.stores.owners import CancelRequest, OwnerInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,6 +136,7 @@ def create(
     session: str | None = None,
     title: str | None = None,
     stages: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
     pipelines: Pipelines = BUILT_IN_ONLY,
 ) -> Job:
     """Record a new pending job."""
@@ -144,6 +147,7 @@ def create(
         session_id=session,
         title=title,
         stages=stages,
+        labels=labels,
         pipelines=pipelines,
     )
     return store.create(job)
@@ -221,8 +225,10 @@ def retry(store: Store, id: str) -> Job:
     return store.update(resolve(store, id), lambda job: transitions.retry(job, now=now()))
 
 
-def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
-    """Cancel the job: it fails with "Cancelled by user".
+def cancel(store: Store, id: str, *, reason: str | None = None, timeout_s: float = CANCEL_S) -> Job:
+    """Cancel the job: it fails with "Cancelled by user", and `Job.cancellation` says by whom.
+
+    ``reason`` is kept in the job, on one line and at most 500 characters long.
 
     A pending job without an owner, and a job whose owner is dead, fails at once. A living owner is
     asked to end the job within ``timeout_s`` seconds; then `TimedOut` is raised, and the request
@@ -232,14 +238,19 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
     job = store.get(resolve(store, id))
     name = job.owned_by if job.active else None
     dead = store.owners.dead()
-    if name is None or name in dead or not store.owners.request_cancel(name, job.id):
+    reason = transitions.short_reason(reason) if reason is not None else None
+    request = CancelRequest(_asker(store.owners.info(name) if name is not None else None), reason)
+    if name is None or name in dead or not store.owners.request_cancel(name, job.id, request):
         return store.update(
-            job.id, lambda job: transitions.cancel(job, now=now(), at_work=job.lost(dead))
+            job.id,
+            lambda job: transitions.cancel(
+                job, now=now(), at_work=job.lost(dead), by=request.by, reason=request.reason
+            ),
         )
     deadline = time.monotonic() + timeout_s
     while (job := store.get(job.id)).active:
         if name in store.owners.dead():
-            return cancel(store, job.id, timeout_s=timeout_s)
+            return cancel(store, job.id, reason=reason, timeout_s=timeout_s)
         if time.monotonic() >= deadline:
             raise TimedOut(
                 f"job {job.id}: {store.owners.info(name) or 'its owner'} has been asked to end it, "
@@ -247,9 +258,21 @@ def cancel(store: Store, id: str, *, timeout_s: float = CANCEL_S) -> Job:
                 hint="is it stopped? it stays asked",
             )
         time.sleep(0.05)
-    if job.error != transitions.CANCELLED:
+    if not job.is_cancelled:
         raise Conflict(f"job {job.id} {job.stage} before it could be cancelled")
     return job
+
+
+def _asker(owner: OwnerInfo | None) -> str:
+    """Return our user's name; with that of this machine if the ``owner`` is on another one."""
+    import pwd
+
+    uid, host = os.getuid(), os.uname().nodename
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"  # a container may have no entry for it
+    return name if owner is None or owner.host == host else f"{name}@{host}"
 
 
 def rm(store: Store, id: str, *, damaged: bool = False) -> str:

@@ -8,7 +8,7 @@
     │   └── NotObeyed           a file or directory that another user owns or can write to
     ├── IllegalTransition       a move that the job's stage does not allow                exit 1
     ├── Conflict                another process was first                                 exit 1
-    ├── Cancelled               the job was cancelled                                     exit 1
+    ├── Cancelled               the job was cancelled                                     exit 6
     ├── JobNotFound             no job with that id, or several with that prefix          exit 4
     ├── StoreError              the store cannot be reached or refuses                    exit 5
     │   ├── DamagedFile         a file of the store that is not a job
@@ -153,11 +153,17 @@ class Conflict(JobctlError):
 
 
 class Cancelled(JobctlError):
-    """The job was cancelled. Raised in the work that `jobctl.track` tracks, to end it."""
+    """The job was cancelled. Raised in the work that `jobctl.track` tracks, to end it.
 
-    def __init__(self, id: str) -> None:
-        super().__init__(f"job {id} was cancelled by user")
-        self.id = id
+    ``by`` is who asked for it and ``reason`` why, if they said so.
+    """
+
+    exit_code = 6
+
+    def __init__(self, id: str, by: str | None = None, reason: str | None = None) -> None:
+        why = f": {reason}" if reason else ""
+        super().__init__(f"job {id} was cancelled by {by or 'user'}{why}")
+        self.id, self.by, self.reason = id, by, reason
 
 
 class JobNotFound(JobctlError):

@@ -12,7 +12,7 @@ from jobctl.core import transitions as jobs
 from jobctl.core.codec import parse_wire
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job
-from jobctl.core.pipeline import BUILT_IN, COMPLETED, FAILED, PENDING
+from jobctl.core.pipeline import BUILT_IN, CANCELLED, COMPLETED, FAILED, PENDING
 
 Move = Callable[[Job], Job]
 
@@ -74,6 +74,8 @@ _OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "history": st.none()
     | st.lists(st.fixed_dictionaries({"stage": text, "at": times}), max_size=4),
     "result": json_values,
+    "labels": st.none() | st.dictionaries(text, text, max_size=3),
+    "cancelled": json_values,
 }
 _OWN_KEYS = {"id", "type", "stage", "createdAt", "updatedAt", *_OPTIONAL}
 
@@ -118,6 +120,11 @@ def stored_jobs(**fixed: Any) -> st.SearchStrategy[Job]:
     return job_values(**fixed).map(parse_wire)
 
 
+labels = st.none() | st.dictionaries(
+    st.sampled_from(["team", "app/name"]), st.sampled_from(["data", "a b=c", ""]), max_size=2
+)
+
+
 @st.composite
 def new_jobs(draw: st.DrawFn) -> Job:
     """A job as jobctl creates it: built in, free, or with stages of its own."""
@@ -128,6 +135,7 @@ def new_jobs(draw: st.DrawFn) -> Job:
         session_id=draw(st.sampled_from(SESSIONS)),
         title=draw(st.none() | text),
         stages=draw(st.none() | st.just(["fetch", "clean", "load"])),
+        labels=draw(labels),
     )
 
 
@@ -147,7 +155,7 @@ def moves(draw: st.DrawFn) -> Move:
         lambda job: jobs.complete(job, now=now, result=result),
         lambda job: jobs.fail(job, message or "", now=now),
         lambda job: jobs.retry(job, now=now),
-        lambda job: jobs.cancel(job, now=now),
+        lambda job: jobs.cancel(job, now=now, by="anna", reason=message),
     ]
     return draw(st.sampled_from(kinds))
 
@@ -164,7 +172,8 @@ filters = st.builds(
     Filter,
     ids=st.just(frozenset()) | st.frozensets(few_ids, min_size=1, max_size=3),
     types=_few(TYPES),
-    stages=_few(STAGES),
+    stages=_few((*STAGES, CANCELLED)),
     sessions=_few(("s1", "s2")),
     active=st.booleans(),
+    labels=_few(("team=data", "team!=data", "app/name", "!team", "team=a b=c")),
 )

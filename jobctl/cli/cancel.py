@@ -16,6 +16,9 @@ EXAMPLE = "Example: jobctl cancel 0b961de6 124c0e92"
 
 def cancel(
     ids: IdsArgument,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="Why: kept in the job.")
+    ] = None,
     timeout: Annotated[
         str, Option(metavar="DURATION", help="Wait this long for the worker to stop.")
     ] = f"{api.CANCEL_S:g}s",
@@ -24,14 +27,14 @@ def cancel(
 ) -> None:
     """Cancel jobs, pending or running.
 
-    A pending job fails at once; the worker of a running job is asked to stop. jobctl run ends its
-    command then, and jobctl.track raises Cancelled in the work that it tracks.
+    A pending job is cancelled at once; the worker of a running job is asked to stop. jobctl run
+    ends its command then, and jobctl.track raises Cancelled in the work that it tracks.
     """
     timeout_s = seconds(timeout, "--timeout")
     assert timeout_s is not None, "it has a default"
     for_each(
         directory,
         ids,
-        lambda store, id: api.cancel(store, id, timeout_s=timeout_s),
+        lambda store, id: api.cancel(store, id, reason=reason, timeout_s=timeout_s),
         partial(print_written, output=output),
     )

@@ -212,10 +212,16 @@ def make_filter(
     stage: list[str] | None,
     session: list[str] | None,
     active: bool,
+    selector: list[str] | None = None,
 ) -> Filter:
     """Return the filter from the options."""
     return Filter.make(
-        ids=ids, types=type or (), stages=stage or (), sessions=session or (), active=active
+        ids=ids,
+        types=type or (),
+        stages=stage or (),
+        sessions=session or (),
+        active=active,
+        labels=selector or (),
     )
 
 

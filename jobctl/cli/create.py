@@ -8,11 +8,13 @@ from jobctl.cli.options import (
     Annotated,
     Argument,
     DirOption,
+    LabelOption,
     Option,
     QuietOption,
     Written,
     WrittenOption,
 )
+from jobctl.core.labels import parse_labels
 
 __all__ = ["EXAMPLE", "create"]
 
@@ -26,6 +28,7 @@ def create(
         str | None, Option(metavar="SESSION", help="The session that it belongs to.")
     ] = None,
     stages: Annotated[str | None, Option(metavar="A,B,C", help="Its own stages, in order.")] = None,
+    label: LabelOption = None,
     id: Annotated[
         str | None, Option("--id", metavar="ID", help="Its id, instead of a new one.")
     ] = None,
@@ -34,6 +37,7 @@ def create(
     directory: DirOption = None,
 ) -> None:
     """Create a pending job, and print its id."""
+    labels = parse_labels(label or ())
     named = [name.strip() for name in stages.split(",")] if stages is not None else None
     on_store(
         directory,
@@ -44,6 +48,7 @@ def create(
             session=session,
             title=title,
             stages=named,
+            labels=labels,
             pipelines=pipelines(),
         ),
         Written.name if quiet else output or Written.name,

@@ -12,10 +12,29 @@ from jobctl.core.job import Job
 from jobctl.core.pipeline import COMPLETED, FAILED, PENDING, Pipeline, Pipelines
 from jobctl.core.times import known_ms
 
-__all__ = ["ago", "band", "bar", "duration", "eta", "mark", "moment", "short_ids", "strip"]
+__all__ = [
+    "ago", "band", "bar", "duration", "error", "eta", "labels", "mark", "moment", "short_ids",
+    "strip",
+]  # fmt: skip
 
-_SYMBOLS = {"done": "●", "here": "◐", "ahead": "○", "failed": "✗", "bar": "━", "rest": "─"}
-_PLAIN = {"done": "#", "here": ">", "ahead": ".", "failed": "x", "bar": "=", "rest": "-"}
+_SYMBOLS = {
+    "done": "●",
+    "here": "◐",
+    "ahead": "○",
+    "failed": "✗",
+    "cancelled": "⊘",
+    "bar": "━",
+    "rest": "─",
+}
+_PLAIN = {
+    "done": "#",
+    "here": ">",
+    "ahead": ".",
+    "failed": "x",
+    "cancelled": "/",
+    "bar": "=",
+    "rest": "-",
+}
 
 
 def _symbols() -> dict[str, str]:
@@ -23,7 +42,7 @@ def _symbols() -> dict[str, str]:
 
 
 def strip(job: Job, pipeline: Pipeline) -> str:
-    """Return one symbol per stage between pending and completed: done, here, ahead, failed."""
+    """Return one symbol per stage between pending and completed: done, here, ahead, failed…"""
     symbols = _symbols()
     names = pipeline.names()[1:-1] or ("work",)
     if job.stage == COMPLETED:
@@ -38,7 +57,7 @@ def strip(job: Job, pipeline: Pipeline) -> str:
         if index < here:
             marks.append(symbols["done"])
         elif index == here or (job.stage == FAILED and here < 0 and index == 0):
-            marks.append(symbols["failed" if job.stage == FAILED else "here"])
+            marks.append(symbols[job.shown_stage if job.stage == FAILED else "here"])
         else:
             marks.append(symbols["ahead"])
     return "".join(marks)
@@ -113,6 +132,17 @@ def mark(job: Job, now_ms: int, dead: Container[str], pipelines: Pipelines) -> s
     if job.lost(dead):
         return "lost"
     return "stalled" if job.stalled(now_ms, pipelines) else ""
+
+
+def error(job: Job) -> str:
+    """Return the job's error, or who cancelled it and why; an empty string without either."""
+    cancellation = job.cancellation
+    return str(cancellation) if cancellation is not None else job.error or ""
+
+
+def labels(job: Job) -> str:
+    """Return ``app=etl,team=data``; an empty string without labels."""
+    return ",".join(f"{key}={value}" for key, value in sorted((job.labels or {}).items()))
 
 
 def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:

@@ -23,6 +23,8 @@ Exit codes, the same for every command:
     3  a job that was waited for has failed (wait, watch --exit-status)
     4  no such job, or several whose ids start with that text
     5  a hub or a directory cannot be reached or refuses; a damaged job file
+    6  a job that was waited for was cancelled; of several outcomes 4 comes
+       before 3, and 3 before 6
   124  a time limit is over
   130  Ctrl-C; 143 SIGTERM; 129 SIGHUP
   141  the reader of the output has closed the pipe

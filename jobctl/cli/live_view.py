@@ -22,7 +22,7 @@ __all__ = ["JobView", "Line", "LineContext", "StatusNotes", "change_line"]
 _TINY = 40  # columns
 
 Line = tuple[str, str]
-"""A line, and its style: ``""``, ``failed``, ``completed``, ``stalled``, ``lost``, ``dim``…"""
+"""A line, and its style: ``""``, ``failed``, ``cancelled``, ``stalled``, ``lost``, ``dim``…"""
 
 
 class JobView:
@@ -224,7 +224,8 @@ class JobView:
         counts = {
             "active": sum(job.active for job in jobs),
             "completed": sum(job.stage == COMPLETED for job in jobs),
-            "failed": sum(job.stage == FAILED for job in jobs),
+            "failed": sum(job.shown_stage == FAILED for job in jobs),
+            "cancelled": sum(job.is_cancelled for job in jobs),
         }
         counts["damaged"] = len(self.bad_files.reasons) + self.bad_files.omitted
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
@@ -301,7 +302,7 @@ def table(
         said = visible(summary(job, context.now_ms, context.dead, context.usual.pipelines))
         text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
         style = (
-            job.stage
+            job.shown_stage
             if not job.active
             else formats.mark(job, context.now_ms, context.dead, context.usual.pipelines)
         )
@@ -325,13 +326,13 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 def _head(job: Job, id: str, columns: int, context: LineContext) -> list[str]:
     elapsed = formats.duration(job.elapsed_ms(context.now_ms))
     if columns < _TINY:  # only id and stage fit
-        return [id, fit(visible(job.stage), max(columns - len(id) - 2, 1))]
+        return [id, fit(visible(job.shown_stage), max(columns - len(id) - 2, 1))]
     cells = [formats.strip(job, context.usual.pipelines.of(job)), id]
     if columns >= 70:
         cells.append(fit(visible(job.type), 18))
     if context.wide:
         cells.append(fit(visible(job.session_id or "-"), 18))
-    return [*cells, fit(visible(job.stage), 12), elapsed]
+    return [*cells, fit(visible(job.shown_stage), 12), elapsed]
 
 
 def _progress(job: Job, columns: int, context: LineContext) -> list[str]:
@@ -351,7 +352,7 @@ def summary(job: Job, now_ms: int, dead: Container[str], pipelines: Pipelines) -
     """Return a job's state mark, error, title and message as one text."""
     said = [
         formats.mark(job, now_ms, dead, pipelines),
-        job.error or "",
+        formats.error(job),
         job.title or "",
         job.current_message or "",
     ]
@@ -365,5 +366,5 @@ def change_line(job: Job, context: LineContext) -> str:
     percent = f"{done}%" if done is not None and job.stage != FAILED else "-"
     session = [visible(job.session_id or "-")] if context.wide else []
     said = visible(summary(job, context.now_ms, context.dead, context.usual.pipelines))
-    parts = [at, job.id, visible(job.type), *session, visible(job.stage), percent, said]
+    parts = [at, job.id, visible(job.type), *session, visible(job.shown_stage), percent, said]
     return "  ".join(part for part in parts if part)

@@ -35,6 +35,7 @@ from jobctl.cli.options import (
     Output,
     OutputOption,
     QuietOption,
+    SelectorOption,
     SessionOption,
     StageOption,
     TimeFormat,
@@ -50,7 +51,7 @@ from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
-from jobctl.core.pipeline import FAILED, Pipelines
+from jobctl.core.pipeline import CANCELLED, FAILED, Pipelines
 from jobctl.core.times import known_ms
 from jobctl.errors import did_you_mean
 from jobctl.stores import BadFile, bad_files, creation_times
@@ -89,6 +90,7 @@ def ls(
     type: TypeOption = None,
     stage: StageOption = None,
     session: SessionOption = None,
+    selector: SelectorOption = None,
     active: ActiveOption = False,
     since: Annotated[
         str | None,
@@ -125,7 +127,9 @@ def ls(
     first, last = moment(since, "--since"), moment(until, "--until")
     form = time_format(times)
     url = hub_to_read(directory, url)
-    options = partial(make_filter, type=type, stage=stage, session=session, active=active)
+    options = partial(
+        make_filter, type=type, stage=stage, session=session, active=active, selector=selector
+    )
     ids_only = quiet or output is Output.name
     unfiltered = options([]) == EVERYTHING and not (ids or cursor or since or until)
     plain = ids_only and unfiltered and url is None and not verbose
@@ -320,7 +324,7 @@ def _print_table(
     narrow = limit is not None and limit < _NARROW and not wide
     head = ["ID", "TYPE", "STAGE", "DONE", "ELAPSED"]
     if wide:
-        head += ["USUALLY", "SESSION", "RETRIES", "CREATED", "UPDATED"]
+        head += ["USUALLY", "SESSION", "RETRIES", "CREATED", "UPDATED", "LABELS"]
     else:
         head.append("AGE" if form in (None, TimeFormat.relative) else "CREATED")
     head.append("DETAIL")
@@ -339,13 +343,14 @@ def _row(
 ) -> list[str]:
     percent = job.percent_of(pipelines())
     done = f"{percent}%" if percent is not None and job.stage != "failed" else "-"
-    cells = [id, job.type, job.stage, done, formats.duration(job.elapsed_ms(now))]
+    cells = [id, job.type, job.shown_stage, done, formats.duration(job.elapsed_ms(now))]
     if not wide and columns_of_terminal() is not None:  # long untrusted text must not hide the rest
         cells[1:3] = [fit(visible(cell), _MAX_CELL) for cell in cells[1:3]]
     if wide:
         usual = formats.eta(job, found.usual) if found.usual is not None else ""
         cells += [usual or "-", job.session_id or "-", str(job.retry_count)]
         cells += [formats.moment(at, form, now) for at in (job.created_at, job.updated_at)]
+        cells.append(formats.labels(job) or "-")
     elif form in (None, TimeFormat.relative):
         cells.append(formats.ago(job.created_at, now))
     else:
@@ -355,15 +360,15 @@ def _row(
 
 def detail(job: Job, now: int, dead: Container[str], known: Pipelines) -> str:
     """Return the most important text about a job: error, state mark, message, title."""
-    if job.error:
-        return job.error
+    if error := formats.error(job):
+        return error
     parts = [formats.mark(job, now, dead, known), job.title or "", job.current_message or ""]
     return ": ".join(part for part in parts if part)
 
 
 def _style(job: Job, now: int, dead: Container[str]) -> str:
-    if job.stage in ("failed", "completed"):
-        return job.stage
+    if not job.active:
+        return job.shown_stage
     return formats.mark(job, now, dead, pipelines())
 
 
@@ -374,8 +379,9 @@ def _explain(
     if not jobs and (table or not sys.stdout.isatty()) and not found.delta.since:
         what = "no jobs" if found.filter == EVERYTHING and not found.delta.jobs else "no such jobs"
         known = {stage for pipeline in pipelines().all().values() for stage in pipeline.names()}
-        odd = [stage for stage in stages if stage not in known | {FAILED}]
-        meant = did_you_mean(odd[0], {*known, FAILED}) if odd else None
+        known |= {FAILED, CANCELLED}
+        odd = [stage for stage in stages if stage not in known]
+        meant = did_you_mean(odd[0], known) if odd else None
         hint = f"; {meant}" if meant else found.hint
         note(f"{what} in {found.where}{hint}")
     _note_bad(found.bad or [], verbose=verbose, omitted=found.bad_omitted)

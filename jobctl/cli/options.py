@@ -19,6 +19,7 @@ __all__ = [
     "IdArgument",
     "IdListArgument",
     "IdsArgument",
+    "LabelOption",
     "MaybeIdArgument",
     "NoHeadersOption",
     "Option",
@@ -26,6 +27,7 @@ __all__ = [
     "OutputOption",
     "QuietOption",
     "RetryOption",
+    "SelectorOption",
     "SessionOption",
     "StageOption",
     "StrictOption",
@@ -153,6 +155,15 @@ StageOption = Annotated[
 SessionOption = Annotated[
     list[str] | None,
     Option("--session", metavar="SESSION", help="Only jobs of this session."),
+]
+SelectorOption = Annotated[
+    list[str] | None,
+    Option(
+        "-l", "--selector", metavar="SELECTOR", help="Only jobs with this label: K=V, K!=V, K, !K."
+    ),
+]
+LabelOption = Annotated[
+    list[str] | None, Option("--label", metavar="KEY=VALUE", help="Give the job this label.")
 ]
 ActiveOption = Annotated[
     bool, Option("--active", help="Only jobs that are neither completed nor failed.")

@@ -9,7 +9,15 @@ from jobctl import api
 from jobctl.cli.common import command_store, out, print_removed, seconds
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note, print_error
-from jobctl.cli.options import DirOption, Option, QuietOption, TypeOption, Written, WrittenOption
+from jobctl.cli.options import (
+    DirOption,
+    Option,
+    QuietOption,
+    SelectorOption,
+    TypeOption,
+    Written,
+    WrittenOption,
+)
 from jobctl.cli.text import visible
 
 __all__ = ["EXAMPLE", "prune"]
@@ -32,9 +40,10 @@ def prune(
     ] = None,
     stage: Annotated[
         list[str] | None,
-        Option(metavar="STAGE", help="Only completed or failed jobs; both by default."),
+        Option(metavar="STAGE", help="Only completed, failed or cancelled jobs; all by default."),
     ] = None,
     type: TypeOption = None,
+    selector: SelectorOption = None,
     foreign: Annotated[
         bool,
         Option("--foreign", help="Also files of other programs without createdAt or type."),
@@ -70,6 +79,7 @@ def prune(
             stages=stages,
             types=type or (),
             foreign=foreign,
+            labels=selector or (),
             dry_run=dry_run,
             before=ask,
             each=out if name else _print_nothing,

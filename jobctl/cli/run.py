@@ -13,8 +13,9 @@ from typing import Annotated, NoReturn
 from jobctl.cli.common import pipelines, seconds, where_to_write
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note
-from jobctl.cli.options import Argument, DirOption, Option
+from jobctl.cli.options import Argument, DirOption, LabelOption, Option
 from jobctl.core.job import new_id
+from jobctl.core.labels import parse_labels
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "SETTINGS", "leave", "run"]
@@ -40,6 +41,7 @@ def run(
         str | None,
         Option("--session", metavar="SESSION", help="The session that it belongs to."),
     ] = None,
+    label: LabelOption = None,
     id: Annotated[
         str | None, Option("--id", metavar="ID", help="Its id, instead of a new one.")
     ] = None,
@@ -95,6 +97,7 @@ def run(
         title=title,
         stages=tuple(stages.split(",")) if stages is not None else None,
         session=session,
+        labels=parse_labels(label or ()),
         id=id,
         again=again,
         keep_env=tuple(keep_env or ()),

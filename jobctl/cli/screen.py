@@ -23,6 +23,7 @@ __all__ = ["Screen"]
 _FRAMES_PER_S = 10
 _STYLES = {
     "failed": "red",
+    "cancelled": "bright_black",
     "completed": "green",
     "stalled": "yellow",
     "lost": "red",

@@ -140,12 +140,17 @@ def describe(
         ("id", job.id),
         ("type", f"{job.type} ({pipeline.label})" if pipeline.label != job.type else job.type),
         ("title", job.title),
-        ("stage", f"{job.stage}  {formats.strip(job, pipeline)}{percent}{mark and f', {mark}'}"),
+        (
+            "stage",
+            f"{job.shown_stage}  {formats.strip(job, pipeline)}{percent}{mark and f', {mark}'}",
+        ),
         ("progress", _progress(job)),
         ("message", job.current_message),
-        ("error", job.error),
+        ("error", job.error if not job.is_cancelled else None),
+        *_cancellation(job, form, now),
         ("elapsed", _elapsed(job, elapsed_ms, now)),
         ("usually", formats.eta(job, usual) or None),
+        ("labels", formats.labels(job) or None),
         ("session", job.session_id),
         ("result session", job.result_session_id),
         ("retries", str(job.retry_count) if job.retry_count else None),
@@ -175,6 +180,19 @@ def _owner(job: Job, dead: Container[str], owner: object) -> str | None:
     if not job.active or job.owned_by is None:
         return None
     return f"{owner or job.owned_by}{', which is gone' if job.lost(dead) else ''}"
+
+
+def _cancellation(job: Job, form: TimeFormat | None, now: int) -> list[tuple[str, str | None]]:
+    """Return the fields about a cancellation, as far as a hub sends them."""
+    said = job.cancellation
+    if said is None:
+        return []
+    at = formats.moment(said.at, form, now) if said.at is not None else None
+    by = f"by {said.by}" if said.by is not None else None
+    return [
+        ("cancelled", ", ".join(part for part in (by, at) if part)),
+        ("reason", said.reason),
+    ]
 
 
 def _command(job: Job) -> list[tuple[str, str | None]]:
@@ -218,10 +236,11 @@ def _timeline(job: Job, pipeline: Pipeline, now: int, form: TimeFormat | None) -
         text = ""
         if entered_ms is not None and left_ms is not None:
             text = formats.duration(max(0, left_ms - entered_ms))
-        label = pipeline.label_of(entry.stage)
+        stage = entry.stage if later else job.shown_stage
+        label = pipeline.label_of(stage)
         lines.append(
-            f"  {formats.moment(entry.at, form, now):<{_TIME}}  {visible(entry.stage):<12} "
-            f"{visible(label) if label != entry.stage else '':<12} {text}".rstrip()
+            f"  {formats.moment(entry.at, form, now):<{_TIME}}  {visible(stage):<12} "
+            f"{visible(label) if label != stage else '':<12} {text}".rstrip()
         )
     return lines
 

@@ -12,6 +12,7 @@ __all__ = ["columns_of_terminal", "lines", "paint"]
 
 _COLOURS = {
     "failed": "31",
+    "cancelled": "90",
     "completed": "32",
     "stalled": "33",
     "lost": "31",

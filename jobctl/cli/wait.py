@@ -33,6 +33,7 @@ from jobctl.cli.options import (
     OutputOption,
     QuietOption,
     RetryOption,
+    SelectorOption,
     SessionOption,
     StageOption,
     TokenFileOption,
@@ -56,6 +57,7 @@ def wait(
     type: TypeOption = None,
     stage: StageOption = None,
     session: SessionOption = None,
+    selector: SelectorOption = None,
     active: ActiveOption = False,
     until: Annotated[
         str,
@@ -76,7 +78,7 @@ def wait(
     ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
-    """Wait until jobs have ended; exit with 3 if one failed.
+    """Wait until jobs have ended; exit with 3 if one failed, 6 if one was cancelled.
 
     Filters select among the jobs that exist at the start.
     """
@@ -86,7 +88,7 @@ def wait(
 
     url = hub_to_read(directory, url)
     output = Output.name if quiet else output
-    chosen = make_filter((), type, stage, session, active)
+    chosen = make_filter((), type, stage, session, active, selector)
     if ids and chosen != EVERYTHING:
         raise UsageError("ids and filters are two choices", hint="give one of them")
     if not ids and chosen == EVERYTHING:

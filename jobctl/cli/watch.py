@@ -34,6 +34,7 @@ from jobctl.cli.options import (
     OutputOption,
     QuietOption,
     RetryOption,
+    SelectorOption,
     SessionOption,
     StageOption,
     TimeFormatOption,
@@ -56,6 +57,7 @@ def watch(
     type: TypeOption = None,
     stage: StageOption = None,
     session: SessionOption = None,
+    selector: SelectorOption = None,
     active: ActiveOption = False,
     everything: Annotated[
         bool, Option("-a", "--all", help="Also show jobs that ended long ago.")
@@ -79,7 +81,10 @@ def watch(
     ] = None,
     exit_status: Annotated[
         bool,
-        Option("--exit-status", help="End when all have ended; exit with 3 if one failed."),
+        Option(
+            "--exit-status",
+            help="End when all have ended; exit with 3 if one failed, 6 if cancelled.",
+        ),
     ] = False,
     verify: Annotated[
         bool,
@@ -107,7 +112,7 @@ def watch(
 
     url = hub_to_read(directory, url)
     shown = credentials(token_file, ca)
-    if ids and (type or stage or session or active):
+    if ids and (type or stage or session or active or selector):
         raise UsageError("ids and filters are two choices", hint="give one of them")
     if url is None and (timeout is not None or retry):
         option = "--timeout" if timeout is not None else "--retry"
@@ -143,7 +148,7 @@ def watch(
         )
         named = run_async(reach(where, ids)) if ids else []
     options = WatchOptions(
-        filter=make_filter([job.id for job in named], type, stage, session, active),
+        filter=make_filter([job.id for job in named], type, stage, session, active, selector),
         start=start,
         cursor_file=kept,
         on_screen=on_screen,

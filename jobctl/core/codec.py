@@ -33,7 +33,7 @@ from jobctl.core.fields import (
     number,
 )
 from jobctl.core.job import NEW_LINE, Draft, check_id, draft_of, foreign_keys, values_of
-from jobctl.core.redaction import redact
+from jobctl.core.redaction import has_details, redact
 from jobctl.errors import InvalidId, InvalidJob
 
 TYPE_CHECKING = False
@@ -198,7 +198,7 @@ What matches has no fault and only canonical values, except perhaps in its last 
 after the history, and for more steps done than there are.
 """
 _DONE, _TOTAL, _REST = 10, 11, 13  # its last groups
-_IN_ORDER = {*BY_KEY} - {"result", "owner", "run"}
+_IN_ORDER = {*BY_KEY} - {"result", "owner", "run", "labels", "cancelled"}
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -266,6 +266,7 @@ def _draft_of(data: bytes, match: re.Match[str]) -> Draft:
     job.type, job.stage = intern(kind), intern(stage)
     job.retry_count = 0 if retries == "0" else int(retries)
     job.source, job.run = data, None
+    job.labels = job.cancelled = None
     return job
 
 
@@ -410,6 +411,10 @@ def parse_wire(value: object, odd: object = None) -> Job:
         check_id(value["id"])
     except InvalidId as error:
         raise InvalidJob(str(error), id=value["id"]) from error
+    if not _has_valid_labels(value):  # a hub of jobctl 0.1.0 sends what the file has
+        from jobctl.core.lenient import labels_in
+
+        value = {**value, "labels": labels_in(value["labels"])}
     job = draft_of(value)
     if isinstance(odd, dict):
         from jobctl.core.lenient import Reading, Remark
@@ -419,6 +424,13 @@ def parse_wire(value: object, odd: object = None) -> Job:
         said = tuple(Remark("", text) for text in remarks)
         job.reading = Reading(said, None, lacking, lacking)
     return job.finish()
+
+
+def _has_valid_labels(value: dict[str, Any]) -> bool:
+    labels = value.get("labels")
+    return labels is None or (
+        type(labels) is dict and all(type(text) is str for text in labels.values())
+    )
 
 
 def _texts_in(value: object) -> list[str]:
@@ -437,9 +449,9 @@ def to_wire(job: Job, *, details: bool = False) -> bytes:
     source = job.source
     if details and type(source) is bytes and source[1] != NEW_LINE:
         return source  # it is an `OpaqueJob`'s, for a reader with details
-    if job.run is not None:
+    if has_details(job):
         return compact(values_of(redact(job, details=details))).encode()
-    if type(source) is bytes:  # where there is no command, all readers get the same
+    if type(source) is bytes:  # where there are no details, all readers get the same
         if source[1] != NEW_LINE:
             return source
         if b"\\" not in source:

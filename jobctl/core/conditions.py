@@ -18,7 +18,7 @@ from jobctl.errors import TimedOut, UsageError
 
 __all__ = ["LOST", "Condition", "ConditionTracker", "Outcome", "Verdict", "code_of", "judge"]
 
-Kind = Literal["waiting", "met", "failed", "missed", "vanished"]
+Kind = Literal["waiting", "met", "failed", "cancelled", "missed", "vanished"]
 
 LOST = "lost: its worker is gone"
 """The reason of a verdict on a job whose worker is dead."""
@@ -64,9 +64,9 @@ class Condition:
 class Verdict:
     """How one job stands to the condition, and why. ``job`` is its last known version, if any.
 
-    ``met``; ``failed``: it failed, or its worker is dead; ``missed``: it completed without meeting
-    the condition; ``vanished``: it does not exist, or no longer. While ``waiting`` it may become
-    any of these.
+    ``met``; ``failed``: it failed, or its worker is dead; ``cancelled``; ``missed``: it completed
+    without meeting the condition; ``vanished``: it does not exist, or no longer. While ``waiting``
+    it may become any of these.
     """
 
     id: str
@@ -79,8 +79,9 @@ class Verdict:
 class Outcome:
     """The result of waiting: one verdict per job, and the exit code of ``jobctl wait``.
 
-    Codes: 0 met; 3 a job failed; 4 a job vanished, or there was no job that could meet the
-    condition; 1 a job completed without meeting it.
+    Codes: 0 met; 4 a job vanished, or there was no job that could meet the condition; 3 a job
+    failed; 6 a job was cancelled; 1 a job completed without meeting it. Of several the first
+    counts.
     """
 
     code: int
@@ -100,18 +101,20 @@ class Outcome:
         if not guilty:
             return "no job that could meet the condition"
         if len(guilty) == 1:
-            lost = "is " if guilty[0].reason == LOST else ""
-            said = f"job {guilty[0].id} {lost}{guilty[0].reason}"
+            verb = "is " if guilty[0].reason == LOST else "was " if kind == "cancelled" else ""
+            said = f"job {guilty[0].id} {verb}{guilty[0].reason}"
         else:
             said = f"{len(guilty)} of {len(self.verdicts)} jobs {_DONE[guilty[0].kind]}: "
             said += _join_ids([verdict.id for verdict in guilty])
         return said if kind == "vanished" else f"{said}; see 'jobctl show {guilty[0].id}'"
 
 
-_CODES: dict[Kind, int] = {"failed": 3, "vanished": 4, "missed": 1}
+_CODES: dict[Kind, int] = {"vanished": 4, "failed": 3, "cancelled": 6, "missed": 1}
 """Exit codes by verdict; the first that occurs counts."""
+_ENDED: tuple[Kind, ...] = ("met", "failed", "cancelled")
 _DONE: dict[Kind, str] = {
     "failed": "failed",
+    "cancelled": "were cancelled",
     "vanished": "are gone",
     "missed": "completed without what was waited for",
 }
@@ -129,6 +132,8 @@ def judge(job: Job, condition: Condition, *, lost: bool = False) -> Verdict:
         return Verdict(job.id, "waiting", job.stage, job)
     if condition.kind == "stage" and _has_reached(job, condition):
         return Verdict(job.id, "met", f"reached {condition.stage}", job)
+    if (cancellation := job.cancellation) is not None:
+        return Verdict(job.id, "cancelled", str(cancellation).replace("C", "c", 1), job)
     if job.stage == FAILED:
         return Verdict(job.id, "failed", f"failed: {job.error}" if job.error else "failed", job)
     if job.stage == COMPLETED:
@@ -140,14 +145,16 @@ def judge(job: Job, condition: Condition, *, lost: bool = False) -> Verdict:
 
 
 def _has_reached(job: Job, condition: Condition) -> bool:
-    """Whether this attempt has been in the stage, or in a later one of the job's pipeline."""
+    """Whether this attempt has been in the stage, or in a later one of the job's pipeline.
+
+    A cancelled job has not been in ``failed``, whatever its file says.
+    """
     pipeline = condition.pipelines.of(job)
     wanted = pipeline.index(condition.stage)
-    for entry in job.attempt_timeline():
-        here = pipeline.index(entry.stage)
-        if entry.stage == condition.stage or (
-            wanted is not None and here is not None and here >= wanted
-        ):
+    entered = [entry.stage for entry in job.attempt_timeline()]
+    for stage in [*entered[:-1], job.shown_stage]:
+        here = pipeline.index(stage)
+        if stage == condition.stage or (wanted is not None and here is not None and here >= wanted):
             return True
     return False
 
@@ -320,7 +327,7 @@ class ConditionTracker:
         """Return the exit code once the decision is made, else ``None``."""
         worst = next((code for kind, code in _CODES.items() if self._counts[kind]), 0)
         if self._any:
-            ended = [verdict for verdict in decided if verdict.kind in ("met", "failed")]
+            ended = [verdict for verdict in decided if verdict.kind in _ENDED]
             if self.condition.kind == "terminal" and ended:
                 return _CODES.get(min(ended, key=_decided_at).kind, 0)
             if self._counts["met"]:

@@ -24,6 +24,7 @@ __all__ = [
     "CANONICAL",
     "FIELDS",
     "MAX_RETRIES",
+    "Cancellation",
     "Command",
     "CommandEnd",
     "Field",
@@ -96,6 +97,19 @@ class HistoryEntry(NamedTuple):
 
 
 _MAX_MS = 2**53  # what JSON programs keep exactly, and a float holds
+
+
+class Cancellation(NamedTuple):
+    """When a job was cancelled, by whom and why, as far as its file says."""
+
+    at: str | None = None
+    by: str | None = None
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        """Return one line: ``Cancelled by anna: no longer needed``."""
+        by = f"Cancelled by {self.by or 'user'}"
+        return f"{by}: {self.reason}" if self.reason else by
 
 
 class Command(NamedTuple):
@@ -344,6 +358,16 @@ def _entered(value: object) -> HistoryEntry:
     return HistoryEntry(stage, at, extra)
 
 
+def labels(value: object) -> dict[str, str]:
+    """Convert an object whose values are texts."""
+    if not isinstance(value, dict):
+        raise Unfit("not an object")
+    for key, item in value.items():
+        if not isinstance(item, str):
+            raise Unfit("not a text", str(key))
+    return value
+
+
 def anything(value: object) -> Any:
     """Return any JSON value unchanged."""
     return value
@@ -388,6 +412,8 @@ FIELDS: tuple[Field, ...] = (
     Field("result", "result", anything),
     Field("owner", "owner", anything),
     Field("run", "run", anything),
+    Field("labels", "labels", labels),
+    Field("cancelled", "cancelled", anything),
 )
 
 BY_KEY = {field.key: field for field in FIELDS}

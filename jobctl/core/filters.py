@@ -1,4 +1,7 @@
-"""Filters select jobs. Values of one field are combined with or, different fields with and."""
+"""Filters select jobs. Values of one field are combined with or, different fields with and.
+
+The requirements on labels (labels.py) must all be met.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Iterable
 
 from jobctl._stdlib import blake2b
 from jobctl.core.job import Job, check_id
-from jobctl.core.pipeline import TERMINAL
+from jobctl.core.labels import parse_selectors, selects
+from jobctl.core.pipeline import CANCELLED, FAILED, TERMINAL
 from jobctl.errors import UsageError
 
 TYPE_CHECKING = False
@@ -20,13 +24,19 @@ __all__ = ["EVERYTHING", "MAX_VALUES", "Filter"]
 MAX_VALUES = 1000
 """Maximum number of values in a filter from the wire; the hub keeps it during the session."""
 
-_FIELDS = {"id": "ids", "type": "types", "stage": "stages", "session": "sessions"}
+_FIELDS = {
+    "id": "ids", "type": "types", "stage": "stages", "session": "sessions", "label": "labels",
+}  # fmt: skip
+_MEANING = "cancelled jobs are not failed"
+"""Goes into the tag of a filter on the stage ``failed``, which selected them up to jobctl 0.1.0."""
 
 
 class Filter(NamedTuple):
-    """Selects jobs by id, type, stage, session, and whether they are active.
+    """Selects jobs by id, type, stage, session, labels, and whether they are active.
 
-    An empty set selects all values. Only the id of a job never changes, so under a filter on other
+    An empty set selects all values. Stages are those that people see (`Job.shown_stage`): a
+    cancelled job is ``cancelled``, not ``failed``. ``labels`` are selectors in canonical form, such
+    as ``team=data``; use `make`. Only the id of a job never changes, so under a filter on other
     fields a job may leave again (see the delta rules in jobset.py).
     """
 
@@ -35,15 +45,17 @@ class Filter(NamedTuple):
     stages: frozenset[str] = frozenset()
     sessions: frozenset[str] = frozenset()
     active: bool = False
+    labels: frozenset[str] = frozenset()
 
     def matches(self, job: Job) -> bool:
         """Whether the filter selects the job."""
         return (
             (not self.ids or job.id in self.ids)
             and (not self.types or job.type in self.types)
-            and (not self.stages or job.stage in self.stages)
+            and (not self.stages or job.shown_stage in self.stages)
             and (not self.sessions or job.session_id in self.sessions)
             and not (self.active and job.stage in TERMINAL)
+            and (not self.labels or selects(self.labels, job.labels))
         )
 
     def may_hold(self, id: str) -> bool:
@@ -53,14 +65,34 @@ class Filter(NamedTuple):
     @property
     def may_lose(self) -> bool:
         """Whether a job that the filter selects may leave it later, other than by its deletion."""
-        return bool(self.types or self.stages or self.sessions) or self.active
+        return bool(self.types or self.stages or self.sessions or self.labels) or self.active
 
     @property
     def tag(self) -> str:
         """Six hex digits that identify the filter in a cursor; ``""`` for no filter."""
         if self == EVERYTHING:
             return ""
-        return blake2b(repr(self.to_wire()).encode(), digest_size=3).hexdigest()
+        text = repr(self.to_wire()) + (_MEANING if FAILED in self.stages else "")
+        return blake2b(text.encode(), digest_size=3).hexdigest()
+
+    @property
+    def for_stages_on_disk(self) -> Filter:
+        """The filter that takes the stages as those of the files: a cancelled job has failed.
+
+        So the original program's page and other plain clients mean them.
+        """
+        if FAILED not in self.stages:
+            return self
+        return self._replace(stages=self.stages | {CANCELLED})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The features (protocol.py) that a hub must have to apply the filter.
+
+        A hub without ``cancelled`` counts cancelled jobs as failed, which a reader can correct.
+        """
+        label = {"label"} if self.labels else set()
+        return frozenset(label | ({CANCELLED} if CANCELLED in self.stages else set()))
 
     def to_wire(self) -> dict[str, Any]:
         """Return the filter as JSON, in a canonical order; the inverse of `from_wire`."""
@@ -82,19 +114,21 @@ class Filter(NamedTuple):
         stages: Iterable[str] = (),
         sessions: Iterable[str] = (),
         active: bool = False,
+        labels: Iterable[str] = (),
     ) -> Filter:
-        """Make a filter from any iterables; raise `InvalidId` for an invalid id."""
+        """Make a filter from any iterables; raise `InvalidId` or `UsageError` for invalid ones."""
         return cls(
             frozenset(check_id(id) for id in ids),
             frozenset(types),
             frozenset(stages),
             frozenset(sessions),
             active,
+            parse_selectors(labels),
         )
 
     @classmethod
     def from_wire(cls, value: object) -> Filter:
-        """Parse ``{id, type, stage, session: text or list of texts, active: bool}``.
+        """Parse ``{id, type, stage, session, label: text or list of texts, active: bool}``.
 
         `UsageError`.
         """

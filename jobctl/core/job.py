@@ -15,6 +15,7 @@ from jobctl.core.fields import (
     BY_ATTRIBUTE,
     BY_KEY,
     FIELDS,
+    Cancellation,
     Command,
     CommandEnd,
     HistoryEntry,
@@ -26,7 +27,7 @@ from jobctl.core.fields import (
     text,
     time,
 )
-from jobctl.core.pipeline import BUILT_IN_ONLY, FAILED, PENDING, TERMINAL
+from jobctl.core.pipeline import BUILT_IN_ONLY, CANCELLED, FAILED, PENDING, TERMINAL
 from jobctl.core.times import known_ms
 from jobctl.errors import InvalidId, InvalidJob
 
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     Scan = Callable[[str, int], tuple[Any, int]]
 
 __all__ = [
+    "CANCELLED_ERROR",
     "MAX_HISTORY",
+    "Cancellation",
     "Command",
     "CommandEnd",
     "Draft",
@@ -57,6 +60,8 @@ __all__ = [
 
 MAX_HISTORY = 64
 """Maximum number of entries in `Job.history`: the first and the newest ones are kept."""
+CANCELLED_ERROR = "Cancelled by user"
+"""The error of a cancelled job, as in the original program."""
 MAX_AHEAD_MS = 3_600_000
 """Clocks of machines may differ by this much; see `Job.ended_ms`."""
 
@@ -82,12 +87,14 @@ class Draft:
     """
 
     __slots__ = (
+        "cancelled",
         "completed_at",
         "created_at",
         "error",
         "extra",
         "history",
         "id",
+        "labels",
         "message",
         "owner",
         "progress",
@@ -126,6 +133,8 @@ class Draft:
     result: Any
     owner: Any
     run: Any
+    labels: dict[str, str] | None
+    cancelled: Any
     revision: int
     extra: Mapping[str, Any]
     source: Any
@@ -142,8 +151,9 @@ class Job(Draft):
 
     ``revision`` is 0 until a store has recorded the job; it is on the wire, never on disk.
     ``progress`` is `Steps`, or a percentage from 0 to 100. It may be of an earlier stage, as
-    ``message``: see `current_progress`. ``owner`` and ``run`` may be anything in a foreign file:
-    see `owned_by` and `command`. ``extra`` has the keys that nobody here knows.
+    ``message``: see `current_progress`. ``owner``, ``run`` and ``cancelled`` may be anything in a
+    foreign file: see `owned_by`, `command` and `cancellation`. ``extra`` has the keys that nobody
+    here knows.
 
     Two jobs are equal when all values are; how their files spell them does not count. A job is made
     of keywords, named as on disk or as the attributes; `InvalidJob` where one does not fit.
@@ -166,12 +176,14 @@ class Job(Draft):
         if changes.keys() == _REVISION and self._is_usual():
             return self._at_revision(changes["revision"])
         new = Draft()
+        new.cancelled = self.cancelled
         new.completed_at = self.completed_at
         new.created_at = self.created_at
         new.error = self.error
         new.extra = self.extra
         new.history = self.history
         new.id = self.id
+        new.labels = self.labels
         new.message = self.message
         new.owner = self.owner
         new.progress = self.progress
@@ -221,6 +233,7 @@ class Job(Draft):
         new.created_at, new.updated_at = self.created_at, self.updated_at
         new.completed_at, new.stage_started_at = self.completed_at, self.stage_started_at
         new.retry_count, new.owner, new.run = self.retry_count, self.owner, self.run
+        new.labels, new.cancelled = self.labels, self.cancelled
         new.revision, new.source = revision, self.source
         return new.finish()
 
@@ -274,13 +287,51 @@ class Job(Draft):
             self.id, self.revision, self.stage, self.updated_at, self.type, self.session_id,
             self.created_at, self.completed_at, self.stage_started_at, self.error,
             self.retry_count, self.result_session_id, self.title, self.message, self.progress,
-            self.stages, self.history, self.result, self.owner, self.run, self.extra,
+            self.stages, self.history, self.result, self.owner, self.run, self.labels,
+            self.cancelled, self.extra,
         )  # fmt: skip
 
     @property
     def active(self) -> bool:
         """Whether the job is neither completed nor failed."""
         return self.stage not in TERMINAL
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the job was cancelled. In its file it has failed, as in the original program."""
+        if self.stage != FAILED:
+            return False
+        if self._has_cancellation():
+            return True
+        source = self.source
+        if type(source) is bytes and b"\\" not in source and _CANCELLED_BYTES not in source:
+            return False  # without parsing the error
+        return self.error == CANCELLED_ERROR
+
+    def _has_cancellation(self) -> bool:
+        """Whether ``cancelled`` is of this attempt; other programs keep it when they retry."""
+        said = self.cancelled
+        return (isinstance(said, dict) or said is True) and not self.moved_by_others
+
+    @property
+    def shown_stage(self) -> str:
+        """The stage that people see and filter by: that of the file, or ``cancelled``."""
+        return CANCELLED if self.is_cancelled else self.stage
+
+    @property
+    def cancellation(self) -> Cancellation | None:
+        """When, by whom and why the job was cancelled; ``None`` if it was not."""
+        if not self.is_cancelled:
+            return None
+        said = self.cancelled if self._has_cancellation() else None
+        said = said if isinstance(said, dict) else {}
+        at, by, reason = (said.get(key) for key in ("at", "by", "reason"))
+        known = known_ms(at) if isinstance(at, str) else None
+        return Cancellation(
+            at if known is not None else self.timeline()[-1].at,
+            by if isinstance(by, str) and by else None,
+            reason if isinstance(reason, str) and reason else None,
+        )
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
@@ -500,13 +551,14 @@ class Job(Draft):
     def derived(
         self, now_ms: int, dead: Container[str] = (), pipelines: Pipelines = BUILT_IN_ONLY
     ) -> dict[str, Any]:
-        """Return what JSON output adds: ``{active, stalled, lost, elapsedMs}``.
+        """Return what JSON output adds: ``{active, cancelled, stalled, lost, elapsedMs}``.
 
         And ``remarks``, a list of texts, if there are any. And ``progressStale``, which is true, if
         the job's progress or message is of an earlier stage.
         """
         values: dict[str, Any] = {
             "active": self.active,
+            "cancelled": self.is_cancelled,
             "stalled": self.stalled(now_ms, pipelines),
             "lost": self.lost(dead),
             "elapsedMs": self.elapsed_ms(now_ms),
@@ -566,6 +618,7 @@ class Job(Draft):
 
 
 _REVISION = {"revision"}
+_CANCELLED_BYTES = CANCELLED_ERROR.encode()
 _scan: Scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _SET_LATER = {
     name: getattr(Draft, name).__set__
@@ -692,6 +745,10 @@ def values_of(job: Draft) -> dict[str, Any]:
         values["owner"] = job.owner
     if job.run is not None:
         values["run"] = job.run
+    if job.labels is not None:
+        values["labels"] = job.labels
+    if job.cancelled is not None:
+        values["cancelled"] = job.cancelled
     values["revision"] = job.revision
     if job.extra:
         values.update(job.extra)

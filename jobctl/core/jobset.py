@@ -37,6 +37,7 @@ from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.omission import shortened
 from jobctl.core.opaque import as_opaque
+from jobctl.core.redaction import has_details
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,14 +171,14 @@ _revision_of = attrgetter("revision")
 class _Entry:
     """What the set has for one id: the job, or ``None`` for a tombstone, and its revisions.
 
-    ``changed_at`` has the revisions at which type, session and stage last changed, as far as is
-    known: those are the fields that filters look at. A number stands for all three.
+    ``changed_at`` has the revisions at which type, session, stage (as shown) and labels last
+    changed, as far as is known: those are the fields that filters look at. A number stands for all.
     """
 
     __slots__ = ("changed_at", "job", "revision")
 
     def __init__(
-        self, job: Job | None, revision: int, changed_at: int | tuple[int, int, int]
+        self, job: Job | None, revision: int, changed_at: int | tuple[int, int, int, int]
     ) -> None:
         self.job = job
         self.revision = revision
@@ -186,29 +187,31 @@ class _Entry:
     def left_at(self, filter: Filter) -> int:
         """Return the revision at which a field that the filter looks at last changed."""
         at = self.changed_at
-        type_at, session_at, stage_at = (at, at, at) if isinstance(at, int) else at
+        type_at, session_at, stage_at, labels_at = (at,) * 4 if isinstance(at, int) else at
         return max(
             type_at if filter.types else 0,
             session_at if filter.sessions else 0,
             stage_at if filter.stages or filter.active else 0,
+            labels_at if filter.labels else 0,
         )
 
-    def changed_by(self, job: Job) -> int | tuple[int, int, int]:
+    def changed_by(self, job: Job) -> int | tuple[int, int, int, int]:
         """Return ``changed_at`` after the job has replaced the one before, without a gap."""
         at, old = self.changed_at, self.job
         assert old is not None, "there was one before"
         same = (
             old.type == job.type,
             old.session_id == job.session_id,
-            old.stage == job.stage,
+            old.stage == job.stage and old.is_cancelled == job.is_cancelled,
+            old.labels == job.labels,
         )
         if all(same):
             return at
-        before = (at, at, at) if isinstance(at, int) else at
-        type_at, session_at, stage_at = (
+        before = (at,) * 4 if isinstance(at, int) else at
+        type_at, session_at, stage_at, labels_at = (
             was if kept else job.revision for was, kept in zip(before, same, strict=True)
         )
-        return type_at, session_at, stage_at
+        return type_at, session_at, stage_at, labels_at
 
 
 class JobSet:
@@ -239,7 +242,7 @@ class JobSet:
         self._order: list[int] = []
         self._order_ids: list[str] = []
         # What is sent: to readers with details, unless the jobs are opaque, and to those without,
-        # of jobs with a command.
+        # of jobs with details.
         self._wires: dict[str, bytes] = {}
         self._redacted: dict[str, bytes] = {}
 
@@ -263,12 +266,12 @@ class JobSet:
     def wire(self, id: str, *, details: bool = False) -> bytes:
         """Return the job as it is sent, encoded once for all readers; KeyError for an unknown id.
 
-        Readers with and without ``details`` share the encoding if the job has no command.
+        Readers with and without ``details`` share the encoding if the job has none.
         """
         job = self._entries[id].job
         if job is None:
             raise KeyError(id)
-        details = details or job.run is None
+        details = details or not has_details(job)
         if details and self._opaque:
             return to_wire(job, details=True)  # it has that
         kept = self._wires if details else self._redacted
@@ -567,7 +570,7 @@ class JobSet:
             job = as_opaque(job)
         old = self._entries.get(job.id)
         if not exact:
-            changed_at: int | tuple[int, int, int] = job.revision
+            changed_at: int | tuple[int, int, int, int] = job.revision
         elif old is None:
             changed_at = 0  # no reader holds a new job
         elif old.job is None:

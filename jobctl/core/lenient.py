@@ -12,6 +12,7 @@ never come here (see codec.py), so this module is imported when the first odd fi
 | ``retryCount`` | limited to 0 … `MAX_RETRIES`; anything else is 0 |
 | ``progress`` | limited to 0 … 100, or to ``total``; anything else is ignored |
 | ``stages`` | one text is a list with one element; numbers are texts |
+| ``labels`` | numbers, true and false as their texts; other values are left out |
 | ``history`` | entries without a stage or a time are left out |
 | syntax | a byte order mark, duplicate keys, lone surrogates, NaN and Infinity |
 """
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["Guess", "Reading", "Remark", "decode", "entry_of", "fit"]
+__all__ = ["Guess", "Reading", "Remark", "decode", "entry_of", "fit", "labels_in"]
 
 MAX_REMARKS = 20
 _EXAMPLE = '{"stage": "load"}'
@@ -225,7 +226,8 @@ def fit(
     got["retry_count"] = _retries(values, sayer("retryCount"))
     got["progress"] = _progress(values.get("progress"), sayer("progress"))
     got["stages"] = _stages(values.get("stages"), sayer("stages"))
-    for key in ("result", "owner", "run"):
+    got["labels"] = _labels(values.get("labels"), sayer("labels"))
+    for key in ("result", "owner", "run", "cancelled"):
         got[key] = values.get(key)
     times = _Times(values, sayer, guess or Guess(file_ms), fixed=guess is not None)
     got |= times.attributes()
@@ -365,6 +367,33 @@ def _stages(value: Any, say: Say) -> tuple[str, ...] | None:
         return None
     if list(found) != value:
         say(f"{_shown(value)} is read as {_shown(list(found))}")
+    return found
+
+
+def labels_in(value: Any) -> dict[str, str] | None:
+    """Return the labels in any value, as `fit` reads them."""
+    return _labels(value, lambda _text: None)
+
+
+def _labels(value: Any, say: Say) -> dict[str, str] | None:
+    """Return the labels; numbers, true and false are read as their texts."""
+    if value is None or value == []:  # what PHP writes for an empty object
+        return None
+    if not isinstance(value, dict):
+        say(f'{_kind(value)}, not an object: ignored (write "labels": {{"team": "data"}})')
+        return None
+    found: dict[str, str] = {}
+    odd = []
+    for key, item in value.items():
+        inner = _unboxed(item)
+        text = json.dumps(inner) if isinstance(inner, bool) else _as_text(inner)
+        if text is not None:
+            found[key] = text
+        if text != item:
+            odd.append(key)
+    if odd:
+        said = "read as texts" if len(found) == len(value) else "read as texts, or left out"
+        say(f"values that are no texts, of {_shown(odd)}: {said}")
     return found
 
 

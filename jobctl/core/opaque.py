@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from jobctl.core.codec import parse_wire, to_wire
-from jobctl.core.pipeline import TERMINAL
+from jobctl.core.pipeline import CANCELLED, TERMINAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,13 +22,16 @@ class OpaqueJob:
     """The wire form of a job, and the fields that filters look at; about a third of a `Job`.
 
     ``source`` is the form for readers with details, without the command's environment. Other
-    attributes are those of the whole job, which is parsed anew each time. ``run`` is ``None``
-    without parsing if the job has no command.
+    attributes are those of the whole job, which is parsed anew each time. ``run`` and ``cancelled``
+    are ``None`` without parsing if the job has none.
     """
 
     __slots__ = (
+        "has_cancellation",
         "has_command",
         "id",
+        "is_cancelled",
+        "labels",
         "owned_by",
         "reading",
         "revision",
@@ -49,6 +52,9 @@ class OpaqueJob:
         self.reading = job.reading
         self.source = to_wire(job, details=True)
         self.has_command = job.run is not None
+        self.labels = job.labels
+        self.is_cancelled = job.is_cancelled
+        self.has_cancellation = job.cancelled is not None
 
     @property
     def active(self) -> bool:
@@ -62,6 +68,16 @@ class OpaqueJob:
         # session and the stage, and a quote within a text has a backslash before it.
         start = self.source.index(_CREATED) + len(_CREATED)
         return self.source[start : self.source.index(b'"', start)].decode()
+
+    @property
+    def shown_stage(self) -> str:
+        """The stage that people see and filter by."""
+        return CANCELLED if self.is_cancelled else self.stage
+
+    @property
+    def cancelled(self) -> Any:
+        """When, by whom and why the job was cancelled, as its file says it, or ``None``."""
+        return self.whole().cancelled if self.has_cancellation else None
 
     @property
     def run(self) -> Any:

@@ -30,6 +30,7 @@ else:
 __all__ = [
     "BUILT_IN",
     "BUILT_IN_ONLY",
+    "CANCELLED",
     "COMPLETED",
     "FAILED",
     "PENDING",
@@ -45,6 +46,8 @@ PENDING = "pending"
 COMPLETED = "completed"
 FAILED = "failed"
 TERMINAL = frozenset({COMPLETED, FAILED})
+CANCELLED = "cancelled"
+"""The stage as which a cancelled job is shown and filtered; in its file it is ``failed``."""
 
 STALLED_AFTER_MS = 60_000
 """A job of a built-in type that stays longer than this in one stage is *stalled*."""

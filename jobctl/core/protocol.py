@@ -23,10 +23,12 @@
                    {"type": "jobs:ping", "at": …}
 
 The first cursor and filter may also stand in the query: ``?since=…&type=…&stage=…&id=…&session=…``
-(each may be repeated) ``&active=1``. With ``digest=1``, or ``"digest": true`` in a subscription,
-each delta without ``more`` proves what the client holds now. With ``bad=1``, or ``"bad": true``,
-the client gets ``jobs:bad``, the files in quarantine, after its first jobs and whenever the list
-changes. Every job carries its ``revision``.
+``&label=…`` (each may be repeated) ``&active=1``. Labels are selected by ``team=data``,
+``team!=data``, ``team`` or ``!team``, and all of these must be met. A cancelled job has the stage
+``failed``; for filters its stage is ``cancelled``, but for those of plain clients ``failed`` too.
+With ``digest=1``, or ``"digest": true`` in a subscription, each delta without ``more`` proves what
+the client holds now. With ``bad=1``, or ``"bad": true``, the client gets ``jobs:bad``, the files in
+quarantine, after its first jobs and whenever the list changes. Every job carries its ``revision``.
 
 No message is longer than the client's limit: 30,000 bytes (plain: 1 MiB for ``jobs:init``), or
 ``max=BYTES`` in the query, or ``"max": BYTES`` in a subscription, from 4,096 on; more than 1 MiB is
@@ -145,13 +147,25 @@ Its value is `SUBPROTOCOL`. Proxies replace ``Server``, so that header says noth
 """
 FEATURES_HEADER = "Jobctl-Features"
 """The response header that lists `FEATURES`, separated by ``, ``."""
-FEATURES = ("bad", "digest", "ended", "max", "now")
+FEATURES = ("bad", "cancelled", "digest", "ended", "label", "max", "now")
 """What a client may ask this hub for, beyond what every hub of jobctl.v1 does. Sorted."""
 HUB_HEADERS = ((HUB_HEADER, SUBPROTOCOL), (FEATURES_HEADER, ", ".join(FEATURES)))
 """The headers of every response of a hub, on WebSockets and plain HTTP, errors included."""
 
 QUERY_KEYS = frozenset(
-    {"active", "bad", "digest", "ended", "id", "max", "session", "since", "stage", "type"}
+    {
+        "active",
+        "bad",
+        "digest",
+        "ended",
+        "id",
+        "label",
+        "max",
+        "session",
+        "since",
+        "stage",
+        "type",
+    }
 )
 """The keys of a query that this version knows; see `parse_query`."""
 
@@ -477,7 +491,7 @@ def parse_query(query: str) -> Subscribe:
         raise UsageError(f"ended: {error}") from error
     limit = fields.get("max", [None])[-1]
     wire: dict[str, object] = {
-        key: fields[key] for key in ("id", "type", "stage", "session") if key in fields
+        key: fields[key] for key in ("id", "type", "stage", "session", "label") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
     return Subscribe(

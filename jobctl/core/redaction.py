@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from jobctl.core.job import Job
 
-__all__ = ["default_title", "redact"]
+__all__ = ["default_title", "has_details", "redact"]
 
 _MAX_TITLE = 80
 _CUT = "…"
@@ -30,34 +30,51 @@ def default_title(argv: Sequence[str]) -> str:
     return line if len(line) <= _MAX_TITLE else line[: _MAX_TITLE - len(_CUT)] + _CUT
 
 
+def has_details(job: Job) -> bool:
+    """Whether the job has something that not every reader may see."""
+    said = job.cancelled
+    return job.run is not None or (said is not None and said is not True)
+
+
 def redact(job: Job, *, details: bool) -> Job:
     """Return the job as a reader with or without the right *details* may see it.
 
     ``run.env`` is left out for every reader. Without details only the end of the command stays in
     ``run`` (exit code, signal, duration, and whether it can be run again). Keys that other programs
     or later versions put there are left out too, and so is a ``run`` that is text or a list. A
-    title that was made from the command line becomes the name of the program.
+    title that was made from the command line becomes the name of the program. Who cancelled
+    the job, and why, is left out.
 
     Everything else stays, also ``error``, which may end with the last line of standard error.
     Returns the job itself if nothing has to be left out. Idempotent.
     """
+    update: dict[str, Any] = {}
+    if not details and (shown := _without_reason(job.cancelled)) != job.cancelled:
+        update["cancelled"] = shown
     run = job.run
     if run is None:
-        return job
+        return job.replace(**update) if update else job
     if not isinstance(run, dict):
-        shows = details or isinstance(run, (int, float))
-        return job if shows else job.replace(run=None)
-    update: dict[str, Any] = {}
+        if not (details or isinstance(run, (int, float))):
+            update["run"] = None
+        return job.replace(**update) if update else job
     if details:
-        shown = {key: value for key, value in run.items() if key != _ENVIRONMENT}
+        kept = {key: value for key, value in run.items() if key != _ENVIRONMENT}
     else:
-        shown = {key: value for key, value in run.items() if key in _WITHOUT_DETAILS}
+        kept = {key: value for key, value in run.items() if key in _WITHOUT_DETAILS}
         title = _title_without_details(job.title, run.get("argv"))
         if title != job.title:
             update["title"] = title
-    if len(shown) < len(run):
-        update["run"] = shown
+    if len(kept) < len(run):
+        update["run"] = kept
     return job.replace(**update) if update else job
+
+
+def _without_reason(said: Any) -> Any:
+    """Return what is shown of ``cancelled`` without details: that, and when."""
+    if isinstance(said, dict):
+        return {key: at for key, at in said.items() if key == "at" and isinstance(at, str)}
+    return said if isinstance(said, bool) else None
 
 
 def _title_without_details(title: str | None, argv: object) -> str | None:

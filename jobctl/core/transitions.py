@@ -11,13 +11,23 @@ import os
 import re
 
 from jobctl.core.fields import HistoryEntry, Steps
-from jobctl.core.job import MAX_HISTORY, NO_KEYS, Draft, Job, attempt_in, check_id, new_id
+from jobctl.core.job import (
+    CANCELLED_ERROR,
+    MAX_HISTORY,
+    NO_KEYS,
+    Draft,
+    Job,
+    attempt_in,
+    check_id,
+    new_id,
+)
+from jobctl.core.labels import check_labels
 from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, PENDING, TERMINAL
 from jobctl.errors import IllegalTransition, InvalidJob, did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from jobctl.core.pipeline import Pipelines
@@ -26,6 +36,7 @@ __all__ = [
     "CANCELLED",
     "LOST_PREFIX",
     "MAX_HISTORY",
+    "MAX_REASON",
     "MAX_RESULT_BYTES",
     "advance",
     "cancel",
@@ -39,15 +50,19 @@ __all__ = [
     "overrule",
     "report",
     "retry",
+    "short_reason",
     "take_up",
 ]
 
 MAX_RESULT_BYTES = 64 * 1024
-CANCELLED = "Cancelled by user"
+MAX_REASON = 500
+"""Characters of the reason for a cancellation."""
+CANCELLED = CANCELLED_ERROR
 """The error of a cancelled job, as in the original program."""
 LOST_PREFIX = "Lost: "
 """The error of a job that failed because its worker was lost begins with this."""
 
+_NO_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
 _STAGE_NAME = re.compile(r"[^\s,\x00-\x1f\x7f](?:[^\x00-\x1f\x7f,]{0,62}[^\s,\x00-\x1f\x7f])?\Z")
 
 
@@ -59,9 +74,10 @@ def create(
     session_id: str | None = None,
     title: str | None = None,
     stages: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
     pipelines: Pipelines = BUILT_IN_ONLY,
 ) -> Job:
-    """Return a new pending job; raise `InvalidId` or `InvalidJob` for an invalid part."""
+    """Return a new pending job; raise `UsageError` for an invalid part."""
     if not type or len(type) > 64 or not type.isprintable():
         raise InvalidJob(f"{ascii(type[:80])} is not a type: 1 to 64 printable characters")
     if stages is None:
@@ -79,7 +95,8 @@ def create(
     job.history = (HistoryEntry(PENDING, now),)
     job.retry_count = job.revision = 0
     job.completed_at = job.error = job.result_session_id = job.message = job.progress = None
-    job.result = job.owner = job.run = job.source = None
+    job.result = job.owner = job.run = job.cancelled = job.source = None
+    job.labels = check_labels(labels)
     job.extra = NO_KEYS
     return job.finish()
 
@@ -236,15 +253,30 @@ def take_up(job: Job) -> Job:
 
 
 def cancel(
-    job: Job, *, now: str, at_work: bool = False, pipelines: Pipelines = BUILT_IN_ONLY
+    job: Job,
+    *,
+    now: str,
+    at_work: bool = False,
+    by: str | None = None,
+    reason: str | None = None,
+    pipelines: Pipelines = BUILT_IN_ONLY,
 ) -> Job:
-    """Return the pending job, failed with "Cancelled by user".
+    """Return the pending job as cancelled: failed with "Cancelled by user".
 
-    With ``at_work``, for the process that works on the job, it may be in any stage.
+    With ``at_work``, for the process that works on the job, it may be in any stage. ``by`` is who
+    asked for it, and ``reason`` why, at most `MAX_REASON` characters.
     """
     if job.stage != PENDING and not (at_work and job.active):
         raise IllegalTransition(job.id, job.stage, "cancel", legal_moves(job, pipelines))
-    return fail(job, CANCELLED, now=now)
+    said = {"at": now, "by": by, "reason": reason}
+    known = {key: value for key, value in said.items() if value}
+    return fail(job, CANCELLED, now=now).replace(cancelled=known)
+
+
+def short_reason(text: str) -> str:
+    """Return the reason for a cancellation as a job keeps it: one line, `MAX_REASON` characters."""
+    line = " ".join(text.encode(errors="replace").decode().translate(_NO_CONTROLS).split())
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 
 def legal_moves(job: Job, pipelines: Pipelines = BUILT_IN_ONLY) -> tuple[str, ...]:
@@ -272,6 +304,7 @@ def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
         progress=None,
         message=None,
         history=_bounded(_with_attempt(history, retry_count)),
+        cancelled=None,
         **{**_no_former_owner(job), **update},
     )
 
@@ -295,7 +328,8 @@ def _record_of_move(job: Job) -> dict[str, Any]:
     if not job.moved_by_others:
         return {}
     history = _bounded(_with_attempt(job.timeline(), job.retry_count))
-    return {"history": history, "progress": None, "message": None, **_no_former_owner(job)}
+    update = {"history": history, "progress": None, "message": None, "cancelled": None}
+    return {**update, **_no_former_owner(job)}
 
 
 def _no_former_owner(job: Job) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class MetricsSource(Protocol):
         """Return the number of sessions by dialect."""
 
     def jobs(self) -> dict[str, int]:
-        """Return the number of jobs by state: ``active``, ``completed``, ``failed``."""
+        """Return the number of jobs by state: ``active``, or how they ended."""
 
     def lags(self) -> Iterable[int]:
         """Return for each session how many revisions it lags behind."""

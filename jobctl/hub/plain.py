@@ -318,7 +318,7 @@ class PlainDialect:
 def _wire_as_failed(job: Job, error: str, revision: int, *, details: bool) -> bytes:
     failed = job.replace(
         revision=revision, stage=FAILED, error=error, completed_at=None, progress=None,
-        message=None, owner=None,
+        message=None, owner=None, cancelled=None,
     )  # fmt: skip
     return to_wire(failed, details=details)
 

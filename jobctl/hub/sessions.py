@@ -214,6 +214,8 @@ class Hub:
         an earlier hub stopped.
         """
         cursor = store_cursor(cursor, details=details)
+        if dialect is Dialect.PLAIN:
+            filter = filter.for_stages_on_disk
         session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
         session.digest = digest
         session.details = details

@@ -133,8 +133,8 @@ class HubStatus:
 
     def jobs(self) -> dict[str, int]:
         """Return the number of jobs by state."""
-        found = Counter("active" if job.active else job.stage for job in self.hub.replica)
-        return {state: found[state] for state in ("active", "completed", "failed")}
+        found = Counter("active" if job.active else job.shown_stage for job in self.hub.replica)
+        return {state: found[state] for state in ("active", "completed", "failed", "cancelled")}
 
     def lags(self) -> list[int]:
         """Return for each session how many revisions it lags behind."""

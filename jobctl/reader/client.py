@@ -29,7 +29,9 @@ from websockets.typing import Subprotocol
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.jobset import Delta, version_hash
+from jobctl.core.pipeline import CANCELLED, FAILED
 from jobctl.core.protocol import (
+    FEATURES_HEADER,
     FIRST_MESSAGE_HEADER,
     MAX_FROM_HUB,
     SUBPROTOCOL,
@@ -70,6 +72,8 @@ class Client:
     Iterate it once. Without ``retry`` the first failure is raised. ``timeout_s`` raises `TimedOut`
     after this time without a connection. A hub that is silent for ``patience_s`` and does not
     answer pings counts as gone. With ``once`` the iteration ends when it has everything.
+
+    A hub of an older version that cannot apply the filter raises `HubError` too.
 
     A refusal of a hub that cannot be cured by trying again (a bad filter, a forbidden origin)
     raises `HubError` at once. An answer that is not a hub's raises it too, but only before a hub
@@ -115,6 +119,7 @@ class Client:
         self.cursor = cursor
         self.filter = filter
         self.dead: frozenset[str] = frozenset()
+        self._filters_itself = False  # what an older hub does not
         self._dead_owners: frozenset[str] = frozenset()  # of a list that continues
         self._retry = retry
         self._timeout_s = timeout_s
@@ -142,6 +147,7 @@ class Client:
             try:
                 async with self._connect() as connection, _AckSender(connection) as acks:
                     self._check_protocol(connection)
+                    self._check_features(connection)
                     self._raise_if_token_wanted(connection)
                     self._dead_owners = frozenset()
                     while (message := await self._next(connection)) is not None:
@@ -255,13 +261,29 @@ class Client:
             raise ProtocolError("a delta does not follow from where we are", url=self.url)
         self._check(event)
         self.cursor = event.cursor(self.filter)
-        return event
+        return event.filtered(self.filter) if self._filters_itself else event
 
     def _check_protocol(self, connection: ClientConnection) -> None:
         """Raise `ProtocolError` if the server has not selected our subprotocol."""
         if connection.subprotocol != SUBPROTOCOL:
             raise ProtocolError(f"not a hub: it does not speak {SUBPROTOCOL}", url=self.url)
         self._met_hub = True
+
+    def _check_features(self, connection: ClientConnection) -> None:
+        """Raise `HubError` if the hub is too old for our filter, and would send other jobs."""
+        headers = connection.response.headers if connection.response is not None else {}
+        features = {name.strip() for name in headers.get(FEATURES_HEADER, "").split(",")}
+        lacking = self.filter.needs - features
+        self._filters_itself = FAILED in self.filter.stages and CANCELLED not in features
+        if self._filters_itself and self._verify:
+            lacking |= {CANCELLED}  # its digest is that of all jobs that have failed on disk
+        if lacking:
+            what = {"label": "labels", CANCELLED: "cancelled jobs"}[min(lacking)]
+            raise HubError(
+                f"the hub at {self.url} is of an older jobctl, and cannot filter by {what}",
+                url=self.url,
+                hint="leave that filter out, or update the hub",
+            )
 
     def _raise_if_token_wanted(self, connection: ClientConnection) -> None:
         if connection.response is not None and FIRST_MESSAGE_HEADER in connection.response.headers:

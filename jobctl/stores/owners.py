@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from jobctl._clock import now
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple, Protocol
 
-__all__ = ["MemoryOwners", "OwnerInfo", "Owners"]
+__all__ = ["CancelRequest", "MemoryOwners", "OwnerInfo", "Owners"]
+
+
+class CancelRequest(NamedTuple):
+    """A request to cancel a job: who made it, and why, if they said so."""
+
+    by: str | None = None
+    reason: str | None = None
 
 
 class Owners(Protocol):
@@ -37,13 +44,13 @@ class Owners(Protocol):
         as dead.
         """
 
-    def take_cancel_requests(self, ids: Collection[str]) -> frozenset[str]:
-        """Return which of these jobs of ours are to be cancelled; each request is returned once.
+    def take_cancel_requests(self, ids: Collection[str]) -> Mapping[str, CancelRequest]:
+        """Return the requests to cancel these jobs of ours by id; each one is returned once.
 
         Call this regularly: it also makes sure that others can find us.
         """
 
-    def request_cancel(self, name: str, id: str) -> bool:
+    def request_cancel(self, name: str, id: str, request: CancelRequest | None = None) -> bool:
         """Ask an owner to cancel its job; return ``False`` if it cannot be reached."""
 
     def dead(self) -> frozenset[str]:
@@ -74,7 +81,7 @@ class MemoryOwners:
     """The owners of a memory store. It ends with its process, so that is the only owner."""
 
     def __init__(self) -> None:
-        self._cancel_requests: set[str] = set()
+        self._cancel_requests: dict[str, CancelRequest] = {}
         self._guard = threading.Lock()
         self._name = f"{os.getpid()}-{os.urandom(6).hex()}"
 
@@ -83,17 +90,16 @@ class MemoryOwners:
 
     def drop(self, *, orphaned: bool = False) -> None: ...
 
-    def take_cancel_requests(self, ids: Collection[str]) -> frozenset[str]:
+    def take_cancel_requests(self, ids: Collection[str]) -> Mapping[str, CancelRequest]:
         with self._guard:
-            found = self._cancel_requests.intersection(ids)
-            self._cancel_requests -= found
-        return frozenset(found)
+            wanted = self._cancel_requests.keys() & set(ids)
+            return {id: self._cancel_requests.pop(id) for id in wanted}
 
-    def request_cancel(self, name: str, id: str) -> bool:
+    def request_cancel(self, name: str, id: str, request: CancelRequest | None = None) -> bool:
         if name != self._name:
             return False
         with self._guard:
-            self._cancel_requests.add(id)
+            self._cancel_requests[id] = request or CancelRequest()
         return True
 
     def dead(self) -> frozenset[str]:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from jobctl._clock import now_ms
 from jobctl.core.cursor import ZERO
 from jobctl.core.job import Job
-from jobctl.core.pipeline import TERMINAL
+from jobctl.core.labels import parse_selectors, selects
+from jobctl.core.pipeline import CANCELLED, TERMINAL
 from jobctl.errors import JobctlError, JobNotFound, StoreLocked, StoreMissing, UsageError
 from jobctl.stores import Check, Store, foreign_jobs, read_all, refresh
 
@@ -22,6 +23,8 @@ __all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "prune"]
 
 OLDER_THAN_S = 7 * 86_400.0
 """Default age: jobs that ended longer ago are removed."""
+
+_ENDINGS = TERMINAL | {CANCELLED}
 
 
 class Pruned(NamedTuple):
@@ -42,6 +45,8 @@ class Pruned(NamedTuple):
 class Rule:
     """Which jobs to remove: those that ended in ``stages``, of ``types`` (empty: any). Use `make`.
 
+    ``labels`` are selectors that the job must meet (see core/labels.py).
+
     The newest ``keep`` of them are kept, and those that ended within ``older_than_s`` seconds.
     Without ``foreign``, files of other programs that may not be jobs (`foreign_jobs`) are kept and
     do not count as newest.
@@ -52,6 +57,7 @@ class Rule:
     stages: frozenset[str]
     types: frozenset[str]
     foreign: bool = False
+    labels: frozenset[str] = frozenset()
 
     @classmethod
     def make(
@@ -62,26 +68,30 @@ class Rule:
         stages: Iterable[str] = (),
         types: Iterable[str] = (),
         foreign: bool = False,
+        labels: Iterable[str] = (),
     ) -> Rule:
         """Make a rule; `UsageError` for a stage of active jobs, or a negative age or number."""
-        wanted = frozenset(stages) or TERMINAL
-        if wanted - TERMINAL:
+        wanted = frozenset(stages) or _ENDINGS
+        if wanted - _ENDINGS:
             raise UsageError(
-                f"{ascii(min(wanted - TERMINAL))} is no stage to prune",
-                hint="only completed and failed jobs are ever removed",
+                f"{ascii(min(wanted - _ENDINGS))} is no stage to prune",
+                hint="only completed, failed and cancelled jobs are ever removed",
             )
         if (keep or 0) < 0 or not (older_than_s is None or older_than_s >= 0):
             raise UsageError("an age and a number to keep are 0 or more")
         if keep is None and older_than_s is None:
             older_than_s = OLDER_THAN_S
-        return cls(older_than_s, keep or 0, wanted, frozenset(types), foreign)
+        selected = parse_selectors(labels)
+        return cls(older_than_s, keep or 0, wanted, frozenset(types), foreign, selected)
 
     def end_of(self, job: Job) -> int | None:
         """Return when the job ended at the latest, if the rule applies to it and a time is known.
 
         Else ``None``.
         """
-        if job.stage not in self.stages or (self.types and job.type not in self.types):
+        if job.active or job.shown_stage not in self.stages:
+            return None
+        if (self.types and job.type not in self.types) or not selects(self.labels, job.labels):
             return None
         return job.latest_end_ms()
 
@@ -107,6 +117,7 @@ def prune(
     stages: Iterable[str] = (),
     types: Iterable[str] = (),
     foreign: bool = False,
+    labels: Iterable[str] = (),
     dry_run: bool = False,
     before: Callable[[tuple[str, ...]], None] | None = None,
     each: Callable[[str], None] | None = None,
@@ -119,7 +130,12 @@ def prune(
     id that is gone. Only errors of the whole store are raised.
     """
     rule = Rule.make(
-        older_than_s=older_than_s, keep=keep, stages=stages, types=types, foreign=foreign
+        older_than_s=older_than_s,
+        keep=keep,
+        stages=stages,
+        types=types,
+        foreign=foreign,
+        labels=labels,
     )
     now = now_ms()
     jobs = {job.id: job for job in read_all(store).jobs if rule.end_of(job) is not None}

@@ -23,7 +23,8 @@ def begin_attempt(
 
     That is done for a job whose worker is lost, also if it was failed for that already, and with
     ``again`` for every job that has ended, or was retried and waits for a worker since. It keeps
-    its type and gets the title, session and stages of ``first`` as far as they are given. Of
+    its type and gets the title, session, stages and labels of ``first`` as far as they are
+    given. Of
     several workers one succeeds. For the others, and for a job that somebody works on, raises
     `Conflict`; ``again_by`` says how ``again`` is set.
 
@@ -61,6 +62,7 @@ def _next_attempt(old: Job, first: Job, dead: frozenset[str], *, again: bool, ag
         "title": first.title,
         "session_id": first.session_id,
         "stages": first.stages,
+        "labels": first.labels,
     }
     job = take_up(old) if waits else next_attempt(old, now=now())
     return job.replace(

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from jobctl.errors import Cancelled
+from jobctl.stores.owners import CancelRequest
 
 __all__ = ["TaskCancellation"]
 
@@ -39,7 +40,7 @@ class TaskCancellation:
         self._task = None
 
     async def take(
-        self, error: BaseException | None, *, id: str
+        self, error: BaseException | None, *, id: str, request: CancelRequest | None = None
     ) -> Cancelled | asyncio.CancelledError | None:
         """Undo the cancellation at the end of the block; return the exception to raise, if any.
 
@@ -58,4 +59,4 @@ class TaskCancellation:
                 pass
         if task.uncancel() > self._cancelling:  # others have cancelled the task too
             return None if reached else asyncio.CancelledError()
-        return Cancelled(id) if reached else None
+        return Cancelled(id, *(request or ())) if reached else None

@@ -25,6 +25,7 @@ from jobctl._fork import in_forked_child, notice_fork
 from jobctl.core.job import Job
 from jobctl.errors import JobctlError, StoreError
 from jobctl.stores import Store
+from jobctl.stores.owners import CancelRequest
 from jobctl.work.text import one_line
 
 __all__ = ["PATIENCE_S", "Recorder", "Source", "Write", "drain", "one_line"]
@@ -72,7 +73,7 @@ class Source(Protocol):
     def failed(self, write: Write, error: Exception) -> None:
         """Note that the write was dropped because of this error."""
 
-    def cancel(self) -> None:
+    def cancel(self, request: CancelRequest) -> None:
         """Note that the job is to be cancelled."""
 
 
@@ -337,7 +338,7 @@ class Recorder:
         )
         for source in self._watched_for_cancel:
             if source.id in wanted:
-                source.cancel()
+                source.cancel(wanted[source.id])
 
     def _do(self, write: Write) -> None:
         try:

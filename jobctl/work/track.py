@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -27,9 +27,10 @@ from jobctl.core import transitions
 from jobctl.core.codec import encode
 from jobctl.core.job import Job, new_id
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
-from jobctl.core.transitions import check_result
+from jobctl.core.transitions import check_result, short_reason
 from jobctl.errors import GOES_ON, Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.stores import Store
+from jobctl.stores.owners import CancelRequest
 from jobctl.work.attempt import begin_attempt
 from jobctl.work.decorator import tracked
 from jobctl.work.recorder import Recorder, Write
@@ -56,6 +57,7 @@ def track(
     title: str | None = None,
     stages: Sequence[str] | None = None,
     session: str | None = None,
+    labels: Mapping[str, str] | None = None,
     id: str | None = None,
     again: bool = False,
     store: Store | str | os.PathLike[str] | None = None,
@@ -65,7 +67,8 @@ def track(
     """Return a job for ``with`` or ``async with``, or a decorator that tracks every call.
 
     A job with this ``id`` whose worker is lost is taken over, as its next attempt. With ``again``
-    so is one that has ended. A job that somebody works on is a conflict.
+    so is one that has ended. A job that somebody works on is a conflict. ``labels`` are short texts
+    by key, for selection: ``{"team": "data"}``.
 
     ``store`` is a store, a path or a URL. The default is the directory that the command line uses;
     it is created if it is missing. ``strict`` raises errors that are otherwise logged: in the call,
@@ -77,6 +80,7 @@ def track(
         title=title,
         stages=stages,
         session=session,
+        labels=labels,
         id=id,
         again=again,
         store=store,
@@ -105,12 +109,14 @@ class TrackedJob:
         strict: bool,
         on_record: Callable[[Job], None] | None,
         again: bool = False,
+        labels: Mapping[str, str] | None = None,
         pipelines: Pipelines | None = None,
     ) -> None:
         self.id = new_id() if id is None else id
         self.scheduled = False
         self._type, self._title, self._session = type, title, session
         self._stages, self._given_id, self._again = stages, id, again
+        self._labels = labels
         self._where, self._strict, self._on_record = store, strict, on_record
         self._pipelines = pipelines  # those of the settings by default, read when it is entered
         self._pid = os.getpid()
@@ -127,6 +133,7 @@ class TrackedJob:
         self._job: Job | None = None
         self._result: Any = None
         self._cancelled = False
+        self._cancel_request = CancelRequest()
         self._task_cancellation: TaskCancellation | None = None
         self._progress = Report()
 
@@ -233,7 +240,9 @@ class TrackedJob:
         traceback: TracebackType | None,
     ) -> None:
         assert self._task_cancellation is not None, "the block was entered"
-        cancelled = await self._task_cancellation.take(error, id=self.id)
+        cancelled = await self._task_cancellation.take(
+            error, id=self.id, request=self._cancel_request
+        )
         write = self._end(cancelled if isinstance(cancelled, Cancelled) else error)
         try:
             await self._wait_async(write)
@@ -257,6 +266,7 @@ class TrackedJob:
                 title=self._title,
                 stages=self._stages,
                 session=self._session,
+                labels=self._labels,
                 id=self._given_id,
                 again=self._again,
                 store=self._where,
@@ -283,6 +293,7 @@ class TrackedJob:
                 session_id=None if self._session is None else clean_text(self._session),
                 title=None if self._title is None else clean_text(self._title),
                 stages=self._stages,
+                labels=self._labels,
                 pipelines=self._pipelines or BUILT_IN_ONLY,
             )
             recorder = target.join_recorder(strict=self._strict)
@@ -354,9 +365,19 @@ class TrackedJob:
         if is_success(error):
             return transitions.complete(old, now=at, result=result)
         if isinstance(error, Cancelled) and self._cancelled:
-            return transitions.cancel(old, now=at, at_work=True)
+            return self._as_cancelled(old, at)
         assert error is not None, "it would be a success"
         return transitions.fail(old, error_text(error), now=at)
+
+    def _as_cancelled(self, old: Job, at: str) -> Job:
+        by, reason = self._cancel_request
+        return transitions.cancel(
+            old,
+            now=at,
+            at_work=True,
+            by=short_reason(by) if by else None,
+            reason=short_reason(reason) if reason else None,
+        )
 
     def _stripped(self, job: Job) -> Job:
         """Return the job without the parts that may make it too large: its end matters more."""
@@ -438,7 +459,7 @@ class TrackedJob:
 
     def _raise_cancelled(self) -> None:
         if self._cancelled and self._active_recorder() is not None:
-            raise Cancelled(self.id)
+            raise Cancelled(self.id, self._cancel_request.by, self._cancel_request.reason)
 
     def _raise_late(self) -> None:
         """Raise an error since the last call, in strict tracking."""
@@ -459,7 +480,8 @@ class TrackedJob:
 
     # -- what the recorder asks for -----------------------------------------------------------
 
-    def cancel(self) -> None:
+    def cancel(self, request: CancelRequest | None = None) -> None:
+        self._cancel_request = request or CancelRequest()
         self._cancelled = True
         self._progress.look_now()
         if self._task_cancellation is not None:

@@ -20,7 +20,7 @@ from jobctl.config import user_file
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT / "tests" / "data"
 
-DERIVED = {"active", "stalled", "lost", "elapsedMs", "etaMs"}
+DERIVED = {"active", "cancelled", "stalled", "lost", "elapsedMs", "etaMs"}
 
 
 class Ran(NamedTuple):

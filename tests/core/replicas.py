@@ -17,15 +17,17 @@ from tests.strategies import T0
 
 MAX_TOMBSTONES = 1
 
-Held = dict[str, tuple[int, str, str | None, str, str | None]]
-"""What one holds: revision, type, session, stage and message by id."""
+Held = dict[str, tuple[Any, ...]]
+"""What one holds: revision, the fields that filters look at, and message by id."""
+
+
+def _filterable(job: Job) -> tuple[Any, ...]:
+    return job.type, job.session_id, job.shown_stage, job.labels
 
 
 def held(jobs: Iterable[Job]) -> Held:
     """The jobs as plain values."""
-    return {
-        job.id: (job.revision, job.type, job.session_id, job.stage, job.message) for job in jobs
-    }
+    return {job.id: (job.revision, *_filterable(job), job.message) for job in jobs}
 
 
 class History:
@@ -59,10 +61,10 @@ class History:
 
         It was deleted, or a field that filters look at changed; or, not ``exactly``, anything did.
         """
-        last: tuple[str, str | None, str] | None = None
+        last: tuple[Any, ...] | None = None
         for revision, other, job in self._events:
             if other == id:
-                fields = None if job is None else (job.type, job.session_id, job.stage)
+                fields = None if job is None else _filterable(job)
                 if revision > after and (not exactly or (last is not None and fields != last)):
                     return True
                 last = fields

@@ -118,7 +118,7 @@ def test_what_a_foreign_file_says_is_what_we_say(value: dict[str, Any]) -> None:
 def test_the_wire_carries_the_whole_job_and_its_revision(job: Job, revision: int) -> None:
     """In compact JSON that reads back as the same value."""
     job = job.replace(revision=revision)
-    wire = to_wire(job)
+    wire = to_wire(job, details=True)
     assert b"\n" not in wire
     assert parse_wire(json.loads(wire)) == job
 

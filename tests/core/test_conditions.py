@@ -62,6 +62,8 @@ class World:
             return jobs.complete(job, now=now)
         if draw < 0.6:
             return jobs.fail(job, "boom" if draw < 0.5 else "", now=now)
+        if draw < 0.65:
+            return jobs.cancel(job, now=now, at_work=True)
         if draw < 0.7:
             return jobs.report(job, now=now, done=draw * 100)
         if draw < 0.85 or job.type == "etl":
@@ -135,15 +137,15 @@ def expected(condition: str, ids: tuple[str, ...], any: bool, points: list[Point
             ends[id] = _stands(condition, known.get(id), id in lost, ends.get(id, "waiting"))
         kinds = [ends[id] for id in ids]
         done = "waiting" not in kinds
-        worst = (
-            3 if "failed" in kinds else 4 if "vanished" in kinds else 1 if "missed" in kinds else 0
-        )
+        codes = {"vanished": 4, "failed": 3, "cancelled": 6, "missed": 1}
+        worst = next((code for kind, code in codes.items() if kind in kinds), 0)
         if any and condition == "terminal":
-            new = [id for id in ids if ends[id] in ("met", "failed") and before.get(id) != ends[id]]
+            ended = ("met", "failed", "cancelled")
+            new = [id for id in ids if ends[id] in ended and before.get(id) != ends[id]]
             if new:
                 dead = [id for id in new if id in lost and known[id].active]
                 first = min(set(new) - set(dead) or dead, key=lambda id: known[id].revision)
-                return 0 if ends[first] == "met" else 3
+                return codes.get(ends[first], 0)
             if done:
                 return 4
         elif any:
@@ -163,19 +165,20 @@ def _stands(condition: str, job: Job | None, lost: bool, before: str) -> str:
         return "met"
     if job is None:
         return before if before != "waiting" else "vanished"
+    stage = "cancelled" if job.error == "Cancelled by user" else job.stage
     if condition.startswith("stage="):
         order = ["pending", "extract", "analyze", "generate", "finalize", "completed"]
         wanted = condition.removeprefix("stage=")
         been = [entry.stage for entry in job.history or ()]
         again = [index for index, stage in enumerate(been) if stage == "pending"]
-        been = been[again[-1] :] if again else been  # of this attempt
+        been = [*(been[again[-1] :] if again else been)[:-1], stage]  # of this attempt
         past = order[order.index(wanted) :] if wanted in order and job.type != "etl" else []
         if wanted in been or set(past) & set(been):
             return "met"
-        ended = {"completed": "missed", "failed": "failed"}
+        ended = {"completed": "missed", "failed": "failed", "cancelled": "cancelled"}
     else:
-        ended = {"completed": "met", "failed": "failed"}
-    return ended.get(job.stage, "failed" if lost else "waiting")
+        ended = {"completed": "met", "failed": "failed", "cancelled": "cancelled"}
+    return ended.get(stage, "failed" if lost else "waiting")
 
 
 def run_schedule(seed: int) -> tuple[str, int | None]:
@@ -230,12 +233,12 @@ def test_the_schedules_come_out_in_every_way() -> None:
     """A generator that decides nothing would prove nothing."""
     seen = Counter(run_schedule(seed) for seed in range(1000))
     for condition, codes in {
-        "terminal": {0, 3, 4, None},
-        "completed": {0, 3, 4, None},
+        "terminal": {0, 3, 4, 6, None},
+        "completed": {0, 3, 4, 6, None},
         "gone": {0, None},
-        "stage=analyze": {0, 3, 4, None},
-        "stage=no-such": {1, 3, 4, None},
-        "stage=failed": {0, 1, 4, None},
+        "stage=analyze": {0, 3, 4, 6, None},
+        "stage=no-such": {1, 3, 4, 6, None},
+        "stage=failed": {0, 1, 4, 6, None},
     }.items():
         for code in codes:
             assert seen[condition, code] >= 3, (condition, code, seen)
@@ -301,6 +304,9 @@ def test_a_page_of_a_snapshot_decides_nothing_about_absence() -> None:
         (made("j", "analyze", "load", type="etl"), "analyze", 0),
         (made("j", "load", type="etl"), "analyze", None),
         (made("j", "failed"), "failed", 0),
+        (jobs.cancel(made("j"), now=to_text(0)), "failed", 6),
+        (jobs.cancel(made("j"), now=to_text(0)), "cancelled", 0),
+        (made("j", "failed"), "cancelled", 3),
         (made("j"), "pending", 0),
     ],
 )
@@ -360,6 +366,25 @@ def test_the_first_of_several_is_the_one_that_ended_first() -> None:
     done = outcome("completed", bad, good, any=True)
     assert done is not None
     assert done.met
+
+
+def test_a_cancelled_job_is_its_own_outcome() -> None:
+    """Exit code 6, with who and why; not found comes before failed, and failed before cancelled."""
+    stopped = jobs.cancel(made("j"), now=to_text(0), by="anna", reason="too late")
+    for condition, any in (("terminal", False), ("terminal", True), ("completed", False)):
+        done = outcome(condition, stopped, any=any)
+        assert done is not None
+        assert (done.code, done.met) == (6, False)
+        assert str(done) == "job j was cancelled by anna: too late; see 'jobctl show j'"
+    both = outcome("terminal", stopped, made("k", "failed"))
+    assert both is not None
+    assert (both.code, str(both)) == (3, "job k failed: boom; see 'jobctl show k'")
+    missing = ConditionTracker(["j", "k", "l"], Condition())
+    missing.take(snapshot(stopped, made("k", "failed")))
+    assert missing.outcome is not None
+    assert (missing.outcome.code, str(missing.outcome)) == (4, "job l is not there")
+    two = outcome("terminal", stopped, stopped.replace(id="k"))
+    assert str(two) == "2 of 2 jobs were cancelled: j, k; see 'jobctl show j'"
 
 
 def test_nothing_to_wait_for_is_decided_at_once() -> None:

@@ -545,6 +545,7 @@ def test_a_job_runs_from_its_creation_to_its_end(clock: Clock) -> None:
     assert job.elapsed_ms(clock.now_ms()) == 0
     assert done.derived(clock.now_ms()) == {
         "active": False,
+        "cancelled": False,
         "stalled": False,
         "lost": False,
         "elapsedMs": 2000,

@@ -21,7 +21,9 @@ from tests.core.replicas import World
 IDS = ("a1", "a2", "a3", "b1", "b2", "b3")
 TYPES = ("etl", "create_session")
 SESSIONS = (None, "s1", "s2")
-STAGES = ("pending", "extract", "completed")
+STAGES = ("pending", "extract", "completed", "failed")
+ERRORS = (None, "Cancelled by user")
+LABELS = (None, {"team": "data"}, {"team": "web"})
 MESSAGES = (None, "much " * 20)
 LIMITS = (None, 20, 900)
 FILTERS = (
@@ -33,6 +35,10 @@ FILTERS = (
     Filter(ids=frozenset({"a1", "b1"})),
     Filter(types=frozenset({"etl"}), stages=frozenset({"extract", "completed"})),
     Filter(ids=frozenset({"a1", "a2"}), sessions=frozenset({"s2"})),
+    Filter(stages=frozenset({"failed"})),
+    Filter(stages=frozenset({"cancelled", "extract"})),
+    Filter(labels=frozenset({"team=data"})),
+    Filter(types=frozenset({"etl"}), labels=frozenset({"team", "team!=web"})),
 )
 
 shapes = st.fixed_dictionaries(
@@ -40,6 +46,8 @@ shapes = st.fixed_dictionaries(
         "type": st.sampled_from(TYPES),
         "session_id": st.sampled_from(SESSIONS),
         "stage": st.sampled_from(STAGES),
+        "error": st.sampled_from(ERRORS),
+        "labels": st.sampled_from(LABELS),
         "message": st.sampled_from(MESSAGES),
     }
 )
@@ -120,6 +128,8 @@ def step(world: World, chance: random.Random) -> None:
             "type": chance.choice(TYPES),
             "session_id": chance.choice(SESSIONS),
             "stage": chance.choice(STAGES),
+            "error": chance.choice(ERRORS),
+            "labels": chance.choice(LABELS),
             "message": chance.choice(MESSAGES),
         }
         world.write(chance.choice(IDS), shape)

@@ -125,14 +125,14 @@ def test_key_run_of_another_program_is_hidden_unless_it_is_a_number(run: Any, sh
 
 @given(stored_jobs(), runs, st.booleans())
 def test_projection_hides_and_changes_nothing_else(job: Job, run: Any, details: bool) -> None:
-    """Whatever a job holds: idempotent, and only ``run`` and a default title differ."""
+    """Idempotent for any job; only ``run``, ``cancelled`` and a default title differ."""
     job = job.replace(run=run)
     shown = redact(job, details=details)
     assert redact(shown, details=details) == shown
     assert redact(redact(job, details=True), details=False) == redact(job, details=False)
     before, after = (values_of(one) for one in (job, shown))
     hidden = {key for key in before if before[key] != after.get(key)}
-    assert hidden <= ({"run"} if details else {"run", "title"})
+    assert hidden <= ({"run"} if details else {"run", "title", "cancelled"})
     assert list(after) == [key for key in before if key in after]
     wire = json.loads(to_wire(job, details=details)).get("run")
     if isinstance(wire, dict):

@@ -9,7 +9,9 @@ If the lock proves nothing (another machine, or another kernel under a shared fo
 does not count as dead. A copy of the file proves nothing either, because the owner locks the
 original; so the file has its own inode number in it. An owner whose file is gone creates it again.
 
-The file also receives cancel requests: to cancel a job, append its id.
+The file also receives cancel requests, one a line: the job's id, and then who asks and why, as a
+JSON object without spaces. Owners of jobctl 0.1.0 split the file into words and look for their ids,
+so they pass over that object, which is no id.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import re
 import stat as stats
 import threading
 import weakref
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from functools import cache
 
@@ -30,7 +32,7 @@ from jobctl._fork import in_forked_child, notice_fork
 from jobctl.errors import StoreError
 from jobctl.stores.directory.mounts import is_remote, kind_of
 from jobctl.stores.directory.place import Place, boot_id, first_line
-from jobctl.stores.owners import OwnerInfo
+from jobctl.stores.owners import CancelRequest, OwnerInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class DirectoryOwners:
         self._own_file: _OwnerFile | None = None
         self._holds = 0
         self._orphans = False
-        self._cancel_requests: set[str] = set()
+        self._cancel_requests: dict[str, CancelRequest] = {}
         self._known_dead: frozenset[str] = frozenset()
         _instances.add(self)
 
@@ -97,19 +99,18 @@ class DirectoryOwners:
                 self._orphans = False
                 self._cancel_requests.clear()
 
-    def take_cancel_requests(self, ids: Collection[str]) -> frozenset[str]:
+    def take_cancel_requests(self, ids: Collection[str]) -> Mapping[str, CancelRequest]:
         notice_fork()
         with self._guard:
             if self._own_file is None:
-                return frozenset()
+                return {}
             with suppress(OSError, StoreError):
                 self._cancel_requests |= self._own_file.read_cancel_requests()
                 self._ensure_file()
-            found = self._cancel_requests.intersection(ids)
-            self._cancel_requests -= found
-            return frozenset(found)
+            wanted = self._cancel_requests.keys() & set(ids)
+            return {id: self._cancel_requests.pop(id) for id in wanted}
 
-    def request_cancel(self, name: str, id: str) -> bool:
+    def request_cancel(self, name: str, id: str, request: CancelRequest | None = None) -> bool:
         """See `Owners.request_cancel`. Sends nothing if other users can write to the directory.
 
         Otherwise a name could lead to any file of ours, and the id would be appended to it.
@@ -128,8 +129,8 @@ class DirectoryOwners:
                 stat = os.fstat(fd)
                 if not stats.S_ISREG(stat.st_mode) or stat.st_nlink != 1:
                     return False
-                request = f"{id}\n".encode()
-                return os.write(fd, request) == len(request)
+                line = _line_of(id, request)
+                return os.write(fd, line) == len(line)
             except (OSError, StoreError):
                 return False
 
@@ -237,15 +238,16 @@ class _OwnerFile:
             os.ftruncate(old, 0)
         os.close(old)
 
-    def read_cancel_requests(self) -> frozenset[str]:
-        """Return the complete lines that were appended since the last call."""
+    def read_cancel_requests(self) -> dict[str, CancelRequest]:
+        """Return the complete requests that were appended since the last call."""
         size = os.fstat(self._fd).st_size
         if size <= self._read:
-            return frozenset()
+            return {}
         data = os.pread(self._fd, min(size - self._read, _MAX_REQUEST_BYTES), self._read)
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole) if len(data) < _MAX_REQUEST_BYTES else len(data)
-        return frozenset(whole.decode("ascii", "replace").split())
+        lines = map(str.strip, whole.decode("ascii", "replace").split("\n"))
+        return dict(map(_request_in, filter(None, lines)))
 
     def unlink(self) -> None:
         with suppress(OSError):
@@ -253,6 +255,28 @@ class _OwnerFile:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _line_of(id: str, request: CancelRequest | None) -> bytes:
+    """Return the line of a cancel request: ASCII, and the only space is after the id."""
+    said = request._asdict() if request is not None else {}
+    known = {key: value for key, value in said.items() if value}
+    if not known:
+        return f"{id}\n".encode()
+    text = json.dumps(known, separators=(",", ":")).replace(" ", "\\u0020")
+    return f"{id} {text}\n".encode()
+
+
+def _request_in(line: str) -> tuple[str, CancelRequest]:
+    """Return the id and the request in a line of `_line_of`; without what cannot be read."""
+    id, _, text = line.partition(" ")
+    try:
+        said = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        said = {}
+    said = said if isinstance(said, dict) else {}
+    texts = (said.get(key) for key in CancelRequest._fields)
+    return id, CancelRequest(*(text if isinstance(text, str) else None for text in texts))
 
 
 def _is_dead(path: str) -> bool:

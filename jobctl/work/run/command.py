@@ -57,6 +57,7 @@ class RunOptions:
     title: str | None = None
     stages: tuple[str, ...] | None = None
     session: str | None = None
+    labels: Mapping[str, str] | None = None
     id: str | None = None
     again: bool = False
     keep_env: tuple[str, ...] = ()
@@ -86,7 +87,12 @@ def run(
     if not argv:
         raise UsageError("no command to run", hint="jobctl run -- COMMAND…")
     transitions.create(
-        options.type, now=now(), id=options.id, title=options.title, stages=options.stages
+        options.type,
+        now=now(),
+        id=options.id,
+        title=options.title,
+        stages=options.stages,
+        labels=options.labels,
     )  # report invalid options before anything runs
     keep = {name: os.environ[name] for name in options.keep_env if name in os.environ}
     command = _command(argv, os.getcwd(), keep).replace(
@@ -194,6 +200,7 @@ class _RunJob(TrackedJob):
             title=title,
             stages=options.stages,
             session=options.session,
+            labels=options.labels,
             id=options.id,
             again=options.again,
             store=where,
@@ -258,7 +265,7 @@ class _RunJob(TrackedJob):
         if self.timed_out:
             failure = f"Timed out after {duration_text(self._timeout_s or 0)}"
         elif self.cancel_sent:
-            return transitions.cancel(old, now=at, at_work=True) if old.active else old
+            return self._as_cancelled(old, at) if old.active else old
         elif error is None and ran.exit_code in self._ok:
             return transitions.complete(old, now=at, result=result) if old.active else old
         elif ran.exit_code is None and ran.signal is None:
