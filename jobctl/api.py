@@ -211,8 +211,7 @@ def complete(
 
 def _runs(job: Job, store: Store) -> bool:
     """Whether a command works on the job: ``jobctl run`` owns it, and is alive."""
-    is_runs = job.active and job.run is not None and job.owned_by is not None
-    return is_runs and not job.lost(store.owners.dead())
+    return job.runs and not job.lost(store.owners.dead())
 
 
 def fail(store: Store, id: str, message: str) -> Job:

@@ -70,6 +70,8 @@ _OWNER = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
 
 NEW_LINE = 0x0A  # the second byte of a file in the usual layout; the wire form has none
 
+_PARENT_BYTES = b'"parent"'
+
 NO_KEYS: Mapping[str, Any] = MappingProxyType({})
 """The `Job.extra` of a job without foreign keys."""
 
@@ -295,6 +297,20 @@ class Job(Draft):
     def active(self) -> bool:
         """Whether the job is neither completed nor failed."""
         return self.stage not in TERMINAL
+
+    @property
+    def runs(self) -> bool:
+        """Whether a command of ``jobctl run`` works on the job, if its owner is alive."""
+        return self.active and self.run is not None and self.owned_by is not None
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the ``run`` within which the job is tracked; ``None`` if there is none."""
+        source = self.source
+        if type(source) is bytes and _PARENT_BYTES not in source:
+            return None  # without parsing
+        id = self.extra.get("parent")
+        return id if isinstance(id, str) and _ID.match(id) else None
 
     @property
     def is_cancelled(self) -> bool:

@@ -24,9 +24,8 @@ def begin_attempt(
     That is done for a job whose worker is lost, also if it was failed for that already, and with
     ``again`` for every job that has ended, or was retried and waits for a worker since. It keeps
     its type and gets the title, session, stages and labels of ``first`` as far as they are
-    given. Of
-    several workers one succeeds. For the others, and for a job that somebody works on, raises
-    `Conflict`; ``again_by`` says how ``again`` is set.
+    given. Of several workers one succeeds. For the others, and for a job that somebody works on,
+    raises `Conflict`; ``again_by`` says how ``again`` is set.
 
     ``begin`` returns the new job, or the next attempt, as the worker starts it.
     """
@@ -65,6 +64,9 @@ def _next_attempt(old: Job, first: Job, dead: frozenset[str], *, again: bool, ag
         "labels": first.labels,
     }
     job = take_up(old) if waits else next_attempt(old, now=now())
+    extra = {key: value for key, value in old.extra.items() if key != "parent"} | {**first.extra}
     return job.replace(
-        owner=first.owner, **{key: value for key, value in given.items() if value is not None}
+        owner=first.owner,
+        extra=extra,
+        **{key: value for key, value in given.items() if value is not None},
     )

@@ -26,13 +26,14 @@ from jobctl._clock import now
 from jobctl.core import transitions
 from jobctl.core.codec import encode
 from jobctl.core.job import Job, new_id
-from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
+from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, Pipelines
 from jobctl.core.transitions import check_result, short_reason
 from jobctl.errors import GOES_ON, Cancelled, Conflict, InvalidJob, JobNotFound
 from jobctl.stores import Store
 from jobctl.stores.owners import CancelRequest
 from jobctl.work.attempt import begin_attempt
 from jobctl.work.decorator import tracked
+from jobctl.work.enclosing import enclosing_run, with_parent
 from jobctl.work.recorder import Recorder, Write
 from jobctl.work.report import MIN_INTERVAL_S, Report
 from jobctl.work.target import Target
@@ -63,6 +64,7 @@ def track(
     store: Store | str | os.PathLike[str] | None = None,
     strict: bool = False,
     on_record: Callable[[Job], None] | None = None,
+    into_run: bool = False,
 ) -> TrackedJob:
     """Return a job for ``with`` or ``async with``, or a decorator that tracks every call.
 
@@ -74,6 +76,10 @@ def track(
     it is created if it is missing. ``strict`` raises errors that are otherwise logged: in the call,
     or under ``async with`` in a later one. ``on_record`` is called from another thread with each
     recorded version.
+
+    In a process that ``jobctl run`` has started the job is one of its own, and its ``parent`` is
+    the run's job. With ``into_run`` it is the run's job itself: it enters stages and reports, but
+    whether it completes is for the exit status of the command. Elsewhere that changes nothing.
     """
     return TrackedJob(
         type,
@@ -86,6 +92,7 @@ def track(
         store=store,
         strict=strict,
         on_record=on_record,
+        into_run=into_run,
     )
 
 
@@ -111,6 +118,7 @@ class TrackedJob:
         again: bool = False,
         labels: Mapping[str, str] | None = None,
         pipelines: Pipelines | None = None,
+        into_run: bool = False,
     ) -> None:
         self.id = new_id() if id is None else id
         self.scheduled = False
@@ -118,6 +126,7 @@ class TrackedJob:
         self._stages, self._given_id, self._again = stages, id, again
         self._labels = labels
         self._where, self._strict, self._on_record = store, strict, on_record
+        self._into_run, self._in_run = into_run, False  # asked for, and so it is
         self._pipelines = pipelines  # those of the settings by default, read when it is entered
         self._pid = os.getpid()
         self._recorder: Recorder | None = None
@@ -176,11 +185,7 @@ class TrackedJob:
         if result is not None:
             self.result(result)
         value, at = self._result, now()
-        self._record_move(
-            lambda old: transitions.complete(
-                old, now=at, result=value, result_session_id=result_session_id
-            )
-        )
+        self._record_move(lambda old: self._completed(old, at, value, result_session_id))
 
     def fail(self, text: object) -> None:
         """Fail the job now, whatever the rest of the block does."""
@@ -273,6 +278,7 @@ class TrackedJob:
                 strict=self._strict,
                 on_record=self._on_record,
                 pipelines=self._pipelines,
+                into_run=self._into_run,
             )
 
         return tracked(function, again)
@@ -318,17 +324,31 @@ class TrackedJob:
         except BaseException:
             self._recorder.drop(self)
             raise
-        self._attempt = (job.created_at, job.retry_count, owner)
+        self._attempt = (job.created_at, job.retry_count, job.owned_by)
         self._recorder.watch_for_cancel(self)
         return job
 
     def _open(self, store: Store, first: Job) -> Job:
+        if self._into_run and (run := enclosing_run(store)) is not None:
+            self.id, self._in_run = run.id, True
+            return run
+        first = with_parent(first, store)
         return begin_attempt(
             store, first, lambda job: job, again=self._again, again_by="track it with again=True"
         )
 
     def _advanced(self, job: Job, stage: str | None, at: str) -> Job:
+        if self._in_run and stage == COMPLETED:
+            return self._completed(job, at, None, None)
         return transitions.advance(job, stage, now=at, pipelines=self._pipelines or BUILT_IN_ONLY)
+
+    def _completed(self, job: Job, at: str, result: Any, result_session_id: str | None) -> Job:
+        done = {"now": at, "result": result, "result_session_id": result_session_id}
+        if self._in_run:
+            return transitions.finish_stages(
+                job, **done, pipelines=self._pipelines or BUILT_IN_ONLY
+            )
+        return transitions.complete(job, **done)
 
     def _end(self, error: BaseException | None) -> Write | None:
         recorder = self._active_recorder()
@@ -358,10 +378,14 @@ class TrackedJob:
 
     def _has_ended(self, job: Job) -> bool:
         """Whether complete() or fail() was called, so that the end of the block changes nothing."""
+        if self._in_run:
+            return not job.active
         return not job.active and self._job is not None and self._job.stage == job.stage
 
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
         """Return the job as the block left it."""
+        if self._in_run:  # it goes on until the command ends
+            return old.replace(result=result, updated_at=at) if result is not None else old
         if is_success(error):
             return transitions.complete(old, now=at, result=result)
         if isinstance(error, Cancelled) and self._cancelled:

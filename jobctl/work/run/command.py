@@ -22,6 +22,7 @@ from jobctl.core.times import duration_text
 from jobctl.errors import GOES_ON, Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.stores import Store, path_of, runnable_job
 from jobctl.work.attempt import begin_attempt
+from jobctl.work.enclosing import ATTEMPT_VARIABLE, with_parent
 from jobctl.work.recorder import Write
 from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn, stop
 from jobctl.work.run.event_file import EventFile
@@ -209,6 +210,11 @@ class _RunJob(TrackedJob):
             pipelines=pipelines,
         )
 
+    @property
+    def attempt_number(self) -> int | None:
+        """The ``retryCount`` of the attempt; ``None`` if it is not recorded."""
+        return self._attempt[1] if self._attempt is not None else None
+
     def ended(self, status: int, duration_ms: int, stderr: list[str]) -> None:
         """Record how the command ended."""
         self.command = self.command.replace(
@@ -239,6 +245,7 @@ class _RunJob(TrackedJob):
         if self._retry:
             return store.update(self.id, lambda old: start(_retried(old, at)))
         again_by = "run it with --again"
+        first = with_parent(first, store)
         return begin_attempt(store, first, start, again=self._again, again_by=again_by)
 
     def _first_stage(self, job: Job) -> str:
@@ -358,6 +365,9 @@ class _Run:
 
     def _environment(self, events: EventFile | None) -> dict[str, str]:
         env = {**given_environment(), **self._env, "JOBCTL_JOB": self._job.id}
+        env.pop(ATTEMPT_VARIABLE, None)
+        if (attempt := self._job.attempt_number) is not None:
+            env[ATTEMPT_VARIABLE] = str(attempt)
         if self._path is not None:
             env["JOBCTL_DIR"] = str(Path(self._path).absolute())
         if events is not None:
