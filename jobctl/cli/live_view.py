@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from jobctl.cli import formats
+from jobctl.cli.families import Row, rows_of
 from jobctl.cli.messages import note
 from jobctl.cli.text import fit, fits_encoding, visible, width
 from jobctl.core.conditions import Condition, Outcome, Verdict, code_of, judge
@@ -203,13 +204,14 @@ class JobView:
     def screen(self, columns: int, rows: int, now_ms: int) -> list[Line]:
         """Return the whole screen: jobs, how many more there are, and the status line."""
         jobs = self.shown()
+        family = rows_of(jobs, self.usual.pipelines, merged=not self._wide)
         room = max(rows - 2, 1)
-        cut = jobs if len(jobs) <= room else jobs[: room - 1]
+        cut = family if len(family) <= room else family[: room - 1]
         context = LineContext(now_ms, self.dead, self.usual, wide=self._wide)
         lines = table(cut, columns, context, self._ids())
-        if len(cut) < len(jobs):
+        if len(cut) < len(family):
             dots = "…" if fits_encoding("…") else "..."
-            lines.append((fit(f"{dots} {len(jobs) - len(cut)} more", columns), "dim"))
+            lines.append((fit(f"{dots} {len(family) - len(cut)} more", columns), "dim"))
         if not jobs and self.synced:
             lines.append((fit(f"No active jobs in {visible(self.where)}; waiting", columns), "dim"))
         return [*lines, (fit(self._status_line(jobs, now_ms), columns), "dim")]
@@ -283,16 +285,19 @@ class StatusNotes:
 
 
 def table(
-    jobs: list[Job], columns: int, context: LineContext, among: Iterable[str] = ()
+    rows: list[Row], columns: int, context: LineContext, among: Iterable[str] = ()
 ) -> list[Line]:
-    """Return one line per job, cut to the screen's width.
+    """Return one line per row, cut to the screen's width.
 
     Short ids are unique ``among`` these too.
     """
-    if not jobs:
+    if not rows:
         return []
+    jobs = [row.job for row in rows]
     shorts = formats.short_ids((job.id for job in jobs), among)
-    heads = _aligned([_head(job, shorts[job.id], columns, context) for job in jobs])
+    heads = _aligned(
+        [_head(job, "  " * depth + shorts[job.id], columns, context) for job, depth in rows]
+    )
     running = _aligned(
         [_progress(job, columns, context) if job.stage != FAILED else [] for job in jobs]
     )

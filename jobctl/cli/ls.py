@@ -24,6 +24,7 @@ from jobctl.cli.common import (
     run_async,
     time_format,
 )
+from jobctl.cli.families import rows_of
 from jobctl.cli.options import (
     ActiveOption,
     Annotated,
@@ -328,7 +329,12 @@ def _print_table(
     else:
         head.append("AGE" if form in (None, TimeFormat.relative) else "CREATED")
     head.append("DETAIL")
-    rows = [_row(job, shorts[job.id], now, found, form, wide=wide) for job in jobs]
+    family = rows_of(jobs, pipelines(), merged=not wide)
+    jobs = [row.job for row in family]
+    rows = [
+        _row(job, "  " * depth + shorts[job.id], now, found, form, wide=wide)
+        for job, depth in family
+    ]
     if narrow:  # if little fits, the stage matters more than the type
         head, *rows = ([row[0], row[2], *row[3:]] for row in (head, *rows))
     styles = [_style(job, now, dead) for job in jobs]
