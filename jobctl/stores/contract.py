@@ -20,23 +20,30 @@ if TYPE_CHECKING:
 
     from jobctl.core.cursor import Cursor
     from jobctl.core.jobset import Delta
+    from jobctl.core.log import LogLine, LogPart
     from jobctl.stores.bell import Listener
     from jobctl.stores.owners import Owners
 else:
     from jobctl._stdlib import NamedTuple, Protocol
 
 __all__ = [
+    "LOG_READ_BYTES",
     "BadFile",
     "Change",
     "Check",
     "HasForeignWriters",
+    "HasLogs",
     "HasPath",
+    "LogInfo",
+    "LogWriter",
     "Quarantining",
     "Refreshable",
     "Store",
     "bad_files",
     "creation_times",
     "foreign_jobs",
+    "is_log_of",
+    "logs_of",
     "path_of",
     "read_all",
     "read_pages",
@@ -45,6 +52,7 @@ __all__ = [
     "runnable_job",
 ]
 
+LOG_READ_BYTES = 64 * 1024
 _MAX_TRIES = 4
 _MAX_UNFINISHED = 32
 _PAUSE_S, _MAX_PAUSE_S = 0.005, 0.06
@@ -83,9 +91,9 @@ class Store(Protocol):
     Every call may block. In an event loop use `jobctl.stores.async_store`, whose contract has the
     same calls as coroutines.
 
-    What only some stores can do is in protocols of its own: `HasPath`, `Refreshable`,
-    `Quarantining` and `HasForeignWriters`. The functions `path_of`, `refresh`, `bad_files`,
-    `foreign_jobs` and `runnable_job` take any store.
+    What only some stores can do is in protocols of its own: `HasPath`, `HasLogs`, `Refreshable`,
+    `Quarantining` and `HasForeignWriters`. The functions `path_of`, `logs_of`, `refresh`,
+    `bad_files`, `foreign_jobs` and `runnable_job` take any store.
     """
 
     where: str
@@ -192,6 +200,60 @@ class HasForeignWriters(Protocol):
         """
 
 
+class LogWriter(Protocol):
+    """Writes the output of one attempt of a job to the job's log. Safe for threads.
+
+    It never raises: what cannot be kept is lost, and the work goes on. Writing is tried again
+    later, and a line then says how much was lost.
+    """
+
+    problem: str | None
+    """Why output is being lost, in a few words; ``None`` while it is kept."""
+
+    def write(self, lines: Iterable[LogLine]) -> None:
+        """Append the lines, in this order. They are visible to readers on return."""
+
+    def close(self) -> None:
+        """Close what is open. Call it before the attempt's end is recorded; may be called twice."""
+
+
+class LogInfo(NamedTuple):
+    """A log: its job's id, how many bytes are kept, and when it last changed (ms since 1970)."""
+
+    id: str
+    size: int
+    changed_ms: int
+
+
+class HasLogs(Protocol):
+    """A store that keeps the output of its jobs.
+
+    A log is a sequence of bytes (see core/log.py) that only grows at its end. Of a long one the
+    beginning and the newest part are kept. Positions count from the log's first byte, kept or not,
+    so that a reader can go on where it was.
+    """
+
+    def log_writer(self, job: Job) -> LogWriter:
+        """Return a writer for the job's present attempt, which goes on in the job's log."""
+
+    def read_log(self, id: str, offset: int = 0, limit: int = LOG_READ_BYTES) -> LogPart | None:
+        """Return complete lines from ``offset`` on; ``None`` if the job has no log.
+
+        At most ``limit`` bytes, but always one line if there is one. The part begins later than
+        ``offset`` if what was there is not kept, and earlier only if the log has begun anew and is
+        shorter.
+        """
+
+    def log_info(self, id: str) -> LogInfo | None:
+        """Return size and time of a job's log; ``None`` if it has none."""
+
+    def logs(self) -> list[LogInfo]:
+        """Return all logs, also those whose job is gone, sorted by id."""
+
+    def remove_log(self, id: str) -> bool:
+        """Remove the job's log; return whether there was one. A writer may begin it anew."""
+
+
 # The capabilities, for any store. They ask for the method by its name: ``isinstance`` with a
 # protocol takes `typing`, which the fast commands do without.
 
@@ -200,6 +262,23 @@ def path_of(store: Store) -> Path | None:
     """Return the store's directory, or ``None`` if it has none."""
     path: Path | None = getattr(store, "path", None)
     return path
+
+
+def logs_of(store: Store) -> HasLogs | None:
+    """Return the store as one that keeps output, or ``None`` if it does not."""
+    return store if _has_logs(store) else None
+
+
+def is_log_of(logs: HasLogs, job: Job) -> bool:
+    """Whether the log of this id is the job's, and not that of an earlier job of the same id."""
+    from jobctl.core.log import ATTEMPT, decode_lines, parse_attempt
+
+    part = logs.read_log(job.id, limit=1)
+    first = next(decode_lines(part.data), None) if part is not None else None
+    if first is None or first.stream != ATTEMPT:
+        return True
+    begun = parse_attempt(first)
+    return begun is None or begun[1] == job.created_at
 
 
 def refresh(store: Store, ids: set[str] | None = None) -> bool:
@@ -223,6 +302,10 @@ def foreign_jobs(store: Store, jobs: Iterable[Job]) -> set[str]:
 def runnable_job(store: Store, id: str) -> Job:
     """Return the job if nobody else can have written its command line; `NotObeyed` otherwise."""
     return store.get_runnable(id) if _has_foreign_writers(store) else store.get(id)
+
+
+def _has_logs(store: object) -> TypeGuard[HasLogs]:
+    return hasattr(store, "read_log")
 
 
 def _is_refreshable(store: object) -> TypeGuard[Refreshable]:

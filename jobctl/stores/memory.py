@@ -12,9 +12,15 @@ from jobctl.core.job import Job, check_id
 from jobctl.core.jobset import MAX_TOMBSTONES, Delta, JobSet
 from jobctl.errors import Conflict, JobNotFound
 from jobctl.stores.bell import Listener, MemoryBell
-from jobctl.stores.contract import Change, Check
+from jobctl.stores.contract import LOG_READ_BYTES, Change, Check
 from jobctl.stores.owners import MemoryOwners, Owners
 from jobctl.stores.subscriptions import Subscriptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobctl.core.log import LogPart
+    from jobctl.stores.contract import LogInfo
+    from jobctl.stores.memory_logs import MemoryLogs, MemoryLogWriter
 
 __all__ = ["MemoryStore"]
 
@@ -30,6 +36,7 @@ class MemoryStore:
         self._set = JobSet(os.urandom(6).hex(), max_tombstones=max_tombstones)
         self.owners: Owners = MemoryOwners()
         self._bell = MemoryBell()
+        self._logs: MemoryLogs | None = None
         self._subscriptions = Subscriptions(self.head, self.since, self.listen)
 
     def head(self) -> Cursor:
@@ -59,6 +66,7 @@ class MemoryStore:
         with self._writing:
             if self._set.get(check_id(job.id)) is not None:
                 raise Conflict(f"job {job.id} exists already", hint="choose another id")
+            self._kept().remove(job.id)
             return self._put(job)
 
     def update(self, id: str, change: Change) -> Job:
@@ -83,7 +91,30 @@ class MemoryStore:
                     break
             with self._guard:
                 self._set.delete(id, self._set.revision + 1)
+            self._kept().remove(id)
         self._bell.ring()
+
+    def log_writer(self, job: Job) -> MemoryLogWriter:
+        return self._kept().writer(job)
+
+    def read_log(self, id: str, offset: int = 0, limit: int = LOG_READ_BYTES) -> LogPart | None:
+        return self._kept().read(check_id(id), offset, limit)
+
+    def log_info(self, id: str) -> LogInfo | None:
+        return self._kept().info(check_id(id))
+
+    def logs(self) -> list[LogInfo]:
+        return self._kept().all()
+
+    def remove_log(self, id: str) -> bool:
+        return self._kept().remove(check_id(id))
+
+    def _kept(self) -> MemoryLogs:
+        if self._logs is None:
+            from jobctl.stores.memory_logs import MemoryLogs
+
+            self._logs = MemoryLogs()
+        return self._logs
 
     def listen(self) -> Listener:
         return self._bell.listen()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from jobctl._fork import in_forked_child, notice_fork
 from jobctl._gc import gc_paused
@@ -21,7 +22,7 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
 from jobctl.errors import StoreError
 from jobctl.stores.bell import Listener
-from jobctl.stores.contract import BadFile, Change, Check
+from jobctl.stores.contract import LOG_READ_BYTES, BadFile, Change, Check
 from jobctl.stores.directory.bell import DirectoryBell
 from jobctl.stores.directory.deltas import Deltas
 from jobctl.stores.directory.files import JobCache, translated
@@ -40,6 +41,10 @@ from jobctl.stores.subscriptions import Subscriptions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jobctl.core.log import LogPart
+    from jobctl.stores.contract import LogInfo
+    from jobctl.stores.directory.logs import DirectoryLogs, DirectoryLogWriter
 
 __all__ = ["DirectoryStore"]
 
@@ -74,6 +79,7 @@ class DirectoryStore:
         self._lookup = Lookup(place, cache, where)
         self._writer = DirectoryWriter(access, cache, self._lookup, self._reconciler, where)
         self._deltas = Deltas(place, access, index, self._reconciler, where, adopt=adopt)
+        self._logs: DirectoryLogs | None = None
         self._subscriptions = Subscriptions(self.head, self.since, self.listen)
         self.owners: Owners = DirectoryOwners(place)
         _stores.add(self)
@@ -132,13 +138,48 @@ class DirectoryStore:
             return foreign_among(jobs, self._place, self._index)
 
     def create(self, job: Job) -> Job:
-        return self._writer.create(job)
+        made = self._writer.create(job)
+        if self._has_logs():
+            self._kept().remove_other(made)
+        return made
 
     def update(self, id: str, change: Change) -> Job:
         return self._writer.update(id, change)
 
     def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
         self._writer.remove(id, check, damaged=damaged)
+        if self._has_logs():
+            with suppress(OSError, StoreError):  # an orphaned log is removed later
+                self._kept().remove(id)
+
+    def log_writer(self, job: Job) -> DirectoryLogWriter:
+        return self._kept().writer(job)
+
+    def read_log(self, id: str, offset: int = 0, limit: int = LOG_READ_BYTES) -> LogPart | None:
+        with translated("reading the log of", self.where, id):
+            return self._kept().read(id, offset, limit)
+
+    def log_info(self, id: str) -> LogInfo | None:
+        with translated("reading the log of", self.where, id):
+            return self._kept().info(id)
+
+    def logs(self) -> list[LogInfo]:
+        with translated("reading the logs", self.where):
+            return self._kept().all()
+
+    def remove_log(self, id: str) -> bool:
+        with translated("removing the log of", self.where, id):
+            return self._kept().remove(id)
+
+    def _has_logs(self) -> bool:
+        return os.path.isdir(os.path.join(self._place.meta_path, "logs"))
+
+    def _kept(self) -> DirectoryLogs:
+        if self._logs is None:
+            from jobctl.stores.directory.logs import DirectoryLogs  # which few commands need
+
+            self._logs = DirectoryLogs(self._place)
+        return self._logs
 
     def listen(self) -> Listener:
         state = self._place.current()
