@@ -69,6 +69,12 @@ __jobctl_value() {
         "show --token-file") REPLY='files' ;;
         "show --ca") REPLY='files' ;;
         "show --dir") REPLY='directories' ;;
+        "logs --tail" | "logs -n") REPLY='' ;;
+        "logs --since") REPLY='' ;;
+        "logs --url") REPLY='hubs' ;;
+        "logs --token-file") REPLY='files' ;;
+        "logs --ca") REPLY='files' ;;
+        "logs --dir") REPLY='directories' ;;
         "create --title") REPLY='' ;;
         "create --session") REPLY='sessions' ;;
         "create --stages") REPLY='' ;;
@@ -136,11 +142,12 @@ __jobctl_value() {
 # What a command's argument is, by the number of those before it.
 __jobctl_argument() {
     case "$1 $2" in
-        ' 0') REPLY='words serve clients watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help' ;;
+        ' 0') REPLY='words serve clients watch wait ls show logs create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help' ;;
         "watch "*) REPLY='ids' ;;
         "wait "*) REPLY='ids' ;;
         "ls "*) REPLY='ids' ;;
         "show 0") REPLY='ids' ;;
+        "logs 0") REPLY='ids' ;;
         "create 0") REPLY='types' ;;
         "advance 0") REPLY='active' ;;
         "advance 1") REPLY='next' ;;
@@ -155,7 +162,7 @@ __jobctl_argument() {
         "rm "*) REPLY='ids' ;;
         "run "*) REPLY='command' ;;
         "completion 0") REPLY='words bash zsh fish' ;;
-        "help 0") REPLY='words serve clients watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output' ;;
+        "help 0") REPLY='words serve clients watch wait ls show logs create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output' ;;
         *) REPLY='' ;;
     esac
 }
@@ -169,6 +176,7 @@ __jobctl_options() {
         'wait') REPLY='-h --help --type --stage --session -l --selector --active --for --any --all --timeout -o --output -q --quiet --url --retry --token-file --ca --dir' ;;
         'ls') REPLY='-h --help --type --stage --session -l --selector --active --since --until --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;
         'show') REPLY='-h --help -o --output -q --quiet --time-format --url --token-file --ca --dir' ;;
+        'logs') REPLY='-h --help -f --follow --tail -n --since -t --timestamps --stderr --url --token-file --ca --dir' ;;
         'create') REPLY='-h --help --title --session --stages --label --id -o --output -q --quiet --dir' ;;
         'advance') REPLY='-h --help --force --strict -o --output --dir' ;;
         'progress') REPLY='-h --help --strict -o --output --dir' ;;

@@ -68,6 +68,12 @@ set -g __jobctl_takes \
     'show --token-file' \
     'show --ca' \
     'show --dir' \
+    'logs --tail' 'logs -n' \
+    'logs --since' \
+    'logs --url' \
+    'logs --token-file' \
+    'logs --ca' \
+    'logs --dir' \
     'create --title' \
     'create --session' \
     'create --stages' \
@@ -354,6 +360,18 @@ complete -c jobctl -n '__jobctl_at show' -l token-file -r -F -d 'Read the hub\'s
 complete -c jobctl -n '__jobctl_at show' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
 complete -c jobctl -n '__jobctl_at show' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at show 0 0' -k -a '(__jobctl_ask ids)'
+complete -c jobctl -n '__jobctl_at ""' -a logs -d 'Print what a job\'s command has printed.'
+complete -c jobctl -n '__jobctl_at logs' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at logs' -s f -l follow -d 'Go on until the job has ended, over all attempts.'
+complete -c jobctl -n '__jobctl_at logs' -l tail -s n -x -d 'Only the last N lines.'
+complete -c jobctl -n '__jobctl_at logs' -l since -x -d 'From then on: 10m (ago), 2026-11-23T09:30:00Z.'
+complete -c jobctl -n '__jobctl_at logs' -s t -l timestamps -d 'Print each line\'s time before it.'
+complete -c jobctl -n '__jobctl_at logs' -l stderr -d 'Leave out what is known to be standard output.'
+complete -c jobctl -n '__jobctl_at logs' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub; unix:PATH is a Unix socket.'
+complete -c jobctl -n '__jobctl_at logs' -l token-file -r -F -d 'Read the hub\'s token from this file.'
+complete -c jobctl -n '__jobctl_at logs' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
+complete -c jobctl -n '__jobctl_at logs' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at logs 0 0' -k -a '(__jobctl_ask ids)'
 complete -c jobctl -n '__jobctl_at ""' -a create -d 'Create a pending job, and print its id.'
 complete -c jobctl -n '__jobctl_at create' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at create' -l title -x -d 'A short title.'
@@ -479,4 +497,4 @@ complete -c jobctl -n '__jobctl_at completion' -s h -l help -d 'Show this messag
 complete -c jobctl -n '__jobctl_at completion 0 0' -a 'bash zsh fish'
 complete -c jobctl -n '__jobctl_at ""' -a help -d 'Explain a command, or a topic.'
 complete -c jobctl -n '__jobctl_at help' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output'
+complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show logs create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output'

@@ -10,6 +10,7 @@
     ├── Conflict                another process was first                                 exit 1
     ├── Cancelled               the job was cancelled                                     exit 6
     ├── JobNotFound             no job with that id, or several with that prefix          exit 4
+    ├── LogNotFound             the job has no log                                        exit 4
     ├── StoreError              the store cannot be reached or refuses                    exit 5
     │   ├── DamagedFile         a file of the store that is not a job
     │   ├── StoreMissing        the directory does not exist
@@ -42,6 +43,7 @@ __all__ = [
     "InvalidJob",
     "JobNotFound",
     "JobctlError",
+    "LogNotFound",
     "NotObeyed",
     "ProtocolError",
     "StoreError",
@@ -189,6 +191,16 @@ class JobNotFound(JobctlError):
                 f"no job {ascii(id)[1:-1]} in {where}",
                 hint=_like(id, known) or "see 'jobctl ls' for what is there",
             )
+
+
+class LogNotFound(JobctlError):
+    """The job exists, and has no log; ``why`` says what is known of the reason."""
+
+    exit_code = 4
+
+    def __init__(self, id: str, why: str) -> None:
+        super().__init__(f"job {id} has no log: {why}")
+        self.id, self.why = id, why
 
 
 def _like(id: str, known: Sequence[str]) -> str | None:

@@ -24,6 +24,7 @@ EXAMPLES = [
     errors.JobNotFound("a1", "data/jobs"),
     errors.JobNotFound("\x1b[2J", "data/jobs"),
     errors.JobNotFound("a", "data/jobs", [f"a{number}" for number in range(100)]),
+    errors.LogNotFound("a1", "its log is off"),
     errors.StoreError("disk full", path="data/jobs"),
     errors.DamagedFile("data/jobs/a1.json", "a1", "empty"),
     errors.DamagedFile("data/jobs/a1.json", "a1", "empty", kept=True),

@@ -11,6 +11,7 @@ COMMANDS = {
     "wait": "wait",
     "ls": "ls",
     "show": "show",
+    "logs": "logs",
     "create": "create",
     "advance": "advance",
     "progress": "progress",

@@ -28,8 +28,10 @@ else:
 __all__ = [
     "ATTEMPT",
     "BOTH",
+    "END",
     "LOST",
     "MAX_TEXT_BYTES",
+    "OFFSET",
     "STDERR",
     "STDOUT",
     "LogLine",
@@ -44,7 +46,9 @@ __all__ = [
 
 STDOUT, STDERR, BOTH = "stdout", "stderr", "both"
 ATTEMPT, LOST = "attempt", "lost"
-_STREAMS = {name.encode(): name for name in (STDOUT, STDERR, BOTH, ATTEMPT, LOST)}
+OFFSET, END = "offset", "end"
+"""Sent by a hub only: where the following line begins in the log; and that nothing follows."""
+_STREAMS = {name.encode(): name for name in (STDOUT, STDERR, BOTH, ATTEMPT, LOST, OFFSET, END)}
 MAX_TEXT_BYTES = 16 * 1024
 """A longer text is written in parts, as container runtimes do."""
 

@@ -22,14 +22,24 @@ from urllib.parse import parse_qs
 
 from aiohttp import HttpVersion11, web
 
+from jobctl._clock import now_ms
 from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.protocol import HUB_HEADERS, Subscribe, parse_query
-from jobctl.errors import InvalidCursor, JobctlError, StoreError, UsageError
+from jobctl.errors import (
+    InvalidCursor,
+    InvalidId,
+    JobctlError,
+    JobNotFound,
+    LogNotFound,
+    StoreError,
+    UsageError,
+)
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
 from jobctl.hub.connection import unsent_bytes
 from jobctl.hub.cross_origin import cross_origin_headers, is_preflight, preflight_headers
 from jobctl.hub.handshake import UPGRADE_REQUIRED
+from jobctl.hub.log_api import LOG_KEYS, LogApi, LogQuery
 from jobctl.hub.log_limit import LastingProblem
 from jobctl.hub.metrics import Counts
 from jobctl.hub.sessions import Hub
@@ -118,8 +128,10 @@ class HttpApi:
         *,
         base: str,
         socket_path: str,
+        logs: LogApi,
         pipelines: Pipelines = BUILT_IN_ONLY,
     ) -> None:
+        self._logs = logs
         self._pipelines = _pipelines_json(pipelines)
         self._state, self._access, self._base = state, access, base
         self._socket_path = socket_path
@@ -134,6 +146,7 @@ class HttpApi:
                 web.get(f"{base}/metrics", self._metrics),
                 web.get(f"{base}/api/jobs", self._jobs),
                 web.get(f"{base}/api/jobs/{{id}}", self._job),
+                web.get(f"{base}/api/jobs/{{id}}/log", self._log),
                 web.get(f"{base}/api/clients", self._clients),
                 web.get(f"{base}/login", self._login_form),
                 web.get(f"{base}/login.js", self._login_script),
@@ -172,6 +185,7 @@ class HttpApi:
         server = self._runner.server
         open_now = [one.transport for one in server.connections] if server is not None else []
         await self._runner.cleanup()
+        self._logs.close()
         for transport in open_now:
             if transport is not None:
                 transport.abort()  # it is closing, but would wait until the peer has received all
@@ -443,6 +457,24 @@ class HttpApi:
         if _matches_etag(request, tag):
             return web.Response(status=304, headers=_etag_headers(tag))
         return _json(hub.replica.wire(job.id, details=details), _etag_headers(tag))
+
+    async def _log(self, request: web.Request) -> web.StreamResponse:
+        if not _sees_details(request):
+            return _refusal(403, "a job's log is for the hub's own user and whoever has a token")
+        _check_keys(request, LOG_KEYS)
+        query = LogQuery(request.query, now_ms())
+
+        def prepare(answer: web.StreamResponse) -> None:
+            _with_common_headers(answer).headers.update(_connection(request).cross_origin)
+
+        try:
+            return await self._logs.answer(request, request.match_info["id"], query, prepare)
+        except InvalidId as error:
+            return _refusal(404, str(error))
+        except JobNotFound as error:
+            return _refusal(404, f"no job {ascii(error.id[:128])[1:-1]}")
+        except LogNotFound as error:
+            return _refusal(404, str(error))
 
     async def _clients(self, request: web.Request) -> web.Response:
         _check_keys(request)

@@ -27,6 +27,7 @@ from jobctl.hub.http import HttpApi
 from jobctl.hub.last_served import NOTHING_SERVED, LastServed
 from jobctl.hub.listen import BACKLOG, Sockets, listen
 from jobctl.hub.liveness import Liveness
+from jobctl.hub.log_api import LogApi
 from jobctl.hub.log_limit import LastingProblem, RecurringProblem
 from jobctl.hub.metrics import Counts
 from jobctl.hub.peers import PeerUid, PeerUids
@@ -160,7 +161,12 @@ class HubServer:
             loop_delay_s=lambda: self._liveness.loop_delay_s(),
         )
         self._http: HttpApi = HttpApi(
-            self.status, access, base=base, socket_path=path, pipelines=pipelines
+            self.status,
+            access,
+            base=base,
+            socket_path=path,
+            logs=LogApi(store),
+            pipelines=pipelines,
         )
         self._liveness: Liveness = Liveness(self.clients, self._http)
         own_tasks = [tls.task()] if isinstance(tls, ServerCertificate) else []

@@ -20,7 +20,7 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
 from jobctl.stores.contract import BadFile, Change, Check, Store, bad_files, refresh
 
-__all__ = ["MAX_INLINE_RECORDS", "AsyncStore", "WorkerStore", "as_async"]
+__all__ = ["MAX_INLINE_RECORDS", "AsyncStore", "Worker", "WorkerStore", "as_async"]
 
 MAX_INLINE_RECORDS = 64
 """A read of so many records runs in the event loop: each takes about 50 µs, a thread 100 µs."""
@@ -96,7 +96,7 @@ class WorkerStore:
     def __init__(self, store: Store) -> None:
         self.where = store.where
         self._store = store
-        self._worker = _Worker()
+        self._worker = Worker()
         self._listeners: set[Callable[[], None]] = set()
 
     async def head(self) -> Cursor:
@@ -168,7 +168,7 @@ def _is_async(store: Store | AsyncStore) -> TypeGuard[AsyncStore]:
     return iscoroutinefunction(store.since)
 
 
-class _Worker:
+class Worker:
     """A thread that runs calls for an event loop, in the order of their arrival.
 
     Not an executor: the interpreter waits for an executor's threads at its end.

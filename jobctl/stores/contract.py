@@ -42,7 +42,6 @@ __all__ = [
     "bad_files",
     "creation_times",
     "foreign_jobs",
-    "is_log_of",
     "logs_of",
     "path_of",
     "read_all",
@@ -267,18 +266,6 @@ def path_of(store: Store) -> Path | None:
 def logs_of(store: Store) -> HasLogs | None:
     """Return the store as one that keeps output, or ``None`` if it does not."""
     return store if _has_logs(store) else None
-
-
-def is_log_of(logs: HasLogs, job: Job) -> bool:
-    """Whether the log of this id is the job's, and not that of an earlier job of the same id."""
-    from jobctl.core.log import ATTEMPT, decode_lines, parse_attempt
-
-    part = logs.read_log(job.id, limit=1)
-    first = next(decode_lines(part.data), None) if part is not None else None
-    if first is None or first.stream != ATTEMPT:
-        return True
-    begun = parse_attempt(first)
-    return begun is None or begun[1] == job.created_at
 
 
 def refresh(store: Store, ids: set[str] | None = None) -> bool:

@@ -93,10 +93,11 @@ class MemoryLogWriter:
 
     def write(self, lines: Iterable[LogLine]) -> None:
         """Append the lines."""
+        lines = list(lines)
         data = list(encode_lines(lines))
         if data and not self._begun:
             self._begun = True
-            line = attempt_line(now_ms(), self._job.retry_count + 1, self._job.created_at)
+            line = attempt_line(lines[0].at_ms, self._job.retry_count + 1, self._job.created_at)
             data.insert(0, encode_line(line))
         if data:
             self._logs.append(self._job.id, data)

@@ -18,9 +18,10 @@ import pytest
 from jobctl.core.job import Job
 from jobctl.core.log import BOTH, STDERR, STDOUT, LogLine, decode_lines
 from jobctl.errors import InvalidId
-from jobctl.stores import HasLogs, Store, is_log_of, logs_of
+from jobctl.stores import HasLogs, Store, logs_of
 from jobctl.stores.directory import logs as directory_logs
 from jobctl.stores.directory.store import DirectoryStore
+from jobctl.stores.log_reading import is_log_of
 from tests.stores.support import new
 
 SEGMENT = 64 * 1024

@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from jobctl._clock import now_ms
 from jobctl.core.job import Job, check_id
 from jobctl.core.log import (
     LogLine,
@@ -154,12 +153,13 @@ class DirectoryLogWriter:
 
     def write(self, lines: Iterable[LogLine]) -> None:
         """Append the lines."""
+        lines = list(lines)
         data = list(encode_lines(lines))
         with self._guard:
             if not data or not self._may_try(data):
                 return
             try:
-                self._append(data)
+                self._append(data, lines[0].at_ms)
                 self.problem, self._pause_s = None, _RETRY_S
             except (_NoLog, OSError, JobctlError) as error:
                 self._lose(data, error)
@@ -184,8 +184,11 @@ class DirectoryLogWriter:
         self._pause_s = min(self._pause_s * 2, _MAX_RETRY_S)
         self._close()
 
-    def _append(self, data: list[bytes]) -> None:
-        """Write the lines and remove them from the list, as far as it goes."""
+    def _append(self, data: list[bytes], at_ms: int) -> None:
+        """Write the lines and remove them from the list, as far as it goes.
+
+        ``at_ms`` is the time of the first.
+        """
         for _ in range(_MAX_RACES):
             if self._fd < 0:
                 self._open()
@@ -199,9 +202,9 @@ class DirectoryLogWriter:
                 first = []
                 if not self._begun:
                     job = self._job
-                    first.append(attempt_line(now_ms(), job.retry_count + 1, job.created_at))
+                    first.append(attempt_line(at_ms, job.retry_count + 1, job.created_at))
                 if self._lost:
-                    first.append(lost_line(now_ms(), self._lost, self.problem or ""))
+                    first.append(lost_line(at_ms, self._lost, self.problem or ""))
                 data[:0] = map(encode_line, first)
                 self._write(data, stat.st_size)
                 self._begun, self._lost = True, 0
