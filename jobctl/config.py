@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ __all__ = [
     "Where",
     "hub_in",
     "is_durable",
+    "log_limit",
     "resolve_dir",
     "safe_directories",
     "safe_hint",
@@ -60,6 +62,7 @@ _ENVIRONMENT = {
     "token-file": "JOBCTL_TOKEN_FILE",
     "ca": "JOBCTL_CA",
     "time-format": "JOBCTL_TIME_FORMAT",
+    "log-limit": "JOBCTL_LOG_LIMIT",
 }
 _SAFE = "safe-directories"
 _NAMES = (*_ENVIRONMENT, _SAFE)
@@ -69,6 +72,8 @@ _NOT_PROJECTS = ("url", "token-file", "ca", _SAFE, *_RESERVED)
 """What counts in the user's file and in the system's only."""
 _TYPES = "types"
 _MAX_BYTES = 64 * 1024
+_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?) ?(?:([kKMGT])(i?)B?|B)?")
+_MIN_LOG_LIMIT = 1_000_000
 _TIME_FORMATS = ("relative", "iso", "local")
 
 
@@ -179,6 +184,8 @@ class Settings:
             return text.lower() in ("1", "true")
         if name == "time-format" and text not in _TIME_FORMATS:
             raise UsageError(f"{variable} is none of {', '.join(_TIME_FORMATS)}")
+        if name == "log-limit":
+            return _log_limit(text, variable)
         if name == "dir":
             return tidy(os.path.join(self._cwd, _home(text, variable)))
         return text
@@ -247,6 +254,32 @@ def is_durable(
     return found.value if found is not None else None
 
 
+def log_limit(env: Mapping[str, str]) -> int | None:
+    """Return how many bytes all logs of a directory may have; ``None`` if it is not set.
+
+    Or if the settings cannot be read: the work goes on, whatever is wrong with them.
+    """
+    try:
+        found = Settings(env, os.getcwd()).get("log-limit")
+    except (UsageError, OSError):
+        return None
+    return found.value if found is not None else None
+
+
+def _log_limit(text: str, where: str) -> int:
+    """Return the bytes in ``200MB`` or ``1.5GiB``; `UsageError` if that is too few."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{where}: {ascii(text)} is no size", hint="write 200MB or 1.5GiB")
+    number, unit, binary = match.groups()
+    power = "kMGT".index(unit.replace("K", "k")) + 1 if unit else 0
+    factor: int = (1024 if binary else 1000) ** power
+    size = round(float(number) * factor)
+    if size < _MIN_LOG_LIMIT:
+        raise UsageError(f"{where}: {text} is too little", hint="1MB is the least")
+    return size
+
+
 def user_file() -> Path:
     """Return the path of the user's settings."""
     from pathlib import Path
@@ -307,11 +340,16 @@ def _of_file(name: str, file: _File) -> Any:
         return value
     if name == _SAFE:
         return _paths_in(value, path)
+    if name == "log-limit" and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str) or not value:
-        example = {"dir": "data/jobs", "time-format": "iso"}.get(name, "…")
+        examples = {"dir": "data/jobs", "time-format": "iso", "log-limit": "200MB"}
+        example = examples.get(name, "…")
         raise UsageError(f"{path}: {name} is not a text", hint=f'write {name} = "{example}"')
     if name == "time-format" and value not in _TIME_FORMATS:
         raise UsageError(f"{path}: time-format is none of {', '.join(_TIME_FORMATS)}")
+    if name == "log-limit":
+        return _log_limit(value, f"{path}: log-limit")
     if name == "url" and value.startswith("unix:") and not value.startswith("unix:/"):
         return f"unix:{_beside(path, value.removeprefix('unix:'), name)}"
     if name in ("dir", "token-file", "ca"):

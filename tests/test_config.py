@@ -548,3 +548,39 @@ def test_hint_of_a_refusal_is_what_helps(tmp_path: Path, own_file: Path) -> None
     assert hint.endswith(f" to {own_file}")
     own_file.write_text(hint.split("add ")[1].removesuffix(f" to {own_file}"))
     assert resolve_dir(None, {}, project).path == project / "jobs"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("200MB", 200_000_000),
+        ("1.5GiB", 3 * 2**29),
+        ("2G", 2_000_000_000),
+        ("1000000", 1_000_000),
+        ("1000 kB", 1_000_000),
+        ("2000000B", 2_000_000),
+    ],
+)
+def test_limit_of_logs_is_a_size(tmp_path: Path, text: str, size: int) -> None:
+    """From the environment and from a file, where it may be a number too."""
+    assert Settings({"JOBCTL_LOG_LIMIT": text}, tmp_path).get("log-limit") == (
+        size, "$JOBCTL_LOG_LIMIT", 3,
+    )  # fmt: skip
+    file = tmp_path / "jobctl.toml"
+    for value in (f'"{text}"', *([text] if text.isdigit() else [])):
+        file.write_text(f"log-limit = {value}\n")
+        assert Settings({}, tmp_path).get("log-limit") == (size, str(file), 2)
+
+
+@pytest.mark.parametrize("text", ["", "much", "-5MB", "999kB", "5MB5", "1e9", "0"])
+def test_other_limits_of_logs_are_refused(tmp_path: Path, text: str) -> None:
+    """On one line that says what is possible; an empty variable is as none."""
+    if text:
+        with pytest.raises(UsageError, match=r"\$JOBCTL_LOG_LIMIT: .*MB"):
+            Settings({"JOBCTL_LOG_LIMIT": text}, tmp_path).get("log-limit")
+    (tmp_path / "jobctl.toml").write_text(f'log-limit = "{text}"\n')
+    with pytest.raises(UsageError, match="log-limit"):
+        Settings({}, tmp_path).get("log-limit")
+    (tmp_path / "jobctl.toml").write_text("log-limit = true\n")
+    with pytest.raises(UsageError, match="log-limit"):
+        Settings({}, tmp_path).get("log-limit")

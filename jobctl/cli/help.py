@@ -43,6 +43,7 @@ Environment variables. An option overrides them; they override settings files:
   JOBCTL_CA            certificate authorities to trust for a wss hub
   JOBCTL_DURABLE       1: each write survives a power cut
   JOBCTL_TIME_FORMAT   relative, iso or local
+  JOBCTL_LOG_LIMIT     how much all logs of a directory may take: 200MB
   SUDO_UID             for root: the files of this user are obeyed as root's are
   NO_COLOR, FORCE_COLOR, TERM=dumb   no colours; colours; nothing repainted
 
@@ -60,6 +61,7 @@ config' shows where they are, and each value.
   dir = "data/jobs"          # beside the file
   durable = true
   time-format = "iso"
+  log-limit = "200MB"        # for all logs; 1GiB, or 5 % of the disk if less
   url = "wss://jobs.example" # this and the next three: in your own file or the
   token-file = "token"       # system's, never in a project's
   ca = "ca.pem"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -201,8 +202,9 @@ def test_only_the_owner_has_access(opened: Callable[..., DirectoryStore], jobs_d
         for path, mode in [(log_dir(jobs_dir).parent, 0o700), (log_dir(jobs_dir), 0o700),
                            (segment, 0o600)]:  # fmt: skip
             assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert stat.S_IMODE((log_dir(jobs_dir).parent / ".usage").stat().st_mode) == 0o600
         store.remove_log("a")
-        log_dir(jobs_dir).parent.rmdir()
+        shutil.rmtree(log_dir(jobs_dir).parent)
 
 
 def test_reading_creates_nothing(opened: Callable[..., DirectoryStore], jobs_dir: Path) -> None:

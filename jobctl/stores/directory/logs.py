@@ -40,7 +40,16 @@ from jobctl.stores.directory.changelog import write_all
 from jobctl.stores.directory.files import exists, is_id
 from jobctl.stores.directory.place import Place
 
-__all__ = ["MAX_SEGMENTS", "SEGMENT_BYTES", "DirectoryLogWriter", "DirectoryLogs"]
+__all__ = [
+    "MAX_SEGMENTS",
+    "SEGMENT_BYTES",
+    "DirectoryLogWriter",
+    "DirectoryLogs",
+    "clear_middle",
+    "remove_in",
+    "segments_of",
+    "size_of_segment",
+]
 
 SEGMENT_BYTES = 64 * 1024
 MAX_SEGMENTS = 16
@@ -281,7 +290,7 @@ class DirectoryLogWriter:
             with suppress(FileNotFoundError):
                 os.unlink(_name(start), dir_fd=self._dir)
         if len(segments) <= MAX_SEGMENTS and self._grown is not None:
-            with ExitStack() as opened:
+            with suppress(OSError, JobctlError), ExitStack() as opened:
                 above = os.open("..", _OPEN_DIR, dir_fd=self._dir)
                 opened.callback(os.close, above)
                 self._grown(above)
@@ -405,6 +414,45 @@ def _info(dir_fd: int, id: str) -> LogInfo | None:
             size += stat.st_size
             newest_ns = max(newest_ns, stat.st_mtime_ns)
     return LogInfo(id, size, newest_ns // 1_000_000) if segments else None
+
+
+def segments_of(logs_fd: int, id: str) -> list[int]:
+    """Return where the segments of a log begin; none if there is no log."""
+    try:
+        fd = os.open(id, _OPEN_DIR, dir_fd=logs_fd)
+    except OSError:
+        return []
+    try:
+        return _segments(fd)
+    finally:
+        os.close(fd)
+
+
+def size_of_segment(logs_fd: int, id: str, start: int) -> os.stat_result | None:
+    """Return the status of a segment; ``None`` if it is gone."""
+    try:
+        return os.stat(f"{id}/{_name(start)}", dir_fd=logs_fd, follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def clear_middle(logs_fd: int, id: str) -> int:
+    """Remove all segments but the first and the newest; return how many bytes they had."""
+    size = 0
+    for start in segments_of(logs_fd, id)[1:-1]:
+        stat = size_of_segment(logs_fd, id, start)
+        with suppress(OSError):
+            os.unlink(f"{id}/{_name(start)}", dir_fd=logs_fd)
+            size += stat.st_size if stat is not None else 0
+    return size
+
+
+def remove_in(logs_fd: int, id: str) -> bool:
+    """Remove the log of the id, as far as that is possible; return whether there was one."""
+    try:
+        return _remove(logs_fd, id)
+    except OSError:
+        return False
 
 
 def _clear(dir_fd: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from jobctl.errors import StoreError
 from jobctl.stores.directory.changelog import DEL, Damaged
@@ -24,9 +24,20 @@ _HOLD_S = 0.02  # a reader lets writers have their turn this often
 
 
 class Reconciler:
-    """What one store knows of files without a right record: ``unsettled`` are their ids."""
+    """What one store knows of files without a right record: ``unsettled`` are their ids.
 
-    def __init__(self, place: Place, access: ExclusiveAccess, index: Index, where: str) -> None:
+    ``on_gone`` is called with the id of each job that another program has removed.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        access: ExclusiveAccess,
+        index: Index,
+        where: str,
+        on_gone: Callable[[str], object] = lambda id: None,
+    ) -> None:
+        self._on_gone = on_gone
         self._place = place
         self._access = access
         self._index = index
@@ -69,6 +80,9 @@ class Reconciler:
                 errno.EPERM,
             ):
                 self.may_write = False  # a reader that may not write goes on with what it has
+        for id, look in settled.items():
+            if look.found is None:
+                self._on_gone(id)
         if rings:
             self._access.bell.ring()
         return Settled(settled, refused=refused)

@@ -20,7 +20,7 @@ from jobctl._stdlib import tidy
 from jobctl.core.cursor import Cursor
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
-from jobctl.errors import StoreError
+from jobctl.errors import JobNotFound, StoreError
 from jobctl.stores.bell import Listener
 from jobctl.stores.contract import LOG_READ_BYTES, BadFile, Change, Check
 from jobctl.stores.directory.bell import DirectoryBell
@@ -75,7 +75,7 @@ class DirectoryStore:
         self._bell = DirectoryBell(os.path.join(place.meta_path, "bell"))
         self._access = access = ExclusiveAccess(place, self._bell, where, durable=durable)
         cache = JobCache(parser.parse)
-        self._reconciler = Reconciler(place, access, index, where)
+        self._reconciler = Reconciler(place, access, index, where, self._drop_log)
         self._lookup = Lookup(place, cache, where)
         self._writer = DirectoryWriter(access, cache, self._lookup, self._reconciler, where)
         self._deltas = Deltas(place, access, index, self._reconciler, where, adopt=adopt)
@@ -148,9 +148,7 @@ class DirectoryStore:
 
     def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
         self._writer.remove(id, check, damaged=damaged)
-        if self._has_logs():
-            with suppress(OSError, StoreError):  # an orphaned log is removed later
-                self._kept().remove(id)
+        self._drop_log(id)
 
     def log_writer(self, job: Job) -> DirectoryLogWriter:
         return self._kept().writer(job)
@@ -171,6 +169,26 @@ class DirectoryStore:
         with translated("removing the log of", self.where, id):
             return self._kept().remove(id)
 
+    def _log_has_grown(self, logs_fd: int) -> None:
+        """Keep all logs within their limit."""
+        from jobctl.stores.directory.log_space import LogSpace
+
+        LogSpace(self._place, self._has_ended).grown(logs_fd)
+
+    def _has_ended(self, id: str) -> bool:
+        try:
+            return not self.get(id).active
+        except JobNotFound:
+            return True
+        except StoreError:
+            return False
+
+    def _drop_log(self, id: str) -> None:
+        """Remove the log of a job that is gone; what cannot be removed now is swept later."""
+        if self._has_logs():
+            with suppress(OSError, StoreError):
+                self._kept().remove(id)
+
     def _has_logs(self) -> bool:
         return os.path.isdir(os.path.join(self._place.meta_path, "logs"))
 
@@ -178,7 +196,7 @@ class DirectoryStore:
         if self._logs is None:
             from jobctl.stores.directory.logs import DirectoryLogs  # which few commands need
 
-            self._logs = DirectoryLogs(self._place)
+            self._logs = DirectoryLogs(self._place, self._log_has_grown)
         return self._logs
 
     def listen(self) -> Listener:

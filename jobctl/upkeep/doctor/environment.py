@@ -40,7 +40,13 @@ def settings(context: CheckContext) -> Iterator[Finding]:
         yield Finding("warning", doubt, hint="'jobctl config' shows what counts")
 
 
-_VARIABLES = ("JOBCTL_DIR", "JOBCTL_URL", "JOBCTL_DURABLE", "JOBCTL_TIME_FORMAT")
+_VARIABLES = (
+    "JOBCTL_DIR",
+    "JOBCTL_URL",
+    "JOBCTL_DURABLE",
+    "JOBCTL_TIME_FORMAT",
+    "JOBCTL_LOG_LIMIT",
+)
 
 
 def program(context: CheckContext) -> Iterator[Finding]:
