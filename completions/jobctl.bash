@@ -26,7 +26,7 @@ __jobctl_value() {
         "watch --type") REPLY='types' ;;
         "watch --stage") REPLY='stages' ;;
         "watch --session") REPLY='sessions' ;;
-        "watch -l" | "watch --selector") REPLY='' ;;
+        "watch -l" | "watch --selector") REPLY='labels' ;;
         "watch --since") REPLY='' ;;
         "watch --cursor") REPLY='' ;;
         "watch --cursor-file") REPLY='files' ;;
@@ -40,7 +40,7 @@ __jobctl_value() {
         "wait --type") REPLY='types' ;;
         "wait --stage") REPLY='stages' ;;
         "wait --session") REPLY='sessions' ;;
-        "wait -l" | "wait --selector") REPLY='' ;;
+        "wait -l" | "wait --selector") REPLY='labels' ;;
         "wait --for") REPLY='conditions' ;;
         "wait --timeout") REPLY='' ;;
         "wait -o" | "wait --output") REPLY='words table wide json jsonl name' ;;
@@ -51,7 +51,7 @@ __jobctl_value() {
         "ls --type") REPLY='types' ;;
         "ls --stage") REPLY='stages' ;;
         "ls --session") REPLY='sessions' ;;
-        "ls -l" | "ls --selector") REPLY='' ;;
+        "ls -l" | "ls --selector") REPLY='labels' ;;
         "ls --since") REPLY='' ;;
         "ls --until") REPLY='' ;;
         "ls --sort") REPLY='words created updated stage type id' ;;
@@ -78,7 +78,7 @@ __jobctl_value() {
         "create --title") REPLY='' ;;
         "create --session") REPLY='sessions' ;;
         "create --stages") REPLY='' ;;
-        "create --label") REPLY='' ;;
+        "create --label") REPLY='labels' ;;
         "create --id") REPLY='' ;;
         "create -o" | "create --output") REPLY='words json jsonl name' ;;
         "create --dir") REPLY='directories' ;;
@@ -104,7 +104,7 @@ __jobctl_value() {
         "run --title") REPLY='' ;;
         "run --stages") REPLY='' ;;
         "run --session") REPLY='sessions' ;;
-        "run --label") REPLY='' ;;
+        "run --label") REPLY='labels' ;;
         "run --id") REPLY='' ;;
         "run --keep-env") REPLY='environment' ;;
         "run --ok") REPLY='' ;;
@@ -117,7 +117,7 @@ __jobctl_value() {
         "prune --keep") REPLY='' ;;
         "prune --stage") REPLY='endings' ;;
         "prune --type") REPLY='types' ;;
-        "prune -l" | "prune --selector") REPLY='' ;;
+        "prune -l" | "prune --selector") REPLY='labels' ;;
         "prune -o" | "prune --output") REPLY='words json jsonl name' ;;
         "prune --dir") REPLY='directories' ;;
         "doctor -o" | "doctor --output") REPLY='words table json jsonl' ;;

@@ -173,7 +173,7 @@ def _those(request: _Request, fits: Callable[[Job], bool]) -> _Rows:
 
 
 def _about(job: Job) -> str:
-    return f"{job.stage}  {job.title or job.type}"
+    return f"{job.shown_stage}  {job.title or job.type}"
 
 
 def _types(request: _Request) -> _Rows:
@@ -184,7 +184,7 @@ def _types(request: _Request) -> _Rows:
 def _stages(request: _Request) -> _Rows:
     """Return the built-in stages, and then those of the settings and of the jobs."""
     built_in, defined = _labels(request)
-    found = {job.stage for job in _any(request)}
+    found = {job.shown_stage for job in _any(request)}
     order = [*built_in, *sorted({*defined, *found} - built_in.keys())]
     labels = {**defined, **built_in}
     return [(stage, labels.get(stage, "")) for stage in order]
@@ -192,13 +192,21 @@ def _stages(request: _Request) -> _Rows:
 
 def _labels(request: _Request) -> tuple[dict[str, str], dict[str, str]]:
     """Return the stages with their labels: the built-in ones, and those of the settings."""
-    from jobctl.core.pipeline import BUILT_IN, FAILED
+    from jobctl.core.pipeline import BUILT_IN, CANCELLED, FAILED
 
     built_in, defined = (
         {stage.name: stage.label for pipeline in pipelines for stage in pipeline.stages}
         for pipelines in (BUILT_IN.values(), request.types.values())
     )
-    return {**built_in, FAILED: "Failed"}, defined
+    return {**built_in, FAILED: "Failed", CANCELLED: "Cancelled"}, defined
+
+
+def _labels_of_jobs(request: _Request) -> _Rows:
+    """Yield ``team=data`` of the jobs, after what is given already: ``app,team=data``."""
+    before, comma, _ = request.prefix.rpartition(",")
+    for job in _any(request):
+        for key, value in sorted((job.labels or {}).items()):
+            yield f"{before}{comma}{key}={value}", ""
 
 
 def _sessions(request: _Request) -> _Rows:
@@ -215,10 +223,10 @@ def _conditions(request: _Request) -> _Rows:
 
 
 def _endings(request: _Request) -> _Rows:
-    """Yield ``completed,failed`` in any order, as ``prune --stage`` accepts them."""
+    """Yield ``completed,failed,cancelled`` in any order, as ``prune --stage`` accepts them."""
     before = request.prefix.rpartition(",")[0]
     given = before.split(",") if before else []
-    for stage in ("completed", "failed"):
+    for stage in ("completed", "failed", "cancelled"):
         if stage not in given:
             yield ",".join([*given, stage]), stage.capitalize()
 
@@ -228,7 +236,7 @@ def _next(request: _Request) -> _Rows:
     job = _named(request, request.arguments[0])
     pipeline = request.pipelines().of(job) if job is not None else None
     if job is None or pipeline is None or len(pipeline.stages) == 2:  # it may enter any stage
-        return [row for row in _stages(request) if row[0] != "failed"]
+        return [row for row in _stages(request) if row[0] not in ("failed", "cancelled")]
     if not job.active:
         return []
     stages = pipeline.stages
@@ -255,6 +263,7 @@ KINDS: dict[str, Callable[[_Request], _Rows]] = {
     "types": _types,
     "stages": _stages,
     "sessions": _sessions,
+    "labels": _labels_of_jobs,
     "conditions": _conditions,
     "endings": _endings,
     "hubs": _hubs,

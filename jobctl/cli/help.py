@@ -82,10 +82,14 @@ and nobody else can write to it. The same is true of a job's file whose command
 'retry --rerun' runs. safe-directories lists directories where that does not
 matter, with all that is below them.""",
     "filters": """\
---type, --stage, --session and --active choose jobs in ls, watch and wait. The
-same flag twice means or, different flags mean and:
+--type, --stage, --session, --active and -l choose jobs in ls, watch and wait.
+The same flag twice means or, different flags mean and:
 
   jobctl ls --stage failed --stage completed --type etl
+
+A cancelled job is in the stage cancelled, not failed. -l selects by labels, and
+all that is given must be met: -l team=data, -l team!=data, -l team (has that
+label), -l !team (has none), or several: -l team=data,env=prod.
 
 A command accepts any start of an id that no other job has. --since and --until
 are times: a duration ago (10m, 1h30m, 7d), a date, or RFC 3339. --cursor is not

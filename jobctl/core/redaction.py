@@ -49,8 +49,8 @@ def redact(job: Job, *, details: bool) -> Job:
     Returns the job itself if nothing has to be left out. Idempotent.
     """
     update: dict[str, Any] = {}
-    if not details and (shown := _without_reason(job.cancelled)) != job.cancelled:
-        update["cancelled"] = shown
+    if not details and (said := _without_reason(job.cancelled)) != job.cancelled:
+        update["cancelled"] = said
     run = job.run
     if run is None:
         return job.replace(**update) if update else job
@@ -59,14 +59,14 @@ def redact(job: Job, *, details: bool) -> Job:
             update["run"] = None
         return job.replace(**update) if update else job
     if details:
-        kept = {key: value for key, value in run.items() if key != _ENVIRONMENT}
+        shown = {key: value for key, value in run.items() if key != _ENVIRONMENT}
     else:
-        kept = {key: value for key, value in run.items() if key in _WITHOUT_DETAILS}
+        shown = {key: value for key, value in run.items() if key in _WITHOUT_DETAILS}
         title = _title_without_details(job.title, run.get("argv"))
         if title != job.title:
             update["title"] = title
-    if len(kept) < len(run):
-        update["run"] = kept
+    if len(shown) < len(run):
+        update["run"] = shown
     return job.replace(**update) if update else job
 
 

@@ -213,9 +213,9 @@ class Hub:
         session gets at first; by default those that ended after ``served_before``, which is where
         an earlier hub stopped.
         """
-        cursor = store_cursor(cursor, details=details)
         if dialect is Dialect.PLAIN:
             filter = filter.for_stages_on_disk
+        cursor = store_cursor(cursor, details=details)
         session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
         session.digest = digest
         session.details = details

@@ -8,7 +8,9 @@ const filter = new URLSearchParams(location.search);
 filter.delete("since");
 
 const TERMINAL = new Set(["completed", "failed"]);
-const WORDS = { __proto__: null, pending: "Queued", completed: "Completed", failed: "Failed" };
+const WORDS = { __proto__: null, pending: "Queued", completed: "Completed", failed: "Failed",
+  cancelled: "Cancelled" };
+const CANCELLED = "Cancelled by user"; // the error of a cancelled job, whose stage is "failed"
 const MAX_ROWS = 500;
 const MAX_HISTORY = 64; // entries of a history that may have been cut
 const BACKOFF_MS = 500, MAX_BACKOFF_MS = 15000;
@@ -152,10 +154,12 @@ function paint() {
   });
   const count = (test) => all.filter(test).length;
   const active = count((job) => !TERMINAL.has(job.stage));
-  const failed = count((job) => job.stage === "failed");
+  const cancelled = count(isCancelled);
+  const failed = count((job) => job.stage === "failed") - cancelled;
   const more = all.length > MAX_ROWS ? `, the first ${MAX_ROWS} of ${all.length} shown` : "";
   document.getElementById("counts").textContent =
-    `${active} active, ${all.length - active - failed} completed, ${failed} failed${more}`;
+    `${active} active, ${all.length - active - failed - cancelled} completed, ${failed} failed` +
+    (cancelled ? `, ${cancelled} cancelled` : "") + more;
   document.title = active ? `${active} active · Jobs` : "Jobs";
   document.querySelector("table").hidden = !all.length;
   const none = !all.length && cursor !== null;
@@ -212,7 +216,7 @@ function fill(row, job) {
   if (progress !== null) row.progress.value = progress.share;
   put(row.done, progress === null ? "" : progress.text);
   put(row.note, told && job.message ? String(job.message) : "");
-  put(row.error, job.error ? String(job.error) : "");
+  put(row.error, isCancelled(job) ? cancellation(job) : job.error ? String(job.error) : "");
   strip(row.strip, job, active);
   clock(row);
 }
@@ -245,8 +249,9 @@ function clock(row) {
   const waits = job.stage === "pending"; // for a worker, who may come late
   const stalled = active && !waits && !row.lost && stalledMs != null && now - enteredMs(job) > stalledMs;
   const mark = row.lost ? "lost" : stalled ? "stalled" : "";
-  row.element.className = `${active ? "active" : job.stage} ${mark}`.trim();
-  const stage = WORDS[job.stage] ?? (Object.hasOwn(stages, job.stage) ? stages[job.stage] : String(job.stage));
+  const name = isCancelled(job) ? "cancelled" : job.stage;
+  row.element.className = `${active ? "active" : name} ${mark}`.trim();
+  const stage = WORDS[name] ?? (Object.hasOwn(stages, name) ? stages[name] : String(name));
   put(row.stage, mark ? `${mark} in ${stage}` : stage);
   const began = lacks(job, "createdAt") ? NaN : beganMs(job);
   const took = Math.max(0, Math.round((endedMs(job, now) - began) / 1000));
@@ -278,6 +283,21 @@ function movedByOthers(job) {
   if (isRecordedAttempt(job)) return false;
   if (job.stage === "pending" || TERMINAL.has(job.stage)) return true;
   return (knownMs(job.stageStartedAt) || 0) > (knownMs(last.at) || 0);
+}
+
+// The same rules as Job.is_cancelled and Cancellation in Python.
+
+function isCancelled(job) {
+  if (job.stage !== "failed") return false;
+  const said = job.cancelled;
+  const told = said === true || (typeof said === "object" && said !== null && !Array.isArray(said));
+  return (told && !movedByOthers(job)) || job.error === CANCELLED;
+}
+
+function cancellation(job) {
+  const said = movedByOthers(job) ? {} : (job.cancelled ?? {});
+  const text = (value) => (typeof value === "string" ? value : "");
+  return `Cancelled by ${text(said.by) || "user"}${text(said.reason) && `: ${said.reason}`}`;
 }
 
 // The same rules as clock.known_ms, Job.ended_ms and Job.stalled in Python.

@@ -15,7 +15,7 @@ from jobctl.cli import dynamic_completion as module
 from jobctl.cli.dynamic_completion import KINDS, candidates
 from jobctl.core.codec import MAX_JOB_BYTES
 from jobctl.core.job import check_id
-from jobctl.core.pipeline import BUILT_IN, FAILED, Pipeline
+from jobctl.core.pipeline import BUILT_IN, CANCELLED, FAILED, Pipeline
 from jobctl.errors import InvalidId
 from jobctl.hub import running
 from jobctl.hub.discovery import announced
@@ -25,7 +25,7 @@ from tests.cli.shells import put_job
 
 NOW = "2026-10-04T01:19:13.817Z"
 TYPES = sorted(BUILT_IN)
-STAGES = [*BUILT_IN["create_session"].names(), FAILED]
+STAGES = [*BUILT_IN["create_session"].names(), FAILED, CANCELLED]
 
 
 def values(kind: str, directory: Path, prefix: str = "", *arguments: str) -> list[str]:
@@ -127,11 +127,29 @@ def test_the_stages_ahead_are_the_pipelines(tmp_path: Path, type: str) -> None:
         assert values("next", tmp_path, "", "a") == list(ahead)
 
 
+def test_labels_are_those_in_use(tmp_path: Path) -> None:
+    """Also after others, separated by commas."""
+    put_job(tmp_path, "a", age_s=0, labels={"team": "data", "env": "prod"})
+    put_job(tmp_path, "b", age_s=1, labels={"team": "web", "odd": 3})
+    put_job(tmp_path, "c", age_s=2)
+    assert values("labels", tmp_path) == ["env=prod", "team=data", "odd=3", "team=web"]
+    assert values("labels", tmp_path, "team=d") == ["team=data"]
+    assert values("labels", tmp_path, "env=prod,te") == ["env=prod,team=data", "env=prod,team=web"]
+
+
+def test_a_cancelled_job_is_described_as_that(tmp_path: Path) -> None:
+    """And offered where failed jobs are: it can be retried."""
+    put_job(tmp_path, "a", stage="failed", error="Cancelled by user", title="Nightly")
+    found = candidates(["failed", "--dir", str(tmp_path), "--", ""])
+    assert found == [("a", "cancelled  Nightly")]
+
+
 def test_endings_are_a_list(tmp_path: Path) -> None:
     """What prune takes behind --stage."""
-    assert values("endings", tmp_path) == ["completed", "failed"]
-    assert values("endings", tmp_path, "failed,") == ["failed,completed"]
-    assert values("endings", tmp_path, "completed,failed,") == []
+    assert values("endings", tmp_path) == ["completed", "failed", "cancelled"]
+    assert values("endings", tmp_path, "failed,") == ["failed,completed", "failed,cancelled"]
+    assert values("endings", tmp_path, "completed,failed,") == ["completed,failed,cancelled"]
+    assert values("endings", tmp_path, "completed,failed,cancelled,") == []
 
 
 def test_hubs_are_those_that_run(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Sessions under a filter: the gone rule, and quiet."""
 
+import json
+
 from jobctl.core.filters import Filter
-from tests.hub.world import World
+from tests.hub.world import PLAIN, World
 
 ACTIVE = Filter(active=True)
 EXTRACT = Filter(stages=frozenset({"extract"}))
@@ -162,3 +164,49 @@ def test_filtered_snapshot_is_paged_over_what_does_not_match():
     world.pump()
     assert client.stages == world.expected(ETL)
     assert 1 < len(client.deltas) < 5
+
+
+FAILED = Filter.make(stages=["failed"])
+CANCELLED = Filter.make(stages=["cancelled"])
+STOPPED = {"stage": "failed", "error": "Cancelled by user"}
+
+
+def test_failed_and_cancelled_are_two_stages_to_filters():
+    """A job that turns from one into the other leaves the first filter and enters the second."""
+    world = World()
+    world.put("a1", stage="failed", error="disk full")
+    failed, cancelled = world.connect(1, filter=FAILED), world.connect(2, filter=CANCELLED)
+    world.pump()
+    assert (failed.stages, cancelled.stages) == ({"a1": "failed"}, {})
+    world.put("a1", **STOPPED)
+    world.pump()
+    assert (failed.stages, cancelled.stages) == ({}, {"a1": "failed"})
+    assert [item.id for item in failed.deltas[-1].gone] == ["a1"]
+
+
+def test_a_plain_client_that_shows_failed_jobs_shows_cancelled_ones():
+    """The original program's page knows no other stage for them."""
+    world = World()
+    world.feed()
+    client = world.connect(1, dialect=PLAIN, filter=FAILED)
+    world.pump()
+    world.put("a1", **STOPPED)
+    world.put("a2", stage="completed")
+    world.pump()
+    assert [json.loads(message)["job"]["id"] for message in client.messages[1:]] == ["a1"]
+
+
+def test_a_job_whose_labels_change_leaves_and_enters():
+    """Labels are looked at as any other field."""
+    world = World()
+    world.put("a1", labels={"team": "data"})
+    data = world.connect(1, filter=Filter.make(labels=["team=data"]))
+    web = world.connect(2, filter=Filter.make(labels=["team", "team!=data"]))
+    world.pump()
+    assert (data.stages, web.stages) == ({"a1": "pending"}, {})
+    world.put("a1", labels={"team": "web"})
+    world.pump()
+    assert (data.stages, web.stages) == ({}, {"a1": "pending"})
+    world.put("a1")
+    world.pump()
+    assert web.stages == {}

@@ -10,7 +10,7 @@ from jobctl.core.protocol import FEATURES
 from tests.hub.network import new_job, plain, running_hub, said, v1
 from tests.hub.test_refusals_help import answer
 
-KNOWN = "active, id, limit, session, since, stage, type"
+KNOWN = "active, id, label, limit, session, since, stage, type"
 
 
 @pytest.mark.parametrize("query", ["stgae=extract", "type=etl&max=5000", "ended=10m", "x", "%ff=1"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +12,17 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websockets_serve
 from websockets.typing import Subprotocol
 
-from jobctl.core.protocol import SUBPROTOCOL, DeadOwners, close_reason_with_retry
+from jobctl._clock import now
+from jobctl.core import transitions as jobs
+from jobctl.core.cursor import ZERO
+from jobctl.core.filters import Filter
+from jobctl.core.jobset import Delta, JobSet
+from jobctl.core.protocol import (
+    SUBPROTOCOL,
+    DeadOwners,
+    close_reason_with_retry,
+    delta_message,
+)
 from jobctl.errors import HubError, TimedOut, UsageError
 from jobctl.reader.backoff import Backoff
 from jobctl.reader.client import Client, hub_url
@@ -258,3 +268,49 @@ async def test_silent_hub_is_given_up_after_the_patience(served):
         statuses = await asyncio.wait_for(first(client, "closed"), 3)
         assert statuses[0].retry_s is not None
         release.set()
+
+
+@pytest.mark.parametrize(
+    ("filter", "what"),
+    [
+        ({"label": "team=data"}, "labels"),
+        ({"stage": ["cancelled", "load"]}, "cancelled jobs"),
+    ],
+)
+async def test_a_hub_that_cannot_apply_the_filter_is_refused(filter, what):
+    """An older one would send other jobs, or none: that is not what was asked for."""
+
+    async def old_hub(connection: ServerConnection) -> None:
+        await connection.send(EMPTY)
+        await connection.wait_closed()
+
+    async with fake_hub(old_hub) as url:
+        client = Client(url, filter=Filter.from_wire(filter), retry=True)
+        with pytest.raises(HubError, match=f"older jobctl, and cannot filter by {what}"):
+            await asyncio.wait_for(first(client, "open"), 5)
+
+
+async def test_cancelled_jobs_of_an_older_hub_are_not_taken_for_failed_ones():
+    """Its filter knows the stages of the files alone; the client leaves them out itself."""
+    failed = jobs.fail(new_job("a1"), "disk full", now=now())
+    stopped = jobs.cancel(new_job("a2"), now=now())
+    asked = []
+
+    async def old_hub(connection: ServerConnection) -> None:
+        asked.append(connection.request.path)
+        held = JobSet("e1")
+        held.put(failed.replace(revision=1))
+        held.put(stopped.replace(revision=2))
+        delta = held.since(ZERO)
+        wires = [held.wire(job.id) for job in delta.jobs]
+        await connection.send(delta_message(delta, 0, wires).decode())
+        await connection.wait_closed()
+
+    async with fake_hub(old_hub) as url:
+        chosen = Filter.make(stages=["failed"])
+        async with aclosing(Client(url, filter=chosen).events()) as events:
+            delta = await anext(event async for event in events if isinstance(event, Delta))
+        assert [job.id for job in delta.jobs] == ["a1"]
+        assert "stage=failed" in asked[0]
+        with pytest.raises(HubError, match="cannot filter by cancelled jobs"):
+            await first(Client(url, filter=chosen, verify=True), "open")

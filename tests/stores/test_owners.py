@@ -20,9 +20,10 @@ from pathlib import Path
 import pytest
 
 from jobctl.core.transitions import create
-from jobctl.stores import Store
+from jobctl.stores import Store, open_store
 from jobctl.stores.directory import owners
 from jobctl.stores.directory.store import DirectoryStore
+from jobctl.stores.owners import CancelRequest
 from tests.stores.support import T0, environment, plant_owner, until
 
 Open = Callable[..., DirectoryStore]
@@ -446,3 +447,39 @@ while True:
         while time.monotonic() < end:
             assert store.owners.dead() == frozenset()
         assert process.poll() is None
+
+
+def test_a_cancel_request_says_who_asks_and_why(store: Store) -> None:
+    """Whatever the text is; and without either, it is a request all the same."""
+    name = store.owners.hold()
+    assert name is not None
+    asked = CancelRequest("anna@host two", 'no "more"\n\t{space} \u2028 \U0001f680')
+    assert store.owners.request_cancel(name, "a", asked)
+    assert store.owners.request_cancel(name, "b")
+    wanted = store.owners.take_cancel_requests({"a", "b"})
+    assert wanted == {"a": asked, "b": CancelRequest()}
+
+
+def test_owners_of_before_find_their_ids_in_a_request(jobs_dir: Path) -> None:
+    """They split the file into words; no word of the reason is an id."""
+    store = open_store(jobs_dir, create=True)
+    name = store.owners.hold()
+    assert name is not None
+    store.owners.request_cancel(name, "a", CancelRequest("anna", "b c\nd"))
+    file = jobs_dir / ".jobctl" / "owners" / name
+    words = file.read_text().partition("\n")[2].split()
+    assert words[0] == "a"
+    assert not {"b", "c", "d", "anna"}.intersection(words)
+    assert file.read_text().count("\n") == 2
+
+
+def test_nonsense_in_a_request_costs_only_the_reason(jobs_dir: Path) -> None:
+    """Other versions may write something else there; several lines may come at once."""
+    store = open_store(jobs_dir, create=True)
+    name = store.owners.hold()
+    assert name is not None
+    with open(jobs_dir / ".jobctl" / "owners" / name, "a") as file:
+        file.write('a {"by":\n\nb [1]\nc {"by":7,"reason":"x"}\nd\ne')
+    wanted = store.owners.take_cancel_requests({"a", "b", "c", "d", "e"})
+    no = CancelRequest()
+    assert wanted == {"a": no, "b": no, "c": CancelRequest(None, "x"), "d": no}

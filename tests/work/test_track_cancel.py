@@ -18,6 +18,7 @@ from jobctl.core.cursor import ZERO
 from jobctl.core.transitions import CANCELLED
 from jobctl.errors import Cancelled
 from jobctl.stores import Store, open_store
+from jobctl.stores.owners import CancelRequest
 from jobctl.work import recorder
 from jobctl.work.track import TrackedJob, track
 from tests.stores.support import environment, until
@@ -269,3 +270,48 @@ def test_two_recorders_of_one_store_hear_of_their_own_jobs(store: Store) -> None
         call(store, strict)
         call(store, other)
         until(lambda: strict.cancelled and other.cancelled)
+
+
+def test_who_cancelled_it_and_why_is_in_the_job_and_in_the_exception(store: Store) -> None:
+    """For the work, and for whoever looks later."""
+    with pytest.raises(Cancelled) as raised, track("etl", store=store) as job:
+        name = store.get(job.id).owned_by
+        assert name is not None
+        assert store.owners.request_cancel(name, job.id, CancelRequest("anna", "too\nlate"))
+        until(lambda: job.cancelled)
+        job.progress(1)
+    assert (raised.value.by, raised.value.exit_code) == ("anna", 6)
+    assert str(raised.value) == f"job {job.id} was cancelled by anna: too\nlate"
+    said = only(store).cancellation
+    assert said is not None
+    assert (said.by, said.reason) == ("anna", "too late")
+    assert said.at == only(store).updated_at
+
+
+async def test_the_task_hears_who_cancelled_it(store: Store) -> None:
+    """As a block without asyncio does."""
+    with pytest.raises(Cancelled, match="was cancelled by anna: too late"):
+        async with track("etl", store=store) as job:
+            name = store.get(job.id).owned_by
+            assert name is not None
+            store.owners.request_cancel(name, job.id, CancelRequest("anna", "too late"))
+            await asyncio.sleep(10)
+    assert only(store).is_cancelled
+
+
+def test_labels_are_recorded_and_wrong_ones_do_not_break_the_work(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is wrong is named."""
+    with track("etl", store=store, labels={"team": "data"}):
+        assert only(store).labels == {"team": "data"}
+    store.remove(only(store).id)
+    with track("etl", store=store, labels={"a b": "c"}) as job:
+        job.progress(1)
+    assert "'a b' is not the key of a label" in caplog.text
+
+    @track("etl", store=store, labels={"team": "web"})
+    def work() -> None: ...
+
+    work()
+    assert only(store).labels == {"team": "web"}

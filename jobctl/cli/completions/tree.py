@@ -73,6 +73,8 @@ _BY_METAVAR = {
     "CONDITION": "conditions",
     "FILE": "files",
     "ID": "ids",
+    "KEY=VALUE": "labels",
+    "SELECTOR": "labels",
     "SESSION": "sessions",
     "STAGE": "stages",
     "TYPE": "types",
