@@ -259,7 +259,12 @@ def cancel(store: Store, id: str, *, reason: str | None = None, timeout_s: float
         time.sleep(0.05)
     if not job.is_cancelled:
         raise Conflict(f"job {job.id} {job.stage} before it could be cancelled")
-    return job
+    if job.cancelled is not None:
+        return job
+    return store.update(  # a worker of jobctl 0.1.0 does not record who asked
+        job.id,
+        lambda job: transitions.explain_cancellation(job, by=request.by, reason=request.reason),
+    )
 
 
 def _asker(owner: OwnerInfo | None) -> str:

@@ -43,6 +43,7 @@ __all__ = [
     "check_result",
     "complete",
     "create",
+    "explain_cancellation",
     "fail",
     "finish_stages",
     "legal_moves",
@@ -268,9 +269,18 @@ def cancel(
     """
     if job.stage != PENDING and not (at_work and job.active):
         raise IllegalTransition(job.id, job.stage, "cancel", legal_moves(job, pipelines))
-    said = {"at": now, "by": by, "reason": reason}
-    known = {key: value for key, value in said.items() if value}
-    return fail(job, CANCELLED, now=now).replace(cancelled=known)
+    return explain_cancellation(fail(job, CANCELLED, now=now), by=by, reason=reason)
+
+
+def explain_cancellation(job: Job, *, by: str | None, reason: str | None) -> Job:
+    """Return the cancelled job with who asked for it and why.
+
+    A job that has this already, or is not cancelled (any more), is returned as it is.
+    """
+    if not job.is_cancelled or job.cancelled is not None:
+        return job
+    said = {"at": job.timeline()[-1].at, "by": by, "reason": reason}
+    return job.replace(cancelled={key: value for key, value in said.items() if value})
 
 
 def short_reason(text: str) -> str:

@@ -232,3 +232,53 @@ def test_workers_of_one_are_seen_alive_and_dead_by_the_other(
     finally:
         worker.kill()
         worker.wait()
+
+
+def test_a_worker_of_one_is_cancelled_by_the_other(
+    trees: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Whatever stands beside the id in the request: the command ends, and the job says why."""
+    first, second = trees
+    directory = tmp_path / "jobs"
+    directory.mkdir(mode=0o700)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "jobctl", "run", "--dir", str(directory), "--id", "w", "--",
+         "sleep", "60"],
+        cwd=first, env=environment(first), start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline_s = time.monotonic() + 20
+        while "w" not in said(second, directory, "ls", "--active", "-o", "name"):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        reason = ["--reason", "w is not needed"] if second == ROOT else []
+        said(second, directory, "cancel", "w", *reason)
+        worker.wait(10)
+        for tree in trees:
+            (job,) = listed(tree, directory)["jobs"]
+            assert (job["stage"], job["error"]) == ("failed", "Cancelled by user")
+        assert said(ROOT, directory, "ls", "--stage", "cancelled", "-o", "name").strip() == "w"
+        if second == ROOT:  # a worker of 0.1.0 does not record it, so the command does
+            (job,) = listed(ROOT, directory)["jobs"]
+            assert job["cancelled"]["reason"] == "w is not needed"
+        assert jobctl(ROOT, directory, "wait", "w").returncode == 6
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_a_cursor_under_failed_is_reset_as_it_means_another_set(
+    trees: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Else a reader would keep the cancelled jobs that it held as failed ones."""
+    first, second = trees
+    directory = tmp_path / "jobs"
+    said(first, directory, "create", "etl", "--id", "a")
+    said(first, directory, "cancel", "a")
+    cursor = listed(first, directory, "--stage", "failed")["cursor"]
+    said(first, directory, "create", "etl", "--id", "b")
+    said(first, directory, "fail", "b", "disk full")
+    later = listed(second, directory, "--stage", "failed", "--cursor", cursor)
+    wanted = {"b"} if second == ROOT else {"a", "b"}
+    assert {job["id"] for job in later["jobs"]} == wanted
+    assert later["gone"] == []

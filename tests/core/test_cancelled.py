@@ -162,3 +162,13 @@ def test_a_reason_is_one_short_line() -> None:
     """It goes into the job's file, and onto terminals."""
     assert short_reason("a\n b\t\x1b[2Jc \udcff") == "a b [2Jc ?"
     assert len(short_reason("x" * 9999)) == MAX_REASON
+
+
+def test_who_asked_is_added_to_what_a_worker_of_before_recorded() -> None:
+    """And to nothing else."""
+    old = CANCELLED.replace(cancelled=None)
+    again = jobs.explain_cancellation(old, by="anna", reason="no longer needed")
+    assert again == CANCELLED
+    assert jobs.explain_cancellation(CANCELLED, by="bob", reason=None) == CANCELLED
+    assert jobs.explain_cancellation(FAILED, by="bob", reason=None) == FAILED
+    assert jobs.explain_cancellation(PENDING, by="bob", reason=None) == PENDING

@@ -484,8 +484,31 @@ async def test_health_without_a_token_names_the_part_alone(served, monkeypatch):
 async def test_metrics_take_a_look_while_nobody_is_there(served):
     """What Prometheus sees does not depend on who has come by."""
     served.create(new_job("a1"))
+    served.create(jobs.cancel(new_job("a2"), now=now()))
     async with running_hub(served) as hub:
-        assert b'jobctl_jobs{state="active"} 1.0\n' in (await get(hub, "/metrics")).body
+        body = (await get(hub, "/metrics")).body
+        for state, count in {"active": 1, "failed": 0, "cancelled": 1}.items():
+            assert f'jobctl_jobs{{state="{state}"}} {count}.0\n'.encode() in body
+
+
+async def test_the_api_filters_by_labels_and_by_cancelled(served):
+    """As the socket does."""
+    served.create(new_job("a1", labels={"team": "data"}))
+    served.create(jobs.cancel(new_job("a2", labels={"team": "web"}), now=now()))
+    served.create(jobs.fail(new_job("a3"), "no", now=now()))
+    async with running_hub(served) as hub:
+        for query, ids in {
+            "label=team%3Ddata": ["a1"],
+            "label=team&label=!team": [],
+            "label=team,team!%3Ddata": ["a2"],
+            "stage=cancelled": ["a2"],
+            "stage=failed": ["a3"],
+        }.items():
+            found = json.loads((await get(hub, f"/api/jobs?{query}")).body)
+            assert [job["id"] for job in found["jobs"]] == ids, query
+        answer = await get(hub, "/api/jobs?label=%3Dx")
+        assert answer.status == 400
+        assert b"selects no labels" in answer.body
 
 
 def out_of_reach(*_: object) -> int:

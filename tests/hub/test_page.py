@@ -46,6 +46,7 @@ Object.fromEntries([...document.querySelectorAll("tbody tr")].map(
 STATE = "document.getElementById('state')?.dataset.state"
 
 LIGHT_RED = "rgb(198, 42, 47)"
+LIGHT_GREY = "rgb(93, 107, 122)"
 
 
 def page_of(url: str) -> str:
@@ -296,6 +297,34 @@ async def test_lost_jobs_are_told(directory, served):
         served.create(jobs.fail(new_job("a2"), "boom", now=now()))
         await page.shows(f"!!document.querySelector('[data-id=a2]') && {red}", LIGHT_RED)
         assert await page.run(colour.format("'[data-id=a1] .stage'")) == LIGHT_RED
+
+
+async def test_cancelled_jobs_are_told_from_failed_ones(served):
+    """In grey, with who and why; of the present attempt only."""
+    served.create(jobs.cancel(new_job("a1"), now=now(), by="anna", reason="<b>late</b>"))
+    served.create(jobs.fail(new_job("a2"), "Cancelled by user", now=now()))
+    served.create(jobs.fail(new_job("a3"), "boom", now=now()))
+    stopped = jobs.cancel(new_job("a4"), now=now(), by="anna")
+    served.create(stopped)
+    served.update("a4", lambda job: job.replace(error="disk full", retry_count=1))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(ROWS, dict.fromkeys(("a1", "a2", "a3", "a4"), "failed"))
+        texts = "[...document.querySelectorAll('tbody tr')].map((row) => [row.dataset.id, "
+        texts += "row.className, row.querySelector('.stage').textContent, "
+        texts += "row.querySelector('.error').textContent]).sort()"
+        assert await page.run(texts) == [
+            ["a1", "cancelled", "Cancelled", "Cancelled by anna: <b>late</b>"],
+            ["a2", "cancelled", "Cancelled", "Cancelled by user"],
+            ["a3", "failed", "Failed", "boom"],
+            ["a4", "failed", "Failed", "disk full"],
+        ]
+        counts = await page.run("document.getElementById('counts').textContent")
+        assert counts == "0 active, 0 completed, 2 failed, 2 cancelled"
+        colour = "getComputedStyle(document.querySelector('[data-id=a1] .{}')).color"
+        assert await page.run(colour.format("stage")) == LIGHT_GREY
+        assert await page.run(colour.format("error")) == LIGHT_GREY
+        assert page.said == []
 
 
 async def test_lost_jobs_are_told_however_many_owners_have_died(served, monkeypatch):
