@@ -26,6 +26,7 @@ _FORWARDED: set[int] = {
 }
 """Those whose default ends, stops or continues a process, but for faults (SIGSEGV) and for SIGPIPE,
 which Python ignores. SIGTTIN and SIGTTOU are left to the kernel, which sends no others."""
+_TO_LEADER = {signal.SIGHUP, signal.SIGCONT}
 _HEARD = {*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH}
 
 
@@ -63,7 +64,9 @@ class Signals:
     def next(self, timeout_s: float) -> tuple[int, bool] | None:
         """Return the next signal and whether to forward it; ``None`` after the timeout.
 
-        A signal from the terminal (Ctrl-C) reaches the command too and is not forwarded. A signal
+        A signal from the terminal (Ctrl-C) reaches the command too and is not forwarded. But when
+        the terminal goes away, the kernel sends SIGHUP and SIGCONT to the session leader alone; the
+        command would be that leader if it had been started without us. A signal
         from a process is assumed to be sent to us alone. If it was sent to the whole process group,
         the command gets it twice, because the two cases cannot be told apart.
         """
@@ -71,6 +74,8 @@ class Signals:
         if info is None:
             return None
         number, from_process = info
+        if number in _TO_LEADER and os.getsid(0) == os.getpid():
+            from_process = True
         return number, from_process and number in _FORWARDED
 
     def before_start(self) -> int | None:
