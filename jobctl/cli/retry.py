@@ -34,7 +34,7 @@ def retry(
     from jobctl.work.run import rerun as rerun_command
 
     store = command_store(directory).store
-    leave(rerun_command(api.resolve(store, ids[0]), store))
+    leave(rerun_command(api.resolve(store, ids[0]), store, adopt_orphans=True))
 
 
 def _show(jobs: Sequence[Job], *, output: Written | None) -> None:

@@ -105,6 +105,7 @@ def run(
         timeout_s=seconds(timeout, "--timeout"),
         grace_s=grace_s,
         relay=relay,
+        adopt_orphans=True,
     )
     where = where_to_write(directory).path
     leave(run_command(command, str(where), options, pipelines=pipelines()))

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 
 from jobctl.errors import JobctlError
 
-__all__ = ["CannotRun", "Signals", "given_environment", "send", "signal_all", "spawn", "stop"]
+__all__ = ["CannotRun", "Signals", "given_environment", "spawn", "stop"]
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 _OTHERS = ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "ABRT", "PWR", "IO", "STKFLT")
@@ -187,67 +187,8 @@ def given_environment() -> dict[str, str]:
     return env
 
 
-def send(pid: int, number: int) -> None:
-    """Send the signal to our child, unless it runs as another user by now."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-
-
 def stop() -> None:
     """Stop this process until SIGCONT, as Ctrl-Z does: not where nobody could continue it."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
     os.kill(os.getpid(), signal.SIGTSTP)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
-
-
-def signal_all(pid: int, number: int) -> None:
-    """Send the signal to our child and to everything that it has started."""
-    others = _descendants(pid)
-    try:
-        send(pid, number)
-        for fd in others:
-            with suppress(OSError):
-                signal.pidfd_send_signal(fd, number)
-        if number != signal.SIGKILL:  # a stopped process must get it too
-            send(pid, signal.SIGCONT)
-    finally:
-        for fd in others:
-            os.close(fd)
-
-
-def _descendants(pid: int) -> list[int]:
-    """Return descriptors of all descendant processes, if the system has them.
-
-    A descriptor, unlike an id, cannot come to mean another process.
-    """
-    found: list[int] = []
-    todo = [pid]
-    parents = _parents()
-    while todo:
-        parent = todo.pop()
-        for child in [one for one, above in parents.items() if above == parent]:
-            try:
-                fd = os.pidfd_open(child)
-            except OSError:
-                continue
-            if _parent_of(child) != parent:
-                os.close(fd)
-                continue
-            found.append(fd)
-            todo.append(child)
-    return found
-
-
-def _parents() -> dict[int, int]:
-    try:
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return {}
-    return {pid: parent for pid in pids if (parent := _parent_of(pid)) is not None}
-
-
-def _parent_of(pid: int) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return None

@@ -7,10 +7,10 @@ import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from jobctl._clock import now
@@ -24,9 +24,16 @@ from jobctl.stores import Store, path_of, runnable_job
 from jobctl.work.attempt import begin_attempt
 from jobctl.work.enclosing import ATTEMPT_VARIABLE, with_parent
 from jobctl.work.recorder import Write
-from jobctl.work.run.child import Signals, given_environment, send, signal_all, spawn, stop
+from jobctl.work.run.child import Signals, given_environment, spawn, stop
 from jobctl.work.run.event_file import EventFile
 from jobctl.work.run.event_lines import Event
+from jobctl.work.run.processes import (
+    adopting_orphans,
+    kill_descendants,
+    reap_orphans,
+    send,
+    signal_all,
+)
 from jobctl.work.run.relay import Relay
 from jobctl.work.text import clean_text, one_line
 from jobctl.work.track import TrackedJob
@@ -37,6 +44,8 @@ TIMED_OUT = 124  # as of timeout(1)
 GRACE_S = 10.0
 """Seconds between SIGTERM and SIGKILL for a cancelled command."""
 _TICK_S = 0.2
+_DYING_TICK_S = 0.02
+_MAX_DYING_S = 2.0  # a killed process that waits for a disk ends later
 _STAGE = "run"
 _MAX_COMMAND = 64 * 1024  # bytes; a job file holds 256 KiB in all
 _MAX_SHOWN = 20  # words that are kept of a longer command
@@ -52,6 +61,10 @@ class RunOptions:
     as on a cancel request, and the job fails. ``keep_env`` are the variables whose values the job
     keeps. Without ``relay`` the command writes to our standard error directly, and the job has no
     last lines. With ``again``, a job with this ``id`` that has ended gets another attempt.
+
+    With ``adopt_orphans`` this process adopts, until the command has ended, the processes that it
+    has started and whose parent is gone (on Linux). So they are found when the command is to be
+    ended. Only for a process that has no children of its own, since all are reaped.
     """
 
     type: str = "run"
@@ -66,6 +79,7 @@ class RunOptions:
     timeout_s: float | None = None
     grace_s: float = GRACE_S
     relay: bool = True
+    adopt_orphans: bool = False
 
 
 def run(
@@ -121,7 +135,7 @@ def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
     return Command(argv=tuple(shown), cwd=clean_text(cwd), exact=False)
 
 
-def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
+def rerun(id: str, store: Store, *, grace_s: float = GRACE_S, adopt_orphans: bool = False) -> int:
     """Run the command of a failed job again, in its directory, as the same job; see `run`.
 
     Or of one that was retried and is pending since, because nobody took it up.
@@ -155,6 +169,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S) -> int:
         ok=command.ok or (),
         timeout_s=command.timeout_ms / 1000 if command.timeout_ms is not None else None,
         grace_s=grace_s,
+        adopt_orphans=adopt_orphans,
     )
     job = _RunJob(again, store, options, retry=True)
     return _Run(job, command.argv, store, options, command.env or {}).run()
@@ -318,7 +333,8 @@ class _Run:
 
     def run(self) -> int:
         try:
-            with self._signals.held(), self._job:
+            adopting = adopting_orphans() if self._options.adopt_orphans else nullcontext()
+            with self._signals.held(), self._job, adopting:
                 return self._run()
         except _Ended as ended:
             return -ended.number
@@ -350,6 +366,7 @@ class _Run:
             if events is not None:
                 events.start()
             status = self._wait(pid, relay, events)
+            self._end_rest()
             took_ms = round((monotonic() - began_s) * 1000)
             if relay is not None:
                 relay.finish(self._is_interrupted)
@@ -391,6 +408,8 @@ class _Run:
                     send(pid, signal.SIGWINCH)  # it may have read the old size
             due = monotonic() >= self._poll_at_s
             if due or (heard is not None and heard[0] == signal.SIGCHLD):
+                if self._options.adopt_orphans:
+                    reap_orphans(pid)
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     return os.waitstatus_to_exitcode(status)
@@ -423,10 +442,29 @@ class _Run:
         if self._kill_at is None:
             self._job.cancel_sent, self._job.timed_out = cancelled, late and not cancelled
             self._kill_at = monotonic() + self._options.grace_s
-            signal_all(pid, signal.SIGTERM)
+            signal_all(pid, self._root(pid), signal.SIGTERM)
         elif monotonic() >= self._kill_at:
             self._killed = True
-            signal_all(pid, signal.SIGKILL)
+            signal_all(pid, self._root(pid), signal.SIGKILL)
+
+    def _root(self, pid: int) -> int:
+        """Return the process below which everything belongs to the command."""
+        return os.getpid() if self._options.adopt_orphans else pid
+
+    def _end_rest(self) -> None:
+        """Wait for what a cancelled command has left behind, and kill it when the time is over.
+
+        A signal shortens the wait.
+        """
+        if self._kill_at is None or not self._options.adopt_orphans:
+            return
+        none = 0  # the command has been reaped already
+        while reap_orphans(none) and monotonic() < self._kill_at + _MAX_DYING_S:
+            if monotonic() >= self._kill_at:
+                kill_descendants(os.getpid())
+            if self._signals.ends():
+                self._kill_at = min(self._kill_at, monotonic())
+            sleep(_DYING_TICK_S)
 
     def _take(self, event: Event) -> None:
         with suppress(Cancelled):  # the command gets a signal instead

@@ -1,0 +1,179 @@
+"""The processes below the command: found, signalled, and reaped once their parent is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = [
+    "adopting_orphans",
+    "kill_descendants",
+    "reap_orphans",
+    "send",
+    "signal_all",
+]
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+@contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """Within the block, processes below us whose parent ends become our children.
+
+    So they stay below us and can be found. Without this, init or another process adopts them.
+    Linux only (see prctl(2)); elsewhere, and where Python has no ctypes, this does nothing.
+    """
+    adopts = _set_subreaper(True)
+    try:
+        yield
+    finally:
+        if adopts:
+            _set_subreaper(False)
+
+
+def _set_subreaper(on: bool) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        import ctypes  # 2 ms
+
+        prctl = ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return False
+    none = ctypes.c_ulong(0)
+    value = ctypes.c_ulong(on)
+    return bool(prctl(_PR_SET_CHILD_SUBREAPER, value, none, none, none) == 0)
+
+
+def reap_orphans(command: int) -> bool:
+    """Reap all children that have ended, except the command, whose status is still needed.
+
+    Return whether there are children left. Only for a process without other children of its own.
+    """
+    while hasattr(os, "waitid"):
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None or ended.si_pid == command:
+                return True  # when the command has been reaped, the others follow
+            os.waitpid(ended.si_pid, os.WNOHANG)
+        except ChildProcessError:
+            return False
+    return False
+
+
+def send(pid: int, number: int) -> None:
+    """Send the signal to our child, unless it runs as another user by now."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def signal_all(command: int, root: int, number: int) -> None:
+    """Send the signal to the command and to everything below ``root``, also if it is stopped.
+
+    ``root`` is the command, or this process if it adopts orphans.
+    """
+    found = _descendants(root)
+    numbers = [number] if number == signal.SIGKILL else [number, signal.SIGCONT]
+    try:
+        if root == command:
+            for one in numbers:
+                send(command, one)
+        for process in found:
+            for one in numbers:
+                process.send(one)
+    finally:
+        for process in found:
+            process.close()
+
+
+def kill_descendants(root: int) -> None:
+    """Send SIGKILL to everything below the process."""
+    for process in _descendants(root):
+        process.send(signal.SIGKILL)
+        process.close()
+
+
+class _Process:
+    """A process below ours. A descriptor, unlike an id, cannot come to mean another process."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+
+    def send(self, number: int) -> None:
+        if self.fd < 0:
+            send(self.pid, number)
+            return
+        with suppress(OSError):
+            signal.pidfd_send_signal(self.fd, number)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+def _descendants(root: int) -> list[_Process]:
+    """Return all processes below this one, as far as the system shows them.
+
+    What the parents on the way down have left behind is below another process, and is not found
+    unless we adopt it.
+    """
+    found: list[_Process] = []
+    todo = [root]
+    children = _children()
+    while todo:
+        parent = todo.pop()
+        for pid in children.get(parent, ()):
+            try:
+                process = _Process(pid)
+            except OSError:
+                continue
+            if process.fd >= 0 and _parent_of(pid) != parent:
+                process.close()  # another process has the id by now
+                continue
+            found.append(process)
+            todo.append(pid)
+    return found
+
+
+def _children() -> dict[int, list[int]]:
+    """Return the ids of all processes by the ids of their parents."""
+    found: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        found.setdefault(parent, []).append(pid)
+    return found
+
+
+def _parents() -> list[tuple[int, int]]:
+    if not os.path.isdir("/proc/self"):
+        return _parents_by_ps()
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    pairs = [(pid, _parent_of(pid)) for pid in pids]
+    return [(pid, parent) for pid, parent in pairs if parent is not None]
+
+
+def _parents_by_ps() -> list[tuple[int, int]]:
+    """Return process ids and their parents' ids by ps(1), for example on macOS."""
+    import subprocess  # most systems have /proc
+
+    argv = ["/bin/ps", "-A", "-o", "pid=", "-o", "ppid="]
+    try:
+        listing = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    except OSError:
+        return []
+    lines = listing.communicate()[0].split(b"\n")
+    pairs = [tuple(map(int, line.split())) for line in lines if line.strip()]
+    return [(pid, parent) for pid, parent in pairs if pid != listing.pid]
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
