@@ -180,12 +180,26 @@ def _drop_stdout() -> None:
 
 def _make_streams_safe() -> None:
     """Make output work if a stream is closed or cannot encode our text."""
+    _occupy_closed_descriptors()
     for name in ("stdout", "stderr"):
         stream: Any = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - lives as long as we do
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _occupy_closed_descriptors() -> None:
+    """Open /dev/null on each of 0, 1, 2 that is closed, so that no file of ours gets this number.
+
+    These descriptors are not inheritable, so they are closed in what we start.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)  # takes the lowest free number
+            assert opened == fd, "the lower ones are open"
 
 
 class Terminated(BaseException):

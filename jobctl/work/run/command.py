@@ -503,8 +503,7 @@ class _Run:
 def _relay() -> Relay | None:
     """Return a relay of our standard error; ``None`` if it is closed or resources are exhausted."""
     try:
-        os.fstat(2)
-        return Relay(2)
+        return Relay(2) if os.get_inheritable(2) else None  # else it is closed in the command
     except OSError:
         return None
 
