@@ -185,7 +185,7 @@ __jobctl_options() {
         'retry') REPLY='-h --help --rerun -o --output --dir' ;;
         'cancel') REPLY='-h --help --reason --timeout -o --output --dir' ;;
         'rm') REPLY='-h --help --damaged -o --output --dir' ;;
-        'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace --no-relay --dir' ;;
+        'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace -d --detach --no-relay --dir' ;;
         'reap') REPLY='-h --help --dry-run -o --output -q --quiet --dir' ;;
         'prune') REPLY='-h --help --older-than --keep --stage --type -l --selector --foreign --dry-run -y --yes -o --output -q --quiet --dir' ;;
         'doctor') REPLY='-h --help -o --output --dir' ;;

@@ -443,6 +443,7 @@ complete -c jobctl -n '__jobctl_at run 0 0' -l keep-env -x -a '(set -nx)' -d 'Ke
 complete -c jobctl -n '__jobctl_at run 0 0' -l ok -x -d 'More exit codes that mean success: 24, or 1,2.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l timeout -x -d 'End the command after 90s, 5m, 1h30m.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l grace -x -d 'Time from SIGTERM to SIGKILL when it is ended.'
+complete -c jobctl -n '__jobctl_at run 0 0' -s d -l detach -d 'Run it in the background; print the job\'s id.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l no-relay -d 'Leave standard error alone: for shells and interpreters.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at run 0' -a '(__jobctl_command)'

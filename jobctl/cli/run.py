@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Annotated, NoReturn
 
-from jobctl.cli.common import pipelines, seconds, where_to_write
+from jobctl.cli.common import out, pipelines, seconds, where_to_write
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note
 from jobctl.cli.options import Argument, DirOption, LabelOption, Option
@@ -67,6 +67,10 @@ def run(
             "--grace", metavar="DURATION", help="Time from SIGTERM to SIGKILL when it is ended."
         ),
     ] = "10s",
+    detach: Annotated[
+        bool,
+        Option("-d", "--detach", help="Run it in the background; print the job's id."),
+    ] = False,
     relay: Annotated[
         bool,
         Option(
@@ -79,9 +83,14 @@ def run(
 ) -> None:
     """Run a command as a tracked job; exit as it does.
 
+    With -d it goes on in the background when the terminal is closed, and exits 0 once the command
+    has started.
+
     The command may report with jobctl advance and progress, or by lines such as stage=load in the
     file $JOBCTL_EVENTS.
     """
+    from dataclasses import replace
+
     from jobctl.work.run import RunOptions  # slow to import
     from jobctl.work.run import run as run_command
 
@@ -89,8 +98,9 @@ def run(
         raise UsageError("--again goes with --id", hint="a new job has no earlier attempt")
     grace_s = seconds(grace, "--grace")
     assert grace_s is not None, "it has a default"
-    if sys.stderr.isatty():
-        id = id if id is not None else new_id()
+    if id is None and (detach or sys.stderr.isatty()):
+        id = new_id()
+    if not detach and sys.stderr.isatty():
         note(f"job {id}")
     options = RunOptions(
         type=type,
@@ -108,6 +118,14 @@ def run(
         adopt_orphans=True,
     )
     where = where_to_write(directory).path
+    if detach:
+        from jobctl.cli.detached import detach as go_on_in_background
+
+        background = go_on_in_background()
+        if background is None:
+            out(str(id))
+            return
+        options = replace(options, on_start=background.started)
     leave(run_command(command, str(where), options, pipelines=pipelines()))
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,8 @@ class RunOptions:
     With ``adopt_orphans`` this process adopts, until the command has ended, the processes that it
     has started and whose parent is gone (on Linux). So they are found when the command is to be
     ended. Only for a process that has no children of its own, since all are reaped.
+
+    ``on_start`` is called once the job is recorded and the command has started.
     """
 
     type: str = "run"
@@ -80,6 +82,7 @@ class RunOptions:
     grace_s: float = GRACE_S
     relay: bool = True
     adopt_orphans: bool = False
+    on_start: Callable[[], None] | None = None
 
 
 def run(
@@ -365,6 +368,8 @@ class _Run:
                 relay.start()
             if events is not None:
                 events.start()
+            if self._options.on_start is not None:
+                self._options.on_start()
             status = self._wait(pid, relay, events)
             self._end_rest()
             took_ms = round((monotonic() - began_s) * 1000)
