@@ -237,13 +237,23 @@ def resolve_dir(
 
 
 def _state_dir() -> str:
-    """Return the directory for jobctl's state: platformdirs' one, without its import on Linux."""
+    """Return the directory for jobctl's state: platformdirs' one, without its import on Linux.
+
+    Raises `UsageError` if the user has no home directory.
+    """
     if sys.platform == "linux":
         base = os.environ.get("XDG_STATE_HOME", "").strip()
-        return tidy(os.path.join(base or os.path.expanduser("~/.local/state"), "jobctl"))
-    from platformdirs import user_state_path
+        path = tidy(os.path.join(base or os.path.expanduser("~/.local/state"), "jobctl"))
+    else:
+        from platformdirs import user_state_path
 
-    return str(user_state_path("jobctl"))
+        path = str(user_state_path("jobctl"))
+    if path.startswith("~"):
+        raise UsageError(
+            f"there is no directory for jobs: user {os.getuid()} has no home directory",
+            hint="name one by --dir or $JOBCTL_DIR, or set $HOME",
+        )
+    return path
 
 
 def is_durable(
@@ -400,7 +410,9 @@ def _own_files(uids: frozenset[int]) -> tuple[list[_File | NotObeyed], tuple[str
     Each of the two may list the directory of the other.
     """
     system = _read(_SYSTEM_FILE, _SYSTEM_LEVEL, ROOT, ())
-    user = _read(_user_file(), _USER_LEVEL, uids, _safe_in(system))
+    path = _user_file()
+    has_home = not path.startswith("~")
+    user = _read(path, _USER_LEVEL, uids, _safe_in(system)) if has_home else None
     if isinstance(system, NotObeyed):
         system = _read(_SYSTEM_FILE, _SYSTEM_LEVEL, ROOT, _safe_in(user))
     found = [file for file in (user, system) if file is not None]

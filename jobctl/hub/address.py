@@ -90,6 +90,8 @@ def check_unix_path(path: str) -> str:
     if not path or "\0" in path:
         raise UsageError("the path of the Unix socket is missing", hint="write unix:PATH")
     full = os.path.expanduser(path)
+    if full.startswith("~"):  # no such user, or nobody knows where their home is
+        raise UsageError(f"the path {ascii(path)[1:-1]} of the Unix socket is in no known home")
     if not os.path.isabs(full):
         full = os.path.join(os.getcwd(), full)
     if ":/" in full or not full.isprintable():
