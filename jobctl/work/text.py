@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import operator
+import re
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
-__all__ = ["INTERRUPTED", "MAX_TEXT", "clean_text", "error_text", "is_success", "one_line", "steps"]
+__all__ = [
+    "INTERRUPTED",
+    "MAX_TEXT",
+    "clean_text",
+    "error_text",
+    "exception_line",
+    "is_success",
+    "one_line",
+    "steps",
+    "without_escapes",
+]
 
 INTERRUPTED = "Interrupted"
 """The error of a job that Ctrl-C or a cancellation ended."""
 MAX_TEXT = 4000
+
+_ESCAPE = (  # all of these are compiled at their first use
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI, also one that was cut
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])"  # OSC, DCS, SOS, PM, APC: up to their end
+    r"[^\x07\x1b\x9c\r\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"  # for example a choice of the character set
+    r"|[\x80-\x9f]"  # the other 8-bit forms
+)
+"""Escape sequences of terminals, of text. Source: ECMA-48, sections 5.3 to 5.6."""
+_FRAME = r"\s+File \".*\", line [0-9]+"
+_EXCEPTION = r"[A-Za-z_][\w.]*(?:: |:?$)"
+_IN_GROUP = r"\s*(?:[+|]-*\s?|\s)*[+|](?:-+ ?[0-9.]* ?-*$| )"
+_GROUP = r"[A-Za-z_][\w.]*: .* \([0-9]+ sub-exceptions?\)$"
+_IGNORED = "Exception ignored in"
 
 
 def clean_text(text: object) -> str:
@@ -24,6 +50,39 @@ def clean_text(text: object) -> str:
     return whole.encode(errors="backslashreplace").decode()
 
 
+def without_escapes(text: str) -> str:
+    """Return the text without escape sequences: colours, titles, links, 8-bit forms, all others.
+
+    An incomplete one is removed as well, at most up to the end of its line.
+    """
+    return text if text.isprintable() else re.sub(_ESCAPE, "", text)
+
+
+def exception_line(lines: Sequence[str]) -> str | None:
+    """Return the line of the exception that a Python traceback ends with; ``None`` without one.
+
+    ``lines`` are the last ones of standard error, from which the beginning of the traceback may be
+    missing. Of a chain of exceptions it is the last one, and of an exception group the group. More
+    lines of its text, its notes, and what the interpreter says afterwards do not count.
+    """
+    in_group = [re.match(_IN_GROUP, line) for line in lines]
+    found = None
+    after_frame = False
+    for line, group in zip(lines, in_group, strict=True):
+        text = line[group.end() :] if group else line
+        if text.startswith(_IGNORED):
+            break  # its traceback is not the reason for the end
+        if re.match(_FRAME, text):
+            after_frame = True
+        elif after_frame and text and not text[0].isspace():
+            after_frame = False
+            if re.match(_EXCEPTION, text):
+                found = text
+                if group and re.match(_GROUP, text):
+                    break
+    return found
+
+
 def error_text(error: BaseException) -> str:
     """Return the error text of a job: the exception's text, or its type if that says nothing."""
     asyncio = sys.modules.get("asyncio")  # without it, there is none of its exceptions
@@ -32,8 +91,10 @@ def error_text(error: BaseException) -> str:
     ):
         return INTERRUPTED
     if isinstance(error, SystemExit):
-        return clean_text(error.code if isinstance(error.code, str) else f"Exit code {error.code}")
-    text = clean_text(error)
+        if isinstance(error.code, str):
+            return without_escapes(clean_text(error.code))
+        return f"Exit code {error.code}"
+    text = without_escapes(clean_text(error))
     if not text or isinstance(error, KeyError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text

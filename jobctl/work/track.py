@@ -37,7 +37,14 @@ from jobctl.work.enclosing import enclosing_run, with_parent
 from jobctl.work.recorder import Recorder, Write
 from jobctl.work.report import MIN_INTERVAL_S, Report
 from jobctl.work.target import Target
-from jobctl.work.text import INTERRUPTED, clean_text, error_text, is_success, one_line
+from jobctl.work.text import (
+    INTERRUPTED,
+    clean_text,
+    error_text,
+    is_success,
+    one_line,
+    without_escapes,
+)
 from jobctl.work.worker_pool import explained
 
 if TYPE_CHECKING:
@@ -189,7 +196,7 @@ class TrackedJob:
 
     def fail(self, text: object) -> None:
         """Fail the job now, whatever the rest of the block does."""
-        error, at = clean_text(text), now()
+        error, at = without_escapes(clean_text(text)), now()
         self._record_move(lambda old: transitions.fail(old, error, now=at))
 
     @property

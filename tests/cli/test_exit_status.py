@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,13 @@ def test_time_limit_of_another_program_is_none_of_ours(store: Store, limit: obje
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "nothing to run again" in done.stderr
+
+
+def test_error_is_the_exception_of_a_traceback(store: Store) -> None:
+    """Not the last line of its notes, and without any escape sequence."""
+    program = (
+        "import sys; sys.stderr.write('\\x1b]0;title\\x07')\n"
+        "e = ValueError('\\x1b(B\\x1b[1mbad\\x1b[m row'); e.add_note('see the log'); raise e"
+    )
+    ran(program, shell=(sys.executable,))
+    assert store.get("j").error == "Exit code 1: ValueError: bad row"

@@ -35,7 +35,7 @@ from jobctl.work.run.processes import (
     signal_all,
 )
 from jobctl.work.run.relay import Relay
-from jobctl.work.text import clean_text, one_line
+from jobctl.work.text import clean_text, exception_line, one_line, without_escapes
 from jobctl.work.track import TrackedJob
 
 __all__ = ["GRACE_S", "TIMED_OUT", "RunOptions", "rerun", "run"]
@@ -239,7 +239,7 @@ class _RunJob(TrackedJob):
             exit_code=status if status >= 0 else None,
             signal=_name_of(-status) if status < 0 else None,
             duration_ms=duration_ms,
-            stderr=tuple(stderr) if status and stderr else None,
+            stderr=tuple(map(without_escapes, stderr)) if status and stderr else None,
         )
 
     def failed(self, write: Write, error: Exception) -> None:
@@ -298,7 +298,9 @@ class _RunJob(TrackedJob):
         else:
             # Not a warning of jobctl itself: the command did not fail for that.
             said = [line for line in ran.stderr or () if not line.endswith(GOES_ON)]
-            last = f": {said[-1]}" if said else ""
+            # Python exits with 1 after a traceback, of which only one line names the error.
+            line = exception_line(said) if ran.exit_code == 1 else None
+            last = f": {line or said[-1]}" if said else ""
             failure = f"{ran.signal or f'Exit code {ran.exit_code}'}{last}"
         if not old.active:
             return transitions.overrule(old, failure, now=at)
