@@ -34,7 +34,7 @@ _ESCAPE = (  # all of these are compiled at their first use
 """Escape sequences of terminals, of text. Source: ECMA-48, sections 5.3 to 5.6."""
 _FRAME = r"\s+File \".*\", line [0-9]+"
 _EXCEPTION = r"[A-Za-z_][\w.]*(?:: |:?$)"
-_IN_GROUP = r"\s*(?:[+|]-*\s?|\s)*[+|](?:-+ ?[0-9.]* ?-*$| )"
+_IN_GROUP = r"[ +|]*[+|](?:-[-+ 0-9.]*$| )"
 _GROUP = r"[A-Za-z_][\w.]*: .* \([0-9]+ sub-exceptions?\)$"
 _IGNORED = "Exception ignored in"
 
