@@ -6,7 +6,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Container, Iterable
 
-from jobctl.cli.text import fits_encoding, visible
+from jobctl.cli.text import fit, fits_encoding, visible
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.pipeline import COMPLETED, FAILED, PENDING, Pipeline, Pipelines
@@ -14,8 +14,10 @@ from jobctl.core.times import known_ms
 
 __all__ = [
     "ago", "band", "bar", "duration", "error", "eta", "labels", "mark", "moment", "short_ids",
-    "strip",
+    "strip", "titled",
 ]  # fmt: skip
+
+_MAX_TITLE = 30  # columns of a title that stands before an error
 
 _SYMBOLS = {
     "done": "●",
@@ -138,6 +140,13 @@ def error(job: Job) -> str:
     """Return the job's error, or who cancelled it and why; an empty string without either."""
     cancellation = job.cancellation
     return str(cancellation) if cancellation is not None else job.error or ""
+
+
+def titled(job: Job, error: str) -> str:
+    """Return the error with the job's title before it, which is cut so that the error is seen."""
+    if not job.title:
+        return error
+    return f"{fit(visible(job.title), _MAX_TITLE)}: {error}"
 
 
 def labels(job: Job) -> str:

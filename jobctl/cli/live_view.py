@@ -354,14 +354,11 @@ def _progress(job: Job, columns: int, context: LineContext) -> list[str]:
 
 
 def summary(job: Job, now_ms: int, dead: Container[str], pipelines: Pipelines) -> str:
-    """Return a job's state mark, error, title and message as one text."""
-    said = [
-        formats.mark(job, now_ms, dead, pipelines),
-        formats.error(job),
-        job.title or "",
-        job.current_message or "",
-    ]
-    return ": ".join(part for part in said if part)
+    """Return a job's state mark, title and error, or its state mark, title and message."""
+    error = formats.error(job)
+    said = [formats.mark(job, now_ms, dead, pipelines)]
+    said += [formats.titled(job, error)] if error else [job.title or ""]
+    return ": ".join(part for part in (*said, job.current_message or "") if part)
 
 
 def change_line(job: Job, context: LineContext) -> str:

@@ -365,9 +365,9 @@ def _row(
 
 
 def detail(job: Job, now: int, dead: Container[str], known: Pipelines) -> str:
-    """Return the most important text about a job: error, state mark, message, title."""
+    """Return what a job is, and how it is: title and error, or state mark, title and message."""
     if error := formats.error(job):
-        return error
+        return formats.titled(job, error)
     parts = [formats.mark(job, now, dead, known), job.title or "", job.current_message or ""]
     return ": ".join(part for part in parts if part)
 

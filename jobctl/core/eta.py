@@ -1,4 +1,4 @@
-"""The usual duration of jobs of a type: learned from completed jobs, or configured."""
+"""The usual duration of a job: learned from completed jobs of its kind, or configured."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, Pipelines
 
 __all__ = ["MAX_LEARNED", "MIN_LEARNED", "UsualDurations"]
 
+_Kind = tuple[str, ...]
+
 MIN_LEARNED = 5
-"""Completed jobs of a type that are needed before they replace the configured band."""
+"""Completed jobs of a kind that are needed before they replace the configured band."""
 MAX_LEARNED = 100
 """Only the newest completed jobs count, because programs change."""
 
 
 class UsualDurations:
-    """The durations of completed jobs of each type, from creation to completion.
+    """The durations of completed jobs of each kind, from creation to completion.
 
+    Jobs of a type are of one kind. Those of ``jobctl run`` are of one kind if also the program is
+    the same, and its first argument that is not an option: ``make test``, ``python etl.py``.
     Retried jobs are left out, because they waited for somebody. Add jobs in the order of their
     revisions; a job that is added again counts once. ``pipelines`` are those that the program
     knows; they have the configured durations.
@@ -26,26 +30,29 @@ class UsualDurations:
 
     def __init__(self, jobs: Iterable[Job] = (), *, pipelines: Pipelines = BUILT_IN_ONLY) -> None:
         self.pipelines = pipelines
-        self._took: dict[str, deque[tuple[str, int]]] = {}
-        self._bands: dict[str, tuple[int, int]] = {}
+        self._took: dict[_Kind, deque[tuple[str, int]]] = {}
+        self._bands: dict[_Kind, tuple[int, int]] = {}
         self.take(jobs)
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Add completed jobs; of very many, only the newest."""
-        newest: dict[str, list[tuple[str, int]]] = {}
+        newest: dict[_Kind, list[tuple[str, int]]] = {}
         for job in reversed([*jobs]):
             if job.stage == COMPLETED and not job.retry_count:
-                same = newest.setdefault(job.type, [])
+                kind = _kind_of(job)
+                if kind is None:
+                    continue
+                same = newest.setdefault(kind, [])
                 ended_ms = job.ended_ms() if len(same) < MAX_LEARNED else None
                 took_ms = job.elapsed_ms(ended_ms) if ended_ms is not None else None
                 if took_ms is not None:
                     same.append((job.id, took_ms))
-        for type, same in newest.items():
-            took = self._took.setdefault(type, deque(maxlen=MAX_LEARNED))
+        for kind, same in newest.items():
+            took = self._took.setdefault(kind, deque(maxlen=MAX_LEARNED))
             for entry in reversed(same):
                 if entry not in took:
                     took.append(entry)
-            self._bands.pop(type, None)
+            self._bands.pop(kind, None)
 
     def band(self, job: Job) -> tuple[int, int] | None:
         """Return (median, 90th percentile) in milliseconds, or the configured band.
@@ -55,13 +62,25 @@ class UsualDurations:
         """
         if not job.active:
             return None
-        took = self._took.get(job.type, ())
-        if len(took) < MIN_LEARNED:
+        kind = _kind_of(job)
+        took = self._took.get(kind, ()) if kind is not None else ()
+        if kind is None or len(took) < MIN_LEARNED:
             return self.pipelines.of(job).eta_ms
-        if job.type not in self._bands:
+        if kind not in self._bands:
             from statistics import median, quantiles  # most commands do not need it
 
             times = [ms for _, ms in took]
             p90 = quantiles(times, n=10, method="inclusive")[-1]
-            self._bands[job.type] = (round(median(times)), round(p90))
-        return self._bands[job.type]
+            self._bands[kind] = (round(median(times)), round(p90))
+        return self._bands[kind]
+
+
+def _kind_of(job: Job) -> _Kind | None:
+    """Return what the job is compared with; ``None`` for a command that is not to be seen."""
+    if not isinstance(job.run, dict):
+        return (job.type,)
+    command = job.command
+    if command is None:
+        return None
+    argument = next((word for word in command.argv[1:] if not word.startswith("-")), "")
+    return (job.type, command.argv[0], argument)

@@ -53,6 +53,34 @@ def test_the_newest_count() -> None:
     assert usual.band(running()) == (50_000, 50_000)
 
 
+def command(*argv: str) -> dict[str, object]:
+    return {"run": {"argv": [*argv], "cwd": "/"}}
+
+
+def test_commands_of_one_program_are_of_one_kind() -> None:
+    """By program and first argument; what others run says nothing about it."""
+    usual = UsualDurations(
+        ended(n, took_s, "run", **command(*argv))
+        for took_s, argv in (
+            (1, ("make", "-j4", "test", "A=1")),
+            (60, ("make", "all")),
+            (9, ("ls",)),
+        )
+        for n in range(int(took_s) * 100, int(took_s) * 100 + MIN_LEARNED)
+    )
+
+    def band(*argv: str) -> object:
+        return usual.band(running("run").replace(**command(*argv)))
+
+    assert band("make", "test", "-k") == (1_000, 1_000)
+    assert band("make", "all") == (60_000, 60_000)
+    assert band("ls") == (9_000, 9_000)
+    assert band("ls", "-l") == (9_000, 9_000)
+    assert band("make") is None
+    assert usual.band(running("run")) is None
+    assert usual.band(running("run").replace(run={"exitCode": 0})) is None
+
+
 def test_a_store_is_asked_for_what_changed_lately() -> None:
     """Not for all that it has ever held."""
     store = open_store("memory:")
