@@ -78,7 +78,7 @@ def wait(
     ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
-    """Wait until jobs have ended; exit 3 if one failed, 6 if cancelled.
+    """Wait for jobs to end; exit 3 if one failed, 6 if cancelled.
 
     Filters select among the jobs that exist at the start.
     """
