@@ -76,6 +76,8 @@ _OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "result": json_values,
     "labels": st.none() | st.dictionaries(text, text, max_size=3),
     "cancelled": json_values,
+    "host": json_values,
+    "user": json_values,
 }
 _OWN_KEYS = {"id", "type", "stage", "createdAt", "updatedAt", *_OPTIONAL}
 
@@ -87,6 +89,8 @@ runs = json_values | st.fixed_dictionaries(
         "exitCode": st.integers(0, 255),
         "signal": text,
         "durationMs": st.integers(0, 10**9),
+        "maxRssBytes": st.integers(0, 10**15),
+        "cpuMs": st.integers(0, 10**9),
         "stderr": st.lists(text, max_size=3),
         "ok": st.lists(st.integers(0, 255), max_size=3),
         "timeoutMs": st.integers(0, 10**9),

@@ -90,6 +90,29 @@ def duration(ms: int | None) -> str:
     return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
 
 
+def size(count: int) -> str:
+    """Return a number of bytes as three digits and a decimal unit: ``812 MB``, ``1.25 GB``."""
+    value = float(max(count, 0))
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB" if value < 999.5 else f"{value:.0f} TB"
+
+
+def usage(job: Job) -> str:
+    """Return the memory and CPU time of the job's command, as far as they are known."""
+    end = job.command_end
+    if end is None:
+        return ""
+    parts = []
+    if end.max_rss_bytes is not None:
+        parts.append(f"peak {size(end.max_rss_bytes)}")
+    if end.cpu_ms is not None:
+        parts.append(f"CPU {duration(max(end.cpu_ms, 0))}")
+    return (" · " if fits_encoding("·") else ", ").join(parts)
+
+
 def ago(text: str, now_ms: int) -> str:
     """Return the age in one unit: ``5s``, ``12m``, ``3h``, ``9d``; ``-`` if unknown."""
     ms = known_ms(text)

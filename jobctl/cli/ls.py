@@ -325,7 +325,17 @@ def _print_table(
     narrow = limit is not None and limit < _NARROW and not wide
     head = ["ID", "TYPE", "STAGE", "DONE", "ELAPSED"]
     if wide:
-        head += ["USUALLY", "SESSION", "RETRIES", "CREATED", "UPDATED", "LABELS"]
+        head += [
+            "USUALLY",
+            "SESSION",
+            "RETRIES",
+            "CREATED",
+            "UPDATED",
+            "LABELS",
+            "HOST",
+            "USER",
+            "USAGE",
+        ]
     else:
         head.append("AGE" if form in (None, TimeFormat.relative) else "CREATED")
     head.append("DETAIL")
@@ -357,6 +367,8 @@ def _row(
         cells += [usual or "-", job.session_id or "-", str(job.retry_count)]
         cells += [formats.moment(at, form, now) for at in (job.created_at, job.updated_at)]
         cells.append(formats.labels(job) or "-")
+        cells += [value if isinstance(value, str) else "-" for value in (job.host, job.user)]
+        cells.append(formats.usage(job) or "-")
     elif form in (None, TimeFormat.relative):
         cells.append(formats.ago(job.created_at, now))
     else:

@@ -158,7 +158,10 @@ def describe(
         ("updated", at(job.updated_at)),
         ("completed", at(job.completed_at)),
         ("owner", _owner(job, dead, owner)),
+        ("host", _text(job.host)),
+        ("user", _text(job.user)),
         *_command(job),
+        ("usage", formats.usage(job) or None),
         ("revision", str(job.revision) if job.revision else None),
         *(("remark", str(remark)) for remark in job.remarks),
     ]
@@ -174,6 +177,13 @@ def describe(
             for key, value in job.extra.items()
         ]
     return [*lines, "", paint("timeline", "bold"), *_timeline(job, pipeline, now, form)]
+
+
+def _text(value: object) -> str | None:
+    """Return the value of a key that may be anything in a foreign file."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _owner(job: Job, dead: Container[str], owner: object) -> str | None:

@@ -96,7 +96,7 @@ class HistoryEntry(NamedTuple):
         return {"stage": self.stage, "at": self.at, **(self.extra or {})}
 
 
-_MAX_MS = 2**53  # what JSON programs keep exactly, and a float holds
+_MAX_AMOUNT = 2**53  # what JSON programs keep exactly, and a float holds
 
 
 class Cancellation(NamedTuple):
@@ -118,7 +118,8 @@ class Command(NamedTuple):
     ``duration_ms`` comes from a monotonic clock. ``stderr`` has the last lines if the command
     failed. ``exact`` is false if the words could not be kept exactly; then the command cannot be
     run again. ``ok`` are exit codes that count as success besides 0, and ``timeout_ms`` is the time
-    after which the command is ended; both apply to the next run as well.
+    after which the command is ended; both apply to the next run as well. ``max_rss_bytes`` is the
+    most memory that one of its processes had in use, and ``cpu_ms`` the CPU time of all of them.
     """
 
     argv: tuple[str, ...]
@@ -131,6 +132,8 @@ class Command(NamedTuple):
     stderr: tuple[str, ...] | None = None
     ok: tuple[int, ...] | None = None
     timeout_ms: int | None = None
+    max_rss_bytes: int | None = None
+    cpu_ms: int | None = None
 
     def replace(self, **changes: Any) -> Command:
         """Return the command with these attributes changed."""
@@ -148,6 +151,8 @@ class Command(NamedTuple):
             "exitCode": self.exit_code,
             "signal": self.signal,
             "durationMs": self.duration_ms,
+            "maxRssBytes": self.max_rss_bytes,
+            "cpuMs": self.cpu_ms,
             "stderr": [*self.stderr] if self.stderr is not None else None,
         }
         return {key: item for key, item in value.items() if item is not None}
@@ -159,6 +164,8 @@ class CommandEnd(NamedTuple):
     exit_code: int | None = None
     signal: str | None = None
     duration_ms: int | None = None
+    max_rss_bytes: int | None = None
+    cpu_ms: int | None = None
 
 
 def command_of(value: object) -> Command | None:
@@ -186,7 +193,9 @@ def command_of(value: object) -> Command | None:
                 duration_ms=_optional(integer, value.get("durationMs")),
                 stderr=texts(stderr) if stderr is not None else None,
                 ok=tuple(map(integer, ok)) if isinstance(ok, list) else None,
-                timeout_ms=_optional(_milliseconds, value.get("timeoutMs")),
+                timeout_ms=_optional(_amount, value.get("timeoutMs")),
+                max_rss_bytes=_optional(_amount, value.get("maxRssBytes")),
+                cpu_ms=_optional(_amount, value.get("cpuMs")),
             )
             if argv
             else None
@@ -207,16 +216,18 @@ def command_end_of(value: object) -> CommandEnd | None:
             exit_code=_optional(integer, value.get("exitCode")),
             signal=_optional(text, value.get("signal")),
             duration_ms=_optional(integer, value.get("durationMs")),
+            max_rss_bytes=_optional(_amount, value.get("maxRssBytes")),
+            cpu_ms=_optional(_amount, value.get("cpuMs")),
         )
     except Unfit:
         return None
 
 
-def _milliseconds(value: object) -> int:
-    ms = integer(value)
-    if 0 <= ms <= _MAX_MS:
-        return ms
-    raise Unfit("no time span")
+def _amount(value: object) -> int:
+    amount = integer(value)
+    if 0 <= amount <= _MAX_AMOUNT:
+        return amount
+    raise Unfit("not an amount")
 
 
 def _optional(convert: Callable[[object], Any], value: object) -> Any:
@@ -412,6 +423,8 @@ FIELDS: tuple[Field, ...] = (
     Field("result", "result", anything),
     Field("owner", "owner", anything),
     Field("run", "run", anything),
+    Field("host", "host", anything),
+    Field("user", "user", anything),
     Field("labels", "labels", labels),
     Field("cancelled", "cancelled", anything),
 )

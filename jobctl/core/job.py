@@ -95,6 +95,7 @@ class Draft:
         "error",
         "extra",
         "history",
+        "host",
         "id",
         "labels",
         "message",
@@ -114,6 +115,7 @@ class Draft:
         "title",
         "type",
         "updated_at",
+        "user",
     )
 
     id: str
@@ -135,6 +137,8 @@ class Draft:
     result: Any
     owner: Any
     run: Any
+    host: Any
+    user: Any
     labels: dict[str, str] | None
     cancelled: Any
     revision: int
@@ -153,8 +157,9 @@ class Job(Draft):
 
     ``revision`` is 0 until a store has recorded the job; it is on the wire, never on disk.
     ``progress`` is `Steps`, or a percentage from 0 to 100. It may be of an earlier stage, as
-    ``message``: see `current_progress`. ``owner``, ``run`` and ``cancelled`` may be anything in a
-    foreign file: see `owned_by`, `command` and `cancellation`. ``extra`` has the keys that nobody
+    ``message``: see `current_progress`. ``owner``, ``run``, ``cancelled``,
+    ``host`` and ``user`` may be anything in a foreign file: see `owned_by`, `command` and
+    `cancellation`. ``extra`` has the keys that nobody
     here knows.
 
     Two jobs are equal when all values are; how their files spell them does not count. A job is made
@@ -184,6 +189,7 @@ class Job(Draft):
         new.error = self.error
         new.extra = self.extra
         new.history = self.history
+        new.host = self.host
         new.id = self.id
         new.labels = self.labels
         new.message = self.message
@@ -202,6 +208,7 @@ class Job(Draft):
         new.title = self.title
         new.type = self.type
         new.updated_at = self.updated_at
+        new.user = self.user
         new.source = source = self.source
         changed = []
         for name, value in changes.items():
@@ -235,6 +242,7 @@ class Job(Draft):
         new.created_at, new.updated_at = self.created_at, self.updated_at
         new.completed_at, new.stage_started_at = self.completed_at, self.stage_started_at
         new.retry_count, new.owner, new.run = self.retry_count, self.owner, self.run
+        new.host, new.user = self.host, self.user
         new.labels, new.cancelled = self.labels, self.cancelled
         new.revision, new.source = revision, self.source
         return new.finish()
@@ -289,7 +297,8 @@ class Job(Draft):
             self.id, self.revision, self.stage, self.updated_at, self.type, self.session_id,
             self.created_at, self.completed_at, self.stage_started_at, self.error,
             self.retry_count, self.result_session_id, self.title, self.message, self.progress,
-            self.stages, self.history, self.result, self.owner, self.run, self.labels,
+            self.stages, self.history, self.result, self.owner, self.run, self.host,
+            self.user, self.labels,
             self.cancelled, self.extra,
         )  # fmt: skip
 
@@ -761,6 +770,10 @@ def values_of(job: Draft) -> dict[str, Any]:
         values["owner"] = job.owner
     if job.run is not None:
         values["run"] = job.run
+    if job.host is not None:
+        values["host"] = job.host
+    if job.user is not None:
+        values["user"] = job.user
     if job.labels is not None:
         values["labels"] = job.labels
     if job.cancelled is not None:

@@ -22,13 +22,14 @@ class OpaqueJob:
     """The wire form of a job, and the fields that filters look at; about a third of a `Job`.
 
     ``source`` is the form for readers with details, without the command's environment. Other
-    attributes are those of the whole job, which is parsed anew each time. ``run`` and ``cancelled``
-    are ``None`` without parsing if the job has none.
+    attributes are those of the whole job, which is parsed anew each time. ``run``, ``cancelled``,
+    ``host`` and ``user`` are ``None`` without parsing if the job has none.
     """
 
     __slots__ = (
         "has_cancellation",
         "has_command",
+        "has_place",
         "id",
         "is_cancelled",
         "labels",
@@ -55,6 +56,7 @@ class OpaqueJob:
         self.labels = job.labels
         self.is_cancelled = job.is_cancelled
         self.has_cancellation = job.cancelled is not None
+        self.has_place = job.host is not None or job.user is not None
 
     @property
     def active(self) -> bool:
@@ -83,6 +85,16 @@ class OpaqueJob:
     def run(self) -> Any:
         """The command of ``jobctl run`` and how it ended, or ``None``."""
         return self.whole().run if self.has_command else None
+
+    @property
+    def host(self) -> Any:
+        """The machine that the command ran on, or ``None``."""
+        return self.whole().host if self.has_place else None
+
+    @property
+    def user(self) -> Any:
+        """The user that the command ran as, or ``None``."""
+        return self.whole().user if self.has_place else None
 
     def whole(self) -> Job:
         """Return the job with all its attributes."""

@@ -19,7 +19,7 @@ __all__ = ["default_title", "has_details", "redact"]
 _MAX_TITLE = 80
 _CUT = "…"
 _ENVIRONMENT = "env"
-_WITHOUT_DETAILS = frozenset({"exact", "exitCode", "signal", "durationMs"})
+_WITHOUT_DETAILS = frozenset({"exact", "exitCode", "signal", "durationMs", "maxRssBytes", "cpuMs"})
 
 
 def default_title(argv: Sequence[str]) -> str:
@@ -33,17 +33,19 @@ def default_title(argv: Sequence[str]) -> str:
 def has_details(job: Job) -> bool:
     """Whether the job has something that not every reader may see."""
     said = job.cancelled
-    return job.run is not None or (said is not None and said is not True)
+    if job.run is not None or job.host is not None or job.user is not None:
+        return True
+    return said is not None and said is not True
 
 
 def redact(job: Job, *, details: bool) -> Job:
     """Return the job as a reader with or without the right *details* may see it.
 
     ``run.env`` is left out for every reader. Without details only the end of the command stays in
-    ``run`` (exit code, signal, duration, and whether it can be run again). Keys that other programs
-    or later versions put there are left out too, and so is a ``run`` that is text or a list. A
-    title that was made from the command line becomes the name of the program. Who cancelled
-    the job, and why, is left out.
+    ``run`` (exit code, signal, duration, memory, CPU time, and whether it can be run again). Keys
+    that other programs or later versions put there are left out too, and so is a ``run`` that is
+    text or a list. A title that was made from the command line becomes the name of the program. Who
+    cancelled the job, and why, is left out, and so are ``host`` and ``user``.
 
     Everything else stays, also ``error``, which may end with the last line of standard error.
     Returns the job itself if nothing has to be left out. Idempotent.
@@ -51,6 +53,8 @@ def redact(job: Job, *, details: bool) -> Job:
     update: dict[str, Any] = {}
     if not details and (said := _without_reason(job.cancelled)) != job.cancelled:
         update["cancelled"] = said
+    if not details:
+        update |= {name: None for name in ("host", "user") if getattr(job, name) is not None}
     run = job.run
     if run is None:
         return job.replace(**update) if update else job

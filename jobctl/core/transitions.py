@@ -97,6 +97,7 @@ def create(
     job.retry_count = job.revision = 0
     job.completed_at = job.error = job.result_session_id = job.message = job.progress = None
     job.result = job.owner = job.run = job.cancelled = job.source = None
+    job.host = job.user = None
     job.labels = check_labels(labels)
     job.extra = NO_KEYS
     return job.finish()

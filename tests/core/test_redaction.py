@@ -25,9 +25,18 @@ RUN = {
     "exitCode": 2,
     "signal": None,
     "durationMs": 40,
+    "maxRssBytes": 50_000_000,
+    "cpuMs": 30,
     "stderr": ["hunter2"],
 }
-END = {"exact": False, "exitCode": 2, "signal": None, "durationMs": 40}
+END = {
+    "exact": False,
+    "exitCode": 2,
+    "signal": None,
+    "durationMs": 40,
+    "maxRssBytes": 50_000_000,
+    "cpuMs": 30,
+}
 
 
 def job_with(run: Any, **fields: Any) -> Job:
@@ -125,14 +134,14 @@ def test_key_run_of_another_program_is_hidden_unless_it_is_a_number(run: Any, sh
 
 @given(stored_jobs(), runs, st.booleans())
 def test_projection_hides_and_changes_nothing_else(job: Job, run: Any, details: bool) -> None:
-    """Idempotent for any job; only ``run``, ``cancelled`` and a default title differ."""
+    """Idempotent for any job; only what is listed here differs."""
     job = job.replace(run=run)
     shown = redact(job, details=details)
     assert redact(shown, details=details) == shown
     assert redact(redact(job, details=True), details=False) == redact(job, details=False)
     before, after = (values_of(one) for one in (job, shown))
     hidden = {key for key in before if before[key] != after.get(key)}
-    assert hidden <= ({"run"} if details else {"run", "title", "cancelled"})
+    assert hidden <= ({"run"} if details else {"run", "title", "cancelled", "host", "user"})
     assert list(after) == [key for key in before if key in after]
     wire = json.loads(to_wire(job, details=details)).get("run")
     if isinstance(wire, dict):

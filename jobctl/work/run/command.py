@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pwd
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -29,7 +30,10 @@ from jobctl.work.run.event_file import EventFile
 from jobctl.work.run.event_lines import Event
 from jobctl.work.run.processes import (
     adopting_orphans,
+    cpu_ms,
     kill_descendants,
+    own_peak_bytes,
+    peak_memory_bytes,
     reap_orphans,
     send,
     signal_all,
@@ -164,7 +168,15 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S, adopt_orphans: boo
         os.chdir(command.cwd)
     except OSError as error:
         raise UsageError(f"cannot run {id} in {command.cwd}: {error.strerror}") from error
-    again = command.replace(exact=None, exit_code=None, signal=None, duration_ms=None, stderr=None)
+    again = command.replace(
+        exact=None,
+        exit_code=None,
+        signal=None,
+        duration_ms=None,
+        max_rss_bytes=None,
+        cpu_ms=None,
+        stderr=None,
+    )
     options = RunOptions(
         type=old.type,
         stages=old.stages,
@@ -233,6 +245,10 @@ class _RunJob(TrackedJob):
         """The ``retryCount`` of the attempt; ``None`` if it is not recorded."""
         return self._attempt[1] if self._attempt is not None else None
 
+    def used(self, cpu_ms: int, max_rss_bytes: int | None) -> None:
+        """Record the CPU time and the peak memory of the command."""
+        self.command = self.command.replace(cpu_ms=cpu_ms, max_rss_bytes=max_rss_bytes)
+
     def ended(self, status: int, duration_ms: int, stderr: list[str]) -> None:
         """Record how the command ended."""
         self.command = self.command.replace(
@@ -256,7 +272,7 @@ class _RunJob(TrackedJob):
         at = now()
 
         def start(job: Job) -> Job:
-            named = {"run": self._run_key(), "owner": first.owner}
+            named = {"run": self._run_key(), "owner": first.owner, **_place()}
             stage = self._first_stage(job)
             return self._advanced(job.replace(**named), stage, at)
 
@@ -335,6 +351,7 @@ class _Run:
         self._killed = False
         self._warned: set[str] = set()
         self._poll_at_s = 0.0
+        self._own_peak_bytes = 0
 
     def run(self) -> int:
         try:
@@ -362,6 +379,7 @@ class _Run:
                 stderr_fd=relay.child_fd if relay else None,
                 mask=self._signals.before,
             )
+            self._own_peak_bytes = own_peak_bytes()
             for number in self._signals.since_then():
                 send(pid, number)
                 if number == signal.SIGTSTP:
@@ -417,8 +435,9 @@ class _Run:
             if due or (heard is not None and heard[0] == signal.SIGCHLD):
                 if self._options.adopt_orphans:
                     reap_orphans(pid)
-                ended, status = os.waitpid(pid, os.WNOHANG)
+                ended, status, usage = os.wait4(pid, os.WNOHANG)
                 if ended:
+                    self._job.used(cpu_ms(usage), peak_memory_bytes(usage, self._own_peak_bytes))
                     return os.waitstatus_to_exitcode(status)
             if due:
                 self._poll(pid, relay, events)
@@ -505,6 +524,16 @@ class _Run:
             reason = error.strerror
             _log.warning("jobctl: no $JOBCTL_EVENTS: %s; the command runs all the same", reason)
             return None
+
+
+def _place() -> dict[str, str]:
+    """Return the machine and the user that the command runs on and as."""
+    uid = os.geteuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    return {"host": clean_text(os.uname().nodename), "user": clean_text(user)}
 
 
 def _relay() -> Relay | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,12 +12,16 @@ from pathlib import Path
 
 __all__ = [
     "adopting_orphans",
+    "cpu_ms",
     "kill_descendants",
+    "own_peak_bytes",
+    "peak_memory_bytes",
     "reap_orphans",
     "send",
     "signal_all",
 ]
 
+_MARGIN_BYTES = 1024 * 1024  # the kernel counts pages in batches for each processor
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -63,6 +68,32 @@ def reap_orphans(command: int) -> bool:
         except ChildProcessError:
             return False
     return False
+
+
+def peak_memory_bytes(usage: resource.struct_rusage, own_bytes: int) -> int | None:
+    """Return the most memory that one process of the command had; ``None`` if it is not known.
+
+    On Linux the kernel counts the memory of the process that starts the command, ours, as the
+    command's too. So a peak is only known if it is above ``own_bytes``, see `own_peak_bytes`.
+    """
+    found = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return found if found > own_bytes + _MARGIN_BYTES or not own_bytes else None
+
+
+def own_peak_bytes() -> int:
+    """Return the most memory that this process has had; 0 where a command does not inherit it."""
+    if sys.platform != "linux":
+        return 0
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text().split("\n"):
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def cpu_ms(usage: resource.struct_rusage) -> int:
+    """Return the CPU time of the command and of all processes below it that were waited for."""
+    return round((usage.ru_utime + usage.ru_stime) * 1000)
 
 
 def send(pid: int, number: int) -> None:
