@@ -52,7 +52,10 @@ class ServeOptions:
 
 
 def run_server(options: ServeOptions) -> None:
-    """Serve until SIGINT or SIGTERM. Raises `HubError` or `StoreError` if it cannot begin."""
+    """Serve until SIGINT or SIGTERM, unless they are ignored.
+
+    Raises `HubError` or `StoreError` if it cannot begin.
+    """
     host = options.host
     if options.certificate is None and host is not None and not is_loopback_host(host):
         note(f"whoever is on the way reads along on {host}, the token too: see --tls-cert")
@@ -106,7 +109,8 @@ async def _serve(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a script's &
+            loop.add_signal_handler(number, stop.set)
     certificate = options.certificate
     if certificate is not None and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         had_terminal = _has_terminal()

@@ -120,7 +120,9 @@ def run(
     where = where_to_write(directory).path
     if detach:
         from jobctl.cli.detached import detach as go_on_in_background
+        from jobctl.work.run.child import inherited_ignores
 
+        inherited_ignores()  # which looks at our parent
         background = go_on_in_background()
         if background is None:
             out(str(id))

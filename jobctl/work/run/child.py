@@ -8,12 +8,13 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from time import monotonic, sleep
 
 from jobctl.errors import JobctlError
 
-__all__ = ["CannotRun", "Signals", "given_environment", "spawn", "stop"]
+__all__ = ["CannotRun", "Signals", "given_environment", "inherited_ignores", "spawn", "stop"]
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 _OTHERS = ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "ABRT", "PWR", "IO", "STKFLT")
@@ -26,6 +27,8 @@ _FORWARDED: set[int] = {
 }
 """Those whose default ends, stops or continues a process, but for faults (SIGSEGV) and for SIGPIPE,
 which Python ignores. SIGTTIN and SIGTTOU are left to the kernel, which sends no others."""
+_IGNORED_BY_PYTHON = frozenset({int(signal.SIGPIPE), int(signal.SIGXFSZ)})
+_SHELLS = {"sh", "ash", "bash", "dash", "ksh", "ksh93", "mksh", "oksh", "yash", "zsh"}
 _TO_LEADER = {signal.SIGHUP, signal.SIGCONT}
 _HEARD = {*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH}
 
@@ -128,6 +131,34 @@ def _in_foreground() -> bool:
     return False
 
 
+@cache
+def inherited_ignores() -> frozenset[int]:
+    """Return the signals of those that Python ignores that were ignored before Python started.
+
+    No system keeps that, so it is inferred: a service of systemd ignores SIGPIPE by default, and a
+    shell ignores itself what it lets its commands ignore. Other programs that ignore a signal
+    mostly do so for themselves alone. Call this before a fork: it looks at the parent.
+    """
+    found = set()
+    if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+        found.add(int(signal.SIGPIPE))
+    parent = f"/proc/{os.getppid()}"
+    with suppress(OSError, ValueError, IndexError):
+        if _is_shell(parent):
+            status = Path(f"{parent}/status").read_text()
+            mask = int(status.partition("\nSigIgn:")[2].split()[0], 16)
+            found |= {number for number in _IGNORED_BY_PYTHON if mask >> number - 1 & 1}
+    return frozenset(found)
+
+
+def _is_shell(process: str) -> bool:
+    """Whether the directory in /proc is that of a shell."""
+    program = os.path.basename(os.readlink(f"{process}/exe"))
+    if program == "busybox":
+        program = Path(f"{process}/comm").read_text().strip()
+    return program in _SHELLS
+
+
 def spawn(
     argv: Sequence[str], env: Mapping[str, str], *, stderr_fd: int | None, mask: set[int]
 ) -> int:
@@ -146,7 +177,7 @@ def spawn(
             env,
             file_actions=actions,
             setsigmask=mask,
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # the two that Python ignores
+            setsigdef=[*_IGNORED_BY_PYTHON - inherited_ignores()],
         )
 
     try:
