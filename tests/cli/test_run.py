@@ -265,7 +265,8 @@ COUNTER = """
 import signal, sys, time
 got = []
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
-               signal.SIGALRM, signal.SIGXCPU, signal.SIGABRT, signal.SIGRTMIN):
+               signal.SIGALRM, signal.SIGXCPU, signal.SIGABRT, signal.SIGRTMIN, signal.SIGPIPE,
+               signal.SIGXFSZ, signal.SIGSEGV, signal.SIGTRAP, signal.SIGSYS, signal.SIGPROF):
     signal.signal(number, lambda number, _: got.append(number))
 print("ready", flush=True)
 end = time.monotonic() + 20
@@ -279,7 +280,7 @@ print([signal.Signals(number).name for number in got], flush=True)
     "name",
     [
         "SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU", "SIGABRT",
-        "SIGRTMIN",
+        "SIGRTMIN", "SIGPIPE", "SIGXFSZ", "SIGSEGV", "SIGTRAP", "SIGSYS", "SIGPROF",
     ],
 )  # fmt: skip
 def test_signal_is_passed_on_once(store: Store, name: str) -> None:

@@ -17,16 +17,24 @@ from jobctl.errors import JobctlError
 __all__ = ["CannotRun", "Signals", "given_environment", "inherited_ignores", "spawn", "stop"]
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
-_OTHERS = ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "ABRT", "PWR", "IO", "STKFLT")
+_OTHERS = (
+    *("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "ABRT", "PWR", "IO", "STKFLT", "TRAP"),
+    *("SYS", "SEGV", "BUS", "FPE", "ILL"),  # a fault of ours ends us, although they are blocked
+)
+_BY_OWN_WRITES = frozenset(
+    {int(signal.SIGPIPE), int(signal.SIGXFSZ)} if hasattr(signal, "sigtimedwait") else ()
+)
+"""Signals that a write of ours may cause too; who sent them is known where this exists."""
 _FORWARDED: set[int] = {
     *_ENDING,
     signal.SIGTSTP,
     signal.SIGCONT,
     *(getattr(signal, f"SIG{name}") for name in _OTHERS if hasattr(signal, f"SIG{name}")),
     *(range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if hasattr(signal, "SIGRTMIN") else ()),
+    *_BY_OWN_WRITES,
 }
-"""Those whose default ends, stops or continues a process, but for faults (SIGSEGV) and for SIGPIPE,
-which Python ignores. SIGTTIN and SIGTTOU are left to the kernel, which sends no others."""
+"""Those whose default ends, stops or continues a process. SIGTTIN and SIGTTOU are left to the
+kernel, which sends no others."""
 _IGNORED_BY_PYTHON = frozenset({int(signal.SIGPIPE), int(signal.SIGXFSZ)})
 _SHELLS = {"sh", "ash", "bash", "dash", "ksh", "ksh93", "mksh", "oksh", "yash", "zsh"}
 _TO_LEADER = {signal.SIGHUP, signal.SIGCONT}
@@ -108,7 +116,11 @@ class Signals:
         """Return a signal and whether a process sent it to us; ``None`` after the timeout."""
         if hasattr(signal, "sigtimedwait"):
             info = signal.sigtimedwait(_HEARD, timeout_s)
-            return (info.si_signo, info.si_code <= 0) if info is not None else None
+            if info is None:
+                return None
+            if info.si_signo in _BY_OWN_WRITES and info.si_pid == os.getpid():
+                return Signals._take(0)  # the write has failed, and says so itself
+            return info.si_signo, info.si_code <= 0
         return _take_by_polling(timeout_s)
 
 
