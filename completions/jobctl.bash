@@ -187,7 +187,7 @@ __jobctl_options() {
         'rm') REPLY='-h --help --damaged -o --output --dir' ;;
         'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace -d --detach --no-relay --dir' ;;
         'reap') REPLY='-h --help --dry-run -o --output -q --quiet --dir' ;;
-        'prune') REPLY='-h --help --older-than --keep --stage --type -l --selector --foreign --dry-run -y --yes -o --output -q --quiet --dir' ;;
+        'prune') REPLY='-h --help --older-than --keep --stage --type -l --selector --foreign --logs --dry-run -y --yes -o --output -q --quiet --dir' ;;
         'doctor') REPLY='-h --help -o --output --dir' ;;
         'run-dummy') REPLY='-h --help --count --concurrency --type --session --speed --stage-delay --fail-rate --fail-at --seed --wait --rm -q --quiet --dir' ;;
         'demo') REPLY='-h --help' ;;

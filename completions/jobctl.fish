@@ -461,6 +461,7 @@ complete -c jobctl -n '__jobctl_at prune' -l stage -x -k -a '(__jobctl_ask endin
 complete -c jobctl -n '__jobctl_at prune' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
 complete -c jobctl -n '__jobctl_at prune' -s l -l selector -x -k -a '(__jobctl_ask labels)' -d 'Only jobs with this label: K=V, K!=V, K, !K.'
 complete -c jobctl -n '__jobctl_at prune' -l foreign -d 'Also files of other programs without createdAt or type.'
+complete -c jobctl -n '__jobctl_at prune' -l logs -d 'Remove the logs of those jobs, and keep the jobs.'
 complete -c jobctl -n '__jobctl_at prune' -l dry-run -d 'Print what would be removed; remove nothing.'
 complete -c jobctl -n '__jobctl_at prune' -s y -l yes -d 'Do not ask.'
 complete -c jobctl -n '__jobctl_at prune' -s o -l output -x -a 'json jsonl name' -d 'Print the result in this format.'

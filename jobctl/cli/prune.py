@@ -48,6 +48,9 @@ def prune(
         bool,
         Option("--foreign", help="Also files of other programs without createdAt or type."),
     ] = False,
+    logs: Annotated[
+        bool, Option("--logs", help="Remove the logs of those jobs, and keep the jobs.")
+    ] = False,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Print what would be removed; remove nothing.")
     ] = False,
@@ -59,15 +62,16 @@ def prune(
     """Remove jobs that ended long ago, and print their ids.
 
     A file that jobctl did not write and that lacks createdAt or type stays, unless --foreign is
-    given: it may not be a job.
+    given: it may not be a job. Logs of jobs that are gone are removed in any case.
     """
     age_s = seconds(older_than, "--older-than")
     stages = [name for text in stage or () for name in text.split(",")]
     here = command_store(directory)
     name = output in (None, Written.name)
+    what = _logs_of if logs else _count
 
     def ask(ids: tuple[str, ...]) -> None:
-        if not (yes or _confirmed(f"Remove {_count(len(ids))} from {here.where.path}?")):
+        if not (yes or _confirmed(f"Remove {what(len(ids))} from {here.where.path}?")):
             note("nothing removed")
             raise Exit(1)
 
@@ -80,6 +84,7 @@ def prune(
             types=type or (),
             foreign=foreign,
             labels=selector or (),
+            logs=logs,
             dry_run=dry_run,
             before=ask,
             each=out if name else _print_nothing,
@@ -99,7 +104,7 @@ def prune(
     elif pruned.foreign:
         stay += f"; {pruned.foreign} files of other programs stay (--foreign removes them)"
     if not quiet:
-        note(f"{said} {_count(len(pruned.removed))} from {here.where.path}{stay}")
+        note(f"{said} {what(len(pruned.removed))} from {here.where.path}{stay}")
     if pruned.failed:
         raise Exit(pruned.failed[0].exit_code)
 
@@ -110,6 +115,10 @@ def _print_nothing(_id: str) -> None:
 
 def _count(jobs: int) -> str:
     return "1 job" if jobs == 1 else f"{jobs} jobs"
+
+
+def _logs_of(jobs: int) -> str:
+    return "the log of 1 job" if jobs == 1 else f"the logs of {jobs} jobs"
 
 
 def _confirmed(question: str) -> bool:

@@ -39,10 +39,12 @@ from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job, Steps
 from jobctl.core.pipeline import FAILED, Pipeline
 from jobctl.core.times import known_ms
+from jobctl.stores import logs_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jobctl.core.protocol import DeadOwners
+    from jobctl.stores import Store
 
 __all__ = ["EXAMPLE", "show"]
 
@@ -65,6 +67,7 @@ def show(
     form = time_format(times)
     url = hub_to_read(directory, url)
     owner: object = None
+    log: str | None = None
     at_ms = now_ms()
     usual = UsualDurations(pipelines=pipelines())
     if url is None:
@@ -73,6 +76,8 @@ def show(
             job = api.show(store, id)
             dead = store.owners.dead()
             owner = store.owners.info(job.owned_by) if job.owned_by else None
+            if job.command is not None and output is Output.table and not quiet:
+                log = _log(store, job)
             if job.active:
                 usual = api.usual(store, pipelines())
         finally:
@@ -99,10 +104,22 @@ def show(
     elif output in (Output.json, Output.jsonl):
         out(compact(job_object(job, dead, usual, at_ms)))
     else:
-        for line in describe(job, at_ms, dead, owner, usual, form):
+        for line in describe(job, at_ms, dead, owner, usual, form, log):
             out(line)
         if sys.stdout.isatty() and (next := _what_next(job, dead)):
             note(next)
+
+
+def _log(store: Store, job: Job) -> str | None:
+    """Return what there is of the job's log, or ``None``."""
+    from jobctl.core.log_text import size_text
+    from jobctl.stores.log_reading import is_log_of
+
+    logs = logs_of(store)
+    info = logs.log_info(job.id) if logs is not None else None
+    if logs is None or info is None or not is_log_of(logs, job):
+        return None
+    return f"{size_text(info.size)}: 'jobctl logs {job.id}'"
 
 
 def _what_next(job: Job, dead: Container[str]) -> str | None:
@@ -122,6 +139,7 @@ def describe(
     owner: object = None,
     usual: UsualDurations | None = None,
     form: TimeFormat | None = None,
+    log: str | None = None,
 ) -> list[str]:
     """Return the lines about a job, with all special characters made visible."""
 
@@ -162,6 +180,7 @@ def describe(
         ("user", _text(job.user)),
         *_command(job),
         ("usage", formats.usage(job) or None),
+        ("log", log),
         ("revision", str(job.revision) if job.revision else None),
         *(("remark", str(remark)) for remark in job.remarks),
     ]

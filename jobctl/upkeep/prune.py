@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,9 +18,12 @@ from jobctl.core.job import Job
 from jobctl.core.labels import parse_selectors, selects
 from jobctl.core.pipeline import CANCELLED, TERMINAL
 from jobctl.errors import JobctlError, JobNotFound, StoreLocked, StoreMissing, UsageError
-from jobctl.stores import Check, Store, foreign_jobs, read_all, refresh
+from jobctl.stores import Check, Store, foreign_jobs, logs_of, read_all, refresh
 
-__all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "prune"]
+__all__ = ["OLDER_THAN_S", "Pruned", "Pruner", "Rule", "prune", "remove_orphaned_logs"]
+
+_ORPHAN_MS = 60_000
+"""A log without a job stays for so long: its job may be about to be recorded."""
 
 OLDER_THAN_S = 7 * 86_400.0
 """Default age: jobs that ended longer ago are removed."""
@@ -118,13 +122,16 @@ def prune(
     types: Iterable[str] = (),
     foreign: bool = False,
     labels: Iterable[str] = (),
+    logs: bool = False,
     dry_run: bool = False,
     before: Callable[[tuple[str, ...]], None] | None = None,
     each: Callable[[str], None] | None = None,
 ) -> Pruned:
     """Remove jobs that have ended (see `Rule`); by default those that ended over 7 days ago.
 
-    Files of other programs that may not be jobs are kept, unless ``foreign`` is set.
+    Files of other programs that may not be jobs are kept, unless ``foreign`` is set. With ``logs``
+    the logs of those jobs are removed, and the jobs are kept; ``removed`` are the ids of jobs that
+    had a log. Logs whose jobs are gone are removed in any case.
 
     ``before`` is called once with the ids; if it raises, all are kept. ``each`` is called with each
     id that is gone. Only errors of the whole store are raised.
@@ -138,9 +145,14 @@ def prune(
         labels=labels,
     )
     now = now_ms()
-    jobs = {job.id: job for job in read_all(store).jobs if rule.end_of(job) is not None}
+    everything = read_all(store).jobs
+    jobs = {job.id: job for job in everything if rule.end_of(job) is not None}
+    if logs:
+        kept = logs_of(store)
+        logged = {info.id for info in kept.logs()} if kept is not None else set()
+        jobs = {id: job for id, job in jobs.items() if id in logged}
     ends = [(end, job.id) for job in jobs.values() if (end := rule.end_of(job)) is not None]
-    spared = rule.spared(store, jobs.values())
+    spared = rule.spared(store, jobs.values()) if not logs else set()
     left = sum(id in spared and rule.is_old(end, now) for end, id in ends)
     ids = tuple(rule.chosen(((end, id) for end, id in ends if id not in spared), now))
     if dry_run:
@@ -150,8 +162,62 @@ def prune(
         return Pruned(ids, foreign=left)
     if before is not None and ids:
         before(ids)
+    remove_orphaned_logs(store)
+    if logs:
+        return _remove_logs(store, rule, ids, each)
     checks = ((id, _checked(store, rule, _same(jobs[id]))) for id in ids)
     return _remove(store, checks, each)._replace(foreign=left)
+
+
+def remove_orphaned_logs(store: Store) -> int:
+    """Remove the logs whose jobs are gone; return how many. What cannot be removed stays."""
+    kept = logs_of(store)
+    removed = 0
+    with suppress(JobctlError):
+        found = kept.logs() if kept is not None else []
+        if kept is None or not found:
+            return 0
+        ids = set(store.ids())
+        old_ms = now_ms() - _ORPHAN_MS
+        for info in found:
+            if info.id not in ids and info.changed_ms < old_ms and _is_missing(store, info.id):
+                removed += kept.remove_log(info.id)
+    return removed
+
+
+def _is_missing(store: Store, id: str) -> bool:
+    """Whether the job does not exist: a listing may miss a file that is being replaced."""
+    try:
+        store.get(id)
+    except JobNotFound:
+        return True
+    except JobctlError:
+        return False
+    return False
+
+
+def _remove_logs(
+    store: Store, rule: Rule, ids: tuple[str, ...], each: Callable[[str], None] | None
+) -> Pruned:
+    """Remove the logs of these jobs, unless a job has been retried meanwhile."""
+    kept = logs_of(store)
+    removed: list[str] = []
+    failed: list[JobctlError] = []
+    changed = 0
+    for id in ids:
+        try:
+            if rule.end_of(store.get(id)) is None or kept is None or not kept.remove_log(id):
+                changed += 1
+                continue
+        except JobNotFound:
+            changed += 1
+        except JobctlError as error:
+            failed.append(error)
+        else:
+            removed.append(id)
+            if each is not None:
+                each(id)
+    return Pruned(tuple(removed), changed, tuple(failed))
 
 
 class Pruner:
@@ -171,6 +237,7 @@ class Pruner:
         refresh(self._store)  # other programs do not ring the bell
         self._read_on()
         ids = self._rule.chosen(((end, id) for id, end in self._ends.items()), now_ms())
+        remove_orphaned_logs(self._store)
         checks = (
             (id, _checked(self._store, self._rule, self._as_seen(self._ends[id]))) for id in ids
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -105,6 +106,14 @@ def test_log_of_an_earlier_job_is_not_shown(run: Run, store: DirectoryStore) -> 
     file.write_text(text)
     ran = run("logs", "a1")
     assert (ran.code, ran.out) == (4, "")
+
+
+def test_show_tells_of_the_log(run: Run, store: DirectoryStore) -> None:
+    """Its size, and how to read it; nothing where there is none."""
+    job = new(store)
+    assert "jobctl logs" not in run("show", "a1").out
+    say(store.log_writer(job), "x" * 3000)
+    assert re.search(r"^log +3\.1 kB: 'jobctl logs a1'$", run("show", "a1").out, re.MULTILINE)
 
 
 def test_cut_is_one_line(run: Run, store: DirectoryStore) -> None:

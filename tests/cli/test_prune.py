@@ -14,8 +14,10 @@ import pytest
 
 from jobctl._clock import now_ms
 from jobctl.core import transitions as jobs
+from jobctl.core.log import BOTH, LogLine
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
+from jobctl.stores.directory.store import DirectoryStore
 from tests import odd_times
 from tests.bare_files import age_files, full
 from tests.cli.conftest import Run, command, environment
@@ -265,3 +267,51 @@ def test_a_hub_that_cannot_tell_how_old_does_not_start(run: Run, jobs_dir: Path)
     result = run("serve", "--prune-older-than", "7days")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "--prune-older-than: '7days' is no duration" in result.err
+
+
+def log_of(directory: Path, id: str) -> Path:
+    return directory / ".jobctl" / "logs" / id
+
+
+def write_logs(directory: Path, *ids: str) -> None:
+    """A log of each of these jobs, and one whose job is gone, an hour old."""
+    store = DirectoryStore(directory)
+    for id in ids:
+        store.log_writer(store.get(id)).write([LogLine(0, BOTH, b"one")])
+    store.close()
+    gone = log_of(directory, "gone") / "0000000000000000.log"
+    gone.parent.mkdir()
+    gone.write_text("2026-11-28T12:00:00.123Z both F one\n")
+    os.utime(gone, (now_ms() / 1000 - 3600,) * 2)
+
+
+def test_logs_can_be_removed_without_their_jobs(run: Run, filled: Path) -> None:
+    """Those of jobs that ended so long ago, and those whose jobs are gone."""
+    write_logs(filled, "active", "done-1", "done-30")
+    dry = run("prune", "--logs", "--older-than", "3d", "--dry-run")
+    assert (dry.code, dry.out) == (0, "done-30\n")
+    assert dry.err == f"jobctl: would remove the log of 1 job from {filled}\n"
+    assert log_of(filled, "done-30").exists()
+    assert log_of(filled, "gone").exists()
+    result = run("prune", "--logs", "--older-than", "3d")
+    assert (result.code, result.out) == (0, "done-30\n")
+    assert result.err == f"jobctl: removed the log of 1 job from {filled}\n"
+    assert {path.name for path in log_of(filled, "").iterdir() if path.is_dir()} == {
+        "active", "done-1",
+    }  # fmt: skip
+    assert left(filled) == {"active", "done-1", "done-30", "failed-9"}
+    again = run("prune", "--logs", "--older-than", "0", "--keep", "1")
+    assert again.out == ""
+    assert again.err == f"jobctl: removed the logs of 0 jobs from {filled}\n"
+    assert run("prune", "--logs", "--older-than", "0").out == "done-1\n"
+    assert log_of(filled, "active").exists()
+
+
+def test_log_goes_with_a_pruned_job(run: Run, filled: Path) -> None:
+    """And logs whose jobs are gone go too, but not in a dry run."""
+    write_logs(filled, "active", "done-1", "done-30")
+    run("prune", "--dry-run")
+    assert len(os.listdir(log_of(filled, ""))) == 5  # with the file of their usage
+    assert run("prune").out == "done-30\nfailed-9\n"
+    names = {path.name for path in log_of(filled, "").iterdir() if path.is_dir()}
+    assert names == {"active", "done-1"}

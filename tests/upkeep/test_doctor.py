@@ -456,6 +456,27 @@ def test_litter(directory: Path) -> None:
 # -- the jobs -------------------------------------------------------------------------------
 
 
+def test_logs(directory: Path, tmp_path: Path) -> None:
+    """How much they take; those whose jobs are gone, after a minute; no directory for them."""
+    logs = directory / ".jobctl" / "logs"
+    for id, age_s in (("a", 0), ("gone", 3600), ("young", 0)):
+        (logs / id).mkdir(parents=True)
+        (logs / id / "0000000000000000.log").write_text("x" * 1000)
+        os.utime(logs / id / "0000000000000000.log", (time.time() - age_s,) * 2)
+    (finding,) = [
+        each for each in current(directory) if each.where == str(logs) and each.level == "ok"
+    ]
+    assert finding.what == "3 logs of 3.0 kB"
+    finding = only(troubles(directory))
+    assert (finding.level, finding.what) == ("info", "1 log of jobs that are gone: gone")
+    assert finding.hint == "'jobctl prune' removes them"
+    shutil.rmtree(logs)
+    logs.symlink_to(tmp_path)
+    finding = only(troubles(directory))
+    assert finding.level == "warning"
+    assert "cannot be kept" in finding.what
+
+
 def test_files_that_are_no_jobs_are_named_with_reasons(tmp_path: Path) -> None:
     """FAULTS rows 11 and 58; only so many of them."""
     path = tmp_path / "bad"

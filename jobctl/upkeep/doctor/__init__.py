@@ -20,6 +20,7 @@ from jobctl.upkeep.doctor.environment import descriptors, program, proxies, sett
 from jobctl.upkeep.doctor.finding import Check, CheckContext, Finding, NothingToCheck
 from jobctl.upkeep.doctor.listeners import bells, hubs, owners
 from jobctl.upkeep.doctor.location import directory, file_system, leftovers, lock, meta
+from jobctl.upkeep.doctor.logs import logs
 
 __all__ = ["CHECKS", "Finding", "doctor"]
 
@@ -30,6 +31,7 @@ CHECKS: list[Check] = [
     lock,
     change_log,
     jobs,
+    logs,
     leftovers,
     bells,
     hubs,

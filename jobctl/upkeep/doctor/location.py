@@ -31,7 +31,7 @@ _MIB = 1024 * 1024
 _FEW_INODES = 1000
 _LOCK_S = 1.0
 _STALE_S = 60.0
-_OURS = {"mark", "changes", "bell", "hubs", "owners"}
+_OURS = {"mark", "changes", "bell", "hubs", "owners", "logs"}
 _TEMPORARY = {"next", "mark.new", "changes.new"}
 
 
