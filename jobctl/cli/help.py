@@ -21,7 +21,7 @@ Exit codes, the same for every command:
     1  an error, such as a move that the job's stage does not allow
     2  wrong usage
     3  a job that was waited for has failed (wait, watch --exit-status)
-    4  no such job, or several whose ids start with that text
+    4  no such job, or several whose ids start with that text; no log of it
     5  a hub or a directory cannot be reached or refuses; a damaged job file
     6  a job that was waited for was cancelled; of several outcomes 4 comes
        before 3, and 3 before 6

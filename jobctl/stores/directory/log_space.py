@@ -112,7 +112,8 @@ class LogSpace:
             return chosen
         with suppress(OSError):
             room = os.fstatvfs(logs_fd)
-            return min(_MAX_BYTES, room.f_blocks * room.f_frsize // _MAX_SHARE)
+            if room.f_blocks:  # some file systems tell nothing
+                return min(_MAX_BYTES, room.f_blocks * room.f_frsize // _MAX_SHARE)
         return _MAX_BYTES
 
 

@@ -14,6 +14,7 @@ Nothing is synced to the disk.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -61,6 +62,8 @@ _APPEND = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _RETRY_S, _MAX_RETRY_S = 1.0, 30.0
 _LOCK_TRIES, _LOCK_PAUSE_S = 10, 0.005
 _MAX_RACES = 5
+_MIN_FREE_BYTES = 1024 * 1024
+"""The last free space is for the jobs themselves."""
 _HEAD_BYTES = 200  # which hold the first line
 
 
@@ -265,6 +268,9 @@ class DirectoryLogWriter:
             write_all(self._fd, b"\n")  # somebody died, or found no space, within a line
 
     def _create_segment(self, start: int) -> None:
+        room = os.fstatvfs(self._dir)
+        if room.f_blocks and room.f_bavail * room.f_frsize < _MIN_FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         try:
             fd = os.open(_name(start), _APPEND | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._dir)
         except FileExistsError:  # by a writer that could not wait for the lock
