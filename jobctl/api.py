@@ -20,7 +20,7 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
 from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, Pipelines
 from jobctl.errors import Conflict, TimedOut
-from jobctl.stores import Store, read_all, resolve
+from jobctl.stores import Store, logs_of, read_all, resolve
 from jobctl.stores.owners import CancelRequest, OwnerInfo
 
 TYPE_CHECKING = False
@@ -45,6 +45,7 @@ __all__ = [
     "create",
     "doctor",
     "fail",
+    "logs",
     "ls",
     "progress",
     "prune",
@@ -126,6 +127,31 @@ def usual(store: Store, pipelines: Pipelines = BUILT_IN_ONLY) -> UsualDurations:
 def show(store: Store, id: str) -> Job:
     """Return the job as it is stored."""
     return store.get(resolve(store, id))
+
+
+def logs(
+    store: Store,
+    id: str,
+    *,
+    tail: int | None = None,
+    since_ms: int | None = None,
+    timestamps: bool = False,
+    stderr: bool = False,
+) -> bytes:
+    """Return what the job's command has printed so far, as it was kept; `LogNotFound` if nothing.
+
+    ``tail`` is the number of last lines; the others are those of `LogText`.
+    """
+    from jobctl.core.log_text import LogText, last_lines
+    from jobctl.stores.log_reading import has_log, read_parts, why_no_log
+
+    job = show(store, id)
+    kept = logs_of(store)
+    if kept is None or not has_log(store, job):
+        raise why_no_log(job)
+    text = LogText(timestamps=timestamps, stderr=stderr, since_ms=since_ms)
+    found = b"".join(text.feed(part) for part in read_parts(kept, job.id))
+    return found if tail is None else last_lines(found, tail)
 
 
 def create(

@@ -10,8 +10,9 @@ import pytest
 from jobctl import api
 from jobctl.cli.commands import COMMANDS
 from jobctl.core.filters import Filter
-from jobctl.errors import InvalidId, JobNotFound
-from jobctl.stores import open_store
+from jobctl.core.log import BOTH, LogLine
+from jobctl.errors import InvalidId, JobNotFound, LogNotFound
+from jobctl.stores import logs_of, open_store
 
 OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help"}
 
@@ -73,3 +74,20 @@ def test_a_file_that_is_no_job_may_be_named_to_be_removed(tmp_path: Path) -> Non
     store = open_store(tmp_path)
     assert api.resolve(store, "torn") == "torn"
     store.close()
+
+
+def test_log_is_returned_as_it_was_kept() -> None:
+    """The last lines, and those of a time; an error of its own where there is none."""
+    store = open_store("memory:")
+    id = api.create(store, "etl").id
+    with pytest.raises(LogNotFound, match="only 'jobctl run' keeps"):
+        api.logs(store, id)
+    kept = logs_of(store)
+    assert kept is not None
+    writer = kept.log_writer(store.get(id))
+    writer.write([LogLine(at, BOTH, b"%d\xff" % at) for at in (1000, 2000, 3000)])
+    assert api.logs(store, id[:8]) == b"1000\xff\n2000\xff\n3000\xff\n"
+    assert api.logs(store, id, tail=1) == b"3000\xff\n"
+    assert api.logs(store, id, since_ms=2000, timestamps=True).startswith(
+        b"1970-01-01T00:00:02.000Z 2000"
+    )

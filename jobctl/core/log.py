@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from jobctl.core.times import to_ms, to_text
+from jobctl.core.times import known_ms, to_ms, to_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ __all__ = [
     "decode_lines",
     "encode_line",
     "encode_lines",
+    "is_of_job",
     "lost_line",
     "parse_attempt",
 ]
@@ -140,6 +141,18 @@ def parse_attempt(line: LogLine) -> tuple[int, str] | None:
     """Return number and ``createdAt`` of an attempt's line; ``None`` if it is damaged."""
     number, _, created_at = line.text.decode("ascii", "replace").partition(" ")
     return (int(number), created_at) if number.isdecimal() and len(number) < 10 else None
+
+
+def is_of_job(line: LogLine, created_at: str) -> bool:
+    """Whether the first line of a log is of the job that was created then, or does not tell.
+
+    Another program may write the same time with another precision or zone.
+    """
+    begun = parse_attempt(line) if line.stream == ATTEMPT else None
+    if begun is None or begun[1] == created_at:
+        return True
+    first_ms = known_ms(begun[1])
+    return first_ms is not None and first_ms == known_ms(created_at)
 
 
 def lost_line(at_ms: int, size: int, why: str) -> LogLine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jobctl.core.job import Job
-from jobctl.core.log import ATTEMPT, LogPart, decode_lines, parse_attempt
+from jobctl.core.log import LogPart, decode_lines, is_of_job
 from jobctl.errors import LogNotFound
 from jobctl.stores.contract import HasLogs, Store, logs_of
 
@@ -16,10 +16,7 @@ def is_log_of(logs: HasLogs, job: Job) -> bool:
     """Whether the log of this id is the job's, and not that of an earlier job of the same id."""
     part = logs.read_log(job.id, limit=1)
     first = next(decode_lines(part.data), None) if part is not None else None
-    if first is None or first.stream != ATTEMPT:
-        return True
-    begun = parse_attempt(first)
-    return begun is None or begun[1] == job.created_at
+    return first is None or is_of_job(first, job.created_at)
 
 
 def has_log(store: Store, job: Job) -> bool:
@@ -49,6 +46,6 @@ def why_no_log(job: Job) -> LogNotFound:
 def read_parts(logs: HasLogs, id: str, offset: int = 0) -> Iterator[LogPart]:
     """Yield what the log has now from ``offset`` on."""
     at = offset
-    while (part := logs.read_log(id, at)) is not None and part.data and part.end > at:
+    while (part := logs.read_log(id, at)) is not None and part.data:
         yield part
         at = part.end

@@ -171,6 +171,8 @@ def test_log_of_an_earlier_job_is_recognised(store: Store) -> None:
     write(store, job, "x")
     assert is_log_of(keeping(store), job)
     assert not is_log_of(keeping(store), job.replace(created_at="2020-01-01T00:00:00.000Z"))
+    same = job.created_at.replace("Z", "+00:00")
+    assert is_log_of(keeping(store), job.replace(created_at=same))
 
 
 def test_what_is_no_id_has_no_log(store: Store) -> None:
@@ -300,6 +302,20 @@ def test_log_of_a_removed_job_does_not_come_back(
         writer.write([LogLine(0, BOTH, b"after")])
     assert writer.problem == "the job was removed"
     assert not log_dir(jobs_dir).exists()
+
+
+def test_writer_of_a_replaced_job_leaves_the_new_log_alone(
+    opened: Callable[..., DirectoryStore],
+) -> None:
+    """Another job has the id by now."""
+    store = opened()
+    writer = store.log_writer(store.create(new("a").replace(created_at="2020-01-01T00:00:00.000Z")))
+    writer.write([LogLine(0, BOTH, b"old")])
+    store.remove("a")
+    write(store, store.create(new("a")), "new")
+    writer.write([LogLine(0, BOTH, b"old")])
+    assert writer.problem == "the job was replaced"
+    assert texts(store, "a") == ["new"]
 
 
 def test_two_writers_lose_nothing(opened: Callable[..., DirectoryStore]) -> None:

@@ -32,8 +32,8 @@ from jobctl.core.log import (
     decode_lines,
     encode_line,
     encode_lines,
+    is_of_job,
     lost_line,
-    parse_attempt,
 )
 from jobctl.errors import JobctlError, StoreError
 from jobctl.stores.contract import LOG_READ_BYTES, LogInfo
@@ -253,6 +253,8 @@ class DirectoryLogWriter:
             self._dir = _make_dir(id, above)
         with _locked(self._dir):
             if not _is_of(self._dir, self._job.created_at):
+                if self._end:
+                    raise _NoLog("the job was replaced")
                 _clear(self._dir)
             segments = _segments(self._dir)
             if segments:
@@ -365,10 +367,8 @@ def _is_of(dir_fd: int, created_at: str) -> bool:
         data = _read_segment(dir_fd, segments[0], 0, _HEAD_BYTES)
     except OSError:
         return True
-    for line in decode_lines(data.partition(b"\n")[0]):
-        begun = parse_attempt(line) if line.stream == "attempt" else None
-        return begun is None or begun[1] == created_at
-    return True
+    first = next(decode_lines(data.partition(b"\n")[0]), None)
+    return first is None or is_of_job(first, created_at)
 
 
 def _read_segment(dir_fd: int, start: int, offset: int, limit: int) -> bytes:
