@@ -300,7 +300,7 @@ def order(jobs: Sequence[Job], sort: Sort, at_ms: int) -> list[Job]:
         ordered = sorted(jobs, key=lambda job: (_changed_ms(job, at_ms), job.id), reverse=True)
     elif sort is Sort.stage:
         known = pipelines()
-        ordered.sort(key=lambda job: (known.of(job).percent(job.stage) or 0, job.stage))
+        ordered.sort(key=lambda job: (known.of(job).percent(job.stage) or 0, job.shown_stage))
     elif sort in (Sort.type, Sort.id):
         ordered.sort(key=lambda job: str(getattr(job, sort.value)))
     return ordered

@@ -257,6 +257,31 @@ async def test_a_filter_chooses_what_is_there_at_the_start(
         assert (await wait_async(filter=none, any=True, **where)).code == 4
 
 
+@pytest.mark.parametrize("by_url", [False, True])
+async def test_a_cancelled_job_is_neither_met_nor_failed(
+    served: Store, writer: Store, by_url: bool
+) -> None:
+    """However the jobs are chosen, and also if it is cancelled while it is waited for."""
+    writer.create(new_job("a1", labels={"team": "data"}))
+    writer.create(jobs.fail(new_job("a2", labels={"team": "web"}), "no", now=now()))
+    async with running_hub(served) as hub:
+        where: dict[str, Any] = {"url": hub.url} if by_url else {"store": writer}
+        chosen = Filter.make(labels=["team=data"])
+        waiting = asyncio.create_task(wait_async(filter=chosen, **where))
+        await until(
+            lambda: any(one.filter.ids for one in hub.server.hub.sessions.values()),
+            what="the wait that follows by id",
+        )
+        writer.update("a1", lambda job: jobs.cancel(job, now=now(), by="anna", reason="late"))
+        outcome = await asyncio.wait_for(waiting, 5)
+        assert [(one.id, one.kind) for one in outcome.verdicts] == [("a1", "cancelled")]
+        assert outcome.code == 6
+        assert "job a1 was cancelled by anna: late" in str(outcome)
+        assert (await wait_async(ids=["a1", "a2"], **where)).code == 3
+        stopped = Filter.make(stages=["cancelled"])
+        assert [one.id for one in (await wait_async(filter=stopped, **where)).verdicts] == ["a1"]
+
+
 async def test_time_out_while_the_jobs_are_chosen_is_one(
     writer: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
