@@ -14,13 +14,13 @@ from jobctl.cli.commands import COMMANDS
 from jobctl.cli.completions import FILES, check
 from jobctl.cli.completions.tree import read
 from jobctl.cli.dynamic_completion import KINDS
-from jobctl.core.pipeline import BUILT_IN, FAILED
+from jobctl.core.pipeline import BUILT_IN, CANCELLED, FAILED
 from jobctl.hub.discovery import announced
 from tests.cli.conftest import ROOT, Run
 from tests.cli.shells import Shell, ShellFiles, opened, put_job
 
 TYPES = sorted(BUILT_IN)
-STAGES = [*BUILT_IN["create_session"].names(), FAILED]
+STAGES = [*BUILT_IN["create_session"].names(), FAILED, CANCELLED]
 HOSTILE_TYPES = ["$(touch pwned)", "`touch pwned`", "*", "~root", "=ls", "{a,b}", "%1 ?"]
 HOSTILE_SESSIONS = [
     'it\'s "so" bad',
@@ -82,7 +82,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShellFiles]:
     files = ShellFiles(tmp_path_factory.mktemp("completions"))
     put_job(files.jobs, "alpha", age_s=40, stage="failed", title="\x1b[31mred\n%F{red}`pwned`: 1")
     put_job(files.jobs, "beta", age_s=30, stage="completed")
-    put_job(files.jobs, "gamma", age_s=20, stages=["fetch", "load", "two words", "$(touch pwned)"])
+    put_job(files.jobs, "gamma", age_s=20, stages=["fetch", "load", "two words", "$(touch pwned)"],
+            labels={"team": "data", "env": "prod"})  # fmt: skip
     put_job(files.jobs, "gambit", age_s=10, type="create_session", stage="analyze")
     for n, type in enumerate(HOSTILE_TYPES):
         put_job(files.jobs, f"type{n}", age_s=100, type=type, stage="completed")
@@ -138,7 +139,10 @@ ENDED += [f"session{n}" for n in range(len(HOSTILE_SESSIONS))]
         ("jobctl ls --type nightly --type cr", ["create_next_round", "create_session"]),
         ("jobctl ls --stage ", [*STAGES, "load"]),
         ("jobctl ls --session ", HOSTILE_SESSIONS),
-        ("jobctl prune --stage ", ["completed", "failed"]),
+        ("jobctl prune --stage ", ["completed", "failed", "cancelled"]),
+        ("jobctl ls -l ", ["env=prod", "team=data"]),
+        ("jobctl wait --selector te", ["team=data"]),
+        ("jobctl create --label e", ["env=prod"]),
         ("jobctl wait --for g", ["gone"]),
         ("jobctl watch --url ", [HUB]),
         ("jobctl watch --url ws://elsewhere ", []),
@@ -195,6 +199,8 @@ def test_where_no_second_id_belongs_none_is_offered(shell: Shell, line: str) -> 
         ("jobctl wait --for=stage=fai", "jobctl wait --for=stage=failed "),
         ("jobctl wait --for stage=fai", "jobctl wait --for stage=failed "),
         ("jobctl prune --stage completed,f", "jobctl prune --stage completed,failed "),
+        ("jobctl ls -l team=d", "jobctl ls -l team=data "),
+        ("jobctl ls --selector=te", "jobctl ls --selector=team=data "),
         ("jobctl watch --url ws://127.0.0.1:87", f"jobctl watch --url {HUB} "),
         ("jobctl watch --url=ws", f"jobctl watch --url={HUB} "),
         ("jobctl ls --session run al", "jobctl ls --session run alpha "),
