@@ -649,4 +649,32 @@ FAULTS += (
         "        return number, number in _FORWARDED",
         ("tests/cli/test_run.py",),
     ),
+    Fault(
+        "the command does not hear that the session leader's terminal is gone",
+        "jobctl/work/run/child.py",
+        "        if number in _TO_LEADER and os.getsid(0) == os.getpid():",
+        "        if number not in _FORWARDED:",
+        ("tests/cli/test_run_hangup.py",),
+    ),
+    Fault(
+        "what a cancelled command has left behind is not waited for and killed",
+        "jobctl/work/run/command.py",
+        "            self._end_rest()\n",
+        "",
+        ("tests/cli/test_run_processes.py",),
+    ),
+    Fault(
+        "files of ours take the place of closed standard streams",
+        "jobctl/cli/app.py",
+        "    _occupy_closed_descriptors()\n",
+        "",
+        ("tests/cli/test_run_descriptors.py",),
+    ),
+    Fault(
+        "the wrapper's own memory passes for the command's",
+        "jobctl/work/run/processes.py",
+        "    return found if found > own_bytes + _MARGIN_BYTES or not own_bytes else None",
+        "    return found",
+        ("tests/cli/test_run_usage.py",),
+    ),
 )
