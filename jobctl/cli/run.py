@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Annotated, NoReturn
 
-from jobctl.cli.common import out, pipelines, seconds, where_to_write
+from jobctl.cli.common import out, pipelines, seconds, settings, where_to_write
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note
 from jobctl.cli.options import Argument, DirOption, LabelOption, Option
@@ -118,6 +118,7 @@ def run(
         adopt_orphans=True,
     )
     where = where_to_write(directory).path
+    settings().get("log-limit")  # the log's writer ignores an error in it
     if detach:
         from jobctl.cli.detached import detach as go_on_in_background
         from jobctl.work.run.child import inherited_ignores

@@ -32,6 +32,8 @@ def may_get_log(store: Store, job: Job) -> bool:
 
 def why_no_log(job: Job) -> LogNotFound:
     """Return the error that the job has no log."""
+    if job.command is None and job.parent is not None:
+        return LogNotFound(job.id, f"what it printed is in that of its run, {job.parent}")
     if job.command is None:
         return LogNotFound(job.id, "only 'jobctl run' keeps the output of its command")
     if job.active:

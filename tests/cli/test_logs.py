@@ -79,11 +79,14 @@ def test_wrong_values_are_refused(run: Run, store: DirectoryStore, args: list[st
 def test_job_without_a_log_says_why(run: Run, store: DirectoryStore) -> None:
     """As far as it is known: exit code 4, as for a job that is not there."""
     store.create(jobs.create("etl", now=now(), id="other"))
+    child = jobs.create("etl", now=now(), id="child")
+    store.create(child.replace(extra={**child.extra, "parent": "running"}))
     new(store, "running")
     ended = new(store, "ended")
     store.update("ended", lambda job: jobs.complete(job, now=now()))
     for id, why in [
         ("other", "job other has no log: only 'jobctl run' keeps the output of its command"),
+        ("child", "job child has no log: what it printed is in that of its run, running"),
         ("running", "job running has no log: it has printed nothing that is kept, or its log is"),
         ("ended", "it printed nothing that is kept, its log was off, or 'prune --logs' or the"),
     ]:
@@ -95,6 +98,17 @@ def test_job_without_a_log_says_why(run: Run, store: DirectoryStore) -> None:
     assert run("logs", "ended", "-f").code == 4
     assert run("logs", "nobody").code == 4
     assert ended.id == "ended"
+
+
+def test_wrong_limit_is_told_before_a_command_runs(
+    run: Run, jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer of the log takes the default then, so nobody would hear of it."""
+    monkeypatch.setenv("JOBCTL_LOG_LIMIT", "much")
+    ran = run("run", "--", "touch", str(jobs_dir.parent / "ran"))
+    assert ran.code == 125
+    assert "$JOBCTL_LOG_LIMIT: 'much' is no size; write 200MB or 1.5GiB" in ran.err
+    assert not (jobs_dir.parent / "ran").exists()
 
 
 def test_log_of_an_earlier_job_is_not_shown(run: Run, store: DirectoryStore) -> None:

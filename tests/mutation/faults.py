@@ -32,6 +32,12 @@ _HUB = (
     "tests/hub/test_resets.py",
     "tests/hub/test_session_details.py",
 )
+_LOGS = (
+    "tests/stores/test_logs.py",
+    "tests/stores/test_log_space.py",
+    "tests/hub/test_log_endpoint.py",
+    "tests/cli/test_logs.py",
+)
 _SIZE = ("tests/hub/test_message_size.py",)
 
 _JOBSET = "jobctl/core/jobset.py"
@@ -676,5 +682,48 @@ FAULTS += (
         "    return found if found > own_bytes + _MARGIN_BYTES or not own_bytes else None",
         "    return found",
         ("tests/cli/test_run_usage.py",),
+    ),
+    Fault(
+        "the newest segment of a log is removed, not the oldest of the middle",
+        "jobctl/stores/directory/logs.py",
+        "segments[1 : max(len(segments) - MAX_SEGMENTS + 1, 1)]",
+        "segments[MAX_SEGMENTS:]",
+        _LOGS,
+    ),
+    Fault(
+        "the log of an earlier job of the same id is shown",
+        "jobctl/stores/log_reading.py",
+        "logs.log_info(job.id) is not None and is_log_of(logs, job)",
+        "logs.log_info(job.id) is not None",
+        _LOGS,
+    ),
+    Fault(
+        "a log is followed no further than to the end of its job, not of what was printed",
+        "jobctl/hub/log_api.py",
+        "            if not over:  # else read once more: that was written before the job ended\n"
+        "                await asyncio.sleep(_POLL_S)\n",
+        "            if over:\n                return\n            await asyncio.sleep(_POLL_S)\n",
+        _LOGS,
+    ),
+    Fault(
+        "the hub sends logs to those who may not see details",
+        "jobctl/hub/http.py",
+        "        if not _sees_details(request):\n            return _refusal(403",
+        "        if rights_of(request) is None:\n            return _refusal(403",
+        _LOGS,
+    ),
+    Fault(
+        "logs of active jobs are removed at the limit",
+        "jobctl/stores/directory/log_space.py",
+        "                if self._has_ended(id):",
+        "                if True:",
+        _LOGS,
+    ),
+    Fault(
+        "a removed job leaves its log",
+        "jobctl/stores/directory/store.py",
+        "damaged=damaged)\n        self._drop_log(id)\n",
+        "damaged=damaged)\n",
+        _LOGS,
     ),
 )
