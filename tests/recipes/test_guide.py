@@ -27,6 +27,8 @@ def test_every_block_has_a_test() -> None:
         ("Make", "make"): 1,
         ("A pool of workers", "python"): 1,
         ("An LLM pipeline", "python"): 1,
+        ("SLURM and torchrun", "sh"): 2,
+        ("SLURM and torchrun", "python"): 1,
         ("GitHub Actions", "yaml"): 1,
         ("systemd", "ini"): 2,
         ("Docker", "dockerfile"): 1,
