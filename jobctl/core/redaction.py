@@ -9,24 +9,29 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, TypeGuard
 
     from jobctl.core.job import Job
 
-__all__ = ["default_title", "has_details", "redact"]
+__all__ = ["MASK", "default_title", "has_details", "redact"]
 
+MASK = "***"
+"""What stands for a secret in a title, an error and a log."""
 _MAX_TITLE = 80
 _CUT = "…"
 _ENVIRONMENT = "env"
 _WITHOUT_DETAILS = frozenset({"exact", "exitCode", "signal", "durationMs", "maxRssBytes", "cpuMs"})
 
 
-def default_title(argv: Sequence[str]) -> str:
-    """Return the title of a job that runs this command: the command line, at most 80 characters."""
+def default_title(argv: Sequence[str], mask: Callable[[str], str] = str) -> str:
+    """Return the title of a job that runs this command: the command line, at most 80 characters.
+
+    ``mask`` replaces secrets in a text.
+    """
     import shlex  # which most readers do not need
 
-    line = shlex.join(argv)
+    line = mask(shlex.join([mask(word) for word in argv]))
     return line if len(line) <= _MAX_TITLE else line[: _MAX_TITLE - len(_CUT)] + _CUT
 
 
@@ -87,9 +92,31 @@ def _title_without_details(title: str | None, argv: object) -> str | None:
         return title
     import shlex
 
-    line = shlex.join(argv)
-    made = title == line or (title.endswith(_CUT) and line.startswith(title.removesuffix(_CUT)))
+    made = _is_made_from(title, shlex.join(argv))
     return (argv[0].rpartition("/")[2] or None) if made else title
+
+
+def _is_made_from(title: str, line: str) -> bool:
+    """Whether the title is this command line, perhaps cut, perhaps with masked secrets."""
+    is_cut = title.endswith(_CUT)
+    if MASK not in title:
+        return title == line or (is_cut and line.startswith(title.removesuffix(_CUT)))
+    # A masked word may be quoted where the word itself is not.
+    first, *others = _unquoted(title.removesuffix(_CUT)).split(MASK)
+    line = _unquoted(line)
+    if not line.startswith(first):
+        return False
+    at = len(first)
+    for part in others:
+        at = line.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return is_cut or not others[-1] or line.endswith(others[-1])
+
+
+def _unquoted(text: str) -> str:
+    return text.replace("'", "").replace('"', "")
 
 
 def _is_argv(value: object) -> TypeGuard[Sequence[str]]:

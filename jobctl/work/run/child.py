@@ -172,15 +172,14 @@ def _is_shell(process: str) -> bool:
 
 
 def spawn(
-    argv: Sequence[str], env: Mapping[str, str], *, stderr_fd: int | None, mask: set[int]
+    argv: Sequence[str], env: Mapping[str, str], *, fds: Mapping[int, int], mask: set[int]
 ) -> int:
     """Start the command; return its process id. Raises `CannotRun`.
 
-    ``stderr_fd`` becomes its standard error; ``mask`` are the signals that were blocked before us.
+    ``fds`` are descriptors of the command and those of ours that take their place; ``mask`` are the
+    signals that were blocked before us.
     """
-    actions: list[tuple[int, ...]] = []
-    if stderr_fd is not None:
-        actions.append((os.POSIX_SPAWN_DUP2, stderr_fd, 2))
+    actions = [(os.POSIX_SPAWN_DUP2, ours, its) for its, ours in fds.items()]
 
     def start(path: str, words: list[str]) -> int:
         return os.posix_spawn(

@@ -20,14 +20,25 @@ from jobctl.core.job import Command, Job
 from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, Pipelines
 from jobctl.core.redaction import default_title
 from jobctl.core.times import duration_text
-from jobctl.errors import GOES_ON, Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
-from jobctl.stores import Store, path_of, runnable_job
+from jobctl.errors import (
+    GOES_ON,
+    Cancelled,
+    Conflict,
+    IllegalTransition,
+    JobctlError,
+    JobNotFound,
+    UsageError,
+)
+from jobctl.stores import HasLogs, LogWriter, Store, logs_of, path_of, runnable_job
 from jobctl.work.attempt import begin_attempt
 from jobctl.work.enclosing import ATTEMPT_VARIABLE, with_parent
 from jobctl.work.recorder import Write
 from jobctl.work.run.child import Signals, given_environment, spawn, stop
 from jobctl.work.run.event_file import EventFile
 from jobctl.work.run.event_lines import Event
+from jobctl.work.run.mask_lines import MaskLines
+from jobctl.work.run.masking import Masks, secrets_in
+from jobctl.work.run.output_log import OutputLog
 from jobctl.work.run.processes import (
     adopting_orphans,
     cpu_ms,
@@ -71,6 +82,11 @@ class RunOptions:
     ended. Only for a process that has no children of its own, since all are reaped.
 
     ``on_start`` is called once the job is recorded and the command has started.
+
+    ``log`` says which output is kept with the job: ``on`` (standard error, and standard output
+    where it is a terminal or leads to the same place), ``all`` (standard output in any case),
+    ``on-failure`` (as ``on``, but removed if the job completes), or ``off``. By default it is
+    ``on``, without what is written to a terminal.
     """
 
     type: str = "run"
@@ -87,6 +103,7 @@ class RunOptions:
     relay: bool = True
     adopt_orphans: bool = False
     on_start: Callable[[], None] | None = None
+    log: str | None = None
 
 
 def run(
@@ -121,7 +138,7 @@ def run(
         ok=options.ok or None,
         timeout_ms=round(options.timeout_s * 1000) if options.timeout_s is not None else None,
     )
-    job = _RunJob(command, where, options, pipelines=pipelines)
+    job = _RunJob(command, where, options, _masks({}), pipelines=pipelines)
     return _Run(job, argv, where, options, {}).run()
 
 
@@ -186,7 +203,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S, adopt_orphans: boo
         grace_s=grace_s,
         adopt_orphans=adopt_orphans,
     )
-    job = _RunJob(again, store, options, retry=True)
+    job = _RunJob(again, store, options, _masks(command.env or {}), retry=True)
     return _Run(job, command.argv, store, options, command.env or {}).run()
 
 
@@ -213,6 +230,7 @@ class _RunJob(TrackedJob):
         command: Command,
         where: str | Store,
         options: RunOptions,
+        masks: Masks,
         *,
         retry: bool = False,
         pipelines: Pipelines | None = None,
@@ -222,10 +240,16 @@ class _RunJob(TrackedJob):
         self.started = False
         self.refused: Exception | None = None
         self.timed_out = False
+        self.masks = masks
+        self.log_writer: LogWriter | None = None
+        self._logs: HasLogs | None = None
+        self._log_mode = options.log
         self._ok = (0, *options.ok)
         self._timeout_s = options.timeout_s
         self._retry = retry
-        title = options.title if options.title is not None else default_title(command.argv)
+        title = options.title
+        if title is None:
+            title = default_title(command.argv, masks.text)
         super().__init__(
             options.type,
             title=title,
@@ -277,10 +301,15 @@ class _RunJob(TrackedJob):
             return self._advanced(job.replace(**named), stage, at)
 
         if self._retry:
-            return store.update(self.id, lambda old: start(_retried(old, at)))
-        again_by = "run it with --again"
-        first = with_parent(first, store)
-        return begin_attempt(store, first, start, again=self._again, again_by=again_by)
+            job = store.update(self.id, lambda old: start(_retried(old, at)))
+        else:
+            first = with_parent(first, store)
+            again_by = "run it with --again"
+            job = begin_attempt(store, first, start, again=self._again, again_by=again_by)
+        self._logs = logs_of(store)
+        if self._logs is not None:
+            self.log_writer = self._logs.log_writer(job)
+        return job
 
     def _first_stage(self, job: Job) -> str:
         """Return the stage in which the command starts: its first one, if it has any."""
@@ -298,6 +327,15 @@ class _RunJob(TrackedJob):
         return False  # the exit status is not known before
 
     def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
+        job = self._ended_job(old, error, at, result)
+        if job.error is not None and job.error != (hidden := self.masks.text(job.error)):
+            job = job.replace(error=hidden)
+        if self._log_mode == "on-failure" and job.stage == COMPLETED and self._logs is not None:
+            with suppress(JobctlError, OSError):
+                self._logs.remove_log(job.id)
+        return job
+
+    def _ended_job(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
         """Return the job as the command left it: its exit status decides, or that it said fail."""
         old = old.replace(run=self._run_key())
         ran = self.command
@@ -365,8 +403,8 @@ class _Run:
         if self._job.refused is not None:
             raise self._job.refused  # the existing job is not ours
         self._job.started = True
-        relay = _relay() if self._options.relay else None
         events = self._event_file()
+        relay = self._relay(events) if self._options.relay else None
         try:
             if (number := self._signals.before_start()) is not None:
                 raise _Ended(number)
@@ -376,7 +414,7 @@ class _Run:
             pid = spawn(
                 self._argv,
                 self._environment(events),
-                stderr_fd=relay.child_fd if relay else None,
+                fds=relay.child_fds if relay else {},
                 mask=self._signals.before,
             )
             self._own_peak_bytes = own_peak_bytes()
@@ -405,6 +443,18 @@ class _Run:
                 events.close()
         return TIMED_OUT if self._job.timed_out else status
 
+    def _relay(self, events: EventFile | None) -> Relay | None:
+        """Return a relay of the command's output; ``None`` if resources are exhausted."""
+        log, mode, masks = None, self._options.log, self._job.masks
+        if mode != "off":
+            new_masks = MaskLines(events.path, masks.add) if events is not None else None
+            refresh = new_masks.read if new_masks is not None else lambda: None
+            log = OutputLog(lambda: self._job.log_writer, masks, refresh)
+        try:
+            return Relay(log, masks, data=mode == "all", terminal=mode not in (None, "off"))
+        except OSError:
+            return None
+
     def _environment(self, events: EventFile | None) -> dict[str, str]:
         env = {**given_environment(), **self._env, "JOBCTL_JOB": self._job.id}
         env.pop(ATTEMPT_VARIABLE, None)
@@ -428,6 +478,8 @@ class _Run:
                 if forward:
                     send(pid, number)  # it is our child, and not waited for yet
                 if number == signal.SIGTSTP:
+                    if relay is not None:
+                        relay.suspend()
                     stop()
                 elif number in (signal.SIGWINCH, signal.SIGCONT) and relay and relay.resize():
                     send(pid, signal.SIGWINCH)  # it may have read the old size
@@ -452,7 +504,7 @@ class _Run:
             self._warn_event("file", one_line(error))
         if relay is not None:
             with suppress(OSError):
-                relay.forward_keyboard()
+                relay.poll()
         self._end_if_due(pid)
 
     def _is_interrupted(self) -> bool:
@@ -497,6 +549,8 @@ class _Run:
             self._record(event)
 
     def _record(self, event: Event) -> None:
+        if event.mask is not None:
+            self._job.masks.add(event.mask)
         if event.stage is not None:
             self._job.stage(event.stage)
         if event.steps is not None:
@@ -536,12 +590,9 @@ def _place() -> dict[str, str]:
     return {"host": clean_text(os.uname().nodename), "user": clean_text(user)}
 
 
-def _relay() -> Relay | None:
-    """Return a relay of our standard error; ``None`` if it is closed or resources are exhausted."""
-    try:
-        return Relay(2) if os.get_inheritable(2) else None  # else it is closed in the command
-    except OSError:
-        return None
+def _masks(env: Mapping[str, str]) -> Masks:
+    """Return the secrets in the environment that the command gets."""
+    return Masks(secrets_in({**os.environ, **env}))
 
 
 def _name_of(number: int) -> str:

@@ -4,6 +4,7 @@ stage=load
 progress=3/8 message=orders.csv
 progress=40
 result={"rows": 41200}
+mask=a text that must not be kept
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from jobctl.core.duplicate_keys import parse_json
 
 __all__ = ["BadLine", "Event", "parse_event"]
 
+_KEYS = ("stage", "progress", "message", "result", "mask")
+_TAKE_REST = ("message", "result", "mask")
 _STEPS = re.compile(r"([0-9.]+)(?:/([0-9.]+)|%)?\Z")
 
 
@@ -30,7 +33,7 @@ class BadLine(ValueError):
 class Event(NamedTuple):
     """One line. ``steps`` are done and total, or a percentage and ``None``.
 
-    ``remark`` says what is odd in the result.
+    ``remark`` says what is odd in the result. ``mask`` is a secret.
     """
 
     stage: str | None = None
@@ -38,20 +41,21 @@ class Event(NamedTuple):
     message: str | None = None
     result: Any = None
     remark: str | None = None
+    mask: str | None = None
 
 
 def parse_event(line: str) -> Event:
     """Return the event in a line of ``key=value`` pairs; `BadLine` with the reason.
 
-    ``message`` and ``result`` take the rest of their line.
+    ``message``, ``result`` and ``mask`` take the rest of their line.
     """
     event, rest = Event(), line.strip()
     while rest:
         key, equals, value = rest.partition("=")
-        if not equals or key not in ("stage", "progress", "message", "result"):
+        if not equals or key not in _KEYS:
             reason = f"{ascii(rest[:40])} is no stage=, progress=, message= or result="
             raise BadLine("key", reason)
-        if key in ("message", "result"):
+        if key in _TAKE_REST:
             rest = ""
         else:
             value, _, rest = value.partition(" ")
@@ -63,6 +67,8 @@ def parse_event(line: str) -> Event:
                 event = event._replace(steps=_steps(value))
             case "message":
                 event = event._replace(message=value)
+            case "mask":
+                event = event._replace(mask=value)
             case _:
                 result, remark = _result(value)
                 event = event._replace(result=result, remark=remark)

@@ -1,262 +1,144 @@
-"""Passes standard error on unchanged, and keeps the last lines."""
+"""The command's output: relayed where that is needed to keep it, and kept.
+
+Standard error is kept, and standard output where it is a terminal or leads to the same place as
+standard error. What leads elsewhere is data, which is left alone. A pipe and a terminal are
+relayed; from a regular file a copy is read.
+"""
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
-import re
-import select
-import struct
-import sys
-import termios
-import threading
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
-from typing import Any
+
+from jobctl.core.log import STDOUT
+from jobctl.work.run.channel import Channel
+from jobctl.work.run.file_copy import FileCopy
+from jobctl.work.run.masking import Masks
+from jobctl.work.run.output_log import OutputLog
+from jobctl.work.run.pseudo_terminal import TerminalChannel
+from jobctl.work.run.streams import FILE, OWN, PIPE, TERMINAL, Target, targets
+from jobctl.work.run.text_lines import LineSplitter, without_escapes
 
 __all__ = ["Relay"]
 
-_CHUNK = 64 * 1024
-_PIPE_SIZE = 1024 * 1024
-_KEPT = 8 * 1024
+_FILE_TAIL = 16 * 1024
 _MAX_LINES = 10
 _MAX_LINE = 300
-_LINGER_S = 0.3
-_MAX_LINGER_S = 2.0
-_READER_GONE = {errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET}
-_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
 class Relay:
-    """Passes data from ``child_fd``, the command's standard error, to ``out_fd``.
+    """Relays the output of one command and keeps its end for the error.
 
-    If ``out_fd`` is a terminal, the command gets a pseudo-terminal of the same size. Call `start`
-    before the command writes, and ``close`` at the end.
+    ``log`` takes copies, if there is one. With ``data`` standard output is kept wherever it leads
+    to; with ``terminal`` also what is written to a terminal. Call `start` when the command has been
+    started with ``child_fds``, ``finish`` when it has ended, and ``close`` in any case.
     """
 
-    def __init__(self, out_fd: int) -> None:
-        self._out = out_fd
-        self._tty = os.isatty(out_fd)
-        self._read, self.child_fd = _pty_like(out_fd) if self._tty else _pipe()
-        self._ended = threading.Event()
-        self._guard = threading.Lock()
-        self._taken = self._relayed = 0  # bytes
-        self._stopped = self._closed = False
-        self._wake_read, self._wake = os.pipe()
-        self._tail = b""
-        self._last_s = 0.0
-        self._keyboard: _Keyboard | None = None
-        self._thread = threading.Thread(target=self._run, name="jobctl-relay", daemon=True)
+    def __init__(
+        self, log: OutputLog | None, masks: Masks, *, data: bool = False, terminal: bool = False
+    ) -> None:
+        self._log, self._masks = log, masks
+        self._channels: list[Channel] = []
+        self._files: list[tuple[str, FileCopy]] = []
+        self.child_fds: dict[int, int] = {}
+        """The command's descriptors, and those that take their place."""
+        self._keeps_data, self._keeps_terminal = data, terminal
+        try:
+            for target in targets():
+                self._open(target)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, target: Target) -> None:
+        if not self._keeps(target):
+            return
+        take = self._log.take if self._log is not None else None
+        channel: Channel | None = None
+        if target.kind == FILE:
+            with suppress(OSError):  # it cannot be read, so it is not kept
+                self._files.append((target.stream, FileCopy(target.fds[-1])))
+        elif target.kind == PIPE:
+            channel = Channel(target.stream, target.fds[-1], take)
+        elif target.kind == TERMINAL:
+            channel = TerminalChannel(target.stream, target.fds[-1], take)
+        if channel is not None:
+            self._channels.append(channel)
+            self.child_fds |= dict.fromkeys(target.fds, channel.child_fd)
+
+    def _keeps(self, target: Target) -> bool:
+        if target.kind == OWN:
+            return False
+        if target.kind == TERMINAL:
+            return self._keeps_terminal
+        return target.stream != STDOUT or self._keeps_data
 
     def start(self) -> None:
-        """Close our copy of the command's end and start to pass data on."""
-        os.close(self.child_fd)
-        self.child_fd = -1
-        self._thread.start()
+        """Start to pass data on."""
+        for channel in self._channels:
+            channel.start()
+        if self._log is not None:
+            self._log.start(self._files)
 
     def resize(self) -> bool:
         """Copy the terminal's size; return whether it has changed."""
-        if not self._tty:
-            return False
-        try:
-            size = fcntl.ioctl(self._out, termios.TIOCGWINSZ, b"\0" * 8)
-            before = fcntl.ioctl(self._read, termios.TIOCGWINSZ, b"\0" * 8)
-            fcntl.ioctl(self._read, termios.TIOCSWINSZ, size)
-        except OSError:
-            return False
-        return size != before
+        changed = [channel.resize() for channel in self._terminals()]
+        return any(changed)
 
-    def forward_keyboard(self) -> None:
-        """Pass the keyboard on to a command that reads it from standard error (``less``).
+    def poll(self) -> None:
+        """Do the periodic work."""
+        for channel in self._terminals():
+            channel.mirror()
 
-        Such a command switches line editing off there.
-        """
-        if not self._tty or self._read < 0:
-            return
-        try:
-            settings = termios.tcgetattr(self._read)
-        except (termios.error, OSError):
-            return
-        wanted = not settings[3] & termios.ICANON
-        if wanted and self._keyboard is None:
-            self._keyboard = _Keyboard.like(settings)
-        elif not wanted and self._keyboard is not None:
-            self._drop_keyboard()
-        else:
-            return
-        os.write(self._wake, b"k")
+    def suspend(self) -> None:
+        """Undo what the command has changed of the terminal, before we are stopped."""
+        for channel in self._terminals():
+            channel.restore()
 
-    def _drop_keyboard(self) -> None:
-        keyboard, self._keyboard = self._keyboard, None
-        if keyboard is not None:
-            keyboard.restore()
+    def _terminals(self) -> list[TerminalChannel]:
+        return [each for each in self._channels if isinstance(each, TerminalChannel)]
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
-        """Pass on what the command wrote and what follows shortly after; then stop.
+        """Pass on what the command wrote and what follows shortly after; then write the log.
 
-        The command's own output is passed on completely, however slow the reader is. Output of a
-        process that it left behind is passed on until there is a short pause, for two seconds at
-        most. Everything ends when ``interrupted`` returns ``True``.
+        Everything ends when ``interrupted`` returns ``True``.
         """
-        self._drop_keyboard()
-        if not self._thread.is_alive():
-            return
-        owed, ended_s = self._bytes_to_relay(), monotonic()
-        self._last_s = ended_s
-        while not self._ended.wait(0.02):
-            now_s = monotonic()
-            silent = now_s - self._last_s > _LINGER_S
-            late = now_s - ended_s > _MAX_LINGER_S
-            if interrupted() or (self._relayed >= owed and (silent or late)):
-                self._stopped = True
-                os.write(self._wake, b"!")
-                self._ended.wait(_LINGER_S)
-                return
-
-    def _bytes_to_relay(self) -> int:
-        """Return how many bytes have been written in total."""
-        waiting = b"\0" * 4
-        with self._guard, suppress(OSError):
-            if self._read >= 0:
-                waiting = fcntl.ioctl(self._read, termios.FIONREAD, waiting)
-            return self._taken + int.from_bytes(waiting, sys.byteorder)
-        return self._taken
+        self.suspend()
+        for channel in self._channels:
+            channel.begin_end()
+        running = self._channels
+        while running := [each for each in running if not each.has_ended(0.02)]:
+            if interrupted():
+                break
+        for channel in self._channels:
+            channel.stop()
+        if self._log is not None:
+            self._log.close(interrupted)
 
     def last_lines(self) -> list[str]:
-        """Return the command's last lines, without colours and overwritten text."""
-        text = _ESCAPE.sub(b"", self._tail).decode("utf-8", "backslashreplace")
-        lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
-        if len(self._tail) == _KEPT:
-            lines = lines[1:]  # the beginning of the first line is missing
-        return [line[:_MAX_LINE] for line in lines if line][-_MAX_LINES:]
+        """Return the last lines of standard error, masked, without escape sequences."""
+        for channel in self._channels:
+            if channel.stream != STDOUT:
+                return self._lines_of(*channel.tail())
+        for stream, file in self._files:
+            if stream != STDOUT:
+                return self._lines_of(*file.tail(_FILE_TAIL))
+        return []
+
+    def _lines_of(self, data: bytes, is_cut: bool) -> list[str]:
+        if is_cut:
+            data = self._masks.after_gap(data) or b""
+        data = self._masks.data(without_escapes(data))
+        lines = LineSplitter()
+        whole = [*lines.feed(data), *lines.finish()]
+        texts = [text.decode("utf-8", "backslashreplace").rstrip() for text, _ in whole]
+        if is_cut:
+            texts = texts[1:]  # the beginning of the first line is missing
+        return [text[:_MAX_LINE] for text in texts if text][-_MAX_LINES:]
 
     def close(self) -> None:
-        """Free everything, as soon as a reader that is blocked lets the thread end."""
-        self._drop_keyboard()
-        with self._guard:
-            self._closed = True
-            if self._ended.is_set() or not self._thread.is_alive():
-                self._close_descriptors()
-
-    def _close_descriptors(self) -> None:
-        for fd in (self._read, self.child_fd, self._wake, self._wake_read):
-            if fd >= 0:
-                with suppress(OSError):
-                    os.close(fd)
-        self._read = self.child_fd = self._wake = self._wake_read = -1
-
-    def _run(self) -> None:
-        try:
-            while not self._stopped:
-                keyboard = self._keyboard
-                poll = select.poll()
-                poll.register(self._read, select.POLLIN)
-                poll.register(self._wake_read, select.POLLIN)
-                if keyboard is not None:
-                    poll.register(keyboard.fd, select.POLLIN)
-                ready = dict(poll.poll())
-                if keyboard is not None and keyboard.fd in ready:
-                    keyboard.pass_on(self._read)
-                if self._wake_read in ready and os.read(self._wake_read, 1) == b"!":
-                    return
-                if self._read not in ready:
-                    continue
-                with self._guard:
-                    data = _read(self._read)
-                    self._taken += len(data)
-                if not data:
-                    return
-                self._last_s = monotonic()
-                self._tail = (self._tail + data[-_KEPT:])[-_KEPT:]
-                if not _write_all(self._out, data):
-                    # The reader is gone: close, so that the command gets SIGPIPE.
-                    with self._guard:
-                        os.close(self._read)
-                        self._read = -1
-                    return
-                self._relayed += len(data)
-        finally:
-            with self._guard:
-                self._ended.set()
-                if self._closed:
-                    self._close_descriptors()
-
-
-class _Keyboard:
-    """The terminal's keyboard, while the command reads it through us."""
-
-    def __init__(self, fd: int, before: list[Any]) -> None:
-        self.fd = fd
-        self._before = before
-
-    @classmethod
-    def like(cls, settings: list[Any]) -> _Keyboard | None:
-        """Open the keyboard with these input settings; ``None`` without a terminal."""
-        try:
-            fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            before = termios.tcgetattr(fd)
-            if os.tcgetpgrp(fd) != os.getpgrp():
-                raise OSError("in the background")
-            after = [settings[0], before[1], before[2], settings[3], *before[4:6], settings[6]]
-            termios.tcsetattr(fd, termios.TCSANOW, after)
-        except (termios.error, OSError):
-            os.close(fd)
-            return None
-        return cls(fd, before)
-
-    def pass_on(self, to_fd: int) -> None:
-        with suppress(OSError):
-            os.write(to_fd, os.read(self.fd, 1024))
-
-    def restore(self) -> None:
-        with suppress(termios.error, OSError):
-            termios.tcsetattr(self.fd, termios.TCSADRAIN, self._before)
-        os.close(self.fd)
-
-
-def _pipe() -> tuple[int, int]:
-    read, write = os.pipe()
-    with suppress(OSError, AttributeError):
-        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-    return read, write
-
-
-def _pty_like(fd: int) -> tuple[int, int]:
-    """Return a pseudo-terminal with the same size and settings that does not change its output."""
-    master, slave = os.openpty()
-    with suppress(termios.error, OSError):
-        settings = termios.tcgetattr(fd)
-        settings[1] &= ~termios.OPOST  # the real terminal does that
-        termios.tcsetattr(slave, termios.TCSANOW, settings)
-        size = fcntl.ioctl(fd, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
-    return master, slave
-
-
-def _read(fd: int) -> bytes:
-    """Read available data; empty at the end, which a pseudo-terminal signals with an error."""
-    try:
-        return os.read(fd, _CHUNK)
-    except OSError as error:
-        if error.errno == errno.EIO:
-            return b""
-        raise
-
-
-def _write_all(fd: int, data: bytes) -> bool:
-    """Write all data; return whether there is still a reader."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:
-            select.select([], [fd], [])
-        except OSError as error:
-            # For example a full disk: the data is lost, as it would be without us.
-            return error.errno not in _READER_GONE
-    return True
+        """Free everything."""
+        for channel in self._channels:
+            channel.close()
+        for _, file in self._files:
+            file.close()
