@@ -110,6 +110,7 @@ __jobctl_value() {
         "run --ok") REPLY='' ;;
         "run --timeout") REPLY='' ;;
         "run --grace") REPLY='' ;;
+        "run --log") REPLY='words on all on-failure off' ;;
         "run --dir") REPLY='directories' ;;
         "reap -o" | "reap --output") REPLY='words json jsonl name' ;;
         "reap --dir") REPLY='directories' ;;
@@ -185,7 +186,7 @@ __jobctl_options() {
         'retry') REPLY='-h --help --rerun -o --output --dir' ;;
         'cancel') REPLY='-h --help --reason --timeout -o --output --dir' ;;
         'rm') REPLY='-h --help --damaged -o --output --dir' ;;
-        'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace -d --detach --no-relay --dir' ;;
+        'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace -d --detach --no-relay --log --no-log --dir' ;;
         'reap') REPLY='-h --help --dry-run -o --output -q --quiet --dir' ;;
         'prune') REPLY='-h --help --older-than --keep --stage --type -l --selector --foreign --logs --dry-run -y --yes -o --output -q --quiet --dir' ;;
         'doctor') REPLY='-h --help -o --output --dir' ;;

@@ -109,6 +109,7 @@ set -g __jobctl_takes \
     'run --ok' \
     'run --timeout' \
     'run --grace' \
+    'run --log' \
     'run --dir' \
     'reap -o' 'reap --output' \
     'reap --dir' \
@@ -444,7 +445,9 @@ complete -c jobctl -n '__jobctl_at run 0 0' -l ok -x -d 'More exit codes that me
 complete -c jobctl -n '__jobctl_at run 0 0' -l timeout -x -d 'End the command after 90s, 5m, 1h30m.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l grace -x -d 'Time from SIGTERM to SIGKILL when it is ended.'
 complete -c jobctl -n '__jobctl_at run 0 0' -s d -l detach -d 'Run it in the background; print the job\'s id.'
-complete -c jobctl -n '__jobctl_at run 0 0' -l no-relay -d 'Leave standard error alone: for shells and interpreters.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l no-relay -d 'Leave the command\'s output alone, and keep nothing of it.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l log -x -a 'on all on-failure off' -d 'Which output to keep for jobctl logs.'
+complete -c jobctl -n '__jobctl_at run 0 0' -l no-log -d 'Keep no output; as --log off.'
 complete -c jobctl -n '__jobctl_at run 0 0' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at run 0' -a '(__jobctl_command)'
 complete -c jobctl -n '__jobctl_at ""' -a reap -d 'Fail the lost jobs, whose worker has died; print their ids.'

@@ -62,6 +62,7 @@ _ENVIRONMENT = {
     "token-file": "JOBCTL_TOKEN_FILE",
     "ca": "JOBCTL_CA",
     "time-format": "JOBCTL_TIME_FORMAT",
+    "log": "JOBCTL_LOG",
     "log-limit": "JOBCTL_LOG_LIMIT",
 }
 _SAFE = "safe-directories"
@@ -74,7 +75,10 @@ _TYPES = "types"
 _MAX_BYTES = 64 * 1024
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?) ?(?:([kKMGT])(i?)B?|B)?")
 _MIN_LOG_LIMIT = 1_000_000
-_TIME_FORMATS = ("relative", "iso", "local")
+_CHOICES = {
+    "time-format": ("relative", "iso", "local"),
+    "log": ("on", "all", "on-failure", "off"),
+}
 
 
 class Where(NamedTuple):
@@ -182,8 +186,8 @@ class Settings:
             if text.lower() not in ("0", "1", "true", "false"):
                 raise UsageError(f"{variable} is neither 0 nor 1")
             return text.lower() in ("1", "true")
-        if name == "time-format" and text not in _TIME_FORMATS:
-            raise UsageError(f"{variable} is none of {', '.join(_TIME_FORMATS)}")
+        if name in _CHOICES and text not in _CHOICES[name]:
+            raise UsageError(f"{variable} is none of {', '.join(_CHOICES[name])}")
         if name == "log-limit":
             return _log_limit(text, variable)
         if name == "dir":
@@ -353,11 +357,16 @@ def _of_file(name: str, file: _File) -> Any:
     if name == "log-limit" and isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value:
-        examples = {"dir": "data/jobs", "time-format": "iso", "log-limit": "200MB"}
+        examples = {
+            "dir": "data/jobs",
+            "time-format": "iso",
+            "log": "off",
+            "log-limit": "200MB",
+        }
         example = examples.get(name, "…")
         raise UsageError(f"{path}: {name} is not a text", hint=f'write {name} = "{example}"')
-    if name == "time-format" and value not in _TIME_FORMATS:
-        raise UsageError(f"{path}: time-format is none of {', '.join(_TIME_FORMATS)}")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise UsageError(f"{path}: {name} is none of {', '.join(_CHOICES[name])}")
     if name == "log-limit":
         return _log_limit(value, f"{path}: log-limit")
     if name == "url" and value.startswith("unix:") and not value.startswith("unix:/"):

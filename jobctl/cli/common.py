@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from jobctl._clock import now_ms
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note, print_error
-from jobctl.cli.options import TimeFormat, Written
+from jobctl.cli.options import LogMode, TimeFormat, Written
 from jobctl.config import Settings, Where, hub_in, is_durable, resolve_dir
 from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import Filter
@@ -46,6 +46,7 @@ __all__ = [
     "hub_to_read",
     "in_job",
     "job_object",
+    "log_mode",
     "make_filter",
     "moment",
     "note",
@@ -243,6 +244,20 @@ def moment(text: str | None, option: str, at_ms: int | None = None) -> int | Non
         return parse_moment(text, at_ms) if text is not None else None
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
+
+
+def log_mode(option: LogMode | None, type: str) -> str | None:
+    """Return which output of a command is kept: the option, the environment, the type, the files.
+
+    ``None`` if nobody has said.
+    """
+    if option is not None:
+        return option.value
+    found = settings().get("log")
+    if found is not None and found.origin.startswith("$"):
+        return str(found.value)
+    of_type = pipelines().find(type).log
+    return of_type or (str(found.value) if found is not None else None)
 
 
 def time_format(option: TimeFormat | None) -> TimeFormat | None:

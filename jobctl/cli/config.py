@@ -99,6 +99,7 @@ def _table(pipeline: Pipeline) -> dict[str, Any]:
         "etaMs": list(pipeline.eta_ms) if pipeline.eta_ms else None,
         "stalledAfterMs": pipeline.stalled_after_ms,
         "retry": pipeline.takes_retries,
+        "log": pipeline.log,
     }
 
 
@@ -110,4 +111,6 @@ def _words(pipeline: Pipeline) -> str:
         said.append(f"stalled after {band((pipeline.stalled_after_ms,) * 2)}")
     if pipeline.takes_retries:
         said.append("workers take up retries")
+    if pipeline.log is not None:
+        said.append(f"log {pipeline.log}")
     return "; ".join(part for part in said if part)

@@ -43,6 +43,7 @@ Environment variables. An option overrides them; they override settings files:
   JOBCTL_CA            certificate authorities to trust for a wss hub
   JOBCTL_DURABLE       1: each write survives a power cut
   JOBCTL_TIME_FORMAT   relative, iso or local
+  JOBCTL_LOG           which output run keeps: on, all, on-failure or off
   JOBCTL_LOG_LIMIT     how much all logs of a directory may take: 200MB
   SUDO_UID             for root: the files of this user are obeyed as root's are
   NO_COLOR, FORCE_COLOR, TERM=dumb   no colours; colours; nothing repainted
@@ -52,7 +53,7 @@ jobctl run sets for its command:
   JOBCTL_JOB           its job: advance, progress, complete, fail need no id
   JOBCTL_DIR           the directory that the job is in
   JOBCTL_EVENTS        a file to which it may append stage=, progress=, message=
-                       and result= lines""",
+                       and result= lines, and mask= for what must not be kept""",
     "settings": """\
 Settings are read from the nearest jobctl.toml from here upwards, then from your
 own file, then from /etc/jobctl/jobctl.toml, which only root may write. 'jobctl
@@ -61,6 +62,7 @@ config' shows where they are, and each value.
   dir = "data/jobs"          # beside the file
   durable = true
   time-format = "iso"
+  log = "on-failure"         # which output run keeps: on, all, on-failure, off
   log-limit = "200MB"        # for all logs; 1GiB, or 5 % of the disk if less
   url = "wss://jobs.example" # this and the next three: in your own file or the
   token-file = "token"       # system's, never in a project's
@@ -76,6 +78,7 @@ config' shows where they are, and each value.
   eta = "5m-20m"             # until five such jobs have completed
   stalled-after = "10m"
   retry = true               # workers take up its pending jobs
+  log = "off"                # keep no output of it
 
 A settings file is obeyed only if it belongs to you, to root or to $SUDO_UID,
 and nobody else can write to it. The same is true of a job's file whose command

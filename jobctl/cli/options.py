@@ -20,6 +20,7 @@ __all__ = [
     "IdListArgument",
     "IdsArgument",
     "LabelOption",
+    "LogMode",
     "MaybeIdArgument",
     "NoHeadersOption",
     "Option",
@@ -110,6 +111,15 @@ class TimeFormat(StrEnum):
     relative = "relative"
     iso = "iso"
     local = "local"
+
+
+class LogMode(StrEnum):
+    """Which output of a command is kept."""
+
+    on = "on"
+    all = "all"
+    on_failure = "on-failure"
+    off = "off"
 
 
 DirOption = Annotated[

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from jobctl import api
-from jobctl.cli.common import command_store, for_each, note, pipelines, print_written
+from jobctl.cli.common import command_store, for_each, log_mode, note, pipelines, print_written
 from jobctl.cli.options import Annotated, DirOption, IdsArgument, Option, Written, WrittenOption
 from jobctl.core.job import Job
 from jobctl.errors import UsageError
@@ -34,7 +34,9 @@ def retry(
     from jobctl.work.run import rerun as rerun_command
 
     store = command_store(directory).store
-    leave(rerun_command(api.resolve(store, ids[0]), store, adopt_orphans=True))
+    id = api.resolve(store, ids[0])
+    log = log_mode(None, store.get(id).type)
+    leave(rerun_command(id, store, adopt_orphans=True, log=log))
 
 
 def _show(jobs: Sequence[Job], *, output: Written | None) -> None:

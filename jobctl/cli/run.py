@@ -10,10 +10,10 @@ import signal
 import sys
 from typing import Annotated, NoReturn
 
-from jobctl.cli.common import out, pipelines, seconds, settings, where_to_write
+from jobctl.cli.common import log_mode, out, pipelines, seconds, settings, where_to_write
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note
-from jobctl.cli.options import Argument, DirOption, LabelOption, Option
+from jobctl.cli.options import Argument, DirOption, LabelOption, LogMode, Option
 from jobctl.core.job import new_id
 from jobctl.core.labels import parse_labels
 from jobctl.errors import UsageError
@@ -75,10 +75,15 @@ def run(
         bool,
         Option(
             " /--no-relay",
-            help="Leave standard error alone: for shells and interpreters.",
+            help="Leave the command's output alone, and keep nothing of it.",
             show_default=False,
         ),
     ] = True,
+    log: Annotated[
+        LogMode | None,
+        Option("--log", help="Which output to keep for jobctl logs.", show_default=False),
+    ] = None,
+    no_log: Annotated[bool, Option("--no-log", help="Keep no output; as --log off.")] = False,
     directory: DirOption = None,
 ) -> None:
     """Run a command as a tracked job; exit as it does.
@@ -96,6 +101,8 @@ def run(
 
     if again and id is None:
         raise UsageError("--again goes with --id", hint="a new job has no earlier attempt")
+    if no_log and log not in (None, LogMode.off):
+        raise UsageError("--no-log contradicts --log", hint="give one of them")
     grace_s = seconds(grace, "--grace")
     assert grace_s is not None, "it has a default"
     if id is None and (detach or sys.stderr.isatty()):
@@ -115,10 +122,13 @@ def run(
         timeout_s=seconds(timeout, "--timeout"),
         grace_s=grace_s,
         relay=relay,
+        log=log_mode(LogMode.off if no_log else log, type),
         adopt_orphans=True,
     )
     where = where_to_write(directory).path
     settings().get("log-limit")  # the log's writer ignores an error in it
+    if not relay and log not in (None, LogMode.off):
+        note("--log has no effect with --no-relay: no output is kept")
     if detach:
         from jobctl.cli.detached import detach as go_on_in_background
         from jobctl.work.run.child import inherited_ignores

@@ -33,6 +33,7 @@ __all__ = [
     "CANCELLED",
     "COMPLETED",
     "FAILED",
+    "LOG_MODES",
     "PENDING",
     "STALLED_AFTER_MS",
     "TERMINAL",
@@ -48,6 +49,8 @@ FAILED = "failed"
 TERMINAL = frozenset({COMPLETED, FAILED})
 CANCELLED = "cancelled"
 """The stage as which a cancelled job is shown and filtered; in its file it is ``failed``."""
+
+LOG_MODES = ("on", "all", "on-failure", "off")
 
 STALLED_AFTER_MS = 60_000
 """A job of a built-in type that stays longer than this in one stage is *stalled*."""
@@ -66,7 +69,8 @@ class Pipeline(NamedTuple):
 
     ``eta_ms`` is the usual (shortest, longest) duration, or ``None``. ``stalled_after_ms`` is
     ``None`` for types whose stages may take any time. ``takes_retries`` says that workers take up
-    pending jobs of the type, so that a retry needs nothing else.
+    pending jobs of the type, so that a retry needs nothing else. ``log`` is which output of a
+    command is kept (`LOG_MODES`), or ``None`` for what holds for other types.
     """
 
     type: str
@@ -75,6 +79,7 @@ class Pipeline(NamedTuple):
     eta_ms: tuple[int, int] | None = None
     stalled_after_ms: int | None = None
     takes_retries: bool = False
+    log: str | None = None
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all stages, first to last, without ``failed``."""
@@ -153,14 +158,14 @@ def parse_types(tables: Mapping[str, tuple[Any, str]]) -> dict[str, Pipeline]:
 
     ``label`` is text. ``stages`` are names, or tables ``{name, label, weight}``, where the weight
     is the stage's share of the time. ``eta`` reads ``"30s-2m"``, ``stalled-after`` is a duration,
-    ``retry`` is true for types whose workers take up pending jobs.
+    ``retry`` is true for types whose workers take up pending jobs, ``log`` one of `LOG_MODES`.
     Missing keys are taken from the built-in type of that name, if there is one. `UsageError` names
     the place of an error.
     """
     return {name: _parse_type(name, table, path) for name, (table, path) in tables.items()}
 
 
-_TYPE_KEYS = ("label", "stages", "eta", "stalled-after", "retry")
+_TYPE_KEYS = ("label", "stages", "eta", "stalled-after", "retry", "log")
 _STAGE_KEYS = ("name", "label", "weight")
 
 
@@ -177,6 +182,9 @@ def _parse_type(name: str, table: Any, path: str) -> Pipeline:
     takes_retries = table.get("retry", base.takes_retries)
     if not isinstance(takes_retries, bool):
         raise UsageError(f"{where}.retry is neither true nor false")
+    log = table.get("log", base.log)
+    if log is not None and log not in LOG_MODES:
+        raise UsageError(f"{where}.log is none of {', '.join(LOG_MODES)}")
     return base._replace(
         label=_text(table.get("label", base.label), f"{where}.label"),
         stages=stages,
@@ -187,6 +195,7 @@ def _parse_type(name: str, table: Any, path: str) -> Pipeline:
             else base.stalled_after_ms
         ),
         takes_retries=takes_retries,
+        log=log,
     )
 
 

@@ -159,7 +159,14 @@ def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
     return Command(argv=tuple(shown), cwd=clean_text(cwd), exact=False)
 
 
-def rerun(id: str, store: Store, *, grace_s: float = GRACE_S, adopt_orphans: bool = False) -> int:
+def rerun(
+    id: str,
+    store: Store,
+    *,
+    grace_s: float = GRACE_S,
+    adopt_orphans: bool = False,
+    log: str | None = None,
+) -> int:
     """Run the command of a failed job again, in its directory, as the same job; see `run`.
 
     Or of one that was retried and is pending since, because nobody took it up.
@@ -202,6 +209,7 @@ def rerun(id: str, store: Store, *, grace_s: float = GRACE_S, adopt_orphans: boo
         timeout_s=command.timeout_ms / 1000 if command.timeout_ms is not None else None,
         grace_s=grace_s,
         adopt_orphans=adopt_orphans,
+        log=log,
     )
     job = _RunJob(again, store, options, _masks(command.env or {}), retry=True)
     return _Run(job, command.argv, store, options, command.env or {}).run()
