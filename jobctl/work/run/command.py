@@ -441,6 +441,8 @@ class _Run:
             took_ms = round((monotonic() - began_s) * 1000)
             if relay is not None:
                 relay.finish(self._is_interrupted)
+                if (problem := relay.problem()) is not None:
+                    _log.warning("jobctl: some output of the command is not kept: %s", problem)
             if events is not None:
                 events.finish(self._is_interrupted)
             self._job.ended(status, took_ms, relay.last_lines() if relay else [])

@@ -13,6 +13,7 @@ from jobctl.work.run.event_lines import parse_event
 __all__ = ["MaskLines"]
 
 _MAX_READ = 1024 * 1024
+_ANCHOR = 256
 
 
 class MaskLines:
@@ -21,28 +22,32 @@ class MaskLines:
     def __init__(self, path: str, add: Callable[[str], None]) -> None:
         self._path, self._add = path, add
         self._at = 0
+        self._anchor = b""  # the bytes before the position: if they change, the file was rewritten
         self._seen = (0, 0, 0)
 
     def read(self) -> None:
-        """Read what was written since the last call."""
+        """Read the lines that were written since the last call."""
         try:
             about = os.stat(self._path)
             seen = (about.st_ino, about.st_size, about.st_mtime_ns)
             if seen == self._seen:
                 return
-            if about.st_ino != self._seen[0] or about.st_size < self._at:
-                self._at = 0
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
+                before = os.pread(fd, len(self._anchor), self._at - len(self._anchor))
+                if before != self._anchor:
+                    self._at = 0
                 data = os.pread(fd, _MAX_READ, self._at)
             finally:
                 os.close(fd)
         except OSError:
             return
         end = data.rfind(b"\n") + 1
-        self._at += end
-        self._seen = seen if self._at == about.st_size else (about.st_ino, 0, 0)
-        for line in data.splitlines() if b"mask=" in data else ():
+        if end:
+            self._at += end
+            self._anchor = data[max(0, end - _ANCHOR) : end]
+        self._seen = seen if end == len(data) < _MAX_READ else (0, 0, 0)
+        for line in data[:end].split(b"\n") if b"mask=" in data else ():
             self._take(line)
 
     def _take(self, line: bytes) -> None:

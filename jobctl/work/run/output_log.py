@@ -55,6 +55,8 @@ class OutputLog:
         self._closed = False
         self._taken = 0
         self._thread: threading.Thread | None = None
+        self.problem: str | None = None
+        """Why some output could not be kept; ``None`` if it could."""
 
     def start(self, files: list[tuple[str, FileCopy]]) -> None:
         """Begin; ``files`` are copied as they grow."""
@@ -125,6 +127,7 @@ class OutputLog:
                     lines = self._lines(closed=closed)
                     if writer is not None and lines:
                         writer.write(lines)
+                        self.problem = writer.problem or self.problem
                 if closed:
                     return
                 pause_s = min(max(_PAUSE_S, (monotonic() - began_s) * _REST), _MAX_PAUSE_S)

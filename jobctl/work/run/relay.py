@@ -115,6 +115,10 @@ class Relay:
         if self._log is not None:
             self._log.close(interrupted)
 
+    def problem(self) -> str | None:
+        """Return why some output could not be kept; ``None`` if it could."""
+        return self._log.problem if self._log is not None else None
+
     def last_lines(self) -> list[str]:
         """Return the last lines of standard error, masked, without escape sequences."""
         for channel in self._channels:
