@@ -37,6 +37,7 @@ from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.omission import shortened
 from jobctl.core.opaque import as_opaque
+from jobctl.core.pipeline import FAILED
 from jobctl.core.redaction import has_details
 
 TYPE_CHECKING = False
@@ -202,7 +203,8 @@ class _Entry:
         same = (
             old.type == job.type,
             old.session_id == job.session_id,
-            old.stage == job.stage and old.is_cancelled == job.is_cancelled,
+            old.stage == job.stage
+            and (job.stage != FAILED or old.is_cancelled == job.is_cancelled),
             old.labels == job.labels,
         )
         if all(same):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from jobctl.core.codec import parse_wire, to_wire
-from jobctl.core.pipeline import CANCELLED, TERMINAL
+from jobctl.core.pipeline import CANCELLED, FAILED, TERMINAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class OpaqueJob:
         self.source = to_wire(job, details=True)
         self.has_command = job.run is not None
         self.labels = job.labels
-        self.is_cancelled = job.is_cancelled
+        self.is_cancelled = job.stage == FAILED and job.is_cancelled
         self.has_cancellation = job.cancelled is not None
         self.has_place = job.host is not None or job.user is not None
 
