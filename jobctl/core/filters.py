@@ -146,7 +146,8 @@ class Filter(NamedTuple):
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
                 raise UsageError(f"the filter's {key} is a text or a list of texts")
             sets[field] = texts
-        if sum(map(len, sets.values())) > MAX_VALUES:
+        commas = sum(text.count(",") for text in sets["labels"])
+        if sum(map(len, sets.values())) + commas > MAX_VALUES:
             raise UsageError(f"a filter has {MAX_VALUES} values at the most")
         active = value.get("active", False)
         if not isinstance(active, bool):

@@ -172,3 +172,11 @@ def test_labels_that_cannot_be_written_are_refused() -> None:
     job = jobs.create("etl", now=T0, id="a").replace(labels={"k": 3})
     with pytest.raises((InvalidJob, JobctlError), match="labels"):
         encode(job)
+
+
+def test_a_filter_from_the_wire_has_a_limited_number_of_selectors() -> None:
+    """Commas count too: the hub keeps each of them during the session."""
+    for label in (["a"] * 1001, ",".join(f"k{n}" for n in range(1001))):
+        with pytest.raises(UsageError, match="1000 values at the most"):
+            Filter.from_wire({"label": label})
+    assert len(Filter.from_wire({"label": ",".join(f"k{n}" for n in range(1000))}).labels) == 1000
