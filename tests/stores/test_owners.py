@@ -327,14 +327,14 @@ def test_owner_lives_when_its_directory_was_replaced_by_a_copy(
 
 
 def _is_locked(path: Path, name: str) -> bool:
-    if not (path / ".jobctl" / "owners" / name).exists():
-        return False  # its owner is about to make it again
-    with open(path / ".jobctl" / "owners" / name) as file:
-        try:
+    try:
+        with open(path / ".jobctl" / "owners" / name) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
+    except FileNotFoundError:
+        return False  # its owner is about to make it again
+    except BlockingIOError:
+        return True
+    return False
 
 
 def test_owner_that_left_a_job_behind_is_dead(opened: Open, jobs_dir: Path) -> None:
