@@ -28,7 +28,7 @@ TRANSCRIPTS = re.findall(r"<!-- transcript -->\n```console\n(.*?)```", TEXT, fla
 def test_there_are_examples() -> None:
     """The patterns above find what the README marks."""
     assert [language for language, _ in EXAMPLES] == ["python", "python"]
-    assert len(TRANSCRIPTS) == 6
+    assert len(TRANSCRIPTS) == 7
 
 
 def _environment(directory: Path) -> dict[str, str]:
@@ -201,7 +201,7 @@ def test_settings_that_are_shown_are_understood(tmp_path: Path) -> None:
     assert known.doubts == []
     assert [known.get(name) is not None for name in tomllib.loads(block) if name != "types"] == [
         True
-    ] * 3
+    ] * 4
     etl = parse_types(known.types)["etl"]
     assert [stage.percent for stage in etl.stages] == [0, 0, 20, 40, 100]
 
