@@ -61,6 +61,12 @@ class Channel:
         self._owed, self._ended_s = self._bytes_to_relay(), monotonic()
         self._last_s = self._ended_s
 
+    def wait_until_idle(self) -> None:
+        """Wait until what is written by now has been passed on, for 0.3 s at most."""
+        owed, end_s = self._bytes_to_relay(), monotonic() + _LINGER_S
+        while self._relayed < owed and not self._ended.wait(0.002) and monotonic() < end_s:
+            pass
+
     def has_ended(self, wait_s: float) -> bool:
         """Whether everything was passed on, or enough of what the command's children write.
 

@@ -428,8 +428,6 @@ class _Run:
             self._own_peak_bytes = own_peak_bytes()
             for number in self._signals.since_then():
                 send(pid, number)
-                if number == signal.SIGTSTP:
-                    stop()
             if relay is not None:
                 relay.start()
             if events is not None:
@@ -487,23 +485,32 @@ class _Run:
                 number, forward = heard
                 if forward:
                     send(pid, number)  # it is our child, and not waited for yet
-                if number == signal.SIGTSTP:
-                    if relay is not None:
-                        relay.suspend()
-                    stop()
-                elif number in (signal.SIGWINCH, signal.SIGCONT) and relay and relay.resize():
+                if number in (signal.SIGWINCH, signal.SIGCONT) and relay and relay.resize():
                     send(pid, signal.SIGWINCH)  # it may have read the old size
             due = monotonic() >= self._poll_at_s
             if due or (heard is not None and heard[0] == signal.SIGCHLD):
                 if self._options.adopt_orphans:
                     reap_orphans(pid)
-                ended, status, usage = os.wait4(pid, os.WNOHANG)
-                if ended:
+                ended, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED)
+                if ended and os.WIFSTOPPED(status):
+                    self._stop_too(os.WSTOPSIG(status), relay)
+                elif ended:
                     self._job.used(cpu_ms(usage), peak_memory_bytes(usage, self._own_peak_bytes))
                     return os.waitstatus_to_exitcode(status)
             if due:
                 self._poll(pid, relay, events)
                 self._poll_at_s = monotonic() + _TICK_S
+
+    def _stop_too(self, number: int, relay: Relay | None) -> None:
+        """Stop as the command has stopped, after what it wrote before that.
+
+        Whoever waits for us would print before it otherwise, while it restores the terminal; and a
+        command that does not stop on Ctrl-Z would go on without the terminal.
+        """
+        if number == signal.SIGTSTP:
+            if relay is not None:
+                relay.suspend()
+            stop()
 
     def _poll(self, pid: int, relay: Relay | None, events: EventFile | None) -> None:
         """Do the periodic work. Whatever fails here, the command is waited for."""

@@ -1,8 +1,11 @@
 """Relays a terminal through a pseudo-terminal with the same settings and size.
 
 The real terminal stays the controlling one, and standard input. So settings that the command
-changes on the pseudo-terminal are changed on the real one too, before output that follows them; and
-a command that reads the keyboard from the pseudo-terminal (less) gets what is typed.
+changes on the pseudo-terminal are changed on the real one too, before output that follows them.
+
+This is for programs that print, and only if it was asked for. A program that reads the keyboard
+from its standard error (less) would read the pseudo-terminal, where nobody types. Passing on what
+is typed would take it from those that read standard input, and the two cannot be told apart.
 """
 
 from __future__ import annotations
@@ -70,14 +73,16 @@ class TerminalChannel(Channel):
             )
             self._mirrored = settings
 
-    def restore(self) -> None:
-        """Undo the changes; `mirror` makes them again."""
+    def restore(self, *, last: bool = False) -> None:
+        """Undo the changes; `mirror` makes them again, unless this is the ``last`` time."""
         with self._settings_guard, suppress(termios.error, OSError):
             if self._before is not None and os.tcgetpgrp(self._out) == os.getpgrp():
                 self._set(self._before)
                 self._before = None
                 if self._mirrored is not None:
                     self._mirrored = [*self._mirrored[:_INPUT], -1, *self._mirrored[_INPUT + 1 :]]
+            if last:
+                self._mirrored = None
 
     def _set(self, settings: list[Any]) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})

@@ -93,6 +93,7 @@ class Relay:
     def suspend(self) -> None:
         """Undo what the command has changed of the terminal, before we are stopped."""
         for channel in self._terminals():
+            channel.wait_until_idle()
             channel.restore()
 
     def _terminals(self) -> list[TerminalChannel]:
@@ -103,7 +104,6 @@ class Relay:
 
         Everything ends when ``interrupted`` returns ``True``.
         """
-        self.suspend()
         for channel in self._channels:
             channel.begin_end()
         running = self._channels
@@ -112,6 +112,8 @@ class Relay:
                 break
         for channel in self._channels:
             channel.stop()
+        for terminal in self._terminals():
+            terminal.restore(last=True)
         if self._log is not None:
             self._log.close(interrupted)
 
@@ -142,6 +144,8 @@ class Relay:
 
     def close(self) -> None:
         """Free everything."""
+        for terminal in self._terminals():
+            terminal.restore(last=True)
         for channel in self._channels:
             channel.close()
         for _, file in self._files:
