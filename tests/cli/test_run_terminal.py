@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class Screen:
         shell = "bash --norc --noprofile -i"
         self.tmux("new-session", "-d", "-s", "test", "-x", "80", "-y", "24", "-c", str(path), shell)
 
+        self.prompt = ""
+
     def tmux(self, *args: str) -> str:
         """Run a command of tmux; return what it prints."""
         return subprocess.run(
@@ -54,10 +57,14 @@ class Screen:
 
     def until(self, *texts: str) -> None:
         """Wait until all of these are on the screen."""
-        until(lambda: all(text in self.text() for text in texts), deadline_s=15, what=texts[0])
+        try:
+            until(lambda: all(text in self.text() for text in texts), deadline_s=15)
+        except AssertionError:
+            pytest.fail(f"none of {texts} in:\n{self.text()}")
 
     def at_prompt(self) -> None:
         """Check that the shell has its terminal back: echo, line ends, line editing."""
+        until(lambda: self.prompt in map(str.strip, self.text().splitlines()), deadline_s=15)
         self.type("echo at-$((40 + 2)); stty -a", "Enter")
         self.until("\nat-42\nspeed", " icanon ", " echo ", " onlcr ")
 
@@ -69,6 +76,7 @@ def screen(tmp_path: Path) -> Iterator[Screen]:
     made = Screen(tmp_path)
     try:
         made.until("bash-")
+        made.prompt = made.text().strip()
         yield made
     finally:
         made.tmux("kill-server")
@@ -99,7 +107,7 @@ def test_vim(screen: Screen) -> None:
     screen.type("C-z")
     screen.until("Stopped")
     screen.at_prompt()
-    screen.type("fg", "Enter")
+    screen.type("clear; fg", "Enter")
     screen.until("line 171\n", "line 199\n")
     screen.type("o", "added", "Escape", ":wq", "Enter")
     screen.at_prompt()
@@ -114,8 +122,8 @@ def test_less(screen: Screen) -> None:
     screen.type("/line 150", "Enter")
     screen.until("line 150\n", "line 172\n")
     screen.type("C-z")
-    screen.until("Stopped")
-    screen.type("fg", "Enter")
+    screen.until("Stopped", "\nbash-")
+    screen.type("clear; fg", "Enter")
     screen.until("line 150\n")
     screen.type("q")
     screen.at_prompt()
@@ -166,12 +174,15 @@ def test_shell_with_jobs(screen: Screen) -> None:
     """A shell of its own takes the terminal and gives it back."""
     run(screen, "bash --norc --noprofile -i")
     screen.until("bash-")
-    screen.type("sleep 50", "Enter")
+    screen.type("echo go-$((40 + 2)); sleep 50", "Enter")
+    screen.until("go-42\n")
+    time.sleep(0.3)  # until it has the terminal
     screen.type("C-z")
-    screen.until("Stopped")
+    screen.until("Stopped", "\nbash-")
     assert "no job control" not in screen.text()
     screen.type("jobs; fg", "Enter")
     screen.until("sleep 50\nsleep 50")
+    time.sleep(0.3)
     screen.type("C-c")
     screen.type("exit 3", "Enter")
     screen.at_prompt()
@@ -184,7 +195,7 @@ def test_interpreter_and_password(screen: Screen) -> None:
     screen.type("1 / 0", "Enter")
     screen.until("ZeroDivisionError: division by zero\n>>>")
     screen.type("import getpass; len(getpass.getpass())", "Enter")
-    screen.until("Password: ")
+    screen.until("Password:")
     screen.type("hunter2", "Enter")
     screen.until("\n7\n>>>")
     assert "hunter2" not in screen.text()

@@ -231,6 +231,7 @@ def given_environment() -> dict[str, str]:
 
 def stop() -> None:
     """Stop this process until SIGCONT, as Ctrl-Z does: not where nobody could continue it."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+    # Sent while it is blocked, it is one with a SIGTSTP of the terminal that is still pending.
     os.kill(os.getpid(), signal.SIGTSTP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
