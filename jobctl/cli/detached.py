@@ -20,7 +20,10 @@ _STARTED = b"1"
 
 
 class Background:
-    """The background process, until its command has started. Messages still go to the caller."""
+    """The background process, until its command has started. Messages still go to the caller.
+
+    ``unread`` are the descriptors that lead to /dev/null because nobody reads them any more.
+    """
 
     def __init__(self, started_fd: int) -> None:
         self._started_fd = started_fd
@@ -33,9 +36,10 @@ class Background:
             sys.stderr = self._for_caller
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         os.dup2(null, 0)
-        for fd in (1, 2):
-            if os.get_inheritable(fd) and _is_callers(fd):  # else it is a file, or closed
-                os.dup2(null, fd)
+        # Others are a file, or closed.
+        self.unread = tuple(fd for fd in (1, 2) if os.get_inheritable(fd) and _is_callers(fd))
+        for fd in self.unread:
+            os.dup2(null, fd)
         os.close(null)
 
     def started(self) -> None:

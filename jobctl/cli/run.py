@@ -138,7 +138,7 @@ def run(
         if background is None:
             out(str(id))
             return
-        options = replace(options, on_start=background.started)
+        options = replace(options, on_start=background.started, unread=background.unread)
     leave(run_command(command, str(where), options, pipelines=pipelines()))
 
 

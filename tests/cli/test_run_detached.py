@@ -72,7 +72,7 @@ json.dump({
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
 def test_command_has_a_session_and_no_terminal(store: Store, tmp_path: Path) -> None:
-    """Its session is the wrapper's; input, and output to the terminal, are /dev/null."""
+    """Its session is the wrapper's; input is /dev/null, and output to the terminal is kept."""
     told = tmp_path / "told"
     argv = command("run", "-d", "--id", "far", "--", sys.executable, "-c", TELL, str(told))
     with SessionLeader(*argv) as leader:
@@ -81,7 +81,8 @@ def test_command_has_a_session_and_no_terminal(store: Store, tmp_path: Path) -> 
         assert ended(store).stage == "completed"
         leader.hang_up()
     value = json.loads(told.read_text())
-    assert value["fds"] == ["/dev/null", "/dev/null"]
+    assert value["fds"][0] == "/dev/null"
+    assert value["fds"][1].startswith("pipe:")
     assert value["session"] == value["parent"] != leader.process.pid
     assert value["tty"] == "none"
 

@@ -210,6 +210,21 @@ def test_data_is_not_kept(store: Store, tmp_path: Path) -> None:
         store.remove("job")
 
 
+def test_output_of_the_background_is_kept(store: Store, tmp_path: Path) -> None:
+    """Nobody reads it, so nothing of it is data; but what leads to a file is."""
+    text = "echo out; echo err >&2; echo more; exit 3"
+    ran = shell('"$@" 2>&1', "sh", "-c", text, options=("-d",))
+    assert ran.stdout == b"job\n"
+    until(lambda: only(store).stage == "failed")
+    assert kept(store) == [(BOTH, "out"), (BOTH, "err"), (BOTH, "more")]
+    assert only(store).error == "Exit code 3: more"
+    store.remove("job")
+    shell('"$@" 2>err', "sh", "-c", text, options=("-d",), cwd=tmp_path)
+    until(lambda: only(store).stage == "failed")
+    assert sorted(kept(store)) == [(STDERR, "err"), (STDOUT, "more"), (STDOUT, "out")]
+    assert (tmp_path / "err").read_text() == "err\n"
+
+
 def test_choices_are_the_same_everywhere() -> None:
     """Each layer has a list of its own."""
     assert tuple(LogMode) == pipeline.LOG_MODES == config._CHOICES["log"]

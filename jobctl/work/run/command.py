@@ -86,7 +86,8 @@ class RunOptions:
     ``log`` says which output is kept with the job: ``on`` (standard error, and standard output
     where it is a terminal or leads to the same place), ``all`` (standard output in any case),
     ``on-failure`` (as ``on``, but removed if the job completes), or ``off``. By default it is
-    ``on``, without what is written to a terminal.
+    ``on``, without what is written to a terminal. ``unread`` are descriptors (1, 2) that nobody
+    reads: what is written to them is kept as if it went to one terminal.
     """
 
     type: str = "run"
@@ -104,6 +105,7 @@ class RunOptions:
     adopt_orphans: bool = False
     on_start: Callable[[], None] | None = None
     log: str | None = None
+    unread: tuple[int, ...] = ()
 
 
 def run(
@@ -459,7 +461,13 @@ class _Run:
             refresh = new_masks.read if new_masks is not None else lambda: None
             log = OutputLog(lambda: self._job.log_writer, masks, refresh)
         try:
-            return Relay(log, masks, data=mode == "all", terminal=mode not in (None, "off"))
+            return Relay(
+                log,
+                masks,
+                data=mode == "all",
+                terminal=mode not in (None, "off"),
+                unread=self._options.unread,
+            )
         except OSError:
             return None
 

@@ -16,7 +16,7 @@ from jobctl.work.run.file_copy import FileCopy
 from jobctl.work.run.masking import Masks
 from jobctl.work.run.output_log import OutputLog
 from jobctl.work.run.pseudo_terminal import TerminalChannel
-from jobctl.work.run.streams import FILE, OWN, PIPE, TERMINAL, Target, targets
+from jobctl.work.run.streams import FILE, OWN, PIPE, TERMINAL, UNREAD, Target, targets
 from jobctl.work.run.text_lines import LineSplitter, without_escapes
 
 __all__ = ["Relay"]
@@ -30,12 +30,19 @@ class Relay:
     """Relays the output of one command and keeps its end for the error.
 
     ``log`` takes copies, if there is one. With ``data`` standard output is kept wherever it leads
-    to; with ``terminal`` also what is written to a terminal. Call `start` when the command has been
+    to; with ``terminal`` also what is written to a terminal. What is written to the descriptors
+    ``unread`` is kept too. Call `start` when the command has been
     started with ``child_fds``, ``finish`` when it has ended, and ``close`` in any case.
     """
 
     def __init__(
-        self, log: OutputLog | None, masks: Masks, *, data: bool = False, terminal: bool = False
+        self,
+        log: OutputLog | None,
+        masks: Masks,
+        *,
+        data: bool = False,
+        terminal: bool = False,
+        unread: tuple[int, ...] = (),
     ) -> None:
         self._log, self._masks = log, masks
         self._channels: list[Channel] = []
@@ -44,7 +51,7 @@ class Relay:
         """The command's descriptors, and those that take their place."""
         self._keeps_data, self._keeps_terminal = data, terminal
         try:
-            for target in targets():
+            for target in targets(unread=unread):
                 self._open(target)
         except BaseException:
             self.close()
@@ -58,7 +65,7 @@ class Relay:
         if target.kind == FILE:
             with suppress(OSError):  # it cannot be read, so it is not kept
                 self._files.append((target.stream, FileCopy(target.fds[-1])))
-        elif target.kind == PIPE:
+        elif target.kind in (PIPE, UNREAD):
             channel = Channel(target.stream, target.fds[-1], take)
         elif target.kind == TERMINAL:
             channel = TerminalChannel(target.stream, target.fds[-1], take)
@@ -71,7 +78,7 @@ class Relay:
             return False
         if target.kind == TERMINAL:
             return self._keeps_terminal
-        return target.stream != STDOUT or self._keeps_data
+        return target.stream != STDOUT or self._keeps_data or target.kind == UNREAD
 
     def start(self) -> None:
         """Start to pass data on."""

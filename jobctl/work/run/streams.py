@@ -11,16 +11,17 @@ from typing import NamedTuple
 
 from jobctl.core.log import BOTH, STDERR, STDOUT
 
-__all__ = ["FILE", "OWN", "PIPE", "TERMINAL", "Target", "targets"]
+__all__ = ["FILE", "OWN", "PIPE", "TERMINAL", "UNREAD", "Target", "targets"]
 
-FILE, PIPE, TERMINAL, OWN = "file", "pipe", "terminal", "own"
+FILE, PIPE, TERMINAL, UNREAD, OWN = "file", "pipe", "terminal", "unread", "own"
 _NAMES = {1: STDOUT, 2: STDERR}
 
 
 class Target(NamedTuple):
     """One place that the command writes to, by the descriptors ``fds``.
 
-    ``kind`` is `FILE`, `PIPE` (or a socket), `TERMINAL`, or `OWN`: another device.
+    ``kind`` is `FILE`, `PIPE` (or a socket), `TERMINAL`, `UNREAD` (/dev/null, since nobody
+    reads it), or `OWN`: another device.
     """
 
     fds: tuple[int, ...]
@@ -28,23 +29,23 @@ class Target(NamedTuple):
     kind: str
 
 
-def targets(fds: tuple[int, ...] = (1, 2)) -> list[Target]:
-    """Return the places that these descriptors lead to; closed ones lead nowhere."""
-    found: dict[tuple[int, ...], Target] = {}
-    for fd in fds:
+def targets(unread: tuple[int, ...] = ()) -> list[Target]:
+    """Return the places that standard output and error lead to; closed ones lead nowhere."""
+    found: dict[tuple[str, int, int], Target] = {}
+    for fd in (1, 2):
         try:
             if not os.get_inheritable(fd):
                 continue  # it is closed in the command
             about = os.fstat(fd)
         except OSError:
             continue
-        kind = _kind_of(fd, about.st_mode)
-        key = (about.st_rdev, 0) if kind == TERMINAL else (about.st_dev, about.st_ino)
-        known = found.get((*key, kind == TERMINAL))
-        both = known is not None
-        found[*key, kind == TERMINAL] = Target(
-            (*known.fds, fd) if known is not None else (fd,), BOTH if both else _NAMES[fd], kind
-        )
+        kind = UNREAD if fd in unread else _kind_of(fd, about.st_mode)
+        device = about.st_rdev if kind == TERMINAL else about.st_dev
+        key = (kind, device, 0 if kind == TERMINAL else about.st_ino)
+        if key in found:
+            found[key] = Target((*found[key].fds, fd), BOTH, kind)
+        else:
+            found[key] = Target((fd,), _NAMES[fd], kind)
     return list(found.values())
 
 
