@@ -136,27 +136,30 @@ function order(a, b) {
 
 function paint() {
   const all = [...jobs.values()].sort(order);
-  const shown = all.slice(0, MAX_ROWS);
-  const keep = new Set(shown.map((job) => job.id));
+  const family = families(all);
+  const shown = family.slice(0, MAX_ROWS);
+  const keep = new Set(shown.map(({ job }) => job.id));
   for (const [id, row] of rows)
     if (!keep.has(id)) {
       row.element.remove();
       rows.delete(id);
     }
-  shown.forEach((job, index) => {
+  shown.forEach(({ job, depth }, index) => {
     let row = rows.get(job.id);
     if (!row) {
       row = makeRow();
       rows.set(job.id, row);
     }
     fill(row, job);
+    row.element.dataset.depth = Math.min(depth, 3);
     if (body.children[index] !== row.element) body.insertBefore(row.element, body.children[index]);
   });
   const count = (test) => all.filter(test).length;
   const active = count((job) => !TERMINAL.has(job.stage));
   const cancelled = count(isCancelled);
   const failed = count((job) => job.stage === "failed") - cancelled;
-  const more = all.length > MAX_ROWS ? `, the first ${MAX_ROWS} of ${all.length} shown` : "";
+  const cut = family.length > MAX_ROWS;
+  const more = cut ? `, the first ${MAX_ROWS} of ${family.length} shown` : "";
   document.getElementById("counts").textContent =
     `${active} active, ${all.length - active - failed - cancelled} completed, ${failed} failed` +
     (cancelled ? `, ${cancelled} cancelled` : "") + more;
@@ -165,6 +168,55 @@ function paint() {
   const none = !all.length && cursor !== null;
   document.getElementById("empty").hidden = !none || filter.size > 0;
   document.getElementById("none").hidden = !none || filter.size === 0;
+}
+
+// The same rules as rows_of in Python: jobs that were tracked within a run stand below it, and a
+// single one in its row.
+
+function families(sorted) {
+  const children = new Map(), tops = [], found = [];
+  for (const job of sorted) {
+    if (typeof job.parent !== "string" || job.parent === job.id || !jobs.has(job.parent)) tops.push(job);
+    else if (!children.get(job.parent)?.push(job)) children.set(job.parent, [job]);
+  }
+  const take = (id) => {
+    const below = children.get(id) ?? [];
+    children.delete(id);
+    return below;
+  };
+  const add = (job, depth) => {
+    let below = take(job.id);
+    while (below.length === 1 && tellsTheSame(job, below[0])) {
+      const [child] = below;
+      below = take(child.id);
+      job = merged(job, child);
+    }
+    found.push({ job, depth });
+    for (const child of below) add(child, depth + 1);
+  };
+  for (const job of tops) add(job, 0);
+  for (const cycle of children.values()) for (const job of cycle) found.push({ job, depth: 0 });
+  return found;
+}
+
+function tellsTheSame(run, child) {
+  const ended = TERMINAL.has(child.stage);
+  if (!TERMINAL.has(run.stage)) return !ended || child.stage === "completed";
+  return child.stage === run.stage && isCancelled(child) === isCancelled(run);
+}
+
+function merged(run, child) {
+  if (TERMINAL.has(run.stage) || TERMINAL.has(child.stage) || child.stage === "pending") return run;
+  const told = !movedByOthers(child);
+  const job = {
+    ...run, stage: child.stage, stageStartedAt: child.stageStartedAt, updatedAt: child.updatedAt,
+    progress: told ? child.progress : null, message: told ? child.message : null,
+    title: child.title ?? run.title,
+    stages: child.stages ?? Object.keys(pipelineOf(child.type).stages ?? {}).slice(1, -1),
+    history: [...historyOf(run), { stage: child.stage, at: child.stageStartedAt }],
+  };
+  if (lacking.has(run)) lacking.set(job, lacking.get(run));
+  return job;
 }
 
 function make(tag, className, role) {

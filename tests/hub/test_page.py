@@ -327,6 +327,33 @@ async def test_cancelled_jobs_are_told_from_failed_ones(served):
         assert page.said == []
 
 
+async def test_jobs_of_a_run_stand_in_its_row_or_below_it(served, writer):
+    """As `ls` shows them."""
+    shown = """
+    [...document.querySelectorAll("tbody tr")].map((row) => [row.dataset.id, row.dataset.depth,
+        row.dataset.stage, row.querySelector(".title").textContent,
+        row.querySelector("div.note").textContent])
+    """
+    for number, id in enumerate(["r", "s"]):
+        run = jobs.create("run", now=to_text(now_ms() - number * 1000), id=id, title="make")
+        writer.create(jobs.advance(run, "run", now=now()))
+    child = jobs.create("etl", now=now(), id="c", title="Nightly", stages=["fetch", "load"])
+    child = jobs.advance(child, "load", now=now()).replace(extra={"parent": "r"})
+    writer.create(jobs.report(child, now=now(), done=1, total=2, message="orders"))
+    for id in ("d", "e"):
+        writer.create(new_job(id, title=id).replace(extra={"parent": "s"}))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(f"{shown}.map((row) => row.slice(0, 3))", [
+            ["r", "0", "load"], ["s", "0", "run"], ["d", "1", "pending"], ["e", "1", "pending"],
+        ])  # fmt: skip
+        await page.shows(f"{shown}[0]", ["r", "0", "load", "Nightly", "orders"])
+        writer.update("c", lambda job: jobs.fail(job, "no", now=now()))
+        await page.shows(f"{shown}.map((row) => row.slice(0, 3)).slice(0, 2)", [
+            ["r", "0", "run"], ["c", "1", "failed"],
+        ])  # fmt: skip
+
+
 async def test_lost_jobs_are_told_however_many_owners_have_died(served, monkeypatch):
     """Their list takes several messages; the first of them names this one's."""
     dead = frozenset({"1-0123456789ab", *(f"2{number}-0123456789ab" for number in range(2000))})
