@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.bench_run [--pairs P] [--mib M]
 
-The command is ``true`` for the start, against a typer application that runs it; and a program that
-writes M MiB to standard error, into a pipe that is read as fast as it can be. By turns, in one run.
+The command is ``true`` for the start, against a typer application that runs it; and programs that
+write M MiB into a pipe that is read as fast as it can be: to standard error in blocks, and to both
+streams in alternating lines, with and without a log and with secrets to mask. By turns, in one run.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ for _ in range(int(sys.argv[1]) * 16):
     data = block
     while data: data = data[os.write(2, data):]
 """
+_LINES = """
+import os, sys
+lines = b"2026-01-01 12:00:00 INFO worker: row of the table has been loaded, in 12 ms\\n" * 54
+for count in range((int(sys.argv[1]) << 20) // len(lines)):
+    data = lines
+    while data: data = data[os.write(1 + count % 2, data):]
+"""
 _TYPER = """
 import os, subprocess, sys, typer
 
@@ -40,11 +48,13 @@ app()
 
 
 def run_ms(argv: list[str], env: dict[str, str]) -> float:
-    """One run, its standard error read to the end."""
+    """One run, its output read to the end."""
     began_s = time.perf_counter()
-    with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        while process.stderr.read1(1 << 20):
+    with subprocess.Popen(
+        argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.read1(1 << 20):
             pass
     assert process.returncode == 0
     return (time.perf_counter() - began_s) * 1e3
@@ -58,20 +68,33 @@ def main() -> None:
     options = parser.parse_args()
     jobctl = [sys.executable, "-m", "jobctl", "run", "--"]
     writer = [sys.executable, "-c", _WRITER, str(options.mib)]
+    lines = [sys.executable, "-c", _LINES, str(options.mib)]
     with scratch("disk") as path:
         env = {**os.environ, "JOBCTL_DIR": str(path)}
+        secrets = {
+            **env,
+            **{f"BENCH_TOKEN_{count}": f"secret-value-{count}" for count in range(20)},
+        }
         ways = (
-            ["true"],
-            [sys.executable, "-c", _TYPER, "true"],
-            [*jobctl, "true"],
-            writer,
-            [*jobctl, *writer],
+            (["true"], env),
+            ([sys.executable, "-c", _TYPER, "true"], env),
+            ([*jobctl, "true"], env),
+            (writer, env),
+            ([*jobctl, *writer], env),
+            (lines, env),
+            ([*jobctl[:-1], "--no-log", "--", *lines], env),
+            ([*jobctl, *lines], env),
+            ([*jobctl, *lines], secrets),
         )
-        runs = [[run_ms(way, env) for way in ways] for _ in range(options.pairs)]
-    bare, typer, tracked, written, relayed = zip(*runs, strict=True)
+        runs = [[run_ms(way, its) for way, its in ways] for _ in range(options.pairs)]
+    bare, typer, tracked, written, relayed, *alternating = zip(*runs, strict=True)
+
+    def rate(ours: tuple[float, ...]) -> str:
+        beside = median(all - start for all, start in zip(ours, tracked, strict=True))
+        return f"{options.mib / beside * 1e3:.0f} MiB/s"
+
     ratio = median(ours / theirs for ours, theirs in zip(tracked, typer, strict=True))
-    beside = [all - start for all, start in zip(relayed, tracked, strict=True)]
-    speed = options.mib / median(beside) * 1e3
+    names = ("lines to both, alternating", "through us, --no-log", "with a log", "and 20 secrets")
     table(
         f"jobctl run, {options.pairs} pairs",
         ["what", "ms", "against"],
@@ -80,7 +103,12 @@ def main() -> None:
             ["a typer application that runs true", f"{median(typer):.1f}", ""],
             ["jobctl run true", f"{median(tracked):.1f}", f"{ratio:.2f}x the typer application"],
             [f"{options.mib} MiB to standard error", f"{median(written):.1f}", ""],
-            ["the same through us", f"{median(relayed):.1f}", f"{speed:.0f} MiB/s"],
+            ["the same through us", f"{median(relayed):.1f}", rate(relayed)],
+            [f"{options.mib} MiB in {names[0]}", f"{median(alternating[0]):.1f}", ""],
+            *(
+                [f"the same {name}", f"{median(ms):.1f}", rate(ms)]
+                for name, ms in zip(names[1:], alternating[1:], strict=True)
+            ),
         ],
     )
 
