@@ -726,4 +726,32 @@ FAULTS += (
         "damaged=damaged)\n",
         _LOGS,
     ),
+    Fault(
+        "a secret that two pieces of output share is kept",
+        "jobctl/work/run/masking.py",
+        "if word.startswith(data[at:]):",
+        "if word == data[at:]:",
+        ("tests/work/test_masking.py",),
+    ),
+    Fault(
+        "output after a gap begins within a secret",
+        "jobctl/work/run/masking.py",
+        'self._held, self._after_gap = b"", True',
+        'self._held, self._after_gap = b"", False',
+        ("tests/work/test_masking.py",),
+    ),
+    Fault(
+        "streams that lead to the same place take two ways",
+        "jobctl/work/run/streams.py",
+        "if key in found:",
+        "if key in found and kind == FILE:",
+        ("tests/cli/test_run_output.py",),
+    ),
+    Fault(
+        "run goes on when its command stops",
+        "jobctl/work/run/command.py",
+        "if number == signal.SIGTSTP:\n            if relay is not None:",
+        "if False:\n            if relay is not None:",
+        ("tests/cli/test_run_terminal.py", "tests/cli/test_run.py"),
+    ),
 )

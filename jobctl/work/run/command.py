@@ -254,6 +254,7 @@ class _RunJob(TrackedJob):
         self.log_writer: LogWriter | None = None
         self._logs: HasLogs | None = None
         self._log_mode = options.log
+        self._closed = False
         self._ok = (0, *options.ok)
         self._timeout_s = options.timeout_s
         self._retry = retry
@@ -340,10 +341,15 @@ class _RunJob(TrackedJob):
         job = self._ended_job(old, error, at, result)
         if job.error is not None and job.error != (hidden := self.masks.text(job.error)):
             job = job.replace(error=hidden)
-        if self._log_mode == "on-failure" and job.stage == COMPLETED and self._logs is not None:
+        self._closed = True
+        return job
+
+    def recorded_as(self, job: Job) -> None:
+        super().recorded_as(job)
+        removes = self._log_mode == "on-failure" and self._closed and job.stage == COMPLETED
+        if removes and self._logs is not None:
             with suppress(JobctlError, OSError):
                 self._logs.remove_log(job.id)
-        return job
 
     def _ended_job(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
         """Return the job as the command left it: its exit status decides, or that it said fail."""

@@ -149,12 +149,16 @@ class OutputLog:
 
     def _lines(self, *, closed: bool) -> list[LogLine]:
         """Return the lines in all that was taken."""
+        added = [
+            (stream, skipped, data)
+            for stream, file in self._files
+            for skipped, data in file.read(_MAX_WAITING)
+        ]
         with self._changed:
-            for stream, file in self._files:
-                for skipped, data in file.read(_MAX_WAITING):
-                    if skipped:
-                        self._leave_out(stream, skipped)
-                    self._add(stream, data)
+            for stream, skipped, data in added:
+                if skipped:
+                    self._leave_out(stream, skipped)
+                self._add(stream, data)
             taken, self._waiting = self._waiting, deque()
             cut, self._cut = self._cut, set()
             dropped, self._dropped = self._dropped, 0
