@@ -292,13 +292,9 @@ class Pipelines:
         if stages is None or (known and tuple(stages) == known.names()[1:-1]):
             return known or Pipeline(type, type, _stages(()))
         middle = [(name, name) for name in stages if name != PENDING and name not in TERMINAL]
-        return Pipeline(
-            type,
-            known.label if known else type,
-            _evenly(middle),
-            known.eta_ms if known else None,
-            known.stalled_after_ms if known else None,
-        )
+        if known is None:
+            return Pipeline(type, type, _evenly(middle))
+        return known._replace(type=type, stages=_evenly(middle))
 
     def of(self, job: _Staged) -> Pipeline:
         """Return the job's pipeline: its own stages, or those of its type."""

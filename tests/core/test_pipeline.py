@@ -198,6 +198,17 @@ def test_defined_type_is_written_into_its_jobs() -> None:
     assert create("create_session", now=at, pipelines=known).stages is None
 
 
+def test_own_stages_change_nothing_else_of_a_type() -> None:
+    """Its label, durations, log, and that workers take up its pending jobs."""
+    text = 'label = "Load"\nstages = ["a", "b"]\neta = "1m-2m"\nstalled-after = "5m"\n'
+    known = Pipelines(_types(f'[types.etl]\n{text}retry = true\nlog = "off"'))
+    plain, own = known.find("etl"), known.find("etl", ["x", "y", "z"])
+    assert own.names() == ("pending", "x", "y", "z", "completed")
+    assert own._replace(stages=plain.stages) == plain
+    assert plain.takes_retries
+    assert plain.log == "off"
+
+
 def test_two_settings_in_one_process_do_not_meet() -> None:
     """Each program passes its own pipelines on, so one job may be read under both."""
     at = "2026-01-01T00:00:00.000Z"
