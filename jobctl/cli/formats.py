@@ -17,7 +17,7 @@ __all__ = [
     "strip", "titled",
 ]  # fmt: skip
 
-_MAX_TITLE = 30  # columns of a title that stands before an error
+_MAX_TITLE = 20  # columns of a title that stands before an error
 
 _SYMBOLS = {
     "done": "●",
