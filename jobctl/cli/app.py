@@ -15,7 +15,7 @@ import signal
 import sys
 
 from jobctl._stdlib import import_module
-from jobctl.cli.commands import COMMANDS, LIGHT
+from jobctl.cli.commands import COMMANDS, LIGHT, OTHER_NAMES, command_first
 from jobctl.cli.common import forget_settings, pipelines, settings
 from jobctl.cli.exits import Exit
 from jobctl.cli.light.parser import parse
@@ -49,6 +49,7 @@ _RAISE_AGAIN_S = 0.01
 def run(args: list[str]) -> int:
     """Run the command line; return the exit code."""
     _make_streams_safe()
+    args = command_first(args)
     asked = next((arg for arg in args if not arg.startswith("-")), None)
     forget_settings()
     use_json(json=asked != "run" and wants_json(args))
@@ -134,6 +135,8 @@ def _usage_error(error: Exception, asked: str | None) -> int:
     hint = f"try 'jobctl {asked} --help'" if asked in COMMANDS else "try 'jobctl --help'"
     code = _RUN_FAILED if asked == "run" else 2
     text = _rephrased(form())
+    if asked in OTHER_NAMES and text.startswith("No such command"):
+        text, hint = f"there is no command {asked!r}", OTHER_NAMES[asked]
     return _fail_with(UsageError(text, hint=hint), code)
 
 

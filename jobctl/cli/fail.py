@@ -12,6 +12,7 @@ from jobctl.cli.options import (
     StrictOption,
     WrittenOption,
 )
+from jobctl.core.job import may_be_id
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "fail"]
@@ -33,6 +34,8 @@ def fail(
     if in_job() and message is None:
         id, message = own_id(), id
     if message is None:
+        if id is not None and not may_be_id(id):
+            raise UsageError("Missing argument 'ID'", hint="write 'jobctl fail ID MESSAGE'")
         raise UsageError("Missing argument 'MESSAGE'", hint="say why it failed")
     text = message
     with reporting(id, strict=strict):

@@ -36,6 +36,8 @@ def progress(
     if in_job() and not (done is not None and _is_steps(done)):
         id, done, message = own_id(), id, done if message is None else message
     if done is None:
+        if id is not None and _is_steps(id):
+            raise UsageError("Missing argument 'ID'", hint=f"write 'jobctl progress ID {id}'")
         raise UsageError("Missing argument 'DONE[/TOTAL]'", hint="say how far it is: 3/8, or 40%")
     with reporting(id, strict=strict):
         steps, total = parse_steps(done)

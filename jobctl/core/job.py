@@ -54,6 +54,7 @@ __all__ = [
     "attempt_in",
     "check_id",
     "draft_of",
+    "may_be_id",
     "new_id",
     "values_of",
 ]
@@ -728,6 +729,11 @@ def foreign_keys(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if BY_KEY.keys() >= values.keys():
         return NO_KEYS
     return {k: v for k, v in values.items() if k not in BY_KEY and k != "revision"} or NO_KEYS
+
+
+def may_be_id(text: str) -> bool:
+    """Whether the text has the form of an id."""
+    return _ID.match(text) is not None
 
 
 def _id_in(values: Mapping[str, Any]) -> str | None:
