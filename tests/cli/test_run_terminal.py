@@ -135,7 +135,7 @@ def test_nano(screen: Screen) -> None:
     run(screen, "nano -I text")
     screen.until("GNU nano", "line 10\n")
     screen.type("hello", "C-o", "Enter")
-    screen.until("helloline 0")
+    screen.until("helloline 0", "Wrote 200 lines")  # nano misses a new size while it writes
     screen.resize(100, 30)
     screen.until("line 22\n")
     screen.type("C-x")
