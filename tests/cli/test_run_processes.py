@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -154,3 +155,22 @@ def test_system_without_proc_is_asked_by_ps(monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EMFILE])
+def test_descendants_get_signals_without_process_descriptors(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux before 5.3 and some containers refuse pidfd_open(2); the process id is used then."""
+
+    def refuse(pid: int, flags: int = 0) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
+    sleeper = subprocess.Popen(["sleep", "300"])
+    try:
+        processes.signal_all(sleeper.pid, os.getpid(), signal.SIGTERM)
+        assert sleeper.wait(5) == -signal.SIGTERM
+    finally:
+        sleeper.kill()
+        sleeper.wait()

@@ -129,11 +129,21 @@ def kill_descendants(root: int) -> None:
 
 
 class _Process:
-    """A process below ours. A descriptor, unlike an id, cannot come to mean another process."""
+    """A process below ours; ProcessLookupError if it is gone.
+
+    A descriptor, unlike an id, cannot come to mean another process. Where there is none, because
+    Linux is older than 5.3, a container forbids it, or too many files are open, the id is used.
+    """
 
     def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        self.pid, self.fd = pid, -1
+        if hasattr(os, "pidfd_open"):
+            try:
+                self.fd = os.pidfd_open(pid)
+            except ProcessLookupError:
+                raise
+            except OSError:
+                pass
 
     def send(self, number: int) -> None:
         if self.fd < 0:
