@@ -412,3 +412,18 @@ def test_password_is_not_echoed_on_a_terminal_that_is_kept(store: Store) -> None
     terminal.expect_exact("7\r\n")
     assert "hunter2" not in (terminal.before or "")
     terminal.expect(pexpect.EOF)
+
+
+def test_a_secret_with_a_lone_surrogate_does_not_fail_the_job(store: Store) -> None:
+    """It is valid JSON, and what a command reports never decides over its exit status."""
+    script = r"""printf '%s\n' 'mask="\ud800abcdefgh"' >> $JOBCTL_EVENTS; echo hello >&2"""
+    done = subprocess.run(
+        command("run", "--id", "job", "--", "sh", "-c", script),
+        env=environment(),
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"hello\n")
+    assert only(store).stage == "completed"
+    assert kept(store) == [(STDERR, "hello")]

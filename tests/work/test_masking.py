@@ -133,3 +133,10 @@ def test_mask_lines_are_read_in_time(tmp_path: Path) -> None:
     assert found[3:] == ["three", "seven", "three", "four"]
     path.unlink()
     lines.read()
+
+
+def test_a_secret_may_have_a_lone_surrogate() -> None:
+    """JSON can name one, although no text file holds it."""
+    masks = Masks()
+    masks.add('"\\ud800abcdefgh"')
+    assert masks.text("x \ud800abcdefgh y") == "x *** y"

@@ -450,7 +450,7 @@ class _Run:
                 if (problem := relay.problem()) is not None:
                     _log.warning("jobctl: some output of the command is not kept: %s", problem)
             if events is not None:
-                events.finish(self._is_interrupted)
+                self._finish_events(events)
             self._job.ended(status, took_ms, relay.last_lines() if relay else [])
         finally:
             if relay is not None:
@@ -537,6 +537,13 @@ class _Run:
             with suppress(OSError):
                 relay.poll()
         self._end_if_due(pid)
+
+    def _finish_events(self, events: EventFile) -> None:
+        """Take the last events. Whatever fails here, the exit status decides."""
+        try:
+            events.finish(self._is_interrupted)
+        except Exception as error:
+            self._warn_event("file", one_line(error))
 
     def _is_interrupted(self) -> bool:
         """Whether we are asked to end, after the command has ended."""

@@ -181,7 +181,10 @@ def _replacement(found: bytes) -> bytes:
 def _forms(secret: str) -> set[bytes]:
     """Return the secret as output may show it: whole, with both line ends, and line by line."""
     text = secret.strip()
-    data = text.encode("utf-8", "surrogateescape")
+    try:
+        data = text.encode("utf-8", "surrogateescape")  # as the environment holds it
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")  # JSON can name a lone surrogate
     if not data or len(data) > _MAX_LENGTH:
         return set()
     words = {data}
