@@ -14,6 +14,7 @@ from jobctl.core.log import BOTH, LOST, STDERR, STDOUT, LogLine
 from jobctl.work.run.file_copy import FileCopy
 from jobctl.work.run.masking import Masks
 from jobctl.work.run.output_log import OutputLog
+from tests.stores.support import until
 
 
 class Lines:
@@ -175,3 +176,35 @@ def test_large_file_is_copied_at_both_ends(tmp_path: Path) -> None:
     assert pieces[0][1].startswith(b"first\n")
     assert pieces[-1][1].endswith(b"\nlast\n")
     assert sum(skipped for skipped, _ in pieces) == (1 << 32) + 6 - (2 << 20)
+
+
+def test_a_defect_of_the_log_is_its_problem_and_never_waits() -> None:
+    """The thread ends; more output is accepted and left out."""
+
+    def broken() -> None:
+        raise ValueError("a defect")
+
+    lines = Lines()
+    log = OutputLog(lambda: lines, Masks(), broken)
+    log.start([])
+    log.take(BOTH, b"one\n")
+    until(lambda: log.problem is not None)
+    log.take(BOTH, b"two\n")
+    log.close(never)
+    assert log.problem == "a defect"
+    assert lines.closed
+
+
+def test_output_goes_on_without_a_thread_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread of the channel that hands the output over must not end with an error."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    log = OutputLog(Lines, Masks())
+    log.start([])
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    log.take(BOTH, b"one\n")
+    log.take(BOTH, b"two\n")
+    log.close(never)
+    assert log.problem == "can't start new thread"

@@ -19,6 +19,7 @@ from jobctl.stores import LogWriter
 from jobctl.work.run.file_copy import FileCopy
 from jobctl.work.run.masking import MaskedStream, Masks
 from jobctl.work.run.text_lines import EscapeFilter, LineSplitter
+from jobctl.work.text import one_line
 
 __all__ = ["OutputLog"]
 
@@ -67,8 +68,20 @@ class OutputLog:
 
     def _begin(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="jobctl-log", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="jobctl-log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # too many threads
+                self._give_up(error)
+            else:
+                self._thread = thread
+
+    def _give_up(self, error: Exception) -> None:
+        """Take nothing any more; the output is passed on all the same."""
+        self.problem = one_line(error)
+        self._closed = True
+        self._waiting.clear()
+        self._size = 0
 
     def take(self, stream: str, data: bytes) -> None:
         """Take a copy of output. Never waits for the log."""
@@ -133,6 +146,9 @@ class OutputLog:
                 pause_s = min(max(_PAUSE_S, (monotonic() - began_s) * _REST), _MAX_PAUSE_S)
                 if self._taken < _AT_ONCE:
                     pause_s = _PAUSE_S
+        except Exception as error:
+            with self._changed:
+                self._give_up(error)
         finally:
             if writer is not None:
                 with suppress(Exception):
