@@ -87,7 +87,8 @@ class EventFile:
         self._collect()
         for _ in range(len(self._lines)):
             self._take_line(self._lines.popleft())
-        problems, self._problems = self._problems, {}
+        with self._guard:  # the thread may add one
+            problems, self._problems = self._problems, {}
         for kind, text in problems.items():
             self._on_error(kind, text)
 
