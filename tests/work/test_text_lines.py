@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.work.run.text_lines import MAX_LINE, EscapeFilter, LineSplitter, without_escapes
+from jobctl.work.run.text_lines import MAX_LINE, EscapeFilter, LineSplitter, visible_output
 
 
 def lines_of(*pieces: bytes, colours: bool = True) -> list[bytes]:
@@ -47,7 +47,7 @@ def test_lines_are_what_a_terminal_leaves(data: bytes, lines: list[bytes]) -> No
 
 def test_errors_have_no_escape_sequences_at_all() -> None:
     """Not even colours."""
-    assert without_escapes(b"\x1b[1;31mboom\x1b[0m\x1b]0;x\x07\x1bP1$r\x1b\\!\n") == b"boom!\n"
+    assert visible_output(b"\x1b[1;31mboom\x1b[0m\x1b]0;x\x07\x1bP1$r\x1b\\!\n") == b"boom!\n"
 
 
 @given(st.binary(max_size=80).map(lambda data: data.replace(b"e", b"\x1b")), st.integers(1, 79))

@@ -17,7 +17,7 @@ from jobctl.work.run.masking import Masks
 from jobctl.work.run.output_log import OutputLog
 from jobctl.work.run.pseudo_terminal import TerminalChannel
 from jobctl.work.run.streams import FILE, OWN, PIPE, TERMINAL, UNREAD, Target, targets
-from jobctl.work.run.text_lines import LineSplitter, without_escapes
+from jobctl.work.run.text_lines import LineSplitter, visible_output
 
 __all__ = ["Relay"]
 
@@ -141,7 +141,7 @@ class Relay:
     def _lines_of(self, data: bytes, is_cut: bool) -> list[str]:
         if is_cut:
             data = self._masks.after_gap(data) or b""
-        data = self._masks.data(without_escapes(data))
+        data = self._masks.data(visible_output(data))
         lines = LineSplitter()
         whole = [*lines.feed(data), *lines.finish()]
         texts = [text.decode("utf-8", "backslashreplace").rstrip() for text, _ in whole]

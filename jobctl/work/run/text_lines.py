@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_LINE", "EscapeFilter", "LineSplitter", "without_escapes"]
+__all__ = ["MAX_LINE", "EscapeFilter", "LineSplitter", "visible_output"]
 
 MAX_LINE = 16 * 1024
 """Bytes of a line that are kept together; the rest of a longer one follows as another part."""
@@ -117,7 +117,7 @@ class LineSplitter:
         return lines
 
 
-def without_escapes(data: bytes) -> bytes:
+def visible_output(data: bytes) -> bytes:
     """Return whole data without any escape sequence and without the alternate screen."""
     escapes = EscapeFilter(colours=False)
     return escapes.feed(data)
