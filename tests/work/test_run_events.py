@@ -42,7 +42,8 @@ def test_line_is_an_event(line: str, event: Event) -> None:
     "line",
     ["nonsense", "stage load", "Stage=x", "progress=", "progress=3/", "progress=x",
      "progress=-1", "progress=12,5", "progress=1e9", "result={", "result=", "rows=3", "=x",
-     "progress=3/8 nonsense",
+     "progress=3/8 nonsense", "progress=1.2.3", "progress=.", "progress=3/1.000.000",
+     f"progress={'9' * 5000}/3", f"progress={'9' * 400}.0",
      "result=" + "[" * 100_000],
 )  # fmt: skip
 def test_line_that_makes_no_sense_is_refused(line: str) -> None:
@@ -139,6 +140,22 @@ def test_nonsense_hurts_nothing(reader: Reader) -> None:
     reader.file.poll()
     assert reader.messages() == ["\\xff", "1", "2"]
     assert reader.complaints
+
+
+def test_event_that_raises_an_error_costs_no_other_event(reader: Reader) -> None:
+    """The lines after it count, also at the end, where nothing is read again."""
+    taken: list[str | None] = []
+
+    def take(event: Event) -> None:
+        if event.message == "b":
+            raise RuntimeError("a defect")
+        taken.append(event.message)
+
+    reader.file._take = take
+    append(reader.path, "message=a\nmessage=b\nmessage=c\n")
+    reader.file.finish(lambda: False)
+    assert taken == ["a", "c"]
+    assert reader.complaints == ["defect: a defect"]
 
 
 def test_every_way_of_cutting_up_gives_the_same(reader: Reader) -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from jobctl.work.run.event_lines import BadLine, Event, parse_event
 from jobctl.work.run.event_watch import ChangeThread, Inotify
+from jobctl.work.text import one_line
 
 __all__ = ["EventFile"]
 
@@ -177,6 +178,8 @@ class EventFile:
             self._take(parse_event(text))
         except BadLine as error:
             self._on_error(error.kind, f"{error}; such lines are passed over")
+        except Exception as error:  # the lines after it count all the same
+            self._on_error("defect", one_line(error))
 
     def close(self) -> None:
         """Remove the file, and files of killed processes that are older than a day."""

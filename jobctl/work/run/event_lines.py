@@ -19,6 +19,7 @@ __all__ = ["BadLine", "Event", "parse_event"]
 
 _KEYS = ("stage", "progress", "message", "result", "mask")
 _TAKE_REST = ("message", "result", "mask")
+_MAX_NUMBER = 1e300
 _STEPS = re.compile(r"([0-9.]+)(?:/([0-9.]+)|%)?\Z")
 
 
@@ -77,17 +78,24 @@ def parse_event(line: str) -> Event:
 
 def _steps(text: str) -> tuple[float, float | None]:
     match = _STEPS.match(text)
-    if match is None:
+    try:
+        if match is None:
+            raise ValueError
+        return _number(match[1]), None if match[2] is None else _number(match[2])
+    except ValueError:
         raise BadLine(
             "progress",
             f"progress={ascii(text[:40])[1:-1]} is not a progress: expected DONE/TOTAL (3/8) or a "
             "percentage (12.5, with a point)",
-        )
-    return _number(match[1]), None if match[2] is None else _number(match[2])
+        ) from None
 
 
 def _number(text: str) -> float:
-    return int(text) if text.isdigit() else float(text)
+    """Return the number; ValueError for text such as ``1.2.3``, and for one that is too large."""
+    number = int(text) if text.isdigit() else float(text)
+    if number > _MAX_NUMBER:
+        raise ValueError
+    return number
 
 
 def _result(text: str) -> tuple[Any, str | None]:
