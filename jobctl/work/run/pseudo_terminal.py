@@ -51,8 +51,11 @@ class TerminalChannel(Channel):
         """Copy the terminal's size; return whether it has changed."""
         try:
             size = fcntl.ioctl(self._out, termios.TIOCGWINSZ, b"\0" * 8)
-            before = fcntl.ioctl(self._read, termios.TIOCGWINSZ, b"\0" * 8)
-            fcntl.ioctl(self._read, termios.TIOCSWINSZ, size)
+            with self._guard:
+                if self._read < 0:
+                    return False
+                before = fcntl.ioctl(self._read, termios.TIOCGWINSZ, b"\0" * 8)
+                fcntl.ioctl(self._read, termios.TIOCSWINSZ, size)
         except OSError:
             return False
         return size != before
@@ -60,9 +63,10 @@ class TerminalChannel(Channel):
     def mirror(self) -> None:
         """Change the real terminal as the command has changed the pseudo-terminal."""
         with self._settings_guard, suppress(termios.error, OSError):
-            if self._read < 0 or self._mirrored is None:
-                return
-            settings = termios.tcgetattr(self._read)
+            with self._guard:
+                if self._read < 0 or self._mirrored is None:
+                    return
+                settings = termios.tcgetattr(self._read)
             if settings == self._mirrored or os.tcgetpgrp(self._out) != os.getpgrp():
                 return
             real = termios.tcgetattr(self._out)
