@@ -46,7 +46,8 @@ class Background:
         """Let the caller go on: the job is recorded and its command runs."""
         if self._for_caller is not None:
             sys.stderr = self._stderr
-            self._for_caller.close()
+            with contextlib.suppress(OSError):  # a warning that the caller did not read
+                self._for_caller.close()
         with contextlib.suppress(OSError):  # the caller is gone
             os.write(self._started_fd, _STARTED)
         os.close(self._started_fd)

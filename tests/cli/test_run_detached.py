@@ -154,3 +154,27 @@ def test_warning_of_a_store_out_of_reach_is_seen(tmp_path: Path) -> None:
     assert ran.code == 0
     assert "the work goes on" in ran.err
     until((tmp_path / "ran").exists)
+
+
+def test_goes_on_though_nobody_reads_its_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader of standard error is gone, and there is something to say to it."""
+    monkeypatch.setenv("JOBCTL_DIR", "/proc/nowhere")
+    done = tmp_path / "done"
+    reader, stderr = os.pipe()
+    os.close(reader)
+    try:
+        ran = subprocess.run(
+            command("run", "-d", "--id", "job", "--", "touch", str(done)),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(stderr)
+    assert (ran.returncode, ran.stdout) == (0, b"job\n")
+    until(done.exists)
