@@ -1,43 +1,27 @@
-"""One run of a command: its job, its process, and what passes between them."""
+"""One run of a command: its process, and what passes between it and its job."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import pwd
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
 
 from jobctl._clock import now
 from jobctl.core import transitions
-from jobctl.core.job import Command, Job
-from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, Pipelines
-from jobctl.core.redaction import default_title
-from jobctl.core.times import duration_text
-from jobctl.errors import (
-    GOES_ON,
-    Cancelled,
-    Conflict,
-    IllegalTransition,
-    JobctlError,
-    JobNotFound,
-    UsageError,
-)
-from jobctl.stores import HasLogs, LogWriter, Store, logs_of, path_of, runnable_job
-from jobctl.work.attempt import begin_attempt
-from jobctl.work.enclosing import ATTEMPT_VARIABLE, with_parent
-from jobctl.work.recorder import Write
+from jobctl.core.pipeline import Pipelines
+from jobctl.errors import Cancelled, UsageError
+from jobctl.stores import Store, path_of, runnable_job
+from jobctl.work.enclosing import ATTEMPT_VARIABLE
 from jobctl.work.run.child import Signals, given_environment, spawn, stop
 from jobctl.work.run.event_file import EventFile
 from jobctl.work.run.event_lines import Event
 from jobctl.work.run.mask_lines import MaskLines
 from jobctl.work.run.masking import Masks, secrets_in
+from jobctl.work.run.options import GRACE_S, RunOptions
 from jobctl.work.run.output_log import OutputLog
 from jobctl.work.run.processes import (
     adopting_orphans,
@@ -50,62 +34,17 @@ from jobctl.work.run.processes import (
     signal_all,
 )
 from jobctl.work.run.relay import Relay
-from jobctl.work.text import clean_text, exception_line, one_line, without_escapes
-from jobctl.work.track import TrackedJob
+from jobctl.work.run.run_job import RunJob, command_to_keep, retried, signal_name
+from jobctl.work.text import one_line
 
 __all__ = ["GRACE_S", "TIMED_OUT", "RunOptions", "rerun", "run"]
 
 TIMED_OUT = 124  # as of timeout(1)
-GRACE_S = 10.0
-"""Seconds between SIGTERM and SIGKILL for a cancelled command."""
 _TICK_S = 0.2
 _DYING_TICK_S = 0.02
 _MAX_DYING_S = 2.0  # a killed process that waits for a disk ends later
-_STAGE = "run"
-_MAX_COMMAND = 64 * 1024  # bytes; a job file holds 256 KiB in all
-_MAX_SHOWN = 20  # words that are kept of a longer command
 
 _log = logging.getLogger("jobctl")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a command is tracked.
-
-    ``ok`` are exit codes that count as success, besides 0. After ``timeout_s`` the command is ended
-    as on a cancel request, and the job fails. ``keep_env`` are the variables whose values the job
-    keeps. Without ``relay`` the command writes to our standard error directly, and the job has no
-    last lines. With ``again``, a job with this ``id`` that has ended gets another attempt.
-
-    With ``adopt_orphans`` this process adopts, until the command has ended, the processes that it
-    has started and whose parent is gone (on Linux). So they are found when the command is to be
-    ended. Only for a process that has no children of its own, since all are reaped.
-
-    ``on_start`` is called once the job is recorded and the command has started.
-
-    ``log`` says which output is kept with the job: ``on`` (standard error, and standard output
-    where it is a terminal or leads to the same place), ``all`` (standard output in any case),
-    ``on-failure`` (as ``on``, but removed if the job completes), or ``off``. By default it is
-    ``on``, without what is written to a terminal. ``unread`` are descriptors (1, 2) that nobody
-    reads: what is written to them is kept as if it went to one terminal.
-    """
-
-    type: str = "run"
-    title: str | None = None
-    stages: tuple[str, ...] | None = None
-    session: str | None = None
-    labels: Mapping[str, str] | None = None
-    id: str | None = None
-    again: bool = False
-    keep_env: tuple[str, ...] = ()
-    ok: tuple[int, ...] = ()
-    timeout_s: float | None = None
-    grace_s: float = GRACE_S
-    relay: bool = True
-    adopt_orphans: bool = False
-    on_start: Callable[[], None] | None = None
-    log: str | None = None
-    unread: tuple[int, ...] = ()
 
 
 def run(
@@ -136,29 +75,12 @@ def run(
         labels=options.labels,
     )  # report invalid options before anything runs
     keep = {name: os.environ[name] for name in options.keep_env if name in os.environ}
-    command = _command(argv, os.getcwd(), keep).replace(
+    command = command_to_keep(argv, os.getcwd(), keep).replace(
         ok=options.ok or None,
         timeout_ms=round(options.timeout_s * 1000) if options.timeout_s is not None else None,
     )
-    job = _RunJob(command, where, options, _masks({}), pipelines=pipelines)
+    job = RunJob(command, where, options, _masks({}), pipelines=pipelines)
     return _Run(job, argv, where, options, {}).run()
-
-
-def _command(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
-    """Return the command as the job keeps it: exact, or marked as not repeatable."""
-    words = [*argv, cwd, *env, *env.values()]
-    try:
-        exact = sum(len(word.encode()) for word in words) <= _MAX_COMMAND
-    except UnicodeEncodeError:
-        exact = False  # for example a file name that is not valid text
-    if exact:
-        command = Command(argv=tuple(argv), cwd=cwd, env=dict(env) or None)
-        if len(json.dumps(command.to_value(), ensure_ascii=False).encode()) <= _MAX_COMMAND:
-            return command
-    shown = [clean_text(word) for word in argv[:_MAX_SHOWN]]
-    if len(argv) > _MAX_SHOWN:
-        shown.append(f"… and {len(argv) - _MAX_SHOWN} more")
-    return Command(argv=tuple(shown), cwd=clean_text(cwd), exact=False)
 
 
 def rerun(
@@ -189,7 +111,7 @@ def rerun(
             f"job {id} has its command in short only: it was too long to keep, or no text",
             hint="type it again, after 'jobctl run --'",
         )
-    _retried(old, now())  # raises if it is not allowed
+    retried(old, now())  # raises if it is not allowed
     try:
         os.chdir(command.cwd)
     except OSError as error:
@@ -213,176 +135,16 @@ def rerun(
         adopt_orphans=adopt_orphans,
         log=log,
     )
-    job = _RunJob(again, store, options, _masks(command.env or {}), retry=True)
+    job = RunJob(again, store, options, _masks(command.env or {}), retry=True)
     return _Run(job, command.argv, store, options, command.env or {}).run()
-
-
-def _retried(job: Job, at: str) -> Job:
-    """Return the failed job as pending, or the pending one that waits for a worker."""
-    if job.waits_for_worker:
-        return transitions.take_up(job)
-    return transitions.retry(job, now=at)
 
 
 class _Ended(Exception):
     """A signal arrived before the command was started."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(_name_of(number))
+        super().__init__(signal_name(number))
         self.number = number
-
-
-class _RunJob(TrackedJob):
-    """A tracked job with its command."""
-
-    def __init__(
-        self,
-        command: Command,
-        where: str | Store,
-        options: RunOptions,
-        masks: Masks,
-        *,
-        retry: bool = False,
-        pipelines: Pipelines | None = None,
-    ) -> None:
-        self.command = command
-        self.cancel_sent = False
-        self.started = False
-        self.refused: Exception | None = None
-        self.timed_out = False
-        self.masks = masks
-        self.log_writer: LogWriter | None = None
-        self._logs: HasLogs | None = None
-        self._log_mode = options.log
-        self._closed = False
-        self._ok = (0, *options.ok)
-        self._timeout_s = options.timeout_s
-        self._retry = retry
-        title = options.title
-        if title is None:
-            title = default_title(command.argv, masks.text)
-        super().__init__(
-            options.type,
-            title=title,
-            stages=options.stages,
-            session=options.session,
-            labels=options.labels,
-            id=options.id,
-            again=options.again,
-            store=where,
-            strict=False,
-            on_record=None,
-            pipelines=pipelines,
-        )
-
-    @property
-    def attempt_number(self) -> int | None:
-        """The ``retryCount`` of the attempt; ``None`` if it is not recorded."""
-        return self._attempt[1] if self._attempt is not None else None
-
-    def used(self, cpu_ms: int, max_rss_bytes: int | None) -> None:
-        """Record the CPU time and the peak memory of the command."""
-        self.command = self.command.replace(cpu_ms=cpu_ms, max_rss_bytes=max_rss_bytes)
-
-    def ended(self, status: int, duration_ms: int, stderr: list[str]) -> None:
-        """Record how the command ended."""
-        self.command = self.command.replace(
-            exit_code=status if status >= 0 else None,
-            signal=_name_of(-status) if status < 0 else None,
-            duration_ms=duration_ms,
-            stderr=tuple(map(without_escapes, stderr)) if status and stderr else None,
-        )
-
-    def failed(self, write: Write, error: Exception) -> None:
-        if write is self._first and isinstance(error, (Conflict, IllegalTransition, JobNotFound)):
-            self.refused = error
-        super().failed(write, error)
-
-    def _warn(self, text: str) -> None:
-        if self.refused is None or self.started:
-            super()._warn(text)
-
-    def _open(self, store: Store, first: Job) -> Job:
-        """Create the job in its first stage: the command runs now, so it is never pending."""
-        at = now()
-
-        def start(job: Job) -> Job:
-            named = {"run": self._run_key(), "owner": first.owner, **_place()}
-            stage = self._first_stage(job)
-            return self._advanced(job.replace(**named), stage, at)
-
-        if self._retry:
-            job = store.update(self.id, lambda old: start(_retried(old, at)))
-        else:
-            first = with_parent(first, store)
-            again_by = "run it with --again"
-            job = begin_attempt(store, first, start, again=self._again, again_by=again_by)
-        self._logs = logs_of(store)
-        if self._logs is not None:
-            self.log_writer = self._logs.log_writer(job)
-        return job
-
-    def _first_stage(self, job: Job) -> str:
-        """Return the stage in which the command starts: its first one, if it has any."""
-        pipeline = (self._pipelines or BUILT_IN_ONLY).of(job)
-        stages = [stage.name for stage in pipeline.stages[1:-1]]
-        return stages[0] if stages else _STAGE
-
-    def _advanced(self, job: Job, stage: str | None, at: str) -> Job:
-        pipelines = self._pipelines or BUILT_IN_ONLY
-        if stage == COMPLETED:
-            return transitions.finish_stages(job, now=at, pipelines=pipelines)
-        return super()._advanced(job, stage, at)
-
-    def _has_ended(self, job: Job) -> bool:
-        return False  # the exit status is not known before
-
-    def _close(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
-        job = self._ended_job(old, error, at, result)
-        if job.error is not None and job.error != (hidden := self.masks.text(job.error)):
-            job = job.replace(error=hidden)
-        self._closed = True
-        return job
-
-    def recorded_as(self, job: Job) -> None:
-        super().recorded_as(job)
-        removes = self._log_mode == "on-failure" and self._closed and job.stage == COMPLETED
-        if removes and self._logs is not None:
-            with suppress(JobctlError, OSError):
-                self._logs.remove_log(job.id)
-
-    def _ended_job(self, old: Job, error: BaseException | None, at: str, result: Any) -> Job:
-        """Return the job as the command left it: its exit status decides, or that it said fail."""
-        old = old.replace(run=self._run_key())
-        ran = self.command
-        if old.stage == FAILED:
-            return old
-        if self.timed_out:
-            failure = f"Timed out after {duration_text(self._timeout_s or 0)}"
-        elif self.cancel_sent:
-            return self._as_cancelled(old, at) if old.active else old
-        elif error is None and ran.exit_code in self._ok:
-            return transitions.complete(old, now=at, result=result) if old.active else old
-        elif ran.exit_code is None and ran.signal is None:
-            return super()._close(old, error, at, result) if old.active else old
-        else:
-            # Not a warning of jobctl itself: the command did not fail for that.
-            said = [line for line in ran.stderr or () if not line.endswith(GOES_ON)]
-            # Python exits with 1 after a traceback, of which only one line names the error.
-            line = exception_line(said) if ran.exit_code == 1 else None
-            last = f": {line or said[-1]}" if said else ""
-            failure = f"{ran.signal or f'Exit code {ran.exit_code}'}{last}"
-        if not old.active:
-            return transitions.overrule(old, failure, now=at)
-        return transitions.fail(old, failure, now=at)
-
-    def _stripped(self, job: Job) -> Job:
-        ran = self.command.replace(stderr=None)
-        job = super()._stripped(job)
-        return job.replace(run=ran.to_value())
-
-    def _run_key(self) -> dict[str, Any]:
-        return self.command.to_value()
 
 
 class _Run:
@@ -390,7 +152,7 @@ class _Run:
 
     def __init__(
         self,
-        job: _RunJob,
+        job: RunJob,
         argv: Sequence[str],
         where: str | Store,
         options: RunOptions,
@@ -618,23 +380,6 @@ class _Run:
             return None
 
 
-def _place() -> dict[str, str]:
-    """Return the machine and the user that the command runs on and as."""
-    uid = os.geteuid()
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        user = str(uid)
-    return {"host": clean_text(os.uname().nodename), "user": clean_text(user)}
-
-
 def _masks(env: Mapping[str, str]) -> Masks:
     """Return the secrets in the environment that the command gets."""
     return Masks(secrets_in({**os.environ, **env}))
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
