@@ -24,7 +24,7 @@ from jobctl._clock import now_ms
 from jobctl.core.log import END, OFFSET, LogLine, LogPart, encode_line
 from jobctl.core.log_text import LogText, last_lines
 from jobctl.core.times import parse_moment
-from jobctl.errors import JobNotFound, StoreError, UsageError
+from jobctl.errors import JobctlError, JobNotFound, StoreError, UsageError
 from jobctl.stores import HasLogs, Store, logs_of
 from jobctl.stores.async_store import Worker
 from jobctl.stores.log_reading import has_log, may_get_log, read_parts, why_no_log
@@ -92,7 +92,8 @@ class LogApi:
     ) -> web.StreamResponse:
         """Return the answer; call ``prepare`` to complete the headers of one that is sent here.
 
-        Raises `JobNotFound` and `LogNotFound`.
+        Raises `JobNotFound` and `LogNotFound`. An error after the answer has begun closes the
+        connection and raises ConnectionResetError.
         """
         follow = query.follow and request.method == "GET"
         await self._worker.run(self._check, id, follow)
@@ -102,7 +103,13 @@ class LogApi:
         prepare(answer)
         await answer.prepare(request)
         if request.method == "GET":
-            await self._stream(request, answer, id, query, follow=follow)
+            try:
+                await self._stream(request, answer, id, query, follow=follow)
+            except JobctlError as error:
+                # The answer has begun, so another one would be sent within it.
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError(str(error)) from error
         return answer
 
     def _check(self, id: str, follow: bool) -> None:

@@ -14,6 +14,7 @@ from jobctl.core import transitions as jobs
 from jobctl.core.job import Command
 from jobctl.core.log import BOTH, STDOUT, LogLine, decode_lines
 from jobctl.core.times import to_text
+from jobctl.errors import StoreError
 from jobctl.hub import log_api
 from jobctl.hub.access import Rights
 from tests.hub.network import Running, running_hub, until
@@ -295,3 +296,32 @@ async def test_slow_reader_costs_one_piece(served, monkeypatch) -> None:
             assert len(reads) < 200  # what the kernel buffers, and a piece
             (connection,) = hub.server._http._runner.server.connections
             assert connection.transport.get_write_buffer_size() <= 3 * 65536
+
+
+async def test_error_within_the_answer_interrupts_it(served, monkeypatch) -> None:
+    """The client gets no second answer within the first one, and no end."""
+    logged(served, b"first")
+    failing = []
+    kept = type(served).read_log
+
+    def read(self, id, offset=0, limit=65536):
+        if failing:
+            raise StoreError("the disk is gone")
+        return kept(self, id, offset, limit)
+
+    monkeypatch.setattr(type(served), "read_log", read)
+    async with running_hub(served) as hub:
+        reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+        host = f"Host: 127.0.0.1:{hub.port}"
+        writer.write(f"GET /api/jobs/a1/log?follow=1 HTTP/1.1\r\n{host}\r\n\r\n".encode())
+        heard = await reader.readuntil(b"first\n")
+        failing.append(True)
+        try:
+            heard += await asyncio.wait_for(reader.read(), 5)
+        except ConnectionResetError:
+            pass
+        finally:
+            writer.close()
+        assert heard.count(b"HTTP/1.1 ") == 1
+        assert b"disk" not in heard
+        assert not heard.endswith(b"0\r\n\r\n")
