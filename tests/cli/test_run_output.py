@@ -318,6 +318,14 @@ def test_secrets_are_masked(store: Store) -> None:
     assert shown.title == "echo"
 
 
+def test_secrets_in_a_given_title_are_masked(store: Store) -> None:
+    """As in the title that is made from the command."""
+    shell(
+        'API_TOKEN=tok-123456 "$@"', "true", options=("--title", "load tok-123456 ftp://u:p4ss@h")
+    )
+    assert only(store).title == "load *** ftp://***@h"
+
+
 def test_command_names_secrets(store: Store) -> None:
     """They count for the output that follows, at once, and are recorded nowhere."""
     text = """

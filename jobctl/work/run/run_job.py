@@ -86,6 +86,8 @@ class RunJob(TrackedJob):
         title = options.title
         if title is None:
             title = default_title(command.argv, masks.text)
+        else:
+            title = masks.text(title)
         super().__init__(
             options.type,
             title=title,
