@@ -59,6 +59,7 @@ def test_line_that_makes_no_sense_is_refused(line: str) -> None:
         ('result={"rows": 3,', "expected JSON on one line, as 'jq -c' prints"),
         ("result={", "expected JSON on one line"),
         ("result=[1, 2", "expected JSON on one line"),
+        ("error=bad", "no stage=, progress=, message=, result= or mask="),
     ],
 )
 def test_what_was_expected_is_said(line: str, expected: str) -> None:

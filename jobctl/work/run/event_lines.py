@@ -54,7 +54,7 @@ def parse_event(line: str) -> Event:
     while rest:
         key, equals, value = rest.partition("=")
         if not equals or key not in _KEYS:
-            reason = f"{ascii(rest[:40])} is no stage=, progress=, message= or result="
+            reason = f"{ascii(rest[:40])} is no stage=, progress=, message=, result= or mask="
             raise BadLine("key", reason)
         if key in _TAKE_REST:
             rest = ""
