@@ -37,8 +37,17 @@ def fail(
         if id is not None and not may_be_id(id):
             raise UsageError("Missing argument 'ID'", hint="write 'jobctl fail ID MESSAGE'")
         raise UsageError("Missing argument 'MESSAGE'", hint="say why it failed")
-    text = message
+    text = _masked(message) if in_job() else message
     with reporting(id, strict=strict):
         if not text.strip():
             raise UsageError("the message is empty", hint="say why it failed")
         on_store(directory, lambda store: api.fail(store, id or own_id(), text), output)
+
+
+def _masked(message: str) -> str:
+    """Return the message without the secrets of the command that calls us; see masking.py."""
+    import os
+
+    from jobctl.work.run.masking import Masks, secrets_in
+
+    return Masks(secrets_in(os.environ)).text(message)

@@ -119,7 +119,7 @@ def run(
         again=again,
         keep_env=tuple(keep_env or ()),
         ok=_codes(ok),
-        timeout_s=seconds(timeout, "--timeout"),
+        timeout_s=_time_limit(timeout),
         grace_s=grace_s,
         relay=relay,
         log=log_mode(LogMode.off if no_log else log, type),
@@ -140,6 +140,14 @@ def run(
             return
         options = replace(options, on_start=background.started, unread=background.unread)
     leave(run_command(command, str(where), options, pipelines=pipelines()))
+
+
+def _time_limit(text: str | None) -> float | None:
+    """Return the limit of --timeout in seconds; `UsageError` for none at all."""
+    limit_s = seconds(text, "--timeout")
+    if limit_s == 0:
+        raise UsageError("--timeout 0 leaves the command no time", hint="leave it out for no limit")
+    return limit_s
 
 
 def _codes(text: str | None) -> tuple[int, ...]:

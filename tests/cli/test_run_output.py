@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from jobctl.core.job import Job
 from jobctl.core.log import BOTH, STDERR, STDOUT, decode_lines
 from jobctl.core.redaction import redact
 from jobctl.stores import Store, logs_of, open_store
-from tests.cli.conftest import command, environment
+from tests.cli.conftest import command, environment, run_process
 from tests.stores.support import until
 
 pytestmark = pytest.mark.slow
@@ -435,3 +436,43 @@ def test_a_secret_with_a_lone_surrogate_does_not_fail_the_job(store: Store) -> N
     assert (done.returncode, done.stderr) == (0, b"hello\n")
     assert only(store).stage == "completed"
     assert kept(store) == [(STDERR, "hello")]
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "kept"),
+    [
+        (("--log", "all"), ">/dev/null 2>&1", "a\nb\n"),
+        (("--log", "on"), ">/dev/null 2>&1", "a\nb\n"),
+        (("--log", "on"), "2>/dev/null", "b\n"),
+        (("--log", "on"), ">/dev/null", "b\n"),
+        (("--log", "all"), ">/dev/null", "a\nb\n"),
+        ((), ">/dev/null 2>&1", ""),
+    ],
+)
+def test_discarded_output_is_kept_where_a_log_is_asked_for(
+    store: Store, options: tuple[str, ...], where: str, kept: str
+) -> None:
+    """As in a crontab."""
+    line = shlex.join(command("run", "--id", "n", *options, "--", "sh", "-c", "echo a; echo b >&2"))
+    subprocess.run(f"{line} {where}", shell=True, env=environment(), check=True, timeout=30,
+                   capture_output=True)  # fmt: skip
+    assert run_process("logs", "n").out == kept
+
+
+def test_secret_in_a_failure_that_the_command_tells_is_masked(store: Store) -> None:
+    """At once, not only when the command has ended."""
+    fail = shlex.join(command("fail"))
+    script = f'{fail} "bad $MY_TOKEN"; cat "$JOBCTL_DIR/n.json"'
+    line = command("run", "--id", "n", "--", "sh", "-c", script)
+    ran = subprocess.run(
+        line, env=environment(MY_TOKEN="s3cret-word"), capture_output=True, text=True, timeout=30
+    )
+    assert '"error": "bad ***"' in ran.stdout
+    assert "s3cret" not in ran.stdout
+
+
+def test_time_limit_of_nothing_is_refused(store: Store) -> None:
+    """It failed each command at once."""
+    ran = run_process("run", "--timeout", "0", "--", "true")
+    assert (ran.code, ran.err.count("\n")) == (125, 1)
+    assert "--timeout 0 leaves the command no time" in ran.err

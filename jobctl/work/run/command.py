@@ -35,6 +35,7 @@ from jobctl.work.run.processes import (
 )
 from jobctl.work.run.relay import Relay
 from jobctl.work.run.run_job import RunJob, command_to_keep, retried, signal_name
+from jobctl.work.run.streams import discarded
 from jobctl.work.text import one_line
 
 __all__ = ["GRACE_S", "TIMED_OUT", "RunOptions", "rerun", "run"]
@@ -234,7 +235,8 @@ class _Run:
                 masks,
                 data=mode == "all",
                 terminal=mode not in (None, "off"),
-                unread=self._options.unread,
+                unread=self._options.unread
+                or (discarded(data=mode == "all") if mode not in (None, "off") else ()),
             )
         except OSError:
             return None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from jobctl.core.log import BOTH, STDERR, STDOUT
 
-__all__ = ["FILE", "OWN", "PIPE", "TERMINAL", "UNREAD", "Target", "targets"]
+__all__ = ["FILE", "OWN", "PIPE", "TERMINAL", "UNREAD", "Target", "discarded", "targets"]
 
 FILE, PIPE, TERMINAL, UNREAD, OWN = "file", "pipe", "terminal", "unread", "own"
 _NAMES = {1: STDOUT, 2: STDERR}
@@ -47,6 +47,19 @@ def targets(unread: tuple[int, ...] = ()) -> list[Target]:
         else:
             found[key] = Target((fd,), _NAMES[fd], kind)
     return list(found.values())
+
+
+def discarded(*, data: bool) -> tuple[int, ...]:
+    """Return the descriptors that lead to /dev/null; standard output alone only with ``data``."""
+    found = tuple(fd for fd in (1, 2) if _is_null(fd))
+    return () if found == (1,) and not data else found
+
+
+def _is_null(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd) and os.fstat(fd).st_rdev == os.stat(os.devnull).st_rdev
+    except OSError:
+        return False
 
 
 def _kind_of(fd: int, mode: int) -> str:
