@@ -6,6 +6,7 @@ import fcntl
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import JobSet
 from jobctl.core.transitions import advance
 from jobctl.stores.directory.lock import WriteLock
+from jobctl.stores.directory.read import Settled
+from jobctl.stores.directory.reconcile import Reconciler
 from jobctl.stores.directory.store import DirectoryStore
 from tests.stores.support import file_of, new
 
@@ -74,6 +77,27 @@ def test_a_full_load_does_not_wait_for_a_stopped_writer(
     assert first.epoch != hub.head().epoch
     assert [job.id for job in first.jobs] == ["x"]
     os.close(writer)
+    for store in (hub, reader):
+        store.close()
+
+
+def test_a_full_load_waits_until_an_error_has_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that could not give a file its record at first has the epoch of the others."""
+    hub = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
+    (tmp_path / "jobs" / "x.json").write_bytes(file_of(new("x")))
+    reader = DirectoryStore(tmp_path / "jobs")
+    settle, failures = Reconciler.settle, [Settled({}, refused=True)] * 2
+
+    def fail_first(self: Reconciler, *args: Any, **how: Any) -> Settled:
+        return failures.pop() if failures else settle(self, *args, **how)
+
+    monkeypatch.setattr(Reconciler, "settle", fail_first)
+    first = reader.since(ZERO)
+    assert failures == []
+    assert first.epoch == hub.head().epoch
+    assert [(job.id, job.revision) for job in first.jobs] == [("x", 1)]
     for store in (hub, reader):
         store.close()
 

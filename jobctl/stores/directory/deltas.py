@@ -24,8 +24,8 @@ from jobctl.stores.directory.scan import Scan
 __all__ = ["Deltas"]
 
 _MAX_READS = 5
-_FIRST_RECORD_S = 1.0
-"""For this long a reader's first load waits until a busy lock is free, if the log has no record."""
+_FIRST_RECORD_S = 2.0
+"""For this long a reader's first load waits until it can write, if the log has no record."""
 _RETRY_S = 0.01
 
 
@@ -184,8 +184,9 @@ class Deltas:
                 delta = self._delta(log, reading)
             if delta is not None and delta.jobs and not delta.through:
                 # Files, and a log that has no revision yet to tell of them: until it has, a reader
-                # who may not give it one must not share its epoch.
-                if waits and not reading.refused:
+                # who may not give it one must not share its epoch. An error may pass, as a lock
+                # does; that we may not write here stays so.
+                if waits and (not reading.refused or self._reconciler.may_write):
                     raise _WriterAtWork
                 return self._scanned(state, cursor, limit, snapshot_start)
             return delta
