@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobctl.core.cursor import ZERO, Cursor
+from jobctl.core.cursor import ZERO
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import JobSet
@@ -19,7 +19,7 @@ from jobctl.stores.directory.lock import WriteLock
 from jobctl.stores.directory.read import Settled
 from jobctl.stores.directory.reconcile import Reconciler
 from jobctl.stores.directory.store import DirectoryStore
-from tests.stores.support import file_of, new
+from tests.stores.support import file_of, new, until
 
 T0 = "2026-01-01T00:00:00.000Z"
 
@@ -102,21 +102,44 @@ def test_a_full_load_waits_until_an_error_has_passed(
         store.close()
 
 
-def test_a_reader_that_has_loaded_an_empty_store_does_not_wait(
+def test_a_reader_that_has_loaded_an_empty_store_keeps_its_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hub reads in its event loop then, which a stopped writer must not block."""
+    """A hub reads in its event loop then, which a writer must not block; it asks again."""
     hub = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
-    loaded = hub.since(ZERO)
+    cursor = hub.since(ZERO).cursor()
     (tmp_path / "jobs" / "x.json").write_bytes(file_of(new("x")))
     writer = os.open(tmp_path / "jobs" / ".jobctl", os.O_RDONLY)
     fcntl.flock(writer, fcntl.LOCK_EX)
     pauses: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("jobctl.stores.directory.deltas.time.sleep", pauses.append)
+        delta = hub.since(cursor)
+        assert not pauses
+    assert (delta.epoch, delta.through, delta.jobs) == (cursor.epoch, 0, ())
+    assert hub.refresh(), "it has to ask again"
+    os.close(writer)
+    until(lambda: not hub.refresh(), what="the file has its record")
+    delta = hub.since(cursor)
+    assert (delta.epoch, [(job.id, job.revision) for job in delta.jobs]) == (
+        cursor.epoch,
+        [("x", 1)],
+    )
+    hub.close()
+
+
+def test_a_stopped_writer_hides_no_file_from_a_reader_of_an_empty_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After two seconds what is there is shown, under another epoch."""
     monkeypatch.setattr("jobctl.stores.directory.deltas._FIRST_RECORD_S", 0.05)
-    monkeypatch.setattr("jobctl.stores.directory.deltas.time.sleep", pauses.append)
-    delta = hub.since(Cursor(loaded.epoch, loaded.through))
-    assert [job.id for job in delta.jobs] == ["x"]
-    assert not pauses
+    hub = DirectoryStore(tmp_path / "jobs", create=True, adopt=True)
+    cursor = hub.since(ZERO).cursor()
+    (tmp_path / "jobs" / "x.json").write_bytes(file_of(new("x")))
+    writer = os.open(tmp_path / "jobs" / ".jobctl", os.O_RDONLY)
+    fcntl.flock(writer, fcntl.LOCK_EX)
+    until(lambda: hub.since(cursor).jobs != (), what="the file is shown")
+    assert hub.since(cursor).epoch != cursor.epoch
     os.close(writer)
     hub.close()
 

@@ -25,7 +25,10 @@ __all__ = ["Deltas"]
 
 _MAX_READS = 5
 _FIRST_RECORD_S = 2.0
-"""For this long a reader's first load waits until it can write, if the log has no record."""
+"""For this long a log without records is read as an empty one, while its files get none.
+
+A reader's first load waits meanwhile; one that has loaded already is told of no files yet.
+"""
 _RETRY_S = 0.01
 
 
@@ -55,6 +58,7 @@ class Deltas:
         self._scan = Scan(index.parser)
         self._bad: dict[str, str] = {}
         self._bad_names: dict[str, str] = {}
+        self._recordless_since_s: float | None = None  # monotonic
 
     def head(self) -> Cursor:
         """Return the cursor of the newest revision; `ZERO` without a log."""
@@ -73,16 +77,13 @@ class Deltas:
     def since(self, cursor: Cursor, limit: int | None, snapshot_start: int) -> Delta:
         """Return what changed after the cursor, as `Store.since` describes it."""
         with translated("reading", self._where):
-            waits_until_s = time.monotonic() + _FIRST_RECORD_S
             reads = 0
             while reads < _MAX_READS:
                 state = self.state_with_log()
                 if state.log is None:
                     return self._scanned(state, cursor, limit, snapshot_start)
-                # Whoever has loaded already may read in an event loop, as a hub does.
-                waits = cursor == ZERO and time.monotonic() < waits_until_s
                 try:
-                    delta = self._read(state, state.log, cursor, limit, snapshot_start, waits)
+                    delta = self._read(state, state.log, cursor, limit, snapshot_start)
                 except Damaged:
                     if not self._adopt:
                         return self._scanned(state, cursor, limit, snapshot_start)
@@ -137,12 +138,11 @@ class Deltas:
         cursor: Cursor,
         limit: int | None,
         snapshot_start: int,
-        waits: bool,
     ) -> Delta | None:
         """Return the delta, or ``None`` if the log was replaced meanwhile.
 
-        With ``waits``, raises `_WriterAtWork` where only a busy lock keeps files from their first
-        records.
+        Raises `_WriterAtWork` on a first load where only a busy lock, or an error that may pass,
+        keeps the files from the log's first records.
         """
         with self._index.guard:
             since = cursor.revision
@@ -186,10 +186,23 @@ class Deltas:
                 # Files, and a log that has no revision yet to tell of them: until it has, a reader
                 # who may not give it one must not share its epoch. An error may pass, as a lock
                 # does; that we may not write here stays so.
-                if waits and (not reading.refused or self._reconciler.may_write):
-                    raise _WriterAtWork
+                if (not reading.refused or self._reconciler.may_write) and self._may_pass():
+                    if cursor == ZERO:
+                        raise _WriterAtWork
+                    if cursor == Cursor(log.epoch, 0):
+                        # Whoever has loaded an empty log may read in an event loop, as a hub does.
+                        # It is told nothing yet, and asks again since the files are unsettled.
+                        return Delta(log.epoch, 0, 0)
                 return self._scanned(state, cursor, limit, snapshot_start)
+            self._recordless_since_s = None
             return delta
+
+    def _may_pass(self) -> bool:
+        """Whether what keeps files from the log's first records has not lasted for long."""
+        now_s = time.monotonic()
+        if self._recordless_since_s is None:
+            self._recordless_since_s = now_s
+        return now_s - self._recordless_since_s < _FIRST_RECORD_S
 
     def _delta(self, log: Log, reading: DirectoryRead) -> Delta | None:
         delta = reading.run()
