@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -29,6 +30,34 @@ def test_there_are_examples() -> None:
     """The patterns above find what the README marks."""
     assert [language for language, _ in EXAMPLES] == ["python", "python"]
     assert len(TRANSCRIPTS) == 7
+
+
+def test_transcripts_say_which_directory_they_use() -> None:
+    """At the top, so that each can be typed on its own."""
+    tops = {next(iter(_turns(text)))[0] for text in TRANSCRIPTS}
+    assert tops == {"export JOBCTL_DIR=data/jobs"}
+
+
+@pytest.mark.slow
+def test_loop_reports_its_progress(tmp_path: Path) -> None:
+    """The loop runs as it stands, within a run and without one."""
+    (loop,) = re.findall(r"<!-- loop -->\n```sh\n(.*?)```", TEXT, flags=re.DOTALL)
+    (tmp_path / "data").mkdir()
+    for name in ("a", "b c", "d"):
+        (tmp_path / "data" / f"{name}.csv").touch()
+    (tmp_path / "load").write_text('#!/bin/sh\nexec test -f "$1"\n')
+    (tmp_path / "load").chmod(0o755)
+    (tmp_path / "loop.sh").write_text(f"set -eu\n{loop}")
+    env = _environment(tmp_path) | {"JOBCTL_DIR": str(tmp_path / "jobs")}
+    subprocess.run(["sh", "loop.sh"], cwd=tmp_path, env=env, check=True, timeout=60)
+    until = "until jobctl show x -o json | tee last | grep -q '\"done\":3'; do sleep 0.1; done"
+    inside = f"sh loop.sh; {until}; cat last"
+    command = ["jobctl", "run", "--id", "x", "--", "sh", "-c", inside]
+    run = subprocess.run(
+        command, cwd=tmp_path, env=env, check=True, capture_output=True, timeout=60
+    )
+    job = json.loads(run.stdout)
+    assert (job["progress"], job["message"]) == ({"done": 3, "total": 3}, "data/d.csv")
 
 
 def _environment(directory: Path) -> dict[str, str]:
