@@ -22,6 +22,7 @@ from time import monotonic, sleep
 from typing import Protocol
 
 from jobctl._fork import in_forked_child, notice_fork
+from jobctl.core.cursor import Cursor
 from jobctl.core.job import Job
 from jobctl.errors import JobctlError, StoreError
 from jobctl.stores import Store
@@ -37,7 +38,9 @@ MAX_RETRY_S = 30.0
 CANCEL_POLL_S = 0.5
 """Seconds between checks for cancel requests."""
 EXIT_S = 6.0
-"""Maximum time that the end of the process waits for writes that failed before."""
+"""Maximum time that the end of the process waits for writes, while nobody else writes either."""
+BUSY_EXIT_S = 60.0
+"""The same while other processes write in turns, so that ours will have its turn."""
 MAX_QUEUED_OF_ONE = 64
 MAX_QUEUED = 10_000
 _WARN_EVERY_S = 60.0
@@ -426,13 +429,27 @@ class Recorder:
                 _log.debug("closing %s: %s", store.where, error)
         return True
 
-    def _drain(self, deadline_s: float) -> None:
+    def _drain(self, now_s: float) -> None:
         """Try once more to write everything, at the end of the process."""
+        deadline_s, last_s, head = now_s + EXIT_S, now_s + BUSY_EXIT_S, self._head()
         with self.guard:
             self._draining = True
             self.guard.notify()
-            while (self._ready or self._writing) and self._draining and monotonic() < deadline_s:
+            while (self._ready or self._writing) and self._draining:
+                now_s = monotonic()
+                if now_s >= deadline_s:
+                    before, head = head, self._head()
+                    if head == before or now_s >= last_s:
+                        break
+                    deadline_s = min(now_s + EXIT_S, last_s)
                 self.guard.wait(0.02)
+
+    def _head(self) -> Cursor | None:
+        """Return the store's newest cursor, or ``None`` if it is not known."""
+        try:
+            return self._store.head() if self._store is not None else None
+        except (JobctlError, OSError):
+            return None
 
 
 _registry: dict[object, Recorder] = {}
@@ -440,11 +457,14 @@ _registry_guard = threading.Lock()
 
 
 def drain() -> None:
-    """Write what is queued, for a few seconds at most. The end of a process does this anyway."""
-    deadline_s = monotonic() + EXIT_S
+    """Write what is queued, for a few seconds at most, or a minute while other processes write.
+
+    The end of a process does this anyway.
+    """
+    now_s = monotonic()
     try:
         for recorder in list(_registry.values()):
-            recorder._drain(deadline_s)
+            recorder._drain(now_s)
     except KeyboardInterrupt:
         pass
 

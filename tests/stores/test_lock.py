@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -51,6 +52,62 @@ def test_lock_is_shared_by_all_stores_of_a_process(tmp_path: Path, fd: int) -> N
     lock = WriteLock.of(key_of(tmp_path), "one")
     assert WriteLock.of(key_of(tmp_path), "two") is lock
     assert WriteLock.of(key_of(tmp_path / "x"), "three") is not lock
+
+
+@pytest.mark.parametrize("writing", [True, False])
+def test_lock_is_waited_for_while_others_write(tmp_path: Path, fd: int, writing: bool) -> None:
+    """On a busy machine ours may take longer than one holder has; a stopped holder is given up."""
+    lock = WriteLock.of(key_of(tmp_path), "x")
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    end = threading.Event()
+
+    def write() -> None:
+        with open(tmp_path / "changes", "ab", buffering=0) as log:
+            for _ in range(40):
+                if writing:
+                    log.write(b"a record\n")
+                end.wait(0.01)
+        os.close(other)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        if writing:
+            with lock.held(fd, timeout_s=0.1):
+                assert (tmp_path / "changes").stat().st_size == 40 * len(b"a record\n")
+        else:
+            with pytest.raises(StoreLocked, match=r"over 0.1 s"):
+                lock.acquire(fd, timeout_s=0.1)
+    finally:
+        end.set()
+        writer.join()
+
+
+def test_lock_is_given_up_where_others_write_for_ever(
+    tmp_path: Path, fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No write may wait without an end."""
+    monkeypatch.setattr("jobctl.stores.directory.lock.BUSY_TIMEOUT_S", 0.3)
+    lock = WriteLock.of(key_of(tmp_path), "x")
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    end = threading.Event()
+
+    def write() -> None:
+        with open(tmp_path / "changes", "ab", buffering=0) as log:
+            while not end.wait(0.01):
+                log.write(b"a record\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with pytest.raises(StoreLocked, match=r"over 0.3 s"):
+            lock.acquire(fd, timeout_s=0.1)
+    finally:
+        end.set()
+        writer.join()
+        os.close(other)
 
 
 def test_lock_is_reentrant_and_frees_with_the_outermost(tmp_path: Path, fd: int) -> None:

@@ -104,6 +104,30 @@ def test_a_store_that_hangs_costs_the_work_one_wait(
     until(lambda: unreliable.get(job.id).stage == "completed")
 
 
+@pytest.mark.parametrize("others_write", [True, False])
+def test_the_end_waits_longer_while_others_write(
+    unreliable: Any, monkeypatch: pytest.MonkeyPatch, others_write: bool
+) -> None:
+    """120 runs at once on two cores: each is recorded to its end; a stopped holder is given up."""
+    monkeypatch.setattr(recorder, "EXIT_S", 0.1)
+    with track("etl", store=unreliable) as job:
+        unreliable.works.clear()
+        unreliable.hangs = True
+
+    def write() -> None:
+        for number in range(20):
+            if others_write:
+                unreliable.inner.create(jobs.create("other", now=T0, id=f"o{number}"))
+            threading.Event().wait(0.02)
+        unreliable.works.set()
+
+    other = threading.Thread(target=write)
+    other.start()
+    recorder.drain()
+    assert (unreliable.get(job.id).stage == "completed") is others_write
+    other.join()
+
+
 def test_what_happened_meanwhile_is_recorded_when_the_store_is_back(unreliable: Any) -> None:
     """Creation, stages and end, in order, with the times at which they happened."""
     unreliable.works.clear()

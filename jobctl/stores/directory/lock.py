@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["LOCK_TIMEOUT_S", "ExclusiveAccess", "WriteLock", "holder_of"]
 
 LOCK_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 60.0
+"""The same while others write in turns: on a machine with too much to do, ours takes longer."""
 
 _shared: weakref.WeakValueDictionary[tuple[int, int], WriteLock] = weakref.WeakValueDictionary()
 _shared_guard = threading.Lock()
@@ -65,9 +67,9 @@ class WriteLock:
         return self._depth > 1
 
     def acquire(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> None:
-        """Acquire the lock; raise `StoreLocked` after ``timeout_s`` seconds.
+        """Acquire the lock; raise `StoreLocked` after ``timeout_s`` seconds without a write.
 
-        Call `release` afterwards.
+        While other processes write, it waits for up to `BUSY_TIMEOUT_S`. Call `release` afterwards.
         """
         notice_fork()
         deadline = time.monotonic() + timeout_s
@@ -117,10 +119,18 @@ class WriteLock:
             self._release_thread()
 
     def _wait(self, dir_fd: int, deadline: float, timeout_s: float) -> None:
+        if self._try(dir_fd):
+            return
         delay_s = 0.00005
+        last, written = deadline + BUSY_TIMEOUT_S - timeout_s, _log_size(dir_fd)
         while not self._try(dir_fd):
-            if time.monotonic() >= deadline:
-                raise StoreLocked(self._path, timeout_s, holder_of(self.key))
+            now = time.monotonic()
+            if now >= deadline:
+                before, written = written, _log_size(dir_fd)
+                if written == before or now >= last:
+                    waited_s = timeout_s if written == before else BUSY_TIMEOUT_S
+                    raise StoreLocked(self._path, waited_s, holder_of(self.key))
+                deadline = min(now + timeout_s, last)
             time.sleep(delay_s)
             delay_s = min(delay_s * 1.5, 0.005)
 
@@ -282,6 +292,15 @@ class ExclusiveAccess:
 
     def _epoch_durable(self, state: DirectoryState) -> bool:
         return self._durable if self._durable is not None else state.durable
+
+
+def _log_size(dir_fd: int) -> tuple[int, int]:
+    """Return what changes when somebody appends to the change log; zeros without one."""
+    try:
+        stat = os.stat("changes", dir_fd=dir_fd, follow_symlinks=False)
+    except OSError:
+        return 0, 0
+    return stat.st_ino, stat.st_size
 
 
 def holder_of(key: tuple[int, int]) -> int | None:
