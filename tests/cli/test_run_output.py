@@ -456,7 +456,8 @@ def test_discarded_output_is_kept_where_a_log_is_asked_for(
     line = shlex.join(command("run", "--id", "n", *options, "--", "sh", "-c", "echo a; echo b >&2"))
     subprocess.run(f"{line} {where}", shell=True, env=environment(), check=True, timeout=30,
                    capture_output=True)  # fmt: skip
-    assert run_process("logs", "n").out == kept
+    lines = run_process("logs", "n").out.splitlines(keepends=True)
+    assert "".join(sorted(lines)) == kept  # two pipes, so in any order
 
 
 def test_secret_in_a_failure_that_the_command_tells_is_masked(store: Store) -> None:
@@ -476,3 +477,60 @@ def test_time_limit_of_nothing_is_refused(store: Store) -> None:
     ran = run_process("run", "--timeout", "0", "--", "true")
     assert (ran.code, ran.err.count("\n")) == (125, 1)
     assert "--timeout 0 leaves the command no time" in ran.err
+
+
+@pytest.mark.parametrize("refused", ["jobctl-relay", "jobctl-events", "jobctl-log", "jobctl-"])
+def test_command_runs_without_a_thread_beside_it(store: Store, refused: str) -> None:
+    """Where no more threads may be started (RLIMIT_NPROC), the command is waited for all the same.
+
+    Its exit code is ours, and its output arrives.
+    """
+    program = (
+        "import sys, threading\n"
+        "from jobctl.work.run import RunOptions, run\n"
+        "real = threading.Thread.start\n"
+        "def start(thread):\n"
+        f"    if thread.name.startswith({refused!r}) and thread.name != 'jobctl-recorder':\n"
+        '        raise RuntimeError("can\'t start new thread")\n'
+        "    real(thread)\n"
+        "threading.Thread.start = start\n"
+        "words = ['sh', '-c', 'echo stage=load >> $JOBCTL_EVENTS; sleep .3; echo no >&2; exit 3']\n"
+        f"sys.exit(run(words, {store.where!r}, RunOptions(id='job')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, "no" in done.stderr.split()) == (3, True), done.stderr
+    job = only(store)
+    assert (job.stage, [entry.stage for entry in job.timeline()][-2:]) == (
+        "failed",
+        ["load", "failed"],
+    )
+    if refused in ("jobctl-relay", "jobctl-"):
+        assert "output is not kept: can't start new thread" in done.stderr
+
+
+def test_a_defect_after_the_start_does_not_leave_the_command_alone(store: Store) -> None:
+    """It is said, and the command is waited for."""
+    program = (
+        "import sys\n"
+        "from jobctl.work.run import RunOptions, run\n"
+        "def fail(): raise OSError('no room')\n"
+        f"sys.exit(run(['sh', '-c', 'sleep 0.2; exit 4'], {store.where!r},"
+        " RunOptions(id='job', on_start=fail)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, "no room; the command runs on" in done.stderr) == (4, True)
+    assert only(store).error == "Exit code 4"

@@ -28,7 +28,8 @@ class Channel:
     """Passes data from ``child_fd``, which the command gets, to ``out_fd``.
 
     It may stand for several of the command's descriptors that lead to the same place. ``stream`` is
-    its name in the log. Call `start` before the command writes, and ``close`` at the end.
+    its name in the log. Call `start` before the command starts, `hand_over` once it has, and
+    `close` at the end.
     """
 
     def __init__(self, stream: str, out_fd: int, take: Callable[[str, bytes], None] | None) -> None:
@@ -51,10 +52,13 @@ class Channel:
         return read, write
 
     def start(self) -> None:
-        """Close our copy of the command's end and start to pass data on."""
+        """Start to pass data on. RuntimeError if there can be no thread."""
+        self._thread.start()
+
+    def hand_over(self) -> None:
+        """Close our copy of the command's end: the command has been started with it."""
         os.close(self.child_fd)
         self.child_fd = -1
-        self._thread.start()
 
     def begin_end(self) -> None:
         """Note that the command has ended: what it wrote by now is passed on in any case."""
@@ -103,6 +107,8 @@ class Channel:
 
     def close(self) -> None:
         """Free everything, as soon as a reader that is blocked lets the thread end."""
+        if self.child_fd >= 0:
+            self.stop()  # without a command there would be no end
         with self._guard:
             self._closed = True
             if self._ended.is_set() or not self._thread.is_alive():

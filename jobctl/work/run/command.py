@@ -183,7 +183,7 @@ class _Run:
             raise self._job.refused  # the existing job is not ours
         self._job.started = True
         events = self._event_file()
-        relay = self._relay(events) if self._options.relay else None
+        relay = self._started_relay(events) if self._options.relay else None
         try:
             if (number := self._signals.before_start()) is not None:
                 raise _Ended(number)
@@ -199,12 +199,7 @@ class _Run:
             self._own_peak_bytes = own_peak_bytes()
             for number in self._signals.since_then():
                 send(pid, number)
-            if relay is not None:
-                relay.start()
-            if events is not None:
-                events.start()
-            if self._options.on_start is not None:
-                self._options.on_start()
+            self._after_start(relay, events)
             status = self._wait(pid, relay, events)
             self._end_rest()
             took_ms = round((monotonic() - began_s) * 1000)
@@ -221,6 +216,30 @@ class _Run:
             if events is not None:
                 events.close()
         return TIMED_OUT if self._job.timed_out else status
+
+    def _after_start(self, relay: Relay | None, events: EventFile | None) -> None:
+        """Do what follows the start. Whatever fails here, the command is waited for."""
+        if relay is not None:
+            relay.hand_over()
+        try:
+            if events is not None:
+                events.start()
+            if self._options.on_start is not None:
+                self._options.on_start()
+        except Exception as error:
+            _log.warning("jobctl: after the start: %s; the command runs on", one_line(error))
+
+    def _started_relay(self, events: EventFile | None) -> Relay | None:
+        """Return a relay that passes output on; ``None`` if there can be none, with a warning."""
+        relay = self._relay(events)
+        if relay is not None:
+            try:
+                relay.start()
+            except RuntimeError as error:
+                relay.close()
+                relay = None
+                _log.warning("jobctl: the command's output is not kept: %s", one_line(error))
+        return relay
 
     def _relay(self, events: EventFile | None) -> Relay | None:
         """Return a relay of the command's output; ``None`` if resources are exhausted."""

@@ -31,8 +31,8 @@ class Relay:
 
     ``log`` takes copies, if there is one. With ``data`` standard output is kept wherever it leads
     to; with ``terminal`` also what is written to a terminal. What is written to the descriptors
-    ``unread`` is kept too. Call `start` when the command has been
-    started with ``child_fds``, ``finish`` when it has ended, and ``close`` in any case.
+    ``unread`` is kept too. Call `start`, `hand_over` once the command has been started with
+    ``child_fds``, `finish` when it has ended, and `close` in any case.
     """
 
     def __init__(
@@ -81,11 +81,16 @@ class Relay:
         return target.stream != STDOUT or self._keeps_data or target.kind == UNREAD
 
     def start(self) -> None:
-        """Start to pass data on."""
+        """Start to pass data on. RuntimeError if there can be no thread; then `close` it."""
         for channel in self._channels:
             channel.start()
         if self._log is not None:
             self._log.start(self._files)
+
+    def hand_over(self) -> None:
+        """Leave the descriptors to the command, which has been started."""
+        for channel in self._channels:
+            channel.hand_over()
 
     def resize(self) -> bool:
         """Copy the terminal's size; return whether it has changed."""
