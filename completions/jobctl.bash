@@ -98,6 +98,8 @@ __jobctl_value() {
         "cancel --timeout") REPLY='' ;;
         "cancel -o" | "cancel --output") REPLY='words json jsonl name' ;;
         "cancel --dir") REPLY='directories' ;;
+        "ack -o" | "ack --output") REPLY='words json jsonl name' ;;
+        "ack --dir") REPLY='directories' ;;
         "rm -o" | "rm --output") REPLY='words json jsonl name' ;;
         "rm --dir") REPLY='directories' ;;
         "run --type") REPLY='types' ;;
@@ -143,7 +145,7 @@ __jobctl_value() {
 # What a command's argument is, by the number of those before it.
 __jobctl_argument() {
     case "$1 $2" in
-        ' 0') REPLY='words serve clients watch wait ls show logs create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help' ;;
+        ' 0') REPLY='words serve clients watch wait ls show logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help' ;;
         "watch "*) REPLY='ids' ;;
         "wait "*) REPLY='ids' ;;
         "ls "*) REPLY='ids' ;;
@@ -160,10 +162,12 @@ __jobctl_argument() {
         "fail 1") REPLY='' ;;
         "retry "*) REPLY='failed' ;;
         "cancel "*) REPLY='active' ;;
+        "ack 0") REPLY='failed' ;;
+        "ack 1") REPLY='' ;;
         "rm "*) REPLY='ids' ;;
         "run "*) REPLY='command' ;;
         "completion 0") REPLY='words bash zsh fish' ;;
-        "help 0") REPLY='words serve clients watch wait ls show logs create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output' ;;
+        "help 0") REPLY='words serve clients watch wait ls show logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output' ;;
         *) REPLY='' ;;
     esac
 }
@@ -185,6 +189,7 @@ __jobctl_options() {
         'fail') REPLY='-h --help --strict -o --output --dir' ;;
         'retry') REPLY='-h --help --rerun -o --output --dir' ;;
         'cancel') REPLY='-h --help --reason --timeout -o --output --dir' ;;
+        'ack') REPLY='-h --help --undo -o --output --dir' ;;
         'rm') REPLY='-h --help --damaged -o --output --dir' ;;
         'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace -d --detach --no-relay --log --no-log --dir' ;;
         'reap') REPLY='-h --help --dry-run -o --output -q --quiet --dir' ;;

@@ -97,6 +97,8 @@ set -g __jobctl_takes \
     'cancel --timeout' \
     'cancel -o' 'cancel --output' \
     'cancel --dir' \
+    'ack -o' 'ack --output' \
+    'ack --dir' \
     'rm -o' 'rm --output' \
     'rm --dir' \
     'run --type' \
@@ -425,6 +427,12 @@ complete -c jobctl -n '__jobctl_at cancel' -l timeout -x -d 'Wait this long for 
 complete -c jobctl -n '__jobctl_at cancel' -s o -l output -x -a 'json jsonl name' -d 'Print the result in this format.'
 complete -c jobctl -n '__jobctl_at cancel' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at cancel 0' -k -a '(__jobctl_ask active)'
+complete -c jobctl -n '__jobctl_at ""' -a ack -d 'Acknowledge a failed or lost job: watch no longer shows it as trouble.'
+complete -c jobctl -n '__jobctl_at ack' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at ack' -l undo -d 'Take the acknowledgement back.'
+complete -c jobctl -n '__jobctl_at ack' -s o -l output -x -a 'json jsonl name' -d 'Print the result in this format.'
+complete -c jobctl -n '__jobctl_at ack' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ack 0 0' -k -a '(__jobctl_ask failed)'
 complete -c jobctl -n '__jobctl_at ""' -a rm -d 'Remove jobs, whatever their stage.'
 complete -c jobctl -n '__jobctl_at rm' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at rm' -l damaged -d 'Also remove files that are not jobs.'
@@ -502,4 +510,4 @@ complete -c jobctl -n '__jobctl_at completion' -s h -l help -d 'Show this messag
 complete -c jobctl -n '__jobctl_at completion 0 0' -a 'bash zsh fish'
 complete -c jobctl -n '__jobctl_at ""' -a help -d 'Explain a command, or a topic.'
 complete -c jobctl -n '__jobctl_at help' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show logs create advance progress complete fail retry cancel rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output'
+complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output'

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jobctl.work.run import run
 
 __all__ = [
+    "ack",
     "advance",
     "cancel",
     "clients",
@@ -248,6 +249,25 @@ def fail(store: Store, id: str, message: str) -> Job:
 def retry(store: Store, id: str) -> Job:
     """Make the failed job pending again."""
     return store.update(resolve(store, id), lambda job: transitions.retry(job, now=now()))
+
+
+def ack(store: Store, id: str, note: str | None = None, *, undo: bool = False) -> Job:
+    """Acknowledge that the job has failed or is lost, with an optional note.
+
+    It is kept in the job, with our user's name, until the job is retried or goes on. ``note`` is
+    kept on one line and at most 500 characters long; without one an earlier note stays. ``undo``
+    takes the acknowledgement back. Raises `IllegalTransition` for other jobs.
+    """
+    if undo:
+        return store.update(resolve(store, id), transitions.withdraw_acknowledgement)
+    id, dead = resolve(store, id), store.owners.dead()
+    by, said = _asker(None), transitions.short_reason(note) if note is not None else None
+    return store.update(
+        id,
+        lambda job: transitions.acknowledge(
+            job, now=now(), is_lost=job.lost(dead), by=by, note=said or None
+        ),
+    )
 
 
 def cancel(store: Store, id: str, *, reason: str | None = None, timeout_s: float = CANCEL_S) -> Job:

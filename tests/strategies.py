@@ -76,6 +76,7 @@ _OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "result": json_values,
     "labels": st.none() | st.dictionaries(text, text, max_size=3),
     "cancelled": json_values,
+    "acknowledged": json_values,
     "host": json_values,
     "user": json_values,
 }

@@ -19,6 +19,7 @@ COMMANDS = {
     "fail": "fail",
     "retry": "retry",
     "cancel": "cancel",
+    "ack": "ack",
     "rm": "rm",
     "run": "run",
     "reap": "reap",
@@ -33,7 +34,7 @@ COMMANDS = {
 """Command → module in this package, in the order of the help; its function has the same name."""
 
 LIGHT = frozenset(
-    {"advance", "complete", "create", "fail", "ls", "progress", "retry", "rm", "show"}
+    {"ack", "advance", "complete", "create", "fail", "ls", "progress", "retry", "rm", "show"}
 )
 """The commands that are parsed without typer where that is possible: see light/parser.py."""
 

@@ -13,8 +13,8 @@ from jobctl.core.pipeline import COMPLETED, FAILED, PENDING, Pipeline, Pipelines
 from jobctl.core.times import known_ms
 
 __all__ = [
-    "ago", "band", "bar", "duration", "error", "eta", "labels", "mark", "moment", "short_ids",
-    "strip", "titled",
+    "acknowledged", "ago", "band", "bar", "duration", "error", "eta", "labels", "mark", "moment",
+    "short_ids", "strip", "titled",
 ]  # fmt: skip
 
 _MAX_TITLE = 20  # columns of a title that stands before an error
@@ -163,6 +163,11 @@ def error(job: Job) -> str:
     """Return the job's error, or who cancelled it and why; an empty string without either."""
     cancellation = job.cancellation
     return str(cancellation) if cancellation is not None else job.error or ""
+
+
+def acknowledged(job: Job) -> str:
+    """Return ``ack`` if somebody has acknowledged that the job has failed or is lost."""
+    return "ack" if job.acknowledged is not None and job.is_acknowledged else ""
 
 
 def titled(job: Job, error: str) -> str:

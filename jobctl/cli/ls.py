@@ -378,13 +378,18 @@ def _row(
 
 def detail(job: Job, now: int, dead: Container[str], known: Pipelines) -> str:
     """Return what a job is, and how it is: title and error, or state mark, title and message."""
+    known_already = formats.acknowledged(job)
     if error := formats.error(job):
-        return formats.titled(job, error)
-    parts = [formats.mark(job, now, dead, known), job.title or "", job.current_message or ""]
+        text = formats.titled(job, error)
+        return f"{known_already}: {text}" if known_already else text
+    marks = (formats.mark(job, now, dead, known), known_already)
+    parts = [", ".join(filter(None, marks)), job.title or "", job.current_message or ""]
     return ": ".join(part for part in parts if part)
 
 
 def _style(job: Job, now: int, dead: Container[str]) -> str:
+    if formats.acknowledged(job):
+        return "dim"
     if not job.active:
         return job.shown_stage
     return formats.mark(job, now, dead, pipelines())

@@ -166,6 +166,7 @@ def describe(
         ("message", job.current_message),
         ("error", job.error if not job.is_cancelled else None),
         *_cancellation(job, form, now),
+        *_acknowledgement(job, form, now),
         ("elapsed", _elapsed(job, elapsed_ms, now)),
         ("usually", formats.eta(job, usual) or None),
         ("labels", formats.labels(job) or None),
@@ -221,6 +222,19 @@ def _cancellation(job: Job, form: TimeFormat | None, now: int) -> list[tuple[str
     return [
         ("cancelled", ", ".join(part for part in (by, at) if part)),
         ("reason", said.reason),
+    ]
+
+
+def _acknowledgement(job: Job, form: TimeFormat | None, now: int) -> list[tuple[str, str | None]]:
+    """Return the fields about an acknowledgement, as far as a hub sends them."""
+    said = job.acknowledgement
+    if said is None:
+        return []
+    at = formats.moment(said.at, form, now) if said.at is not None else None
+    by = f"by {said.by}" if said.by is not None else None
+    return [
+        ("acknowledged", ", ".join(part for part in (by, at) if part) or "yes"),
+        ("note", said.note),
     ]
 
 

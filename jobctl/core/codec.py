@@ -198,7 +198,9 @@ What matches has no fault and only canonical values, except perhaps in its last 
 after the history, and for more steps done than there are.
 """
 _DONE, _TOTAL, _REST = 10, 11, 13  # its last groups
-_IN_ORDER = {*BY_KEY} - {"result", "owner", "run", "host", "user", "labels", "cancelled"}
+_IN_ORDER = {*BY_KEY} - {
+    "result", "owner", "run", "host", "user", "labels", "cancelled", "acknowledged",
+}  # fmt: skip
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -266,7 +268,7 @@ def _draft_of(data: bytes, match: re.Match[str]) -> Draft:
     job.type, job.stage = intern(kind), intern(stage)
     job.retry_count = 0 if retries == "0" else int(retries)
     job.source, job.run = data, None
-    job.host = job.user = job.labels = job.cancelled = None
+    job.host = job.user = job.labels = job.cancelled = job.acknowledged = None
     return job
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "CANONICAL",
     "FIELDS",
     "MAX_RETRIES",
+    "Acknowledgement",
     "Cancellation",
     "Command",
     "CommandEnd",
@@ -97,6 +98,14 @@ class HistoryEntry(NamedTuple):
 
 
 _MAX_AMOUNT = 2**53  # what JSON programs keep exactly, and a float holds
+
+
+class Acknowledgement(NamedTuple):
+    """When a failed or lost job was acknowledged, by whom, and their note; see `Job`."""
+
+    at: str | None = None
+    by: str | None = None
+    note: str | None = None
 
 
 class Cancellation(NamedTuple):
@@ -427,6 +436,7 @@ FIELDS: tuple[Field, ...] = (
     Field("user", "user", anything),
     Field("labels", "labels", labels),
     Field("cancelled", "cancelled", anything),
+    Field("acknowledged", "acknowledged", anything),
 )
 
 BY_KEY = {field.key: field for field in FIELDS}

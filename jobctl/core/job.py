@@ -15,6 +15,7 @@ from jobctl.core.fields import (
     BY_ATTRIBUTE,
     BY_KEY,
     FIELDS,
+    Acknowledgement,
     Cancellation,
     Command,
     CommandEnd,
@@ -27,7 +28,7 @@ from jobctl.core.fields import (
     text,
     time,
 )
-from jobctl.core.pipeline import BUILT_IN_ONLY, CANCELLED, FAILED, PENDING, TERMINAL
+from jobctl.core.pipeline import BUILT_IN_ONLY, CANCELLED, COMPLETED, FAILED, PENDING, TERMINAL
 from jobctl.core.times import known_ms
 from jobctl.errors import InvalidId, InvalidJob
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CANCELLED_ERROR",
     "MAX_HISTORY",
+    "Acknowledgement",
     "Cancellation",
     "Command",
     "CommandEnd",
@@ -90,6 +92,7 @@ class Draft:
     """
 
     __slots__ = (
+        "acknowledged",
         "cancelled",
         "completed_at",
         "created_at",
@@ -142,6 +145,7 @@ class Draft:
     user: Any
     labels: dict[str, str] | None
     cancelled: Any
+    acknowledged: Any
     revision: int
     extra: Mapping[str, Any]
     source: Any
@@ -158,9 +162,9 @@ class Job(Draft):
 
     ``revision`` is 0 until a store has recorded the job; it is on the wire, never on disk.
     ``progress`` is `Steps`, or a percentage from 0 to 100. It may be of an earlier stage, as
-    ``message``: see `current_progress`. ``owner``, ``run``, ``cancelled``,
-    ``host`` and ``user`` may be anything in a foreign file: see `owned_by`, `command` and
-    `cancellation`. ``extra`` has the keys that nobody
+    ``message``: see `current_progress`. ``owner``, ``run``, ``cancelled``, ``acknowledged``,
+    ``host`` and ``user`` may be anything in a foreign file: see `owned_by`, `command`,
+    `cancellation` and `acknowledgement`. ``extra`` has the keys that nobody
     here knows.
 
     Two jobs are equal when all values are; how their files spell them does not count. A job is made
@@ -184,6 +188,7 @@ class Job(Draft):
         if changes.keys() == _REVISION and self._is_usual():
             return self._at_revision(changes["revision"])
         new = Draft()
+        new.acknowledged = self.acknowledged
         new.cancelled = self.cancelled
         new.completed_at = self.completed_at
         new.created_at = self.created_at
@@ -245,6 +250,7 @@ class Job(Draft):
         new.retry_count, new.owner, new.run = self.retry_count, self.owner, self.run
         new.host, new.user = self.host, self.user
         new.labels, new.cancelled = self.labels, self.cancelled
+        new.acknowledged = self.acknowledged
         new.revision, new.source = revision, self.source
         return new.finish()
 
@@ -300,7 +306,7 @@ class Job(Draft):
             self.retry_count, self.result_session_id, self.title, self.message, self.progress,
             self.stages, self.history, self.result, self.owner, self.run, self.host,
             self.user, self.labels,
-            self.cancelled, self.extra,
+            self.cancelled, self.acknowledged, self.extra,
         )  # fmt: skip
 
     @property
@@ -357,6 +363,30 @@ class Job(Draft):
             at if known is not None else self.timeline()[-1].at,
             by if isinstance(by, str) and by else None,
             reason if isinstance(reason, str) and reason else None,
+        )
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether somebody has acknowledged that this attempt has failed or is lost."""
+        said = self.acknowledged
+        if said is None or not (isinstance(said, dict) or said is True) or self.stage == COMPLETED:
+            return False
+        attempt = said.get("attempt") if isinstance(said, dict) else None
+        if type(attempt) is int and attempt != self.retry_count:
+            return False  # other programs keep the key when they retry
+        return not self.moved_by_others
+
+    @property
+    def acknowledgement(self) -> Acknowledgement | None:
+        """When, by whom and with which note this attempt was acknowledged; ``None`` if not."""
+        if not self.is_acknowledged:
+            return None
+        said = self.acknowledged if isinstance(self.acknowledged, dict) else {}
+        at, by, note = (said.get(key) for key in ("at", "by", "note"))
+        return Acknowledgement(
+            at if isinstance(at, str) and known_ms(at) is not None else None,
+            by if isinstance(by, str) and by else None,
+            note if isinstance(note, str) and note else None,
         )
 
     @property
@@ -784,6 +814,8 @@ def values_of(job: Draft) -> dict[str, Any]:
         values["labels"] = job.labels
     if job.cancelled is not None:
         values["cancelled"] = job.cancelled
+    if job.acknowledged is not None:
+        values["acknowledged"] = job.acknowledged
     values["revision"] = job.revision
     if job.extra:
         values.update(job.extra)

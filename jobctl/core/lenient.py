@@ -227,7 +227,7 @@ def fit(
     got["progress"] = _progress(values.get("progress"), sayer("progress"))
     got["stages"] = _stages(values.get("stages"), sayer("stages"))
     got["labels"] = _labels(values.get("labels"), sayer("labels"))
-    for key in ("result", "owner", "run", "host", "user", "cancelled"):
+    for key in ("result", "owner", "run", "host", "user", "cancelled", "acknowledged"):
         got[key] = values.get(key)
     times = _Times(values, sayer, guess or Guess(file_ms), fixed=guess is not None)
     got |= times.attributes()

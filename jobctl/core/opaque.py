@@ -23,10 +23,11 @@ class OpaqueJob:
 
     ``source`` is the form for readers with details, without the command's environment. Other
     attributes are those of the whole job, which is parsed anew each time. ``run``, ``cancelled``,
-    ``host`` and ``user`` are ``None`` without parsing if the job has none.
+    ``acknowledged``, ``host`` and ``user`` are ``None`` without parsing if the job has none.
     """
 
     __slots__ = (
+        "has_acknowledgement",
         "has_cancellation",
         "has_command",
         "has_place",
@@ -56,6 +57,7 @@ class OpaqueJob:
         self.labels = job.labels
         self.is_cancelled = job.stage == FAILED and job.is_cancelled
         self.has_cancellation = job.cancelled is not None
+        self.has_acknowledgement = job.acknowledged is not None
         self.has_place = job.host is not None or job.user is not None
 
     @property
@@ -80,6 +82,11 @@ class OpaqueJob:
     def cancelled(self) -> Any:
         """When, by whom and why the job was cancelled, as its file says it, or ``None``."""
         return self.whole().cancelled if self.has_cancellation else None
+
+    @property
+    def acknowledged(self) -> Any:
+        """When, by whom and why the job was acknowledged, as its file says it, or ``None``."""
+        return self.whole().acknowledged if self.has_acknowledgement else None
 
     @property
     def run(self) -> Any:

@@ -37,10 +37,12 @@ def default_title(argv: Sequence[str], mask: Callable[[str], str] = str) -> str:
 
 def has_details(job: Job) -> bool:
     """Whether the job has something that not every reader may see."""
-    said = job.cancelled
     if job.run is not None or job.host is not None or job.user is not None:
         return True
-    return said is not None and said is not True
+    said, acknowledged = job.cancelled, job.acknowledged
+    return (said is not None and said is not True) or (
+        acknowledged is not None and acknowledged is not True
+    )
 
 
 def redact(job: Job, *, details: bool) -> Job:
@@ -50,14 +52,17 @@ def redact(job: Job, *, details: bool) -> Job:
     ``run`` (exit code, signal, duration, memory, CPU time, and whether it can be run again). Keys
     that other programs or later versions put there are left out too, and so is a ``run`` that is
     text or a list. A title that was made from the command line becomes the name of the program. Who
-    cancelled the job, and why, is left out, and so are ``host`` and ``user``.
+    cancelled or acknowledged the job, and why, is left out, and so are ``host`` and ``user``.
 
     Everything else stays, also ``error``, which may end with the last line of standard error.
     Returns the job itself if nothing has to be left out. Idempotent.
     """
     update: dict[str, Any] = {}
-    if not details and (said := _without_reason(job.cancelled)) != job.cancelled:
-        update["cancelled"] = said
+    if not details:
+        for name in ("cancelled", "acknowledged"):
+            said = getattr(job, name)
+            if (shown := _without_reason(said)) != said:
+                update[name] = shown
     if not details:
         update |= {name: None for name in ("host", "user") if getattr(job, name) is not None}
     run = job.run
@@ -80,9 +85,13 @@ def redact(job: Job, *, details: bool) -> Job:
 
 
 def _without_reason(said: Any) -> Any:
-    """Return what is shown of ``cancelled`` without details: that, and when."""
+    """Return what is shown of these without details: that, when, and in which attempt."""
     if isinstance(said, dict):
-        return {key: at for key, at in said.items() if key == "at" and isinstance(at, str)}
+        shown: dict[str, Any]
+        shown = {key: at for key, at in said.items() if key == "at" and isinstance(at, str)}
+        if type(attempt := said.get("attempt")) is int:
+            shown["attempt"] = attempt
+        return shown
     return said if isinstance(said, bool) else None
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "MAX_HISTORY",
     "MAX_REASON",
     "MAX_RESULT_BYTES",
+    "acknowledge",
     "advance",
     "cancel",
     "check_result",
@@ -53,11 +54,12 @@ __all__ = [
     "retry",
     "short_reason",
     "take_up",
+    "withdraw_acknowledgement",
 ]
 
 MAX_RESULT_BYTES = 64 * 1024
 MAX_REASON = 500
-"""Characters of the reason for a cancellation."""
+"""Characters of the reason for a cancellation, and of the note of an acknowledgement."""
 CANCELLED = CANCELLED_ERROR
 """The error of a cancelled job, as in the original program."""
 LOST_PREFIX = "Lost: "
@@ -97,7 +99,7 @@ def create(
     job.retry_count = job.revision = 0
     job.completed_at = job.error = job.result_session_id = job.message = job.progress = None
     job.result = job.owner = job.run = job.cancelled = job.source = None
-    job.host = job.user = None
+    job.host = job.user = job.acknowledged = None
     job.labels = check_labels(labels)
     job.extra = NO_KEYS
     return job.finish()
@@ -284,8 +286,35 @@ def explain_cancellation(job: Job, *, by: str | None, reason: str | None) -> Job
     return job.replace(cancelled={key: value for key, value in said.items() if value})
 
 
+def acknowledge(
+    job: Job, *, now: str, is_lost: bool = False, by: str | None = None, note: str | None = None
+) -> Job:
+    """Return the failed or lost job with who has taken note of it, and their remark.
+
+    ``is_lost`` says that an active job's owner is dead (`Job.lost`). It holds for this attempt:
+    `retry` and `advance` remove it, and a lost job that fails keeps it. Doing this again replaces
+    who and when, and keeps the note if there is no new one. Times of the job do not change,
+    because they say when it ended. ``note`` has at most `MAX_REASON` characters.
+    """
+    if job.is_cancelled or (job.stage != FAILED and not (is_lost and job.active)):
+        moves = () if job.is_cancelled else legal_moves(job)
+        only = "only failed and lost jobs can be acknowledged;"
+        raise IllegalTransition(job.id, job.shown_stage, "acknowledge", moves, meant=only)
+    before = job.acknowledgement
+    if note is None and before is not None:
+        note = before.note
+    said = {"at": now, "by": by, "note": note, "attempt": job.retry_count}
+    said = {key: value for key, value in said.items() if value is not None}
+    return job.replace(**{**_record_of_move(job), "acknowledged": said})
+
+
+def withdraw_acknowledgement(job: Job) -> Job:
+    """Return the job without its acknowledgement; the job itself if it has none."""
+    return job.replace(acknowledged=None) if job.acknowledged is not None else job
+
+
 def short_reason(text: str) -> str:
-    """Return the reason for a cancellation as a job keeps it: one line, `MAX_REASON` characters."""
+    """Return a reason or a note as a job keeps it: one line of at most `MAX_REASON` characters."""
     line = " ".join(text.encode(errors="replace").decode().translate(_NO_CONTROLS).split())
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
@@ -308,6 +337,8 @@ def legal_moves(job: Job, pipelines: Pipelines = BUILT_IN_ONLY) -> tuple[str, ..
 def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
     history = (*job.timeline(), HistoryEntry(stage, now))
     retry_count = update.get("retry_count", job.retry_count)
+    # Whoever knows that a job is lost knows that it fails.
+    acknowledged = job.acknowledged if stage == FAILED and job.is_acknowledged else None
     return job.replace(
         stage=stage,
         updated_at=now,
@@ -316,6 +347,7 @@ def _enter(job: Job, stage: str, now: str, **update: Any) -> Job:
         message=None,
         history=_bounded(_with_attempt(history, retry_count)),
         cancelled=None,
+        acknowledged=acknowledged,
         **{**_no_former_owner(job), **update},
     )
 
@@ -339,7 +371,8 @@ def _record_of_move(job: Job) -> dict[str, Any]:
     if not job.moved_by_others:
         return {}
     history = _bounded(_with_attempt(job.timeline(), job.retry_count))
-    update = {"history": history, "progress": None, "message": None, "cancelled": None}
+    update: dict[str, Any] = {"history": history, "progress": None, "message": None}
+    update |= {"cancelled": None, "acknowledged": None}
     return {**update, **_no_former_owner(job)}
 
 

@@ -47,7 +47,7 @@ REMOVED = "Removed"
 """The error with which a client is told that an active job was removed."""
 NULLABLE = (
     "title", "message", "progress", "stages", "history", "result", "owner", "run", "parent",
-    "labels", "host", "user", "cancelled", OMITTED,
+    "labels", "host", "user", "cancelled", "acknowledged", OMITTED,
 )  # fmt: skip
 """The keys of ours that a job may lack, those of later versions too."""
 
@@ -100,6 +100,8 @@ class PlainDialect:
         self._removed: dict[str, _Removed] = {}
         self._new_at: dict[str, int] = {}
         self._left: dict[Filter, dict[str, int]] = {}
+        # Jobs that were only acknowledged: their revision, and the newest that says anything else.
+        self._acknowledged: dict[str, tuple[int, int]] = {}
         self.served_before = ZERO  # where an earlier hub stopped
         self.active_before: tuple[Job, ...] = ()  # jobs that were active there
         self._forgotten = 0  # what was removed or has left up to this revision may be unknown
@@ -130,6 +132,7 @@ class PlainDialect:
         self._removed.clear()
         self._new_at.clear()
         self._left.clear()
+        self._acknowledged.clear()
         self._forgotten = revision
 
     def note(self, replica: JobSet, delta: Delta) -> None:
@@ -140,9 +143,16 @@ class PlainDialect:
         for job in delta.jobs:
             before = replica.get(job.id)
             self._removed.pop(job.id, None)
+            acknowledged = self._acknowledged.pop(job.id, None)
             if before is None:
                 self._remember(self._new_at, job.id, job.revision)
                 continue
+            if _is_only_acknowledged(before, job):
+                was, told = acknowledged or (0, 0)
+                told = told if was == before.revision else before.revision
+                self._acknowledged[job.id] = job.revision, told
+                if len(self._acknowledged) > _MAX_REMEMBERED:
+                    del self._acknowledged[next(iter(self._acknowledged))]
             for filter in losing:
                 if filter.matches(before) and not filter.matches(job):
                     self._remember(self._left.setdefault(filter, {}), job.id, job.revision)
@@ -285,6 +295,8 @@ class PlainDialect:
             wire: bytes | None = None
             if job is None:
                 wire = self._wire_of_removed(id, position.examined, filter, details=reader.details)
+            elif self._knows(job, position.examined):
+                pass
             elif filter.matches(job) or left.get(id, 0) > position.examined:
                 wire = replica.wire(id, details=reader.details)
             if wire is not None:
@@ -298,6 +310,14 @@ class PlainDialect:
         if not more:
             through = max(through, replica.revision)
         return tuple(messages), Position(replica.epoch, through, through, must_send=False)
+
+    def _knows(self, job: Job, examined: int) -> bool:
+        """Whether the job has only been acknowledged since, which these clients do not show.
+
+        They would take the update for a failure that has just happened.
+        """
+        revision, told = self._acknowledged.get(job.id, (0, 0))
+        return revision == job.revision and examined >= told
 
     def _wire_of_removed(
         self, id: str, examined: int, filter: Filter, *, details: bool
@@ -315,10 +335,21 @@ class PlainDialect:
         return to_wire(job.replace(revision=revision), details=details)
 
 
+def _is_only_acknowledged(before: Job, after: Job) -> bool:
+    """Whether both say the same but for ``acknowledged``."""
+    if before.acknowledged is None and after.acknowledged is None:
+        return False
+    one, other = (json.loads(to_wire(job, details=True)) for job in (before, after))
+    for value in (one, other):
+        value.pop("acknowledged", None)
+        del value["revision"]
+    return bool(one == other)
+
+
 def _wire_as_failed(job: Job, error: str, revision: int, *, details: bool) -> bytes:
     failed = job.replace(
         revision=revision, stage=FAILED, error=error, completed_at=None, progress=None,
-        message=None, owner=None, cancelled=None,
+        message=None, owner=None, cancelled=None, acknowledged=None,
     )  # fmt: skip
     return to_wire(failed, details=details)
 

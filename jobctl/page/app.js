@@ -302,9 +302,10 @@ function clock(row) {
   const stalled = active && !waits && !row.lost && stalledMs != null && now - enteredMs(job) > stalledMs;
   const mark = row.lost ? "lost" : stalled ? "stalled" : "";
   const name = isCancelled(job) ? "cancelled" : job.stage;
-  row.element.className = `${active ? "active" : name} ${mark}`.trim();
+  const known = (row.lost || name === "failed") && isAcknowledged(job);
+  row.element.className = `${active ? "active" : name} ${mark} ${known ? "known" : ""}`.trim();
   const stage = WORDS[name] ?? (Object.hasOwn(stages, name) ? stages[name] : String(name));
-  put(row.stage, mark ? `${mark} in ${stage}` : stage);
+  put(row.stage, (mark ? `${mark} in ${stage}` : stage) + (known ? ", acknowledged" : ""));
   const began = lacks(job, "createdAt") ? NaN : beganMs(job);
   const took = Math.max(0, Math.round((endedMs(job, now) - began) / 1000));
   put(row.time, Number.isFinite(took) ? words(took) : "");
@@ -350,6 +351,14 @@ function cancellation(job) {
   const said = movedByOthers(job) ? {} : (job.cancelled ?? {});
   const text = (value) => (typeof value === "string" ? value : "");
   return `Cancelled by ${text(said.by) || "user"}${text(said.reason) && `: ${said.reason}`}`;
+}
+
+// The same rule as Job.is_acknowledged in Python.
+function isAcknowledged(job) {
+  const said = job.acknowledged;
+  const told = said === true || (typeof said === "object" && said !== null && !Array.isArray(said));
+  if (!told || (Number.isInteger(said.attempt) && said.attempt !== job.retryCount)) return false;
+  return !movedByOthers(job);
 }
 
 // The same rules as clock.known_ms, Job.ended_ms and Job.stalled in Python.

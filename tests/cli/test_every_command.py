@@ -42,6 +42,7 @@ LINES: dict[str, list[list[str]]] = {
     "fail": [["fail", RUNNING, "why", "-o", "json"]],
     "retry": [["retry", FAILED, "-o", "json"]],
     "cancel": [["cancel", WAITING, "-o", "json"]],
+    "ack": [["ack", FAILED, "why", "-o", "json"]],
     "rm": [["rm", DONE, "-o", "json"]],
     "run": [["run", "--", "echo", "x"]],
     "reap": [["reap"], ["reap", "-o", "json"]],
@@ -72,6 +73,7 @@ OF_IDS = {
     "fail": ["fail", "{}", "why"],
     "retry": ["retry", "{}"],
     "cancel": ["cancel", "{}"],
+    "ack": ["ack", "{}"],
     "rm": ["rm", "{}"],
 }
 

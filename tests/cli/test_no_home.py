@@ -14,7 +14,7 @@ from tests.cli.conftest import Run
 
 WITHOUT_DIRECTORY = {"completion", "demo", "help"}
 ARGUMENTS = {
-    "advance": ["x"], "cancel": ["x"], "complete": ["x"], "fail": ["x", "y"],
+    "ack": ["x"], "advance": ["x"], "cancel": ["x"], "complete": ["x"], "fail": ["x", "y"],
     "progress": ["x", "1"], "logs": ["x"], "retry": ["x"], "rm": ["x"],
     "run": ["true"], "show": ["x"],
     "wait": ["x"], "completion": ["bash"], "help": [], "serve": ["--port", "0"],

@@ -224,6 +224,8 @@ def test_hostile_field_is_made_visible_on_the_live_screen(name: str, field: str)
         ["complete", "j", "--result", "@{}"],
         ["retry", "{}"],
         ["cancel", "j"],
+        ["ack", "{}"],
+        ["ack", "j", "{}"],
         ["rm", "{}"],
         ["show", "{}"],
         ["create", "{}"],

@@ -327,6 +327,24 @@ async def test_cancelled_jobs_are_told_from_failed_ones(served):
         assert page.said == []
 
 
+async def test_acknowledged_failure_is_grey_and_says_so(served):
+    """For the attempt that was acknowledged."""
+    for id in ("a1", "a2", "a3"):
+        served.create(jobs.fail(new_job(id), "boom", now=now()))
+    for id in ("a1", "a2"):
+        served.update(id, lambda job: jobs.acknowledge(job, now=now(), by="anna"))
+    served.update("a2", lambda job: job.replace(retry_count=1))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        texts = "[...document.querySelectorAll('tbody tr')].map((row) => [row.dataset.id, "
+        texts += "row.querySelector('.stage').textContent]).sort()"
+        known = ["a1", "Failed, acknowledged"]
+        await page.shows(texts, [known, ["a2", "Failed"], ["a3", "Failed"]])
+        colour = "getComputedStyle(document.querySelector('[data-id=a1] .{}')).color"
+        assert await page.run(colour.format("error")) == LIGHT_GREY
+        assert page.said == []
+
+
 async def test_jobs_of_a_run_stand_in_its_row_or_below_it(served, writer):
     """As `ls` shows them."""
     shown = """

@@ -484,3 +484,35 @@ def test_first_job_of_an_empty_store_is_an_update():
     world.put("a1")
     world.pump()
     assert (client.inits, client.updates) == ([[]], ["a1"])
+
+
+def test_acknowledged_job_is_no_news():
+    """The dialect does not have it: an update would look like a failure of just now."""
+    world = World()
+    world.put("a1", stage="failed", error="x")
+    world.put("a2", stage="pending")
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    world.put("a1", stage="failed", error="x", acknowledged={"by": "anna"})
+    world.put("a1", stage="failed", error="x", acknowledged={"by": "anna", "note": "later"})
+    world.pump()
+    assert client.updates == []
+    world.put("a1", stage="pending", acknowledged={"by": "anna"}, retryCount=1)
+    world.pump()
+    world.put("a1", stage="pending", retryCount=1)
+    world.pump()
+    assert client.updates == ["a1"]
+    assert "acknowledged" in NULLABLE
+
+
+def test_change_before_an_acknowledgement_is_told():
+    """A client that has not had it gets the newest state."""
+    world = World()
+    world.put("a1")
+    client = world.connect(1, dialect=PLAIN)
+    world.pump()
+    world.put("a1", stage="failed", error="x")
+    world.put("a1", stage="failed", error="x", acknowledged=True)
+    world.pump()
+    assert client.updates == ["a1"]
+    assert client.jobs["a1"]["stage"] == "failed"

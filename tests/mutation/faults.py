@@ -390,6 +390,27 @@ FAULTS += (
         ("tests/hub/test_filters.py",),
     ),
     Fault(
+        "the acknowledgement of an earlier attempt counts",
+        "jobctl/core/job.py",
+        "        if type(attempt) is int and attempt != self.retry_count:\n",
+        "        if False:\n",
+        ("tests/core/test_acknowledged.py",),
+    ),
+    Fault(
+        "an acknowledgement looks like a failure to plain clients",
+        "jobctl/hub/plain.py",
+        "        return revision == job.revision and examined >= told\n",
+        "        return False\n",
+        ("tests/hub/test_plain.py",),
+    ),
+    Fault(
+        "a plain client misses what was acknowledged before it had it",
+        "jobctl/hub/plain.py",
+        "        return revision == job.revision and examined >= told\n",
+        "        return revision == job.revision\n",
+        ("tests/hub/test_plain.py",),
+    ),
+    Fault(
         "the cancellation of an earlier attempt counts",
         "jobctl/core/job.py",
         "(isinstance(said, dict) or said is True) and not self.moved_by_others",

@@ -66,6 +66,7 @@ _IDS = {
     "fail": "active",
     "progress": "active",
     "retry": "failed",
+    "ack": "failed",
 }
 
 _BY_METAVAR = {

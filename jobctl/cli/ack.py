@@ -1,0 +1,55 @@
+"""``jobctl ack``: acknowledge that a job has failed or is lost."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from jobctl import api
+from jobctl.cli.common import on_store
+from jobctl.cli.options import Annotated, Argument, DirOption, IdArgument, Option, WrittenOption
+from jobctl.core.job import Job
+from jobctl.errors import JobctlError, UsageError
+from jobctl.stores import Store
+
+__all__ = ["EXAMPLE", "ack"]
+
+EXAMPLE = 'Example: jobctl ack 0b961de6 "disk replaced, runs again tonight"'
+
+_LONG = 8  # characters of an id as tables show it
+
+
+def ack(
+    id: IdArgument,
+    note: Annotated[
+        str | None, Argument(metavar="NOTE", help="What is known about it.", show_default=False)
+    ] = None,
+    undo: Annotated[bool, Option("--undo", help="Take the acknowledgement back.")] = False,
+    output: WrittenOption = None,
+    directory: DirOption = None,
+) -> None:
+    """Acknowledge a failed or lost job: watch no longer shows it as trouble.
+
+    That holds until the job is retried. Again with another NOTE replaces the note.
+    """
+    if undo and note is not None:
+        raise UsageError("--undo takes no NOTE", hint=f"write 'jobctl ack --undo {id}'")
+
+    def act(store: Store) -> Job:
+        if note is not None and _is_id(store, note):
+            raise UsageError(
+                f"{note!r} is a job's id, not a note",
+                hint="give one ID; for all: jobctl ls --stage failed -q | xargs -n 1 jobctl ack",
+            )
+        return api.ack(store, id, note, undo=undo)
+
+    on_store(directory, act, output)
+
+
+def _is_id(store: Store, note: str) -> bool:
+    """Whether the note is a job's id, or so long a start of one that it must be meant."""
+    if " " in note:
+        return False
+    with suppress(JobctlError):
+        found = api.resolve(store, note)
+        return found == note or len(note) >= _LONG
+    return False
