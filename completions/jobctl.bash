@@ -69,6 +69,19 @@ __jobctl_value() {
         "show --token-file") REPLY='files' ;;
         "show --ca") REPLY='files' ;;
         "show --dir") REPLY='directories' ;;
+        "stats --by") REPLY='' ;;
+        "stats --type") REPLY='types' ;;
+        "stats --stage") REPLY='stages' ;;
+        "stats --session") REPLY='sessions' ;;
+        "stats -l" | "stats --selector") REPLY='labels' ;;
+        "stats --since") REPLY='' ;;
+        "stats --until") REPLY='' ;;
+        "stats -o" | "stats --output") REPLY='words table wide json jsonl name' ;;
+        "stats --time-format") REPLY='words relative iso local' ;;
+        "stats --url") REPLY='hubs' ;;
+        "stats --token-file") REPLY='files' ;;
+        "stats --ca") REPLY='files' ;;
+        "stats --dir") REPLY='directories' ;;
         "logs --tail" | "logs -n") REPLY='' ;;
         "logs --since") REPLY='' ;;
         "logs --url") REPLY='hubs' ;;
@@ -145,7 +158,7 @@ __jobctl_value() {
 # What a command's argument is, by the number of those before it.
 __jobctl_argument() {
     case "$1 $2" in
-        ' 0') REPLY='words serve clients watch wait ls show logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help' ;;
+        ' 0') REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help' ;;
         "watch "*) REPLY='ids' ;;
         "wait "*) REPLY='ids' ;;
         "ls "*) REPLY='ids' ;;
@@ -167,7 +180,7 @@ __jobctl_argument() {
         "rm "*) REPLY='ids' ;;
         "run "*) REPLY='command' ;;
         "completion 0") REPLY='words bash zsh fish' ;;
-        "help 0") REPLY='words serve clients watch wait ls show logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output' ;;
+        "help 0") REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output' ;;
         *) REPLY='' ;;
     esac
 }
@@ -181,6 +194,7 @@ __jobctl_options() {
         'wait') REPLY='-h --help --type --stage --session -l --selector --active --for --any --all --timeout -o --output -q --quiet --url --retry --token-file --ca --dir' ;;
         'ls') REPLY='-h --help --type --stage --session -l --selector --active --since --until --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;
         'show') REPLY='-h --help -o --output -q --quiet --time-format --url --token-file --ca --dir' ;;
+        'stats') REPLY='-h --help --by --type --stage --session -l --selector --active --since --until -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
         'logs') REPLY='-h --help -f --follow --tail -n --since -t --timestamps --stderr --url --token-file --ca --dir' ;;
         'create') REPLY='-h --help --title --session --stages --label --id -o --output -q --quiet --dir' ;;
         'advance') REPLY='-h --help --force --strict -o --output --dir' ;;

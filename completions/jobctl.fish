@@ -68,6 +68,19 @@ set -g __jobctl_takes \
     'show --token-file' \
     'show --ca' \
     'show --dir' \
+    'stats --by' \
+    'stats --type' \
+    'stats --stage' \
+    'stats --session' \
+    'stats -l' 'stats --selector' \
+    'stats --since' \
+    'stats --until' \
+    'stats -o' 'stats --output' \
+    'stats --time-format' \
+    'stats --url' \
+    'stats --token-file' \
+    'stats --ca' \
+    'stats --dir' \
     'logs --tail' 'logs -n' \
     'logs --since' \
     'logs --url' \
@@ -363,6 +376,24 @@ complete -c jobctl -n '__jobctl_at show' -l token-file -r -F -d 'Read the hub\'s
 complete -c jobctl -n '__jobctl_at show' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
 complete -c jobctl -n '__jobctl_at show' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at show 0 0' -k -a '(__jobctl_ask ids)'
+complete -c jobctl -n '__jobctl_at ""' -a stats -d 'Count jobs and failures, and say how long jobs take.'
+complete -c jobctl -n '__jobctl_at stats' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at stats' -l by -x -d 'Group by type, host or label=KEY.'
+complete -c jobctl -n '__jobctl_at stats' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
+complete -c jobctl -n '__jobctl_at stats' -l stage -x -k -a '(__jobctl_ask stages)' -d 'Only jobs in this stage.'
+complete -c jobctl -n '__jobctl_at stats' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Only jobs of this session.'
+complete -c jobctl -n '__jobctl_at stats' -s l -l selector -x -k -a '(__jobctl_ask labels)' -d 'Only jobs with this label: K=V, K!=V, K, !K.'
+complete -c jobctl -n '__jobctl_at stats' -l active -d 'Only jobs that are neither completed nor failed.'
+complete -c jobctl -n '__jobctl_at stats' -l since -x -d 'Only jobs that ended since 7d ago, and active ones.'
+complete -c jobctl -n '__jobctl_at stats' -l until -x -d 'Only jobs that ended until that time.'
+complete -c jobctl -n '__jobctl_at stats' -s o -l output -x -a 'table wide json jsonl name' -d 'Output format.'
+complete -c jobctl -n '__jobctl_at stats' -l no-headers -d 'Print no header.'
+complete -c jobctl -n '__jobctl_at stats' -s q -l quiet -d 'Print the names of the groups only.'
+complete -c jobctl -n '__jobctl_at stats' -l time-format -x -a 'relative iso local' -d 'Format of times.'
+complete -c jobctl -n '__jobctl_at stats' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub; unix:PATH is a Unix socket.'
+complete -c jobctl -n '__jobctl_at stats' -l token-file -r -F -d 'Read the hub\'s token from this file.'
+complete -c jobctl -n '__jobctl_at stats' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
+complete -c jobctl -n '__jobctl_at stats' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at ""' -a logs -d 'Print what a job\'s command has printed.'
 complete -c jobctl -n '__jobctl_at logs' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at logs' -s f -l follow -d 'Go on until the job has ended, over all attempts.'
@@ -510,4 +541,4 @@ complete -c jobctl -n '__jobctl_at completion' -s h -l help -d 'Show this messag
 complete -c jobctl -n '__jobctl_at completion 0 0' -a 'bash zsh fish'
 complete -c jobctl -n '__jobctl_at ""' -a help -d 'Explain a command, or a topic.'
 complete -c jobctl -n '__jobctl_at help' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output'
+complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output'

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from jobctl._clock import now
+from jobctl._clock import now, now_ms
 from jobctl.core import transitions
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.eta import UsualDurations
@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from jobctl.core.stats import GroupStats
     from jobctl.hub.server import serve
     from jobctl.reader.follow import follow as watch
     from jobctl.reader.http_api import clients
@@ -58,6 +59,7 @@ __all__ = [
     "run_dummy",
     "serve",
     "show",
+    "stats",
     "usual",
     "wait",
     "wait_async",
@@ -128,6 +130,32 @@ def usual(store: Store, pipelines: Pipelines = BUILT_IN_ONLY) -> UsualDurations:
 def show(store: Store, id: str) -> Job:
     """Return the job as it is stored."""
     return store.get(resolve(store, id))
+
+
+def stats(
+    store: Store,
+    filter: Filter = EVERYTHING,
+    *,
+    by: str = "type",
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+) -> list[GroupStats]:
+    """Return counts, failure rates and durations of the jobs under a filter, group by group.
+
+    ``by`` is ``type``, ``host`` or ``label=KEY``. With a period only jobs count that ended in it,
+    and those that are active now, unless it ends before now; see `jobctl.core.stats`.
+    """
+    from jobctl.core.stats import Grouping, group_stats
+
+    dead = store.owners.dead()  # before the read, which then has everything that they wrote
+    return group_stats(
+        ls(store, filter).jobs,
+        Grouping.parse(by),
+        now_ms=now_ms(),
+        since_ms=since_ms,
+        until_ms=until_ms,
+        dead=dead,
+    )
 
 
 def logs(

@@ -29,7 +29,7 @@ TRANSCRIPTS = re.findall(r"<!-- transcript -->\n```console\n(.*?)```", TEXT, fla
 def test_there_are_examples() -> None:
     """The patterns above find what the README marks."""
     assert [language for language, _ in EXAMPLES] == ["python", "python"]
-    assert len(TRANSCRIPTS) == 7
+    assert len(TRANSCRIPTS) == 8
 
 
 def test_transcripts_say_which_directory_they_use() -> None:

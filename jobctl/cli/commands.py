@@ -11,6 +11,7 @@ COMMANDS = {
     "wait": "wait",
     "ls": "ls",
     "show": "show",
+    "stats": "stats",
     "logs": "logs",
     "create": "create",
     "advance": "advance",
@@ -34,7 +35,19 @@ COMMANDS = {
 """Command → module in this package, in the order of the help; its function has the same name."""
 
 LIGHT = frozenset(
-    {"ack", "advance", "complete", "create", "fail", "ls", "progress", "retry", "rm", "show"}
+    {
+        "ack",
+        "advance",
+        "complete",
+        "create",
+        "fail",
+        "ls",
+        "progress",
+        "retry",
+        "rm",
+        "show",
+        "stats",
+    }
 )
 """The commands that are parsed without typer where that is possible: see light/parser.py."""
 

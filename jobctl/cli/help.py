@@ -36,8 +36,8 @@ found).""",
 Environment variables. An option overrides them; they override settings files:
 
   JOBCTL_DIR           the directory of the job files
-  JOBCTL_URL           the hub that ls, show, watch, wait and clients read from:
-                       ws://HOST:PORT, wss://HOST:PORT or unix:PATH
+  JOBCTL_URL           the hub that ls, show, stats, watch, wait and clients
+                       read from: ws://HOST:PORT, wss://HOST:PORT or unix:PATH
   JOBCTL_TOKEN         the hub's token, for serve and for those who read from it
   JOBCTL_TOKEN_FILE    the file that it is in
   JOBCTL_CA            certificate authorities to trust for a wss hub
@@ -85,8 +85,8 @@ and nobody else can write to it. The same is true of a job's file whose command
 'retry --rerun' runs. safe-directories lists directories where that does not
 matter, with all that is below them.""",
     "filters": """\
---type, --stage, --session, --active and -l choose jobs in ls, watch and wait.
-The same flag twice means or, different flags mean and:
+--type, --stage, --session, --active and -l choose jobs in ls, stats, watch and
+wait. The same flag twice means or, different flags mean and:
 
   jobctl ls --stage failed --stage completed --type etl
 

@@ -52,6 +52,7 @@ WORDS = {
 READERS = {
     "ls": {*WORDS},
     "watch": {*WORDS} - {"--no-headers"},
+    "stats": {*WORDS} - {"-q"},  # which prints the names of groups
     "show": {"-o", "-q", "--time-format", "--dir", "--url", "--token-file"},
     "wait": {*WORDS} - {"--no-headers", "--time-format"},
     "clients": {"-o", "-q", "--no-headers", "--time-format", "--dir", "--url", "--token-file"},

@@ -34,6 +34,8 @@ LINES: dict[str, list[list[str]]] = {
     "ls": [["ls", "-v", "-o", form] for form in ("table", "wide", "json", "jsonl", "name")],
     "show": [["show", DONE, "-o", form] for form in ("table", "wide", "json", "jsonl", "name")]
     + [["show", RUNNING], ["show", FAILED], ["show", WAITING]],
+    "stats": [["stats", "-o", form] for form in ("table", "wide", "json", "jsonl", "name")]
+    + [["stats", "--by", by] for by in ("host", "label=team")],
     "logs": [["logs", DONE]],
     "create": [["create", "-o", "json"], ["create", "-o", "jsonl"], ["create"]],
     "advance": [["advance", RUNNING, "-o", "json"]],

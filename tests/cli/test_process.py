@@ -75,6 +75,8 @@ def test_change_of_a_job_imports_little(tmp_path: Path) -> None:
         "ls -o name",
         "ls -o json",
         "show a -o json",
+        "stats -o json",
+        "stats --by label=team",
     ],
 )
 def test_light_command_imports_little(tmp_path: Path, line: str) -> None:

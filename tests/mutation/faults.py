@@ -775,4 +775,18 @@ FAULTS += (
         "if False:\n            if relay is not None:",
         ("tests/cli/test_run_terminal.py", "tests/cli/test_run.py"),
     ),
+    Fault(
+        "statistics count a lost job as no failure",
+        "jobctl/core/stats.py",
+        "return self.failed + self.lost",
+        "return self.failed",
+        ("tests/core/test_stats.py",),
+    ),
+    Fault(
+        "failed jobs have a part in the durations",
+        "jobctl/core/stats.py",
+        "if stage == COMPLETED and (took_ms",
+        "if (took_ms",
+        ("tests/core/test_stats.py",),
+    ),
 )
