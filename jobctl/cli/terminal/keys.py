@@ -12,7 +12,8 @@ _ESC = 0x1B
 _CANCEL = (0x18, 0x1A)  # CAN and SUB end a sequence
 _BELL = 0x07
 _PASTE_END = b"\x1b[201~"
-_MAX_SEQUENCE = 64  # bytes; a longer one is no key
+_UNKNOWN = b"\x1b[?"  # the beginning of a sequence that is no key
+_MAX_SEQUENCE = 64  # bytes; a longer one is not remembered
 
 _CONTROLS = {
     0x08: "backspace",
@@ -132,7 +133,7 @@ class KeyDecoder:
             return key
         pending.append(byte)
         if len(pending) > _MAX_SEQUENCE:
-            pending.clear()
+            pending[:] = _UNKNOWN
             return None
         if len(pending) == 2:
             return self._second(byte)
