@@ -233,9 +233,12 @@ class TerminalSession:
         self._by_default(signal.SIGQUIT)
 
     def _by_default(self, number: signal.Signals) -> None:
+        """Have the default action of the signal, once, even if it is sent again meanwhile."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
         self._loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
 
     def _continued(self) -> None:
         """Take the terminal again, also after SIGSTOP, before which nothing could be restored."""

@@ -95,11 +95,14 @@ def _next_signal() -> tuple[int, bool]:
 
 
 def _stop_by(number: int) -> None:
-    """Stop, until the shell continues the job."""
+    """Stop once, until the shell continues the job.
+
+    The key may have sent us the signal too. All that is pending when we stop is dropped by SIGCONT.
+    """
     if number != signal.SIGSTOP:
         signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
-    signal.raise_signal(number)
+    signal.raise_signal(number)  # pending, unless it is SIGSTOP
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
     signal.pthread_sigmask(signal.SIG_BLOCK, _KEPT_BACK)
 
 

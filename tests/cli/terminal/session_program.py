@@ -1,8 +1,8 @@
 """A full-screen program for the tests: a frame that says what happened, on the terminal.
 
-``python -m tests.cli.terminal.session_program [--alone] [--rows N] [--moving S]``: keys are shown;
-``q`` ends, ``!`` raises, ``a`` aborts, ``w`` writes to standard error. ``--alone`` has no
-supervisor. ``--moving`` changes every row each S seconds.
+Keys are shown; ``q`` ends, ``!`` raises, ``a`` aborts, ``w`` writes to standard error.
+``--alone`` has no supervisor; ``--moving`` changes every row each so many seconds, ``--steps``
+times.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def main(options: argparse.Namespace) -> int:
 
         async def move() -> None:
             nonlocal step
-            while True:
+            while step < options.steps:
                 await asyncio.sleep(options.moving)
                 step += 1
                 session.show(frame(session))
@@ -67,6 +67,7 @@ if __name__ == "__main__":
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--rows", type=int, default=3)
     parser.add_argument("--moving", type=float, default=0.0)
+    parser.add_argument("--steps", type=int, default=1_000_000)
     given = parser.parse_args()
     if not given.alone:
         supervise()
