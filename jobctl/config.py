@@ -44,6 +44,7 @@ __all__ = [
     "Where",
     "hub_in",
     "is_durable",
+    "is_read_only",
     "log_limit",
     "resolve_dir",
     "safe_directories",
@@ -64,7 +65,9 @@ _ENVIRONMENT = {
     "time-format": "JOBCTL_TIME_FORMAT",
     "log": "JOBCTL_LOG",
     "log-limit": "JOBCTL_LOG_LIMIT",
+    "read-only": "JOBCTL_READ_ONLY",
 }
+_BOOLEANS = ("durable", "read-only")
 _SAFE = "safe-directories"
 _NAMES = (*_ENVIRONMENT, _SAFE)
 _RESERVED = ("store", "forward", "session-url")
@@ -169,6 +172,8 @@ class Settings:
         if name == _SAFE:  # the only one that adds up
             paths = [path for file in files for path in _of_file(name, file)]
             return Setting(paths, ", ".join(file.path for file in files), files[0].level)
+        if name == "read-only":  # a nearer file, perhaps of a cloned project, cannot lift it
+            files = [file for file in files if _of_file(name, file)] or files
         return Setting(_of_file(name, files[0]), files[0].path, files[0].level)
 
     def check_obeyed(self) -> None:
@@ -182,7 +187,7 @@ class Settings:
 
     def _of_text(self, name: str, text: str) -> Any:
         variable = f"${_ENVIRONMENT[name]}"
-        if name == "durable":
+        if name in _BOOLEANS:
             if text.lower() not in ("0", "1", "true", "false"):
                 raise UsageError(f"{variable} is neither 0 nor 1")
             return text.lower() in ("1", "true")
@@ -268,6 +273,12 @@ def is_durable(
     return found.value if found is not None else None
 
 
+def is_read_only(known: Settings) -> bool:
+    """Whether views of the jobs (``watch``, a hub's page) offer nothing that changes a job."""
+    found = known.get("read-only")
+    return found is not None and bool(found.value)
+
+
 def log_limit(env: Mapping[str, str]) -> int | None:
     """Return how many bytes all logs of a directory may have; ``None`` if it is not set.
 
@@ -348,9 +359,9 @@ def _doubts(file: _File) -> list[str]:
 
 def _of_file(name: str, file: _File) -> Any:
     value, path = file.values[name], file.path
-    if name == "durable":
+    if name in _BOOLEANS:
         if not isinstance(value, bool):
-            raise UsageError(f"{path}: durable is neither true nor false")
+            raise UsageError(f"{path}: {name} is neither true nor false")
         return value
     if name == _SAFE:
         return _paths_in(value, path)

@@ -15,6 +15,7 @@ from jobctl.config import (
     Settings,
     hub_in,
     is_durable,
+    is_read_only,
     resolve_dir,
     safe_directories,
     system_file,
@@ -584,3 +585,29 @@ def test_other_limits_of_logs_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "jobctl.toml").write_text("log-limit = true\n")
     with pytest.raises(UsageError, match="log-limit"):
         Settings({}, tmp_path).get("log-limit")
+
+
+def test_read_only_is_off_unless_set(tmp_path: Path, own_file: Path) -> None:
+    """A nearer file may set it, and cannot lift what a farther one sets; the environment can."""
+    assert not is_read_only(Settings({}, tmp_path))
+    project = tmp_path / "jobctl.toml"
+    project.write_text("read-only = true\n")
+    assert is_read_only(Settings({}, tmp_path))
+    own_file.write_text("read-only = true\n")
+    project.write_text("read-only = false\n")
+    known = Settings({}, tmp_path)
+    assert known.get("read-only") == (True, str(own_file), 1)
+    assert is_read_only(known)
+    assert not is_read_only(Settings({"JOBCTL_READ_ONLY": "0"}, tmp_path))
+    own_file.write_text("")
+    assert Settings({}, tmp_path).get("read-only") == (False, str(project), 2)
+    assert is_read_only(Settings({"JOBCTL_READ_ONLY": "1"}, tmp_path))
+
+
+def test_read_only_is_a_boolean(tmp_path: Path) -> None:
+    """Any other value is an error: it must not count as off."""
+    with pytest.raises(UsageError, match=r"\$JOBCTL_READ_ONLY is neither 0 nor 1"):
+        is_read_only(Settings({"JOBCTL_READ_ONLY": "yes"}, tmp_path))
+    (tmp_path / "jobctl.toml").write_text('read-only = "yes"\n')
+    with pytest.raises(UsageError, match="read-only is neither true nor false"):
+        is_read_only(Settings({}, tmp_path))

@@ -230,7 +230,7 @@ def test_settings_that_are_shown_are_understood(tmp_path: Path) -> None:
     assert known.doubts == []
     assert [known.get(name) is not None for name in tomllib.loads(block) if name != "types"] == [
         True
-    ] * 5
+    ] * 6
     etl = parse_types(known.types)["etl"]
     assert [stage.percent for stage in etl.stages] == [0, 0, 20, 40, 100]
 

@@ -14,7 +14,7 @@ from jobctl._clock import now_ms
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note, print_error
 from jobctl.cli.options import LogMode, TimeFormat, Written
-from jobctl.config import Settings, Where, hub_in, is_durable, resolve_dir
+from jobctl.config import Settings, Where, hub_in, is_durable, is_read_only, resolve_dir
 from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job, values_of
@@ -56,6 +56,7 @@ __all__ = [
     "pipelines",
     "print_removed",
     "print_written",
+    "read_only",
     "reporting",
     "run_async",
     "seconds",
@@ -258,6 +259,14 @@ def log_mode(option: LogMode | None, type: str) -> str | None:
         return str(found.value)
     of_type = pipelines().find(type).log
     return of_type or (str(found.value) if found is not None else None)
+
+
+def read_only(*, option: bool) -> bool:
+    """Whether a view offers nothing that changes a job: by the option ``--read-only`` or a setting.
+
+    It does not apply to commands such as ``cancel``: who types them means them.
+    """
+    return option or is_read_only(settings())
 
 
 def time_format(option: TimeFormat | None) -> TimeFormat | None:

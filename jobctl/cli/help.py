@@ -45,6 +45,8 @@ Environment variables. An option overrides them; they override settings files:
   JOBCTL_TIME_FORMAT   relative, iso or local
   JOBCTL_LOG           which output run keeps: on, all, on-failure or off
   JOBCTL_LOG_LIMIT     how much all logs of a directory may take: 200MB
+  JOBCTL_READ_ONLY     1: watch and the page of serve offer no cancel and no
+                       retry; commands such as cancel work as always
   SUDO_UID             for root: the files of this user are obeyed as root's are
   NO_COLOR, FORCE_COLOR, TERM=dumb   no colours; colours; nothing repainted
 
@@ -64,6 +66,7 @@ config' shows where they are, and each value.
   time-format = "iso"
   log = "on-failure"         # which output run keeps: on, all, on-failure, off
   log-limit = "200MB"        # for all logs; 1GiB, or 5 % of the disk if less
+  read-only = true           # watch and the page change nothing, commands do
   url = "wss://jobs.example" # this and the next three: in your own file or the
   token-file = "token"       # system's, never in a project's
   ca = "ca.pem"

@@ -48,6 +48,7 @@ class ServeOptions:
     watch_files: bool
     prune_after_s: float | None
     reap: bool
+    read_only: bool
     directory: str | None
 
 
@@ -137,6 +138,7 @@ async def _serve(
         compression=options.compression,
         periodic_tasks=tasks,
         pipelines=pipelines(),
+        read_only=options.read_only,
         stop=stop,
         ready=lambda url: _print_ready(options, str(here.where.path), url),
         sockets=sockets,
@@ -158,6 +160,8 @@ def _print_ready(options: ServeOptions, directory: str, url: str) -> None:
         both = f" and unix:{options.unix}" if options.unix is not None else ""
         page = f", page {_page(url, options.path, options.access.own_token)}"
     note(f"serving {directory} on {url}{both}{page} (Ctrl-C stops)")
+    if options.read_only:
+        note("nothing on the page changes a job (read-only)")
     if options.insecure and not options.access.needs_token:
         note("everybody who can reach the hub may view the jobs (--insecure)")
     elif options.local_users:

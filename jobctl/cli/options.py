@@ -183,6 +183,10 @@ WrittenOption = Annotated[
     Written | None,
     Option("-o", "--output", help="Print the result in this format.", show_default=False),
 ]
+ReadOnlyOption = Annotated[
+    bool,
+    Option("--read-only", help="Offer nothing here that changes a job: no cancel, no retry."),
+]
 StrictOption = Annotated[
     bool, Option("--strict", help="Within jobctl run: make an error fatal, not a warning.")
 ]

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Annotated
 
+from jobctl.cli.common import read_only as is_read_only
 from jobctl.cli.common import seconds
-from jobctl.cli.options import DirOption, Option
+from jobctl.cli.options import DirOption, Option, ReadOnlyOption
 from jobctl.cli.serve_log import LogFormat, set_up_logging
 from jobctl.errors import UsageError
 
@@ -87,6 +88,7 @@ def serve(
     reap: Annotated[
         bool, Option("--reap", help="Fail jobs whose worker has died, at once.")
     ] = False,
+    read_only: ReadOnlyOption = False,
     log_format: Annotated[LogFormat, Option(help="How to log.")] = LogFormat.text,
     verbose: Annotated[bool, Option("-v", "--verbose", help="Log each session.")] = False,
     directory: DirOption = None,
@@ -136,6 +138,7 @@ def serve(
         watch_files=watch_files,
         prune_after_s=seconds(prune_older_than, "--prune-older-than"),
         reap=reap,
+        read_only=is_read_only(option=read_only),
         directory=directory,
     )
     set_up_logging(log_format, verbose=verbose)

@@ -33,6 +33,7 @@ from jobctl.cli.options import (
     Output,
     OutputOption,
     QuietOption,
+    ReadOnlyOption,
     RetryOption,
     SelectorOption,
     SessionOption,
@@ -92,6 +93,7 @@ def watch(
             "--verify", help="Compare all jobs with the hub's digest; exit with 1 if it differs."
         ),
     ] = False,
+    read_only: ReadOnlyOption = False,
     output: OutputOption = Output.table,
     quiet: QuietOption = False,
     times: TimeFormatOption = None,

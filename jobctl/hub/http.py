@@ -64,6 +64,8 @@ _SECURITY = {
 _STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
 _AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+READ_ONLY_HEADER = {"Jobctl-Read-Only": "1"}
+"""Of each response of a hub that offers nothing that changes a job."""
 _SIGN_IN = ("/login", "/login.js")
 _SCRIPTS = ("/app.js", "/login.js")
 """The same for everybody, and without anything about jobs. A page's ``import`` sends no token."""
@@ -130,8 +132,10 @@ class HttpApi:
         socket_path: str,
         logs: LogApi,
         pipelines: Pipelines = BUILT_IN_ONLY,
+        read_only: bool = False,
     ) -> None:
         self._logs = logs
+        self._read_only = read_only
         self._pipelines = _pipelines_json(pipelines)
         self._state, self._access, self._base = state, access, base
         self._socket_path = socket_path
@@ -216,6 +220,8 @@ class HttpApi:
     async def _middleware(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         answer = _with_common_headers(await self._answer(request, handler))
         answer.headers.update(_connection(request).cross_origin)
+        if self._read_only:
+            answer.headers.update(READ_ONLY_HEADER)
         self._state.counts.requests[answer.status] += 1
         return answer
 
@@ -292,6 +298,7 @@ class HttpApi:
     async def _page(self, request: web.Request) -> web.Response:
         html = _asset("index.html").replace("{base}", self._base)
         html = html.replace("{socket}", self._base + self._socket_path)
+        html = html.replace("{read-only}", "yes" if self._read_only else "no")
         return self._html(request, html.replace("{pipelines}", self._pipelines))
 
     async def _script(self, request: web.Request) -> web.Response:

@@ -69,6 +69,7 @@ async def serve(
     compression: bool = True,
     periodic_tasks: Iterable[PeriodicTask] = (),
     pipelines: Pipelines = BUILT_IN_ONLY,
+    read_only: bool = False,
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
     sockets: Sockets | None = None,
@@ -80,7 +81,8 @@ async def serve(
     the port, if there is one. ``periodic_tasks`` are done meanwhile (see periodic.py). ``base`` is
     the path under which a proxy shows the hub, and ``access`` the access policy; by default for
     this user alone. ``tls`` is a context, or a certificate that follows its files. The page shows
-    job types as ``pipelines`` has them.
+    job types as ``pipelines`` has them. A ``read_only`` hub offers nothing that changes a job: it
+    says so in each response, by the header ``Jobctl-Read-Only``, and on its page.
 
     Raises `AddressInUse` or `HubError` for an address that cannot be bound, and leaves nothing
     behind then. Opening a store may make its directory: to bind first, call `listen` with the same
@@ -97,6 +99,7 @@ async def serve(
         watch_files=watch_files,
         periodic_tasks=periodic_tasks,
         pipelines=pipelines,
+        read_only=read_only,
     )
     await server.run(host, port, stop, ready, unix=unix, sockets=sockets)
 
@@ -120,6 +123,7 @@ class HubServer:
         watch_files: bool,
         periodic_tasks: Iterable[PeriodicTask] = (),
         pipelines: Pipelines = BUILT_IN_ONLY,
+        read_only: bool = False,
         peer_uid: PeerUid | None = None,
     ) -> None:
         self._peer_uid = peer_uid
@@ -167,6 +171,7 @@ class HubServer:
             socket_path=path,
             logs=LogApi(store),
             pipelines=pipelines,
+            read_only=read_only,
         )
         self._liveness: Liveness = Liveness(self.clients, self._http)
         own_tasks = [tls.task()] if isinstance(tls, ServerCertificate) else []

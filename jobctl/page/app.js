@@ -1,7 +1,8 @@
 // The live table: one cursor over the hub's jobs, which goes on where it was when a hub comes back.
 // Whatever a job says is put in as text, never as markup.
 
-const { base, socket } = document.documentElement.dataset;
+const { base, socket, readOnly } = document.documentElement.dataset;
+document.getElementById("read-only").hidden = readOnly !== "yes";
 if (location.hash.startsWith("#token=")) // a link from `jobctl serve`: it has done its work
   history.replaceState(null, "", location.pathname + location.search);
 const filter = new URLSearchParams(location.search);

@@ -777,3 +777,14 @@ async def test_all_is_under_the_base_path(directory, writer, base):
     stop.set()
     await task
     store.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_read_only_hub_says_so_in_each_response(served, read_only):
+    """For clients that would offer acts; a page says it too."""
+    async with running_hub(served, read_only=read_only) as hub:
+        for path in (*PAGES, "/nowhere", "/api/jobs/nobody"):
+            answer = await get(hub, path)
+            assert answer.headers.get("Jobctl-Read-Only") == ("1" if read_only else None)
+        said = b'data-read-only="yes"' if read_only else b'data-read-only="no"'
+        assert said in (await get(hub, "/")).body

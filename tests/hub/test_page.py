@@ -345,6 +345,16 @@ async def test_acknowledged_failure_is_grey_and_says_so(served):
         assert page.said == []
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_read_only_hub_says_so(served, read_only):
+    """On its page; see test_http.py for other clients."""
+    async with running_hub(served, read_only=read_only) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows("document.getElementById('state').dataset.state", "open")
+        hidden = await page.run("document.getElementById('read-only').hidden")
+        assert hidden is not read_only
+
+
 async def test_jobs_of_a_run_stand_in_its_row_or_below_it(served, writer):
     """As `ls` shows them."""
     shown = """

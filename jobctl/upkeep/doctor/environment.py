@@ -47,6 +47,7 @@ _VARIABLES = (
     "JOBCTL_TIME_FORMAT",
     "JOBCTL_LOG",
     "JOBCTL_LOG_LIMIT",
+    "JOBCTL_READ_ONLY",
 )
 
 
