@@ -45,6 +45,7 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
+from jobctl.cli.stages import unknown_stage
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.cli.text import fit, visible
 from jobctl.core.cursor import ZERO, Cursor
@@ -52,9 +53,8 @@ from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
-from jobctl.core.pipeline import CANCELLED, FAILED, Pipelines
+from jobctl.core.pipeline import Pipelines
 from jobctl.core.times import known_ms
-from jobctl.errors import did_you_mean
 from jobctl.stores import BadFile, bad_files, creation_times
 
 TYPE_CHECKING = False
@@ -188,6 +188,7 @@ class _Listing(NamedTuple):
     bad: list[BadFile] | None
     dead: Container[str]
     usual: UsualDurations | None
+    jobs: Callable[[], Iterable[Job]]
     ids: Callable[[], list[str]]
     close: Callable[[], None]
     bad_omitted: int = 0
@@ -225,8 +226,12 @@ def _in_directory(
         usual = api.usual(store, pipelines())
     text, hint = _described(where, empty=not delta.jobs)
     dead = store.owners.dead()
+
+    def jobs() -> Sequence[Job]:
+        return api.ls(store).jobs
+
     return _Listing(
-        delta, chosen, text, hint, bad_files(store), dead, usual, store.ids, store.close
+        delta, chosen, text, hint, bad_files(store), dead, usual, jobs, store.ids, store.close
     )
 
 
@@ -278,15 +283,18 @@ def _on_hub(
     )
     bad = [BadFile(*item) for item in sorted(told[-1].reasons.items())] if told else None
 
-    def ids() -> list[str]:
+    def jobs() -> Sequence[Job]:
         whole = chosen == EVERYTHING and delta.since == 0
-        return [job.id for job in (delta if whole else run_async(read())).jobs]
+        return (delta if whole else run_async(read())).jobs
+
+    def ids() -> list[str]:
+        return [job.id for job in jobs()]
 
     dead = received[-1].dead if received else ()
     usual = UsualDurations(delta.jobs, pipelines=pipelines()) if learn else None
     omitted = told[-1].omitted if told else 0
     now = clock.now_ms()
-    return _Listing(delta, chosen, url, "", bad, dead, usual, ids, lambda: None, omitted, now)
+    return _Listing(delta, chosen, url, "", bad, dead, usual, jobs, ids, lambda: None, omitted, now)
 
 
 def _named(bad: list[BadFile] | None) -> list[dict[str, str]] | None:
@@ -401,10 +409,7 @@ def _explain(
     """Print notes: why nothing is listed, and what was skipped."""
     if not jobs and (table or not sys.stdout.isatty()) and not found.delta.since:
         what = "no jobs" if found.filter == EVERYTHING and not found.delta.jobs else "no such jobs"
-        known = {stage for pipeline in pipelines().all().values() for stage in pipeline.names()}
-        known |= {FAILED, CANCELLED}
-        odd = [stage for stage in stages if stage not in known]
-        meant = did_you_mean(odd[0], known) if odd else None
+        meant = unknown_stage(stages, pipelines(), found.jobs)
         hint = f"; {meant}" if meant else found.hint
         note(f"{what} in {found.where}{hint}")
     _note_bad(found.bad or [], verbose=verbose, omitted=found.bad_omitted)

@@ -114,6 +114,7 @@ def wait(
                 timeout_s=timeout_s,
                 on_verdict=_PRINT[output],
                 on_status=StatusNotes(),
+                on_note=note,
                 retry=retry,
                 credentials=credentials(token_file, ca),
             )

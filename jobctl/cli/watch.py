@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -43,8 +44,10 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
+from jobctl.cli.stages import unknown_stage
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.eta import UsualDurations
+from jobctl.core.job import Job
 from jobctl.errors import UsageError
 from jobctl.stores import Store
 
@@ -149,6 +152,8 @@ def watch(
             credentials=shown,
         )
         named = run_async(reach(where, ids)) if ids else []
+    if stage and (meant := unknown_stage(stage, pipelines(), _jobs_in(store))):
+        note(meant)
     options = WatchOptions(
         filter=make_filter([job.id for job in named], type, stage, session, active, selector),
         start=start,
@@ -197,6 +202,11 @@ def watch(
     if exit_status and not (outcome := view.outcome()).met:
         print_error(str(outcome), outcome.code)
         raise Exit(outcome.code)
+
+
+def _jobs_in(store: Store | None) -> Callable[[], Sequence[Job]] | None:
+    """Return what reads all jobs of a directory; ``None`` for a hub, which may have many."""
+    return None if store is None else lambda: api.ls(store).jobs
 
 
 def _start(cursor: str | None, cursor_file: Path | None) -> tuple[Cursor, CursorFile | None]:

@@ -13,8 +13,8 @@ from typing import Literal
 
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
-from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, Pipelines
-from jobctl.errors import TimedOut, UsageError
+from jobctl.core.pipeline import BUILT_IN_ONLY, CANCELLED, COMPLETED, FAILED, Pipelines
+from jobctl.errors import TimedOut, UsageError, did_you_mean
 
 __all__ = ["LOST", "Condition", "ConditionTracker", "Outcome", "Verdict", "code_of", "judge"]
 
@@ -262,6 +262,37 @@ class ConditionTracker:
         ids = set(ids)
         self._gone |= ids
         return self._judge(ids)
+
+    def check_stage(self) -> str | None:
+        """Look whether the jobs that are waited for can be in the condition's stage at all.
+
+        Call it once after the first complete read. Raises `UsageError` if a job has declared
+        stages and this is none of them; for ``any``, if that is so for all jobs. Returns a note
+        for jobs without declared stages, which may still enter any stage; ``None`` if there is
+        nothing to say.
+        """
+        stage, pipelines = self.condition.stage, self.condition.pipelines
+        if self.condition.kind != "stage" or stage in (FAILED, CANCELLED):
+            return None
+        waiting = [verdict.job for verdict in self.verdicts if verdict.kind == "waiting"]
+        jobs = [job for job in waiting if job is not None]
+        unknown = [job for job in jobs if stage not in pipelines.of(job).names()]
+        closed = [job for job in unknown if pipelines.of(job).is_closed]
+        if closed and (not self._any or len(closed) == len(waiting)):
+            job = closed[0]
+            names = pipelines.of(job).names()
+            meant = did_you_mean(stage, names)
+            raise UsageError(
+                f"job {job.id} has no stage {ascii(stage)}",
+                hint=meant or f"its stages are {', '.join(names)}",
+            )
+        if not unknown or closed:
+            return None
+        job = unknown[0]
+        meant = did_you_mean(stage, {entry.stage for entry in job.timeline()})
+        more = f" (of {len(unknown)} such jobs)" if len(unknown) > 1 else ""
+        said = f"job {job.id}{more} declares no stages and has not been in {ascii(stage)}"
+        return f"{said}: waiting for it{f'; {meant}' if meant else ''}"
 
     @property
     def may_still_be_met(self) -> bool:

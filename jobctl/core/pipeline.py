@@ -85,6 +85,11 @@ class Pipeline(NamedTuple):
         """Return the names of all stages, first to last, without ``failed``."""
         return tuple(stage.name for stage in self.stages)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether stages are declared; a job without may enter any stage."""
+        return len(self.stages) > 2
+
     def index(self, stage: str) -> int | None:  # type: ignore[override]
         """Return the position of a stage; ``None`` for ``failed`` and unknown stages."""
         for index, known in enumerate(self.stages):

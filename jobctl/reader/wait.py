@@ -46,6 +46,7 @@ async def wait_async(
     timeout_s: float | None = None,
     on_verdict: Callable[[Verdict], object] | None = None,
     on_status: Callable[[Status], object] | None = None,
+    on_note: Callable[[str], object] | None = None,
     retry: bool = False,
     credentials: Credentials | None = None,
 ) -> Outcome:
@@ -58,8 +59,9 @@ async def wait_async(
     ``timeout_s`` raises `TimedOut`; 0 reads once. An unknown id raises `JobNotFound`, except for
     ``gone``. A hub that cannot be reached raises `HubError` at the start, unless ``retry`` is set;
     later it is waited for. A file that stays damaged for seconds raises `DamagedFile`. (Hubs of
-    jobctl 0.1.0 tell only that a job is gone, so there it counts as removed.) ``credentials`` are
-    shown to the hub (see `Client`).
+    jobctl 0.1.0 tell only that a job is gone, so there it counts as removed.) For ``stage=NAME``,
+    `UsageError` if a job's declared stages do not have it; ``on_note`` is called with a text if a
+    job declares none. ``credentials`` are shown to the hub (see `Client`).
     """
     condition = Condition.parse(until) if isinstance(until, str) else until
     prefixes = [check_id(id) for id in ([ids] if isinstance(ids, str) else ids)]
@@ -70,6 +72,7 @@ async def wait_async(
     read_once = timeout_s == 0
     where = hub_url(url) if url is not None else store.where if store is not None else ""
     tracker: ConditionTracker | None = None
+    stage_checked = False
     scope = asyncio.timeout(None if read_once else timeout_s)
     report, report_status = on_verdict or _nothing, on_status or _nothing
     try:
@@ -103,6 +106,11 @@ async def wait_async(
                         continue
                     for verdict in _applied(tracker, event):
                         report(verdict)
+                    if tracker.synced and not stage_checked and tracker.outcome is None:
+                        stage_checked = True
+                        said = tracker.check_stage()
+                        if said is not None and on_note is not None and not read_once:
+                            on_note(said)
                     if tracker.absent and tracker.outcome is None:
                         if store is not None:
                             gone = await _confirm_gone(store, tracker, once=read_once)

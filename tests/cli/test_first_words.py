@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from jobctl.cli.commands import COMMANDS, OTHER_NAMES, command_first
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, command, environment
 
 
 @pytest.mark.parametrize("name", sorted(OTHER_NAMES))
@@ -64,3 +65,72 @@ def test_forgotten_id_is_said(run: Run, args: tuple[str, ...], says: str) -> Non
     ran = run(*args)
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert says in ran.err
+
+
+@pytest.fixture
+def staged(run: Run, jobs_dir: Path) -> None:
+    """A job with declared stages, one that may enter any stage, and one of a built-in type."""
+    run("create", "etl", "--id", "closed", "--stages", "fetch,load")
+    run("create", "etl", "--id", "open")
+    run("advance", "open", "load")
+    run("create", "create_session", "--id", "known")
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["closed", "--for", "stage=lod"], "job closed has no stage 'lod'; did you mean 'load'?"),
+        (["closed", "--for", "stage=x"], "its stages are pending, fetch, load, completed"),
+        (["known", "--for", "stage=analyse"], "did you mean 'analyze'?"),
+        (["open", "closed", "--for", "stage=lod", "--timeout", "0"], "job closed has no stage"),
+        (["--active", "--for", "stage=lod"], "has no stage 'lod'"),
+        (["closed", "known", "--any", "--for", "stage=lod"], "job closed has no stage 'lod'"),
+    ],
+)
+def test_wait_for_an_unknown_stage_is_refused_at_once(
+    run: Run, staged: None, args: list[str], says: str
+) -> None:
+    """Where the declared stages do not have it, it would wait for ever."""
+    ran = run("wait", *args)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert says in ran.err
+
+
+def test_wait_for_a_stage_that_may_still_come_says_so(run: Run, staged: None) -> None:
+    """A job without declared stages may enter any; a name that is seen already needs no note."""
+    ran = run("wait", "open", "--for", "stage=lod", "--timeout", "0.3")
+    assert ran.code == 124
+    assert "job open declares no stages and has not been in 'lod': waiting for it" in ran.err
+    assert "did you mean 'load'?" in ran.err
+    any_of_them = run("wait", "open", "closed", "--any", "--for", "stage=x", "--timeout", "0.3")
+    assert any_of_them.code == 124
+    assert run("wait", "open", "--for", "stage=load").code == 0
+    for stage in ("failed", "cancelled"):
+        ran = run("wait", "closed", "--for", f"stage={stage}", "--timeout", "0.3")
+        assert (ran.code, ran.err.count("\n")) == (124, 1)
+    assert "declares" not in run("wait", "open", "--for", "stage=x", "--timeout", "0").err
+
+
+def test_filter_on_an_unknown_stage_says_so(run: Run, staged: None) -> None:
+    """And lists nothing; a stage that a job had once, or that a type has, is known."""
+    assert "did you mean 'load'?" in run("ls", "--stage", "lod").err
+    assert "no type and no job has a stage 'zzz'" in run("ls", "--stage", "zzz").err
+    assert "no type and no job" not in run("ls", "--stage", "finalize").err
+    run("complete", "open")
+    assert "no type and no job" not in run("ls", "--stage", "load").err
+
+
+def test_watch_of_an_unknown_stage_says_so(jobs_dir: Path, run: Run, staged: None) -> None:
+    """And goes on, since a job may still enter it."""
+    watching = subprocess.Popen(
+        command("watch", "--stage", "lod", "--dir", str(jobs_dir)),
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert watching.stderr is not None
+    try:
+        assert watching.stderr.readline() == (
+            "jobctl: no type and no job has a stage 'lod'; did you mean 'load'?\n"
+        )
+    finally:
+        watching.terminate()
+        watching.communicate()
