@@ -350,7 +350,7 @@ async def test_read_only_hub_says_so(served, read_only):
     """On its page; see test_http.py for other clients."""
     async with running_hub(served, read_only=read_only) as hub, browser() as page:
         await page.go(page_of(hub.url))
-        await page.shows("document.getElementById('state').dataset.state", "open")
+        await page.shows("document.getElementById('state')?.dataset.state", "open")
         hidden = await page.run("document.getElementById('read-only').hidden")
         assert hidden is not read_only
 
