@@ -19,6 +19,7 @@ from jobctl.cli.options import (
     WrittenOption,
 )
 from jobctl.cli.text import visible
+from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "prune"]
 
@@ -61,12 +62,19 @@ def prune(
 ) -> None:
     """Remove jobs that ended long ago, and print their ids.
 
+    On a terminal it asks first. Without one it needs --older-than, --keep or --yes.
     A file that jobctl did not write and that lacks createdAt or type stays, unless --foreign is
     given: it may not be a job. Logs of jobs that are gone are removed in any case.
     """
     age_s = seconds(older_than, "--older-than")
     stages = [name for text in stage or () for name in text.split(",")]
     here = command_store(directory)
+    if not (yes or dry_run or age_s is not None or keep is not None or _can_ask()):
+        here.store.close()
+        raise UsageError(
+            "without a terminal prune needs --older-than, --keep or --yes",
+            hint="its default is 'jobctl prune --older-than 7d'",
+        )
     name = output in (None, Written.name)
     what = _logs_of if logs else _count
 
@@ -121,9 +129,14 @@ def _logs_of(jobs: int) -> str:
     return "the log of 1 job" if jobs == 1 else f"the logs of {jobs} jobs"
 
 
+def _can_ask() -> bool:
+    """Whether there is a terminal to ask the user on."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def _confirmed(question: str) -> bool:
     """Ask the user; return ``True`` if there is no terminal to ask on."""
-    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _can_ask():
         return True
     sys.stdout.flush()
     sys.stderr.write(f"{visible(question)} [y/N] ")

@@ -212,7 +212,7 @@ def test_a_wrong_label_is_named_before_anything_runs(
 @pytest.mark.parametrize("command", ["ls", "watch", "wait", "prune"])
 def test_a_wrong_selector_is_named(run: Run, labelled: Path, command: str) -> None:
     """It would otherwise select everything."""
-    ran = run(command, "-l", "=x")
+    ran = run(command, "-l", "=x", *(["--yes"] if command == "prune" else []))
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "'=x' selects no labels; write KEY=VALUE, KEY!=VALUE, KEY or !KEY" in ran.err
 

@@ -52,7 +52,7 @@ def test_prune_removes_what_ended_long_ago(run: Run, jobs_dir: Path) -> None:
     then = to_text(now_ms() - 30 * DAY_MS)
     old = {"id": "old", "type": "etl", "createdAt": then, "updatedAt": then}
     write(jobs_dir, {**old, "stage": "completed", "completedAt": GO_ZERO})
-    assert run("prune").out == "old\n"
+    assert run("prune", "--yes").out == "old\n"
 
 
 def test_prune_keeps_the_newest_by_their_true_end(run: Run, jobs_dir: Path) -> None:

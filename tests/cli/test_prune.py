@@ -51,11 +51,11 @@ def left(directory: Path) -> set[str]:
 
 def test_it_prints_what_it_removed(run: Run, filled: Path) -> None:
     """Ids on standard output, oldest first; a summary beside it. It does not ask off a terminal."""
-    result = run("prune")
+    result = run("prune", "--yes")
     assert (result.code, result.out) == (0, "done-30\nfailed-9\n")
     assert result.err == f"jobctl: removed 2 jobs from {filled}\n"
     assert left(filled) == {"active", "done-1"}
-    assert run("prune") == (0, "", f"jobctl: removed 0 jobs from {filled}\n")
+    assert run("prune", "--yes") == (0, "", f"jobctl: removed 0 jobs from {filled}\n")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_options_choose(run: Run, filled: Path, args: list[str], gone: set[s
 def test_nonsense_is_a_usage_error(run: Run, filled: Path, args: list[str], said: str) -> None:
     """Exit code 2, one line, nothing removed."""
     before = left(filled)
-    result = run("prune", *args)
+    result = run("prune", "--yes", *args)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert said in result.err
     assert left(filled) == before
@@ -112,14 +112,14 @@ def test_files_of_other_programs_stay_unless_told(run: Run, filled: Path) -> Non
     )
     odd_times.write(filled, {"id": "typed", "type": "etl", "stage": "failed"})
     age_files(filled, "typed")
-    result = run("prune")
+    result = run("prune", "--yes")
     assert (result.code, set(result.out.split())) == (0, {"full", *OLD})
     assert result.err == (
         f"jobctl: removed 3 jobs from {filled}; 2 files of other programs stay "
         "(--foreign removes them)\n"
     )
     assert left(filled) == {"active", "done-1", "bare", "typed"}
-    assert run("prune", "--foreign").out.split() == ["bare", "typed"]
+    assert run("prune", "--yes", "--foreign").out.split() == ["bare", "typed"]
     assert left(filled) == {"active", "done-1"}
 
 
@@ -132,7 +132,7 @@ def test_files_that_are_no_jobs_stay_even_then(run: Run, filled: Path) -> None:
 
 def test_a_directory_that_is_not_there(run: Run, tmp_path: Path) -> None:
     """As for every command: exit code 5 if it was named."""
-    result = run("prune", "--dir", str(tmp_path / "none"))
+    result = run("prune", "--yes", "--dir", str(tmp_path / "none"))
     assert (result.code, result.out) == (5, "")
     assert "no directory" in result.err
 
@@ -168,7 +168,7 @@ def test_it_does_not_ask_for_nothing(
     """With --yes, for a dry run, or when there is nothing to remove."""
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    result = run("prune", *args)
+    result = run("prune", "--yes", *args)
     assert (result.code, "[y/N]" in result.err) == (0, False)
 
 
@@ -187,7 +187,7 @@ def test_a_failure_is_told_and_keeps_no_other_job(
         remove(self, id, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(DirectoryStore, "remove", failing)
-    result = run("prune")
+    result = run("prune", "--yes")
     assert (result.code, result.out) == (5, "failed-9\n")
     assert result.err.splitlines()[0] == "jobctl: cannot\\e[2J"
     assert "removed 1 job from" in result.err
@@ -312,6 +312,19 @@ def test_log_goes_with_a_pruned_job(run: Run, filled: Path) -> None:
     write_logs(filled, "active", "done-1", "done-30")
     run("prune", "--dry-run")
     assert len(os.listdir(log_of(filled, ""))) == 5  # with the file of their usage
-    assert run("prune").out == "done-30\nfailed-9\n"
+    assert run("prune", "--yes").out == "done-30\nfailed-9\n"
     names = {path.name for path in log_of(filled, "").iterdir() if path.is_dir()}
     assert names == {"active", "done-1"}
+
+
+@pytest.mark.parametrize("args", [[], ["--stage", "failed"], ["--logs"], ["-o", "json"]])
+def test_without_a_terminal_it_needs_to_be_told(run: Run, filled: Path, args: list[str]) -> None:
+    """A script that forgets an option removes nothing; the error has a form that works."""
+    before = left(filled)
+    ran = run("prune", *args)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "needs --older-than, --keep or --yes" in ran.err
+    assert "jobctl prune --older-than 7d" in ran.err
+    assert left(filled) == before
+    for enough in (["--dry-run"], ["--older-than", "99d"], ["--keep", "9"], ["--yes"]):
+        assert run("prune", *args, *enough).code == 0
