@@ -192,7 +192,7 @@ __jobctl_options() {
         'clients') REPLY='-h --help -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
         'watch') REPLY='-h --help --type --stage --session -l --selector --active -a --all --since --cursor --cursor-file --url --retry --token-file --ca --timeout --exit-status --verify --read-only -o --output -q --quiet --time-format --dir' ;;
         'wait') REPLY='-h --help --type --stage --session -l --selector --active --for --any --all --timeout -o --output -q --quiet --url --retry --token-file --ca --dir' ;;
-        'ls') REPLY='-h --help --type --stage --session -l --selector --active --since --until --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;
+        'ls') REPLY='-h --help --type --stage --session -l --selector --active --since --until -a --all --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;
         'show') REPLY='-h --help -o --output -q --quiet --time-format --url --token-file --ca --dir' ;;
         'stats') REPLY='-h --help --by --type --stage --session -l --selector --active --since --until -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
         'logs') REPLY='-h --help -f --follow --tail -n --since -t --timestamps --stderr --url --token-file --ca --dir' ;;

@@ -355,6 +355,7 @@ complete -c jobctl -n '__jobctl_at ls' -s l -l selector -x -k -a '(__jobctl_ask 
 complete -c jobctl -n '__jobctl_at ls' -l active -d 'Only jobs that are neither completed nor failed.'
 complete -c jobctl -n '__jobctl_at ls' -l since -x -d 'Only jobs changed since 10m ago, or 2026-11-23T09:30Z.'
 complete -c jobctl -n '__jobctl_at ls' -l until -x -d 'Only jobs not changed after that time.'
+complete -c jobctl -n '__jobctl_at ls' -s a -l all -d 'On a terminal: list also jobs that ended long ago.'
 complete -c jobctl -n '__jobctl_at ls' -l sort -x -a 'created updated stage type id' -d 'Sort by this field.'
 complete -c jobctl -n '__jobctl_at ls' -l limit -x -d 'Print at most N jobs.'
 complete -c jobctl -n '__jobctl_at ls' -l cursor -x -d 'Only what has changed since this cursor.'

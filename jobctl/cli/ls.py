@@ -46,7 +46,7 @@ from jobctl.cli.options import (
     UrlOption,
 )
 from jobctl.cli.stages import unknown_stage
-from jobctl.cli.table import columns_of_terminal, lines
+from jobctl.cli.table import columns_of_terminal, lines, paint
 from jobctl.cli.text import fit, visible
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.eta import UsualDurations
@@ -73,6 +73,7 @@ __all__ = ["EXAMPLE", "ls"]
 EXAMPLE = "Example: jobctl ls --stage failed -o wide"
 
 _NARROW = 50  # columns
+_MAX_ENDED = 50  # jobs in a table on a terminal that are neither active nor trouble
 _MAX_CELL = 20  # columns of a type or stage, if the line must be cut
 
 
@@ -100,6 +101,9 @@ def ls(
     until: Annotated[
         str | None, Option(metavar="TIME", help="Only jobs not changed after that time.")
     ] = None,
+    everything: Annotated[
+        bool, Option("-a", "--all", help="On a terminal: list also jobs that ended long ago.")
+    ] = False,
     sort: Annotated[Sort, Option(help="Sort by this field.")] = Sort.created,
     limit: Annotated[int | None, Option(min=0, metavar="N", help="Print at most N jobs.")] = None,
     cursor: Annotated[
@@ -120,6 +124,9 @@ def ls(
     directory: DirOption = None,
 ) -> None:
     """List jobs, newest first. Needs no hub.
+
+    A table on a terminal has all jobs that are active, lost or failed in the last 24 hours, and
+    the 50 newest others; -a lists all. Pipes and other formats get all.
 
     With --url, list the jobs of a hub. In -o json, `bad` lists the files that are not jobs; it is
     null if the hub is jobctl 0.1.0, which does not know them.
@@ -167,7 +174,11 @@ def ls(
             out(compact(job_object(job, dead, usual, at_ms)))
     else:
         wide = output is Output.wide
-        _print_table(jobs, found, form, at_ms, wide=wide, header=not no_headers)
+        all_jobs = everything or limit is not None or not sys.stdout.isatty()
+        listed = jobs if all_jobs else _without_old(jobs, sort, at_ms, dead)
+        _print_table(listed, found, form, at_ms, wide=wide, header=not no_headers)
+        if more := len(jobs) - len(listed):
+            out(paint(f"{more} more ended; -a shows all", "dim"))
     if delta.since and delta.gone and (quiet or output is not Output.json):
         note(f"{len(delta.gone)} gone since the cursor; -o json names them")
     _explain(found, jobs, stage or (), verbose=verbose, table=table)
@@ -312,6 +323,21 @@ def order(jobs: Sequence[Job], sort: Sort, at_ms: int) -> list[Job]:
     elif sort in (Sort.type, Sort.id):
         ordered.sort(key=lambda job: str(getattr(job, sort.value)))
     return ordered
+
+
+def _without_old(
+    jobs: Sequence[Job], sort: Sort, at_ms: int, dead: Container[str]
+) -> Sequence[Job]:
+    """Return the jobs without those that ended long ago, in the same order.
+
+    Jobs that are active or `Job.is_trouble` stay, and the newest `_MAX_ENDED` of the others.
+    """
+    if len(jobs) <= _MAX_ENDED:
+        return jobs
+    ended = [job for job in jobs if not job.active and not job.is_trouble(at_ms, dead)]
+    by = Sort.updated if sort is Sort.updated else Sort.created
+    left_out = {job.id for job in order(ended, by, at_ms)[_MAX_ENDED:]}
+    return [job for job in jobs if job.id not in left_out] if left_out else jobs
 
 
 def _print_table(

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CANCELLED_ERROR",
     "MAX_HISTORY",
+    "TROUBLE_MS",
     "Acknowledgement",
     "Cancellation",
     "Command",
@@ -67,6 +68,9 @@ CANCELLED_ERROR = "Cancelled by user"
 """The error of a cancelled job, as in the original program."""
 MAX_AHEAD_MS = 3_600_000
 """Clocks of machines may differ by this much; see `Job.ended_ms`."""
+
+TROUBLE_MS = 86_400_000
+"""A failure is trouble for this long; see `Job.is_trouble`."""
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _OWNER = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
@@ -603,6 +607,19 @@ class Job(Draft):
     def lost(self, dead: Container[str]) -> bool:
         """Whether the job is active and its owner is among the ``dead`` ones."""
         return self.active and self.owned_by is not None and self.owned_by in dead
+
+    def is_trouble(self, now_ms: int, dead: Container[str] = ()) -> bool:
+        """Whether somebody has to look at the job: it is lost, or has failed within `TROUBLE_MS`.
+
+        Not if it was cancelled, or acknowledged.
+        """
+        if self.active:
+            return self.lost(dead) and not self.is_acknowledged
+        if self.stage != FAILED or self.is_cancelled:
+            return False
+        ended = self.ended_ms(now_ms)
+        recent = ended is not None and now_ms - ended < TROUBLE_MS
+        return recent and not self.is_acknowledged
 
     def derived(
         self, now_ms: int, dead: Container[str] = (), pipelines: Pipelines = BUILT_IN_ONLY
