@@ -12,6 +12,7 @@ from jobctl.cli.options import DirOption, NoHeadersOption, Option, UrlOption
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.config import Settings, resolve_dir, system_file, user_file
 from jobctl.core.pipeline import Pipeline, parse_types
+from jobctl.core.schedule import short_duration
 
 __all__ = ["EXAMPLE", "config"]
 
@@ -100,6 +101,8 @@ def _table(pipeline: Pipeline) -> dict[str, Any]:
         "stalledAfterMs": pipeline.stalled_after_ms,
         "retry": pipeline.takes_retries,
         "log": pipeline.log,
+        "expectEveryMs": pipeline.expect_every_ms,
+        "graceMs": pipeline.grace_ms if pipeline.expect_every_ms is not None else None,
     }
 
 
@@ -113,4 +116,7 @@ def _words(pipeline: Pipeline) -> str:
         said.append("workers take up retries")
     if pipeline.log is not None:
         said.append(f"log {pipeline.log}")
+    if pipeline.expect_every_ms is not None:
+        every, grace = short_duration(pipeline.expect_every_ms), short_duration(pipeline.grace_ms)
+        said.append(f"expected every {every}, grace {grace}")
     return "; ".join(part for part in said if part)

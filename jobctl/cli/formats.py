@@ -10,7 +10,7 @@ from jobctl.cli.text import fit, fits_encoding, visible
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.pipeline import COMPLETED, FAILED, PENDING, Pipeline, Pipelines
-from jobctl.core.times import known_ms
+from jobctl.core.times import duration, known_ms
 
 __all__ = [
     "acknowledged", "ago", "band", "bar", "duration", "error", "eta", "labels", "mark", "moment",
@@ -72,22 +72,6 @@ def bar(percent: int | None, columns: int) -> str:
     symbols = _symbols()
     full = columns * min(max(percent, 0), 100) // 100
     return symbols["bar"] * full + symbols["rest"] * (columns - full)
-
-
-def duration(ms: int | None) -> str:
-    """Return ``850ms``, ``12s``, ``3m05s``, ``2h07m``, ``4d03h``; ``-`` if unknown."""
-    if ms is None:
-        return "-"
-    if ms < 1000:
-        return f"{ms}ms"
-    seconds = ms // 1000
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m{seconds % 60:02d}s"
-    if seconds < 86400:
-        return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
-    return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
 
 
 def size(count: int) -> str:

@@ -82,6 +82,8 @@ config' shows where they are, and each value.
   stalled-after = "10m"
   retry = true               # workers take up its pending jobs
   log = "off"                # keep no output of it
+  expect-every = "1d"        # overdue if none has completed for so long, and
+  grace = "2h"               # this time more; a tenth of it if left out
 
 A settings file is obeyed only if it belongs to you, to root or to $SUDO_UID,
 and nobody else can write to it. The same is true of a job's file whose command

@@ -94,7 +94,7 @@ def _open(options: ServeOptions) -> tuple[Sockets, CommandStore]:
 def _tasks(options: ServeOptions, store: Store) -> list[PeriodicTask]:
     tasks = []
     if options.prune_after_s is not None:
-        tasks.append(prune_task(store, options.prune_after_s))
+        tasks.append(prune_task(store, options.prune_after_s, pipelines()))
     if options.reap:
         tasks.append(reap_task(store))
     return tasks

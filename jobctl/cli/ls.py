@@ -45,6 +45,7 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
+from jobctl.cli.overdue import find_overdue, note_overdue
 from jobctl.cli.stages import unknown_stage
 from jobctl.cli.table import columns_of_terminal, lines, paint
 from jobctl.cli.text import fit, visible
@@ -182,6 +183,8 @@ def ls(
     if delta.since and delta.gone and (quiet or output is not Output.json):
         note(f"{len(delta.gone)} gone since the cursor; -o json names them")
     _explain(found, jobs, stage or (), verbose=verbose, table=table)
+    if table and not delta.since:
+        note_overdue(find_overdue(delta.jobs, found.filter, at_ms, dead) or (), at_ms)
     found.close()
 
 

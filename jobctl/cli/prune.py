@@ -6,7 +6,7 @@ import sys
 from typing import Annotated
 
 from jobctl import api
-from jobctl.cli.common import command_store, out, print_removed, seconds
+from jobctl.cli.common import command_store, out, pipelines, print_removed, seconds
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note, print_error
 from jobctl.cli.options import (
@@ -64,7 +64,8 @@ def prune(
 
     On a terminal it asks first. Without one it needs --older-than, --keep or --yes.
     A file that jobctl did not write and that lacks createdAt or type stays, unless --foreign is
-    given: it may not be a job. Logs of jobs that are gone are removed in any case.
+    given: it may not be a job. Logs of jobs that are gone are removed in any case. The last success
+    of each type with expect-every in its settings stays.
     """
     age_s = seconds(older_than, "--older-than")
     stages = [name for text in stage or () for name in text.split(",")]
@@ -93,6 +94,7 @@ def prune(
             foreign=foreign,
             labels=selector or (),
             logs=logs,
+            pipelines=pipelines(),
             dry_run=dry_run,
             before=ask,
             each=out if name else _print_nothing,
@@ -111,6 +113,9 @@ def prune(
         stay += "; 1 file of another program stays (--foreign removes it)"
     elif pruned.foreign:
         stay += f"; {pruned.foreign} files of other programs stay (--foreign removes them)"
+    if pruned.needed:
+        jobs = "1 job stays" if pruned.needed == 1 else f"{pruned.needed} jobs stay"
+        stay += f"; {jobs} as the last success of a type that is expected regularly"
     if not quiet:
         note(f"{said} {what(len(pruned.removed))} from {here.where.path}{stay}")
     if pruned.failed:

@@ -38,6 +38,7 @@ from jobctl.cli.options import (
     TypeOption,
     UrlOption,
 )
+from jobctl.cli.overdue import find_overdue, note_overdue
 from jobctl.cli.table import columns_of_terminal, lines
 from jobctl.cli.text import fit, visible
 from jobctl.core.filters import EVERYTHING
@@ -113,6 +114,7 @@ def stats(
     groups = group_stats(
         found.jobs, grouping, now_ms=at_ms, since_ms=first, until_ms=last, dead=found.dead
     )
+    overdue = find_overdue(found.jobs, chosen, at_ms, found.dead)
     if quiet or output is Output.name:
         for group in groups:
             out(visible(group.group) if group.group is not None else "-")
@@ -122,6 +124,7 @@ def stats(
             "since": _text(first),
             "until": _text(last),
             "groups": [_object(group) for group in groups],
+            "overdue": [item.to_value() for item in overdue] if overdue is not None else None,
         }
         out(compact(value))
     elif output is Output.jsonl:
@@ -137,6 +140,7 @@ def stats(
                 f"{line}\n"
                 for line in lines(head, rows, limit=cut, show_header=not no_headers, styles=styles)
             )
+        note_overdue(overdue or (), at_ms)
     if not groups and output not in (Output.json, Output.jsonl):
         no_filter = chosen == EVERYTHING and not found.jobs
         note(f"{'no jobs' if no_filter else 'no such jobs'} in {found.where}")

@@ -522,6 +522,17 @@ class Job(Draft):
         entered_ms = known_ms(self._moved_at())
         return entered_ms is not None and now_ms - entered_ms > limit_ms
 
+    def stalls_at_ms(self, pipelines: Pipelines = BUILT_IN_ONLY) -> int | None:
+        """Return when the job is `stalled` if it stays in its stage; ``None`` if it never is."""
+        limit_ms = pipelines.of(self).stalled_after_ms
+        if limit_ms is None or not self.active or self.stage == PENDING:
+            return None
+        times = [known_ms(self._entered_at())]
+        if self.moved_by_others:
+            times.append(known_ms(self._moved_at()))
+        known = [ms for ms in times if ms is not None]
+        return max(known) + limit_ms + 1 if len(known) == len(times) else None
+
     def ended_ms(self, now_ms: int | None = None) -> int | None:
         """Return when the job ended, in ms since 1970.
 

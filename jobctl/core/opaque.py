@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from jobctl.core.job import Job
 
-__all__ = ["OpaqueJob", "as_opaque"]
+__all__ = ["OpaqueJob", "as_opaque", "whole_job"]
 
 _CREATED = b'"createdAt":"'
 
@@ -116,3 +116,9 @@ class OpaqueJob:
 def as_opaque(job: Job) -> Job:
     """Return an `OpaqueJob`, which can be read like the job itself."""
     return OpaqueJob(job)  # type: ignore[return-value]
+
+
+def whole_job(job: Job) -> Job:
+    """Return the job with all its attributes, also if it is an `OpaqueJob`."""
+    given: object = job
+    return given.whole() if isinstance(given, OpaqueJob) else job

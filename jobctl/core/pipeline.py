@@ -70,7 +70,9 @@ class Pipeline(NamedTuple):
     ``eta_ms`` is the usual (shortest, longest) duration, or ``None``. ``stalled_after_ms`` is
     ``None`` for types whose stages may take any time. ``takes_retries`` says that workers take up
     pending jobs of the type, so that a retry needs nothing else. ``log`` is which output of a
-    command is kept (`LOG_MODES`), or ``None`` for what holds for other types.
+    command is kept (`LOG_MODES`), or ``None`` for what holds for other types. ``expect_every_ms``
+    is how often a job of the type has to complete, with ``grace_ms`` of patience (see schedule.py),
+    or ``None`` if nobody expects it.
     """
 
     type: str
@@ -80,6 +82,8 @@ class Pipeline(NamedTuple):
     stalled_after_ms: int | None = None
     takes_retries: bool = False
     log: str | None = None
+    expect_every_ms: int | None = None
+    grace_ms: int = 0
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all stages, first to last, without ``failed``."""
@@ -164,13 +168,14 @@ def parse_types(tables: Mapping[str, tuple[Any, str]]) -> dict[str, Pipeline]:
     ``label`` is text. ``stages`` are names, or tables ``{name, label, weight}``, where the weight
     is the stage's share of the time. ``eta`` reads ``"30s-2m"``, ``stalled-after`` is a duration,
     ``retry`` is true for types whose workers take up pending jobs, ``log`` one of `LOG_MODES`.
+    ``expect-every`` and ``grace`` are durations; without ``grace`` it is a tenth of the other.
     Missing keys are taken from the built-in type of that name, if there is one. `UsageError` names
     the place of an error.
     """
     return {name: _parse_type(name, table, path) for name, (table, path) in tables.items()}
 
 
-_TYPE_KEYS = ("label", "stages", "eta", "stalled-after", "retry", "log")
+_TYPE_KEYS = ("label", "stages", "eta", "stalled-after", "retry", "log", "expect-every", "grace")
 _STAGE_KEYS = ("name", "label", "weight")
 
 
@@ -190,6 +195,7 @@ def _parse_type(name: str, table: Any, path: str) -> Pipeline:
     log = table.get("log", base.log)
     if log is not None and log not in LOG_MODES:
         raise UsageError(f"{where}.log is none of {', '.join(LOG_MODES)}")
+    every_ms, grace_ms = _parse_expectation(table, where)
     return base._replace(
         label=_text(table.get("label", base.label), f"{where}.label"),
         stages=stages,
@@ -201,7 +207,24 @@ def _parse_type(name: str, table: Any, path: str) -> Pipeline:
         ),
         takes_retries=takes_retries,
         log=log,
+        expect_every_ms=every_ms,
+        grace_ms=grace_ms,
     )
+
+
+def _parse_expectation(table: Mapping[str, Any], where: str) -> tuple[int | None, int]:
+    """Return how often the type is expected to succeed, and the grace, in milliseconds."""
+    if "expect-every" not in table:
+        if "grace" in table:
+            hint = 'write expect-every = "1d" too'
+            raise UsageError(f"{where}.grace goes with expect-every", hint=hint)
+        return None, 0
+    every_ms = _milliseconds(table["expect-every"], f"{where}.expect-every")
+    if every_ms <= 0:
+        raise UsageError(f"{where}.expect-every is no time", hint='write expect-every = "1d"')
+    if "grace" not in table:
+        return every_ms, every_ms // 10
+    return every_ms, _milliseconds(table["grace"], f"{where}.grace")
 
 
 def _parse_stages(value: Any, where: str) -> tuple[Stage, ...]:
@@ -286,6 +309,18 @@ class Pipelines:
     def all(self) -> dict[str, Pipeline]:
         """Return the pipelines by type."""
         return BUILT_IN | self._defined
+
+    def defined(self) -> dict[str, Pipeline]:
+        """Return the pipelines that settings define, by type."""
+        return dict(self._defined)
+
+    def expected(self) -> dict[str, Pipeline]:
+        """Return those of them that have to succeed regularly; see schedule.py."""
+        return {
+            type: pipeline
+            for type, pipeline in self._defined.items()
+            if pipeline.expect_every_ms is not None
+        }
 
     def find(self, type: str, stages: Sequence[str] | None = None) -> Pipeline:
         """Return the pipeline of a type, or that of a job of this type with its own ``stages``.

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 __all__ = [
     "days_before",
+    "duration",
     "duration_text",
     "known_ms",
     "parse_duration",
@@ -111,6 +112,22 @@ def parse_duration(text: str) -> float:
     if seconds > _MAX_DURATION_S:
         raise ValueError(f"{ascii(text)} is over a hundred years")
     return seconds
+
+
+def duration(ms: int | None) -> str:
+    """Return ``850ms``, ``12s``, ``3m05s``, ``2h07m``, ``4d03h``; ``-`` if unknown."""
+    if ms is None:
+        return "-"
+    if ms < 1000:
+        return f"{ms}ms"
+    seconds = ms // 1000
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02d}s"
+    if seconds < 86400:
+        return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
+    return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
 
 
 def duration_text(seconds: float) -> str:

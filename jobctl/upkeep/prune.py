@@ -16,7 +16,8 @@ from jobctl._clock import now_ms
 from jobctl.core.cursor import ZERO
 from jobctl.core.job import Job
 from jobctl.core.labels import parse_selectors, selects
-from jobctl.core.pipeline import CANCELLED, TERMINAL
+from jobctl.core.pipeline import BUILT_IN_ONLY, CANCELLED, TERMINAL, Pipelines
+from jobctl.core.schedule import TypeRuns
 from jobctl.errors import JobctlError, JobNotFound, StoreLocked, StoreMissing, UsageError
 from jobctl.stores import Check, Store, foreign_jobs, logs_of, read_all, refresh
 
@@ -36,13 +37,15 @@ class Pruned(NamedTuple):
 
     ``removed`` are the ids that were removed (or would be, in a dry run). ``changed`` is how many
     were kept, or disappeared, because somebody changed them meanwhile. ``foreign`` is how many
-    files of other programs were kept although they are old enough.
+    files of other programs were kept although they are old enough. ``needed`` is how many jobs
+    were kept because each is the last success of a type that has to succeed regularly.
     """
 
     removed: tuple[str, ...] = ()
     changed: int = 0
     failed: tuple[JobctlError, ...] = ()
     foreign: int = 0
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ def prune(
     foreign: bool = False,
     labels: Iterable[str] = (),
     logs: bool = False,
+    pipelines: Pipelines = BUILT_IN_ONLY,
     dry_run: bool = False,
     before: Callable[[tuple[str, ...]], None] | None = None,
     each: Callable[[str], None] | None = None,
@@ -132,6 +136,9 @@ def prune(
     Files of other programs that may not be jobs are kept, unless ``foreign`` is set. With ``logs``
     the logs of those jobs are removed, and the jobs are kept; ``removed`` are the ids of jobs that
     had a log. Logs whose jobs are gone are removed in any case.
+
+    The last success of each type that ``pipelines`` expect regularly is kept, whatever the rule
+    says: without it the type would look as if it had never succeeded (see core/schedule.py).
 
     ``before`` is called once with the ids; if it raises, all are kept. ``each`` is called with each
     id that is gone. Only errors of the whole store are raised.
@@ -155,18 +162,24 @@ def prune(
     spared = rule.spared(store, jobs.values()) if not logs else set()
     left = sum(id in spared and rule.is_old(end, now) for end, id in ends)
     ids = tuple(rule.chosen(((end, id) for end, id in ends if id not in spared), now))
+    needed: set[str] = set()
+    if not logs and pipelines.expected():
+        runs = TypeRuns(pipelines, pipelines.expected())
+        runs.take(everything, now)
+        needed = runs.last_successes().intersection(ids)
+        ids = tuple(id for id in ids if id not in needed)
     if dry_run:
         if each is not None:
             for id in ids:
                 each(id)
-        return Pruned(ids, foreign=left)
+        return Pruned(ids, foreign=left, needed=len(needed))
     if before is not None and ids:
         before(ids)
     remove_orphaned_logs(store)
     if logs:
         return _remove_logs(store, rule, ids, each)
     checks = ((id, _checked(store, rule, _same(jobs[id]))) for id in ids)
-    return _remove(store, checks, each)._replace(foreign=left)
+    return _remove(store, checks, each)._replace(foreign=left, needed=len(needed))
 
 
 def remove_orphaned_logs(store: Store) -> int:
@@ -223,12 +236,14 @@ def _remove_logs(
 class Pruner:
     """Prunes a store repeatedly by one rule; the cost depends on what changed.
 
-    Give it a store object of its own, because its first read blocks others that share it.
+    Give it a store object of its own, because its first read blocks others that share it. As in
+    `prune`, the last success of each type that ``pipelines`` expect is kept.
     """
 
-    def __init__(self, store: Store, rule: Rule) -> None:
+    def __init__(self, store: Store, rule: Rule, pipelines: Pipelines = BUILT_IN_ONLY) -> None:
         self._store = store
         self._rule = rule
+        self._runs = TypeRuns(pipelines, pipelines.expected())
         self._cursor = ZERO
         self._ends: dict[str, int] = {}
 
@@ -237,15 +252,19 @@ class Pruner:
         refresh(self._store)  # other programs do not ring the bell
         self._read_on()
         ids = self._rule.chosen(((end, id) for id, end in self._ends.items()), now_ms())
+        needed = self._runs.last_successes()
         remove_orphaned_logs(self._store)
         checks = (
-            (id, _checked(self._store, self._rule, self._as_seen(self._ends[id]))) for id in ids
+            (id, _checked(self._store, self._rule, self._as_seen(self._ends[id])))
+            for id in ids
+            if id not in needed
         )
         return _remove(self._store, checks, None, stopping)
 
     def _read_on(self) -> None:
         delta = read_all(self._store, self._cursor)
         self._cursor = delta.cursor()
+        self._runs.apply(delta, now_ms())
         if delta.since == 0:
             self._ends.clear()
         for item in delta.gone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.hub.periodic import PeriodicTask, TaskResult
 from jobctl.stores import Store
 from jobctl.upkeep.prune import Pruner, Rule
@@ -18,12 +19,14 @@ _PRUNE_EVERY_S = 60.0
 _REAP_EVERY_S = 1.0
 
 
-def prune_task(store: Store, older_than_s: float) -> PeriodicTask:
+def prune_task(
+    store: Store, older_than_s: float, pipelines: Pipelines = BUILT_IN_ONLY
+) -> PeriodicTask:
     """Return the task that removes jobs that ended over ``older_than_s`` seconds ago.
 
-    It needs a store object of its own.
+    It needs a store object of its own. ``pipelines`` are those of `Pruner`.
     """
-    pruner = Pruner(store, Rule.make(older_than_s=older_than_s))
+    pruner = Pruner(store, Rule.make(older_than_s=older_than_s), pipelines)
 
     def call(stopping: threading.Event) -> TaskResult:
         pruned = pruner.run(stopping)

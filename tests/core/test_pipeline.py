@@ -142,6 +142,23 @@ def test_type_of_ones_own() -> None:
     assert (etl.eta_ms, etl.stalled_after_ms) == ((300_000, 1_200_000), 600_000)
 
 
+def test_type_that_has_to_succeed_regularly() -> None:
+    """Without a grace it is a tenth of the time; the built-in types have no such time."""
+    types = _types(
+        'types.a.expect-every = "1d"\ntypes.a.grace = "2h"\n'
+        'types.b.expect-every = "1h"\ntypes.c.label = "x"\n'
+        'types.z.expect-every = "1h"\ntypes.z.grace = "0"\n'
+    )
+    hour_ms = 3_600_000
+    assert (types["a"].expect_every_ms, types["a"].grace_ms) == (24 * hour_ms, 2 * hour_ms)
+    assert (types["b"].expect_every_ms, types["b"].grace_ms) == (hour_ms, hour_ms // 10)
+    assert types["c"].expect_every_ms is None
+    assert types["z"].grace_ms == 0
+    assert set(Pipelines(types).expected()) == {"a", "b", "z"}
+    assert set(Pipelines(types).defined()) == {"a", "b", "c", "z"}
+    assert BUILT_IN_ONLY.expected() == {}
+
+
 def test_type_without_weights_is_spread_evenly() -> None:
     """As a job's own stages are."""
     types = _types('types.etl.stages = ["a", "b", "c"]\ntypes.one.eta = "90s"')
@@ -175,6 +192,11 @@ def test_built_in_type_is_changed_in_what_is_said() -> None:
         ('types.t.eta = "soon"', "no duration"),
         ('types.t.eta = "2m-1m"', "longer at its beginning"),
         ('types.t.stalled-after = "x"', "no duration"),
+        ('types.t.expect-every = "often"', "no duration"),
+        ('types.t.expect-every = "0"', "is no time"),
+        ('types.t.expect-evry = "1d"', "did you mean 'expect-every'"),
+        ('types.t.grace = "2h"', "goes with expect-every"),
+        ('types.t.expect-every = "1d"\ntypes.t.grace = "x"', "no duration"),
         ('types."".label = "x"', "is not a type"),
         ('types."\\u001b".label = "x"', "is not a type"),
     ],

@@ -789,4 +789,25 @@ FAULTS += (
         "if (took_ms",
         ("tests/core/test_stats.py",),
     ),
+    Fault(
+        "a type that never succeeded is never overdue",
+        "jobctl/core/schedule.py",
+        "from_ms = success_ms if success_ms is not None else oldest_ms",
+        "from_ms = success_ms",
+        ("tests/core/test_schedule.py",),
+    ),
+    Fault(
+        "the grace is left out",
+        "jobctl/core/schedule.py",
+        "due_ms = from_ms + every_ms + pipeline.grace_ms",
+        "due_ms = from_ms + every_ms",
+        ("tests/core/test_schedule.py",),
+    ),
+    Fault(
+        "prune removes the last success of a type that is expected",
+        "jobctl/upkeep/prune.py",
+        "ids = tuple(id for id in ids if id not in needed)",
+        "pass",
+        ("tests/upkeep/test_prune.py",),
+    ),
 )

@@ -240,6 +240,37 @@ def test_many_jobs_are_looked_at_as_far_as_time_goes(
 # -- the directory --------------------------------------------------------------------------
 
 
+def overdue_findings(directory: Path, tmp_path: Path, settings: str) -> list[Finding]:
+    """What the doctor says about types that have to succeed regularly."""
+    (tmp_path / "jobctl.toml").write_text(settings)
+    found = doctor(directory, env={}, cwd=tmp_path)
+    return [finding for finding in found if "overdue" in finding.what]
+
+
+def test_type_that_is_overdue_is_an_error(directory: Path, store: Store, tmp_path: Path) -> None:
+    """With its last success; one that is in time, or that nobody expects, is none."""
+    old = jobs.create("backup", now=to_text(now_ms() - 50 * 3_600_000), id="old")
+    store.create(jobs.complete(old, now=to_text(now_ms() - 49 * 3_600_000)))
+    settings = '[types.backup]\nexpect-every = "1d"\n[types.x]\nlabel = "X"\n'
+    finding = only(overdue_findings(directory, tmp_path, settings))
+    assert finding.level == "error"
+    assert finding.what == "backup is overdue: last success 2d01h ago, expected every 1d"
+    assert finding.hint == "its jobs: jobctl ls --type backup"
+    assert overdue_findings(directory, tmp_path, settings.replace("1d", "3d")) == []
+
+
+def test_nothing_is_overdue_if_not_all_jobs_were_looked_at(
+    directory: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last success may be among the others."""
+    old = jobs.create("backup", now=to_text(now_ms() - 50 * 3_600_000), id="old")
+    store.create(jobs.fail(old, "no", now=now()))
+    settings = '[types.backup]\nexpect-every = "1d"\n'
+    assert len(overdue_findings(directory, tmp_path, settings)) == 1
+    monkeypatch.setattr(doctor_package, "_SOFT_S", 0.0)
+    assert overdue_findings(directory, tmp_path, settings) == []
+
+
 @pytest.mark.parametrize(
     ("mode", "level", "said"),
     [

@@ -14,6 +14,7 @@ from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
+from jobctl.core.pipeline import Pipelines, parse_types
 from jobctl.core.times import to_text
 from jobctl.errors import StoreError, StoreLocked, UsageError
 from jobctl.stores import Check, Store, open_store
@@ -374,3 +375,44 @@ def test_what_another_program_has_put_there_meanwhile_stays(
     assert set(done.removed) == {"full", "done-8"}
     assert done.changed == 1
     assert "done-9" in mixed.ids()
+
+
+# -- types that have to succeed regularly ---------------------------------------------------
+
+
+def expecting(*types: str) -> Pipelines:
+    """Settings that expect these types every day."""
+    tables: dict[str, tuple[Any, str]] = {
+        type: ({"expect-every": "1d"}, "jobctl.toml") for type in types
+    }
+    return Pipelines(parse_types(tables))
+
+
+def test_last_success_of_an_expected_type_stays(store: Store) -> None:
+    """Else the type would look as if it had never succeeded; all others go as the rule says."""
+    before = store.ids()
+    pruned = prune(store, older_than_s=0, pipelines=expecting("mail", "etl", "unknown"))
+    assert gone_from(store, before) == {"done-6", "done-8", "done-30", "failed-9"}
+    assert (len(pruned.removed), pruned.needed) == (4, 2)
+
+
+def test_last_success_that_is_not_old_enough_is_not_counted(store: Store) -> None:
+    """It stays by the rule itself, and the older ones go."""
+    pruned = prune(store, older_than_s=7 * 86_400, pipelines=expecting("etl"))
+    assert set(pruned.removed) == {"done-8", "done-30", "failed-9", "mail-10"}
+    assert pruned.needed == 0
+
+
+def test_newer_success_frees_the_one_before(store: Store) -> None:
+    """Also for the hub's pruner, which reads what has changed only."""
+    pruner = Pruner(store, Rule.make(older_than_s=9.5 * 86_400), expecting("mail"))
+    assert set(pruner.run().removed) == {"done-30"}
+    store.create(ended("mail-0", 0, type="mail"))
+    assert pruner.run().removed == ("mail-10",)
+    assert pruner.run().removed == ()
+
+
+def test_dry_run_names_what_would_be_removed_and_no_more(store: Store) -> None:
+    """The last success is not among it."""
+    pruned = prune(store, older_than_s=0, types=["mail"], pipelines=expecting("mail"), dry_run=True)
+    assert (pruned.removed, pruned.needed) == ((), 1)

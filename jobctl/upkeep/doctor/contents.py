@@ -7,16 +7,19 @@ reported: a write may have been in flight.
 from __future__ import annotations
 
 import os
+import shlex
 import stat as stats
 import time
 from collections.abc import Iterator
 
 from jobctl._clock import now_ms
 from jobctl._trust import check_trust, is_safe, my_uids
-from jobctl.config import safe_directories
+from jobctl.config import Settings, safe_directories
 from jobctl.core.job import Job, check_id
+from jobctl.core.pipeline import Pipelines, parse_types
+from jobctl.core.schedule import TypeRuns
 from jobctl.core.times import known_ms
-from jobctl.errors import InvalidId, InvalidJob
+from jobctl.errors import InvalidId, InvalidJob, UsageError
 from jobctl.stores.directory.changelog import DEL, LINE, Damaged, Log, Record, digest_of
 from jobctl.stores.directory.files import FoundFile, job_names, read_file
 from jobctl.stores.directory.index import TORN_GRACE_S
@@ -182,6 +185,7 @@ class _Survey:
         self._position = 0
         self._newest: dict[str, Record] = {}
         self._now_ms = now_ms()
+        self._runs = _expected_runs(context)
         self.total = self.looked = self.active = 0
         self.bad: dict[str, str] = {}  # by file name
         self.remarks: dict[str, str] = {}  # by file name
@@ -268,6 +272,7 @@ class _Survey:
         if self._owners is not None and found.uid not in self._owners:
             self.kinds["others"].add(name)
         self._take_times(job)
+        self._runs.take((job,), self._now_ms)
         return True
 
     def _take_times(self, job: Job) -> None:
@@ -332,6 +337,7 @@ class _Survey:
         yield Finding(
             "ok", f"{plural(self.looked - len(self.bad), 'job')}, {self.active} active", here
         )
+        yield from self._overdue(here)
         for name, reason in sorted(self.bad.items())[:_MAX_BAD]:
             path = self._context.path / name
             if name in self.unreadable:
@@ -354,3 +360,23 @@ class _Survey:
             if which:
                 what = f"{plural(len(which), one, many)}: {names(which)}"
                 yield Finding(level, what, here, hint)
+
+    def _overdue(self, here: str) -> Iterator[Finding]:
+        """Yield the types that are overdue; none if a success may be among files not looked at."""
+        if self.looked < self.total:
+            return
+        for item in self._runs.overdue(self._now_ms):
+            # Whether a run is at work is not known: its worker may have died.
+            what = item._replace(running_since_ms=None).describe(self._now_ms)
+            hint = f"its jobs: jobctl ls --type {shlex.quote(item.type)}"
+            yield Finding("error", what, here, hint)
+
+
+def _expected_runs(context: CheckContext) -> TypeRuns:
+    """Return what tracks the types that settings expect regularly, still empty."""
+    try:
+        known = context.settings or Settings(context.env, context.cwd)
+        pipelines = Pipelines(parse_types(known.types))
+    except UsageError:  # the check of the settings reports it
+        pipelines = Pipelines()
+    return TypeRuns(pipelines, pipelines.expected())
