@@ -51,7 +51,8 @@ __all__ = [
 
 OUTCOMES = (COMPLETED, FAILED, CANCELLED)
 _NEVER_MS = 1 << 62
-_SLICE = 256  # jobs that are parsed at a time, which takes about 10 ms
+_PAGE = 10_000  # jobs that are examined at a time, which takes about 10 ms
+_SLICE = 128  # jobs that are recorded at a time, which takes less
 
 
 class Overdue(NamedTuple):
@@ -230,7 +231,7 @@ class TypeRuns:
         self._type_of: dict[str, _Type] = {}
         self._oldest = ""  # as text, which sorts like the times
         self._oldest_ms: int | None = None
-        self._cursor = ZERO
+        self._cursor, self._snapshot_start = ZERO, 0  # of the next read of `follow`
         self._queue: deque[Job] = deque()
         self._has_baseline = False  # whether the first load of `follow` is done
 
@@ -301,15 +302,19 @@ class TypeRuns:
         news: those jobs ended before somebody was there to see it.
         """
         yield from self._slices(now_ms)
-        if self._cursor != jobs.cursor:
-            delta = jobs.since(self._cursor)
+        more = self._cursor != jobs.cursor
+        while more:
+            delta = jobs.since(
+                self._cursor, max_examined=_PAGE, snapshot_start=self._snapshot_start
+            )
             if delta.since == 0:
                 # How the others had ended is kept, so that it is no news.
                 for id in [id for id in self._type_of if jobs.get(id) is None]:
                     self.drop(id)
             for item in delta.gone:
                 self.drop(item.id)
-            self._cursor = jobs.cursor
+            more = delta.more
+            self._cursor, self._snapshot_start = delta.cursor(), delta.snapshot_start
             self._queue.extend(delta.jobs)
             yield from self._slices(now_ms)
         self._has_baseline = True

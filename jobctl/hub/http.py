@@ -26,6 +26,7 @@ from jobctl._clock import now_ms
 from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.protocol import HUB_HEADERS, Subscribe, parse_query
+from jobctl.core.schedule import Overdue
 from jobctl.errors import (
     InvalidCursor,
     InvalidId,
@@ -87,6 +88,9 @@ class ServerState(Protocol):
 
     def clients(self) -> list[dict[str, Any]]:
         """Return the sessions as JSON objects."""
+
+    async def overdue(self) -> list[Overdue]:
+        """Return the types that have not succeeded in time."""
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics in the format for this ``Accept`` header, and their content type."""
@@ -152,6 +156,7 @@ class HttpApi:
                 web.get(f"{base}/api/jobs/{{id}}", self._job),
                 web.get(f"{base}/api/jobs/{{id}}/log", self._log),
                 web.get(f"{base}/api/clients", self._clients),
+                web.get(f"{base}/api/overdue", self._overdue),
                 web.get(f"{base}/login", self._login_form),
                 web.get(f"{base}/login.js", self._login_script),
                 web.post(f"{base}/login", self._login),
@@ -487,6 +492,18 @@ class HttpApi:
         _check_keys(request)
         return _json(json.dumps({"clients": self._state.clients()}).encode(), {})
 
+    async def _overdue(self, request: web.Request) -> web.Response:
+        _check_keys(request)
+        await self._refresh()
+        try:
+            async with asyncio.timeout(_STORE_TIMEOUT_S):
+                found = await self._state.overdue()
+        except TimeoutError:  # the next request goes on where this one stopped
+            return _refusal(503, "there are too many jobs to look at yet", _RETRY_LATER)
+        at_ms = now_ms()
+        values = [{**item.to_value(), "text": item.describe(at_ms)} for item in found]
+        return _json(json.dumps({"overdue": values}).encode(), {})
+
 
 def rights_of(request: web.Request) -> Rights | None:
     """Return the rights of an authenticated request; ``None`` on the sign-in page."""
@@ -521,6 +538,7 @@ def _pipelines_json(pipelines: Pipelines) -> str:
         type: {
             "label": pipeline.label,
             "stalledMs": pipeline.stalled_after_ms,
+            "expectMs": pipeline.expect_every_ms,
             "stages": {stage.name: stage.label for stage in pipeline.stages},
         }
         for type, pipeline in pipelines.all().items()

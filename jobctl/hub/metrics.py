@@ -2,15 +2,15 @@
 
 The hub counts with plain numbers; they are exported when ``/metrics`` is requested, as OpenMetrics
 1.0 if the client prefers it, otherwise in Prometheus' text format 0.0.4. No label has text from
-jobs or clients.
+jobs or clients; the types of jobs that are labels are those that the settings name.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -22,6 +22,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from jobctl.core.schedule import TypeState
+
 __all__ = [
     "CONTENT_TYPE",
     "OPENMETRICS_TYPE",
@@ -29,6 +31,7 @@ __all__ = [
     "Counts",
     "Exporter",
     "MetricsSource",
+    "TypeMetrics",
     "prefers_openmetrics",
 ]
 
@@ -98,6 +101,21 @@ class Counts:
     """Seconds that the event loop was late."""
 
 
+class TypeMetrics(NamedTuple):
+    """The values of one type of jobs that settings name.
+
+    ``overdue`` is ``None`` for a type that does not have to succeed regularly. ``ended`` counts
+    the attempts that the hub has seen end, by outcome, and ``durations`` has the seconds that the
+    completed ones took.
+    """
+
+    type: str
+    state: TypeState
+    overdue: bool | None
+    ended: Mapping[str, int]
+    durations: Buckets
+
+
 class MetricsSource(Protocol):
     """Values that are read when the metrics are requested."""
 
@@ -120,6 +138,9 @@ class MetricsSource(Protocol):
 
     def revision(self) -> int:
         """Return the newest revision of the replica."""
+
+    def types(self) -> Iterable[TypeMetrics]:
+        """Return the values of each type that settings name."""
 
 
 class Exporter:
@@ -182,6 +203,48 @@ class _HubCollector:
             "store_read_seconds", "How long reads of the store took.", counts.reads
         )
         yield self._histogram("loop_lag_seconds", "How late the event loop was.", counts.loop_lag)
+        if types := list(hub.types()):
+            yield from self._of_types(types)
+
+    def _of_types(self, types: list[TypeMetrics]) -> Iterator[Metric]:
+        """Yield the metrics of the types that settings name.
+
+        A gauge counts the jobs that the hub knows now, so it falls when jobs are removed. What the
+        hub has seen end since its start is a counter or a histogram.
+        """
+        yield _by_type("jobs", "Jobs that the hub knows, by state.", (
+            ((each.type, state), count)
+            for each in types
+            for state, count in {"active": each.state.active, **each.state.ended}.items()
+        ), "state")  # fmt: skip
+        yield _by_type("lost_jobs", "Active jobs whose worker has died.",
+                       (((each.type,), each.state.lost) for each in types))  # fmt: skip
+        yield _by_type("stalled_jobs", "Active jobs that are too long in one stage.",
+                       (((each.type,), each.state.stalled) for each in types))  # fmt: skip
+        yield _by_type("last_success_timestamp_seconds", "When a job completed last.",
+                       (((each.type,), each.state.last_success_ms / 1000) for each in types
+                        if each.state.last_success_ms is not None))  # fmt: skip
+        yield _by_type("last_failure_timestamp_seconds", "When a job failed last.",
+                       (((each.type,), each.state.last_failure_ms / 1000) for each in types
+                        if each.state.last_failure_ms is not None))  # fmt: skip
+        yield _by_type("overdue", "Whether no job has completed within the expected time.",
+                       (((each.type,), float(each.overdue)) for each in types
+                        if each.overdue is not None))  # fmt: skip
+        ended = CounterMetricFamily(
+            "jobctl_type_ended", "Attempts that the hub has seen end.", labels=["type", "outcome"]
+        )
+        durations = HistogramMetricFamily(
+            "jobctl_type_duration_seconds",
+            "How long the completed of those attempts took.",
+            labels=["type"],
+        )
+        for each in types:
+            for outcome, count in each.ended.items():
+                ended.add_metric([each.type, outcome], count)
+            buckets = each.durations.cumulative(canonical=self._is_openmetrics)
+            durations.add_metric([each.type], buckets, sum_value=each.durations.sum)
+        yield ended
+        yield durations
 
     def _histogram(self, name: str, text: str, values: Buckets) -> Metric:
         """Return a histogram of what has happened since the start."""
@@ -231,6 +294,15 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"jobctl_{name}", text, value=value)
+
+
+def _by_type(
+    name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], *more: str
+) -> Metric:
+    metric = GaugeMetricFamily(f"jobctl_type_{name}", text, labels=["type", *more])
+    for labels, value in values:
+        metric.add_metric(list(labels), value)
+    return metric
 
 
 def _by(kind: str, name: str, text: str, label: str, values: dict[str, int]) -> Metric:

@@ -163,6 +163,7 @@ class HubServer:
             self._refusals,
             http_connections=lambda: self._http.open_connections(),
             loop_delay_s=lambda: self._liveness.loop_delay_s(),
+            pipelines=pipelines,
         )
         self._http: HttpApi = HttpApi(
             self.status,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from jobctl._clock import now_ms
+from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.protocol import Dialect
+from jobctl.core.schedule import Overdue
 from jobctl.errors import StoreError
 from jobctl.hub.access import AccessRefused
 from jobctl.hub.admission import AdmissionControl
@@ -17,8 +20,10 @@ from jobctl.hub.metrics import (
     CONTENT_TYPE,
     OPENMETRICS_TYPE,
     Exporter,
+    TypeMetrics,
     prefers_openmetrics,
 )
+from jobctl.hub.type_status import TypeStatus
 
 __all__ = ["HubStatus"]
 
@@ -30,7 +35,7 @@ class HubStatus:
     """The state of one hub, as HTTP and the metrics read it.
 
     ``http_connections`` returns the number of open HTTP connections, and ``loop_delay_s`` by how
-    many seconds the event loop is late.
+    many seconds the event loop is late. ``pipelines`` have the types that settings name.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class HubStatus:
         *,
         http_connections: Callable[[], int],
         loop_delay_s: Callable[[], float],
+        pipelines: Pipelines = BUILT_IN_ONLY,
     ) -> None:
         self._where = where
         self._clients = clients
@@ -53,6 +59,7 @@ class HubStatus:
         self._bad_files = 0
         self.hub = clients.hub
         self.counts = clients.counts
+        self._types = TypeStatus(pipelines)
         self._exporter = Exporter(self)
 
     def record_refusal(self, refused: AccessRefused, peer: str) -> None:
@@ -112,10 +119,24 @@ class HubStatus:
         """Return the metrics in the format for this ``Accept`` header, and their content type."""
         with suppress(StoreError, OSError):
             self._bad_files = len(await self._feed.bad())
+        await self._follow_types()
         self.counts.rings, self.counts.reads = self._feed.rings, self._feed.reads
         if prefers_openmetrics(accept):
             return self._exporter.openmetrics(), OPENMETRICS_TYPE
         return self._exporter.text(), CONTENT_TYPE
+
+    async def overdue(self) -> list[Overdue]:
+        """Return the types that have not succeeded in time."""
+        await self._follow_types()
+        return self._types.overdue(now_ms(), self.hub.dead)
+
+    async def _follow_types(self) -> None:
+        if self.hub.loaded:  # else the first load would look as if all jobs had ended just now
+            await self._types.follow(self.hub.replica)
+
+    def types(self) -> Iterable[TypeMetrics]:
+        """Return the values of each type that settings name."""
+        return self._types.metrics(now_ms(), self.hub.dead)
 
     def connections(self) -> dict[str, int]:
         """Return the number of connections by state."""

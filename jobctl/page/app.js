@@ -16,6 +16,7 @@ const MAX_ROWS = 500;
 const MAX_HISTORY = 64; // entries of a history that may have been cut
 const BACKOFF_MS = 500, MAX_BACKOFF_MS = 15000;
 const FIRST_MS = Date.UTC(1971), LAST_MS = Date.UTC(9999), MAX_AHEAD_MS = 3600000;
+const OVERDUE_MS = 60000, OVERDUE_SOON_MS = 500; // between two looks for types that are overdue
 const QUIET_MS = 6000, SILENCE_MS = 18000, PULSE_MS = 1000;
 
 const jobs = new Map();
@@ -30,6 +31,7 @@ let aheadMs = 0; // how far the hub's clock is ahead of ours, by the answers to 
 
 const pipelines = JSON.parse(document.getElementById("pipelines").textContent);
 const pipelineOf = (type) => (Object.hasOwn(pipelines, type) ? pipelines[type] : {});
+const isExpected = ({ expectMs }) => expectMs != null; // a pipeline that has to succeed regularly
 
 function connect() {
   say("connecting", tries ? "connecting again" : "connecting");
@@ -97,6 +99,38 @@ function take(delta, connection) {
   cursor = delta.cursor ?? `${delta.epoch}:${delta.through}`;
   connection.send(JSON.stringify({ type: "jobs:ack", through: delta.through }));
   draw();
+  if (delta.jobs.some((job) => isExpected(pipelineOf(job.type)))) lookSoon();
+}
+
+// Types that did not succeed in time: the hub's settings say how often they have to.
+
+let looking = 0;
+
+function lookSoon() {
+  looking ||= setTimeout(look, OVERDUE_SOON_MS);
+}
+
+async function look() {
+  clearTimeout(looking);
+  looking = 0;
+  if (document.hidden) return;
+  const answer = await fetch(`${base}/api/overdue`).catch(() => null);
+  if (!answer?.ok) return; // the state of the connection says that the hub is away
+  const { overdue } = await answer.json();
+  const list = document.getElementById("overdue");
+  list.replaceChildren(...overdue.map(({ text }) => {
+    const item = make("li");
+    put(item, String(text));
+    return item;
+  }));
+  list.hidden = !overdue.length;
+}
+
+function keepLooking() {
+  if (!Object.values(pipelines).some(isExpected)) return;
+  look();
+  setInterval(look, OVERDUE_MS);
+  document.addEventListener("visibilitychange", look);
 }
 
 // The hub's time lies between our times of sending and receiving; see HubClock in Python.
@@ -414,3 +448,4 @@ function words(seconds) {
 setInterval(() => rows.forEach((row) => TERMINAL.has(row.job.stage) || clock(row)), 1000);
 sayFilter();
 connect();
+keepLooking();

@@ -31,7 +31,10 @@ from jobctl.stores import open_store
 from tests.hub.network import Reader, Running, new_job, plain, running_hub, until, v1
 from tests.stores.support import plant_owner
 
-PAGES = ["/", "/app.js", "/healthz", "/metrics", "/api/jobs", "/api/jobs/a1", "/api/clients"]
+PAGES = [
+    "/", "/app.js", "/healthz", "/metrics", "/api/jobs", "/api/jobs/a1", "/api/clients",
+    "/api/overdue",
+]  # fmt: skip
 
 
 async def get(hub: Running, path: str | URL, method: str = "GET", **options: Any) -> Any:

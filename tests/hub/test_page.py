@@ -16,6 +16,7 @@ import pytest
 from jobctl._clock import now, now_ms
 from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO
+from jobctl.core.pipeline import Pipelines, parse_types
 from jobctl.core.times import to_text
 from jobctl.hub import clients
 from jobctl.stores import open_store
@@ -466,3 +467,36 @@ async def test_page_behind_a_token_asks_for_it(served, writer):
         await page.shows(ROWS, {"a1": "pending"})
         assert token not in json.dumps(page.requests)
         assert token not in await page.run("document.cookie")
+
+
+OVERDUE = """(() => { const list = document.getElementById("overdue");
+    return list.hidden ? null : [...list.children].map((item) => item.textContent); })()"""
+
+
+async def test_overdue_types_stand_above_the_jobs(served, writer):
+    """As text; they go when a job of the type completes, without waiting for the next look."""
+    evil = "<img src=x onerror=alert(1)>"
+    tables = {name: ({"expect-every": "1d"}, "jobctl.toml") for name in ("backup", evil)}
+    old = to_text(now_ms() - 50 * 3_600_000)
+    writer.create(jobs.complete(jobs.create("backup", now=old, id="b1"), now=old))
+    known = Pipelines(parse_types(tables))
+    async with running_hub(served, pipelines=known) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(OVERDUE, [
+            f"{evil} is overdue: no success is known, expected every 1d",
+            "backup is overdue: last success 2d02h ago, expected every 1d",
+        ])  # fmt: skip
+        for id, type in (("b2", "backup"), ("e1", evil)):
+            writer.create(jobs.complete(jobs.create(type, now=now(), id=id), now=now()))
+        await page.shows(OVERDUE, None)
+        assert page.said == []
+
+
+async def test_page_asks_for_nothing_where_nothing_is_expected(served, writer):
+    """Most settings say nothing of it."""
+    writer.create(new_job("a1"))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(ROWS, {"a1": "pending"})
+        assert await page.run(OVERDUE) is None
+        assert [url for url in page.requests if "overdue" in url] == []

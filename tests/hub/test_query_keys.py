@@ -19,7 +19,8 @@ async def test_http_refuses_them_and_lists_the_known_ones(query, served):
     served.create(new_job("a1"))
     async with running_hub(served) as hub:
         base = hub.url.replace("/ws/jobs", "")
-        for path, known in (("jobs", KNOWN), ("jobs/a1", "none"), ("clients", "none")):
+        for path, known in (("jobs", KNOWN), ("jobs/a1", "none"), ("clients", "none"),
+                            ("overdue", "none")):  # fmt: skip
             status, body = await get(f"{base}/api/{path}?{query}")
             assert status == 400
             assert body.endswith(f"the known ones are: {known}\n")

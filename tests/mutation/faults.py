@@ -810,4 +810,18 @@ FAULTS += (
         "pass",
         ("tests/upkeep/test_prune.py",),
     ),
+    Fault(
+        "what had ended before the hub started is counted",
+        "jobctl/core/schedule.py",
+        "yield news if self._has_baseline else []",
+        "yield news",
+        ("tests/core/test_schedule.py", "tests/hub/test_types.py"),
+    ),
+    Fault(
+        "a change of a job that has ended counts as another end",
+        "jobctl/core/schedule.py",
+        "if before is None or before[:2] != ended[:2]:",
+        "if True:",
+        ("tests/core/test_schedule.py", "tests/hub/test_types.py"),
+    ),
 )
