@@ -162,7 +162,7 @@ __jobctl_argument() {
         "watch "*) REPLY='ids' ;;
         "wait "*) REPLY='ids' ;;
         "ls "*) REPLY='ids' ;;
-        "show 0") REPLY='ids' ;;
+        "show "*) REPLY='ids' ;;
         "logs 0") REPLY='ids' ;;
         "create 0") REPLY='types' ;;
         "advance 0") REPLY='active' ;;

@@ -1,10 +1,10 @@
-"""``jobctl show``: show everything about one job."""
+"""``jobctl show``: show everything about jobs."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from jobctl import api
 from jobctl._clock import now_ms
@@ -20,11 +20,12 @@ from jobctl.cli.common import (
     run_async,
     time_format,
 )
-from jobctl.cli.messages import note
+from jobctl.cli.exits import Exit
+from jobctl.cli.messages import note, print_error
 from jobctl.cli.options import (
     CaOption,
     DirOption,
-    IdArgument,
+    IdsArgument,
     Output,
     OutputOption,
     QuietOption,
@@ -39,12 +40,18 @@ from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job, Steps
 from jobctl.core.pipeline import FAILED, Pipeline
 from jobctl.core.times import known_ms
+from jobctl.errors import JobctlError
 from jobctl.stores import logs_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NamedTuple
+
     from jobctl.core.protocol import DeadOwners
+    from jobctl.hub.credentials import Credentials
     from jobctl.stores import Store
+else:
+    from jobctl._stdlib import NamedTuple
 
 __all__ = ["EXAMPLE", "show"]
 
@@ -54,7 +61,7 @@ _TIME = 7  # columns at the least: "59s ago"
 
 
 def show(
-    id: IdArgument,
+    ids: IdsArgument,
     output: OutputOption = Output.table,
     quiet: QuietOption = False,
     times: TimeFormatOption = None,
@@ -63,51 +70,100 @@ def show(
     ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
-    """Show one job: every field, and the timeline of its stages."""
+    """Show jobs: every field, and the timeline of their stages.
+
+    -o json prints one job as an object, and several as a list.
+    """
     form = time_format(times)
     url = hub_to_read(directory, url)
-    owner: object = None
-    log: str | None = None
-    at_ms = now_ms()
-    usual = UsualDurations(pipelines=pipelines())
-    if url is None:
-        store = command_store(directory).store
-        try:
-            job = api.show(store, id)
-            dead = store.owners.dead()
-            owner = store.owners.info(job.owned_by) if job.owned_by else None
-            if job.command is not None and output is Output.table and not quiet:
-                log = _log(store, job)
-            if job.active:
-                usual = api.usual(store, pipelines())
-        finally:
-            store.close()
-    else:
-        from jobctl.reader.clock import HubClock
-        from jobctl.reader.once import find  # import the network only if needed
-
-        received: list[DeadOwners] = []
-        clock = HubClock()
-        job = run_async(
-            find(
-                url,
-                [id],
-                on_dead_owners=received.append,
-                clock=clock,
-                credentials=credentials(token_file, ca),
-            )
-        )[0]
-        dead = received[-1].dead if received else frozenset()
-        at_ms = clock.now_ms()
+    ids = list(dict.fromkeys(ids))
+    wants_log = output is Output.table and not quiet
+    found = (
+        _in_directory(directory, ids, wants_log)
+        if url is None
+        else _on_hub(url, ids, credentials(token_file, ca))
+    )
+    jobs, dead, usual, at_ms = found.jobs, found.dead, found.usual, found.at_ms
     if quiet or output is Output.name:
-        out(job.id)
+        for job in jobs:
+            out(job.id)
     elif output in (Output.json, Output.jsonl):
-        out(compact(job_object(job, dead, usual, at_ms)))
+        objects = [job_object(job, dead, usual, at_ms) for job in jobs]
+        if output is Output.json and len(ids) > 1:
+            out(compact(objects))
+        else:
+            for value in objects:
+                out(compact(value))
     else:
-        for line in describe(job, at_ms, dead, owner, usual, form, log):
-            out(line)
-        if sys.stdout.isatty() and (next := _what_next(job, dead)):
-            note(next)
+        for place, job in enumerate(jobs):
+            owner, log = found.owners.get(job.id), found.logs.get(job.id)
+            for line in [
+                *([""] if place else []),
+                *describe(job, at_ms, dead, owner, usual, form, log),
+            ]:
+                out(line)
+        if sys.stdout.isatty():
+            for job in jobs:
+                if next := _what_next(job, dead):
+                    note(f"{job.id}: {next}" if len(jobs) > 1 else next)
+    for error in found.errors:
+        print_error(error, error.exit_code)
+    if found.errors:
+        raise Exit(found.errors[0].exit_code)
+
+
+class _Found(NamedTuple):
+    """The jobs that were found, what is known about them, and an error for each other id.
+
+    ``owners`` and ``logs`` have a text for some of the jobs, by id.
+    """
+
+    jobs: list[Job]
+    errors: list[JobctlError]
+    dead: Container[str]
+    usual: UsualDurations
+    at_ms: int
+    owners: dict[str, object]
+    logs: dict[str, str]
+
+
+def _in_directory(directory: str | None, ids: Sequence[str], wants_log: bool) -> _Found:
+    found = _Found([], [], (), UsualDurations(pipelines=pipelines()), now_ms(), {}, {})
+    store = command_store(directory).store
+    try:
+        for id in ids:
+            try:
+                job = api.show(store, id)
+            except JobctlError as error:
+                found.errors.append(error)
+                continue
+            found.jobs.append(job)
+            if job.owned_by:
+                found.owners[job.id] = store.owners.info(job.owned_by)
+            if job.command is not None and wants_log and (log := _log(store, job)):
+                found.logs[job.id] = log
+        dead = store.owners.dead()
+        if any(job.active for job in found.jobs):
+            found = found._replace(usual=api.usual(store, pipelines()))
+    finally:
+        store.close()
+    return found._replace(dead=dead)
+
+
+def _on_hub(url: str, ids: Sequence[str], shown: Credentials) -> _Found:
+    from jobctl.reader.clock import HubClock
+    from jobctl.reader.once import find_each  # import the network only if needed
+
+    received: list[DeadOwners] = []
+    clock = HubClock()
+    each = run_async(
+        find_each(url, ids, on_dead_owners=received.append, clock=clock, credentials=shown)
+    )
+    jobs = [item for item in each if isinstance(item, Job)]
+    errors = [item for item in each if isinstance(item, JobctlError)]
+    dead = received[-1].dead if received else frozenset()
+    usual = UsualDurations(pipelines=pipelines())
+    return _Found(jobs, errors, dead, usual, clock.now_ms(), {}, {})
 
 
 def _log(store: Store, job: Job) -> str | None:

@@ -8,10 +8,10 @@ from typing import TypedDict, Unpack
 
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import EVERYTHING, Filter
-from jobctl.core.job import Job, check_id
+from jobctl.core.job import Job, check_id, may_be_id
 from jobctl.core.jobset import Delta, joined
 from jobctl.core.protocol import BadFiles, DeadOwners
-from jobctl.errors import DamagedFile, HubError, JobNotFound
+from jobctl.errors import DamagedFile, HubError, JobctlError, JobNotFound
 from jobctl.hub.credentials import Credentials
 from jobctl.reader.client import Client, hub_url
 from jobctl.reader.clock import HubClock
@@ -123,15 +123,36 @@ async def find(
     Raises `DamagedFile` if the file with such an id is not a job. Complete ids transfer only these
     jobs; a prefix needs a read of all jobs.
     """
+    jobs: list[Job] = []
+    for found in await find_each(url, prefixes, **options):
+        if isinstance(found, JobctlError):
+            raise found
+        jobs.append(found)
+    return jobs
+
+
+async def find_each(
+    url: str,
+    prefixes: Iterable[str],
+    **options: Unpack[ReadOptions],
+) -> list[Job | JobctlError]:
+    """Like `find`, but return the error of a text in its place."""
     bad: dict[str, str] = {}
     options["on_bad_files"] = lambda files: bad.update(files.reasons)
-    found = await find_matching(url, prefixes, **options)
-    for text, jobs in found.items():
-        if not jobs:
-            raise_if_damaged(url, text, bad)
-        if len(jobs) != 1:
-            raise JobNotFound(text, hub_url(url), [job.id for job in jobs])
-    return [jobs[0] for jobs in found.values()]
+    texts = list(prefixes)
+    found = await find_matching(url, [text for text in texts if may_be_id(text)], **options)
+    each: list[Job | JobctlError] = []
+    for text in texts:
+        try:
+            jobs = found[check_id(text)]
+            if not jobs:
+                raise_if_damaged(url, text, bad)
+            if len(jobs) != 1:
+                raise JobNotFound(text, hub_url(url), [job.id for job in jobs])
+            each.append(jobs[0])
+        except JobctlError as error:
+            each.append(error)
+    return each
 
 
 def raise_if_damaged(url: str, text: str, bad: Mapping[str, str]) -> None:

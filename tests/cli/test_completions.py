@@ -171,7 +171,7 @@ def test_the_newest_job_comes_first(shell: Shell) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", ["jobctl show gamma ", "jobctl fail gamma "])
+@pytest.mark.parametrize("line", ["jobctl ack gamma ", "jobctl fail gamma "])
 def test_where_no_second_id_belongs_none_is_offered(shell: Shell, line: str) -> None:
     """At most options, which zsh offers where there can be nothing else."""
     assert [word for word in shell.candidates(line) if not word.startswith("-")] == []

@@ -132,3 +132,46 @@ def test_an_odd_file_is_shown_with_remarks_and_canonical_values(run: Run, jobs_d
         ]
     (jobs_dir / "y.json").write_text('{"stage":"load"}')
     assert "remarks" not in json.loads(run("show", "y", "-o", "json").out)["derived"]
+
+
+def test_several_jobs_are_blocks_with_a_blank_line_between(run: Run, jobs_dir: Path) -> None:
+    """Each as it is shown alone; a missing one is an error beside the others."""
+    for id in ("one", "two"):
+        run("create", "etl", "--id", id)
+        run("complete", id)
+    alone = [run("show", id).out for id in ("two", "one")]
+    assert run("show", "two", "one") == (0, "\n".join(alone), "")
+    ran = run("show", "two", "nobody", "one", "!")
+    assert (ran.code, ran.out) == (4, "\n".join(alone))
+    missing, invalid = ran.err.splitlines()
+    assert "no job nobody" in missing
+    assert "'!'" in invalid
+    assert run("show", "one", "one").out == alone[1]
+
+
+def test_several_jobs_as_json_are_a_list(run: Run, jobs_dir: Path) -> None:
+    """One is an object, as before; jsonl has a line for each, and names are names."""
+    for id in ("one", "two"):
+        run("create", "etl", "--id", id)
+    assert json.loads(run("show", "one", "-o", "json").out)["id"] == "one"
+    both = json.loads(run("show", "one", "two", "-o", "json").out)
+    assert [job["id"] for job in both] == ["one", "two"]
+    ran = run("show", "one", "nobody", "-o", "json")
+    assert (ran.code, [job["id"] for job in json.loads(ran.out)]) == (4, ["one"])
+    assert json.loads(ran.err)["error"]["kind"] == "JobNotFound"
+    lines = run("show", "one", "two", "-o", "jsonl").out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["one", "two"]
+    assert run("show", "one", "two", "-q").out == "one\ntwo\n"
+
+
+@pytest.mark.slow
+def test_several_jobs_of_a_hub(run: Run, jobs_dir: Path) -> None:
+    """The same as from its directory."""
+    for id in ("one", "two"):
+        run("create", "etl", "--id", id)
+    with hub_on(jobs_dir) as url:
+        ran = run("show", "two", "nobody", "!", "one", "-o", "jsonl", "--url", url)
+        assert ran.code == 4
+        assert [json.loads(line)["id"] for line in ran.out.splitlines()] == ["two", "one"]
+        kinds = [json.loads(line)["error"]["kind"] for line in ran.err.splitlines()]
+        assert kinds == ["JobNotFound", "InvalidId"]
