@@ -180,7 +180,7 @@ __jobctl_argument() {
         "rm "*) REPLY='ids' ;;
         "run "*) REPLY='command' ;;
         "completion 0") REPLY='words bash zsh fish' ;;
-        "help 0") REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters output' ;;
+        "help 0") REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters times output' ;;
         *) REPLY='' ;;
     esac
 }

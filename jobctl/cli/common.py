@@ -238,13 +238,26 @@ def seconds(text: str | None, option: str) -> float | None:
 def moment(text: str | None, option: str, at_ms: int | None = None) -> int | None:
     """Return the time of an option in milliseconds; `UsageError` if it is invalid.
 
-    ``at_ms`` is the present time.
+    ``at_ms`` is the present time. A time without a zone is local. Of a time that the local clock
+    shows twice, ``--until`` means the second, so that nothing within is left out.
     """
+    if text is None:
+        return None
     at_ms = at_ms if at_ms is not None else now_ms()
     try:
-        return parse_moment(text, at_ms) if text is not None else None
+        return parse_moment(text, at_ms, of_local=_until_ms if option == "--until" else _local_ms)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
+
+
+def _local_ms(reading_ms: int, *, last: bool = False) -> int:
+    from jobctl.cli.local_time import local_ms  # few commands are given a date
+
+    return local_ms(reading_ms, last=last)
+
+
+def _until_ms(reading_ms: int) -> int:
+    return _local_ms(reading_ms, last=True)
 
 
 def log_mode(option: LogMode | None, type: str) -> str | None:

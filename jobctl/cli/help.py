@@ -100,8 +100,24 @@ all that is given must be met: -l team=data, -l team!=data, -l team (has that
 label), -l !team (has none), or several: -l team=data,env=prod.
 
 A command accepts any start of an id that no other job has. --since and --until
-are times: a duration ago (10m, 1h30m, 7d), a date, or RFC 3339. --cursor is not
-a time: it resumes from a cursor that ls -o json or watch -o jsonl printed.""",
+are times: see 'jobctl help times'. --cursor is not a time: it resumes from a
+cursor that ls -o json or watch -o jsonl printed.""",
+    "times": """\
+Durations are the same in every option and setting: 90s, 5m, 1h30m, 2d, 1w. A
+number without a unit is seconds, as for timeout(1): --timeout 1, --since 10.
+
+Times (--since, --until) are a duration ago, a date, or a date and a time:
+
+  10m                         ten minutes ago
+  2026-11-23                  the midnight at which that day begins
+  2026-11-23T09:30            also with seconds, or a blank instead of the T
+  2026-11-23T09:30:00Z        in UTC; +01:00 names another zone
+  @1795426200                 in seconds since 1970
+
+Without a zone a date and a time are local, as --time-format local prints them;
+$TZ names another zone. A time that occurs twice when the clock is put back is
+the first for --since and the second for --until. A time that is skipped when
+it is put forward is that moment.""",
     "output": """\
 -o says how to print; data goes to standard output, all else to standard error:
 
@@ -122,7 +138,7 @@ def help(
 ) -> None:
     """Explain a command, or a topic.
 
-    Topics: exit-codes, environment, settings, filters, output.
+    Topics: exit-codes, environment, settings, filters, times, output.
     """
     from jobctl.cli.app import run
     from jobctl.cli.commands import COMMANDS

@@ -49,7 +49,7 @@ def logs(
     ] = None,
     since: Annotated[
         str | None,
-        Option(metavar="TIME", help="From then on: 10m (ago), 2026-11-23T09:30:00Z."),
+        Option(metavar="TIME", help="From then on: 10m (ago), or 2026-11-23T09:30 (local)."),
     ] = None,
     timestamps: Annotated[
         bool, Option("-t", "--timestamps", help="Print each line's time before it.")

@@ -97,10 +97,12 @@ def ls(
     active: ActiveOption = False,
     since: Annotated[
         str | None,
-        Option(metavar="TIME", help="Only jobs changed since 10m ago, or 2026-11-23T09:30Z."),
+        Option(
+            metavar="TIME", help="Only jobs changed since 10m ago, or 2026-11-23T09:30 (local)."
+        ),
     ] = None,
     until: Annotated[
-        str | None, Option(metavar="TIME", help="Only jobs not changed after that time.")
+        str | None, Option(metavar="TIME", help="Only jobs not changed after that time (local).")
     ] = None,
     everything: Annotated[
         bool, Option("-a", "--all", help="On a terminal: list also jobs that ended long ago.")

@@ -77,10 +77,13 @@ def stats(
     active: ActiveOption = False,
     since: Annotated[
         str | None,
-        Option(metavar="TIME", help="Only jobs that ended since 7d ago, and active ones."),
+        Option(
+            metavar="TIME",
+            help="Only jobs that ended since 7d ago or a date (local), and active ones.",
+        ),
     ] = None,
     until: Annotated[
-        str | None, Option(metavar="TIME", help="Only jobs that ended until that time.")
+        str | None, Option(metavar="TIME", help="Only jobs that ended until that time (local).")
     ] = None,
     output: OutputOption = Output.table,
     no_headers: NoHeadersOption = False,

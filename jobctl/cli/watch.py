@@ -68,7 +68,7 @@ def watch(
     ] = False,
     since: Annotated[
         str | None,
-        Option(metavar="TIME", help="Also show jobs that ended since 10m ago, or a date."),
+        Option(metavar="TIME", help="Also show jobs that ended since 10m ago, or a date (local)."),
     ] = None,
     cursor: Annotated[str | None, Option(metavar="CURSOR", help="Resume from this cursor.")] = None,
     cursor_file: Annotated[

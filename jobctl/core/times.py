@@ -9,6 +9,10 @@ import re
 import time
 from functools import lru_cache
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
     "days_before",
     "duration",
@@ -25,9 +29,14 @@ _FORM = re.compile(
     re.ASCII,
 )
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
-_MINUTE = re.compile(r"(T\d\d:\d\d)(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+_MINUTE = re.compile(r"(T\d\d:\d\d)(Z|[+-]\d\d:\d\d|)\Z", re.ASCII)
+_PLAIN_OFFSET = re.compile(r"(T.*[+-]\d\d)(\d\d)\Z", re.ASCII)
+_ZONELESS = re.compile(r"[0-9-]{10}T\d\d:\d\d:\d\d(?:\.\d{1,9})?\Z", re.ASCII)
 _NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
 _SECONDS = re.compile(_NUMBER, re.ASCII)
+_SINCE_1970 = re.compile(f"@({_NUMBER})", re.ASCII)
+_MAX_PLAIN_S = 9_999_999
+"""115 days: a larger number without a unit is a date or a Unix time."""
 _UNITS_S = {"w": 604_800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS_S), re.ASCII)
 _MAX_DURATION_S = 36_500 * 86_400
@@ -141,21 +150,40 @@ def duration_text(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
-def parse_moment(text: str, now_ms: int) -> int:
-    """Return a time in milliseconds: RFC 3339, a date (midnight UTC), or a duration ago: ``10m``.
+def parse_moment(text: str, now_ms: int, *, of_local: Callable[[int], int] | None = None) -> int:
+    """Return a time in milliseconds: a duration ago (``10m``), a date, RFC 3339, or ``@SECONDS``.
 
-    A plain number is refused, because its unit and origin are unclear.
+    A duration without a unit is in seconds, as everywhere; a very large one is refused, because it
+    is a date without hyphens or seconds since 1970 (``@1764322200``). A date is its midnight.
+
+    ``of_local`` returns the time for a reading of the local clock, which is given as if it were
+    UTC. Then a time without a zone is local; otherwise a date is UTC, and such a time is refused.
     """
     try:
-        if not _SECONDS.fullmatch(text):
-            return now_ms - round(parse_duration(text) * 1000)
+        return now_ms - _ago_ms(text)
     except ValueError:
         pass
+    if since_1970 := _SINCE_1970.fullmatch(text):
+        return round(float(since_1970[1]) * 1000)
     form = text.strip().replace(" ", "T", 1).replace("t", "T").replace("z", "Z")
-    form = f"{form}T00:00:00Z" if _DATE.match(form) else _MINUTE.sub(r"\1:00\2", form)
+    form = _PLAIN_OFFSET.sub(r"\1:\2", form)  # as --time-format local prints it
+    form = _MINUTE.sub(r"\1:00\2", f"{form}T00:00" if _DATE.match(form) else form)
+    has_zone = _ZONELESS.match(form) is None
     try:
-        return to_ms(form)
-    except ValueError:
-        raise ValueError(
-            f"{ascii(text)} is no time: write 10m, 2026-11-23, or 2026-11-23T09:30:00Z"
-        ) from None
+        if has_zone:
+            return to_ms(form)
+        if of_local is not None:
+            return of_local(to_ms(f"{form}Z"))
+        if form.endswith("T00:00:00"):
+            return to_ms(f"{form}Z")
+    except (ValueError, OverflowError):
+        pass
+    example = "2026-11-23T09:30:00Z" if of_local is None else "2026-11-23T09:30"
+    raise ValueError(f"{ascii(text)} is no time: write 10m (ago), 2026-11-23, or {example}")
+
+
+def _ago_ms(text: str) -> int:
+    seconds = parse_duration(text)
+    if seconds > _MAX_PLAIN_S and _SECONDS.fullmatch(text):
+        raise ValueError("it is meant as another kind of time")
+    return round(seconds * 1000)

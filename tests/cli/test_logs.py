@@ -66,7 +66,7 @@ def test_options_choose_lines(run: Run, store: DirectoryStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["--tail", "-1"], ["--tail", "x"], ["--since", "yesterday"], ["--since", "90"]]
+    "args", [["--tail", "-1"], ["--tail", "x"], ["--since", "yesterday"], ["--since", "20261123"]]
 )
 def test_wrong_values_are_refused(run: Run, store: DirectoryStore, args: list[str]) -> None:
     """On one line, before anything is printed."""

@@ -151,15 +151,44 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         ("2026-11-23 09:30:00Z", 1_795_392_000_000 + 34_200_000),
         ("2026-11-23t09:30:00.250z", 1_795_392_000_000 + 34_200_250),
         ("2026-11-23T10:30:00+01:00", 1_795_392_000_000 + 34_200_000),
+        ("2026-11-23 10:30:00+0100", 1_795_392_000_000 + 34_200_000),
+        ("10", 1_000_000_000_000 - 10_000),
+        ("0.5", 1_000_000_000_000 - 500),
+        ("9999999", 1_000_000_000_000 - 9_999_999_000),
+        ("@1795426200", 1_795_426_200_000),
+        ("@0.5", 500),
     ],
 )
 def test_moments_are_read_as_people_write_them(text: str, ms: int) -> None:
-    """A duration ago, a date, RFC 3339."""
+    """A duration ago, a date, RFC 3339, seconds since 1970; a plain number is seconds."""
     assert times.parse_moment(text, 1_000_000_000_000) == ms
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026", "2026-11-23T09:30", "10 m", "-5m"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "20261123", "1795426200", "2026-11-23T09:30", "10 m", "-5m", "@", "@x"],
+)
 def test_what_is_no_moment_is_refused(text: str) -> None:
     """With the ways in which one is written."""
     with pytest.raises(ValueError, match="write 10m"):
         times.parse_moment(text, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reading"),
+    [
+        ("2026-11-23", "2026-11-23T00:00:00Z"),
+        ("2026-11-23T09:30", "2026-11-23T09:30:00Z"),
+        (" 2026-11-23 09:30:05.25", "2026-11-23T09:30:05.25Z"),
+    ],
+)
+def test_moment_without_a_zone_is_local_where_the_zone_is_known(text: str, reading: str) -> None:
+    """All else has a zone, or none at all."""
+    assert times.parse_moment(text, 0, of_local=lambda ms: ms + 1) == times.to_ms(reading) + 1
+    for other in ("10m", "2026-11-23T09:30Z", "2026-11-23T09:30+01:00", "@7", "10"):
+        assert times.parse_moment(other, 0, of_local=lambda ms: ms + 1) == times.parse_moment(
+            other, 0
+        )
+    for wrong in ("2026-02-30", "2026-11-23T25:00", "2026-11-23T9:30", "09:30"):
+        with pytest.raises(ValueError, match=r"or 2026-11-23T09:30$"):
+            times.parse_moment(wrong, 0, of_local=lambda ms: ms)

@@ -411,6 +411,20 @@ FAULTS += (
         ("tests/hub/test_plain.py",),
     ),
     Fault(
+        "of a local time that occurs twice --until means the first",
+        "jobctl/cli/local_time.py",
+        "        return real[-1 if last else 0]\n",
+        "        return real[0]\n",
+        ("tests/cli/test_durations.py",),
+    ),
+    Fault(
+        "a failure of today is left out of the table on a terminal",
+        "jobctl/cli/ls.py",
+        "if not job.active and not job.is_trouble(at_ms, dead)]",
+        "if not job.active]",
+        ("tests/cli/test_ls_limit.py",),
+    ),
+    Fault(
         "the cancellation of an earlier attempt counts",
         "jobctl/core/job.py",
         "(isinstance(said, dict) or said is True) and not self.moved_by_others",
