@@ -14,7 +14,7 @@ from jobctl.core.times import duration, known_ms
 
 __all__ = [
     "acknowledged", "ago", "band", "bar", "duration", "error", "eta", "labels", "mark", "moment",
-    "short_ids", "strip", "titled",
+    "short_ids", "stages", "strip", "titled",
 ]  # fmt: skip
 
 _MAX_TITLE = 20  # columns of a title that stands before an error
@@ -63,6 +63,28 @@ def strip(job: Job, pipeline: Pipeline) -> str:
         else:
             marks.append(symbols["ahead"])
     return "".join(marks)
+
+
+def stages(job: Job, pipeline: Pipeline, columns: int) -> str:
+    """Return the `strip`; if it has more stages than columns, a bar with ``12/40``."""
+    count = max(len(pipeline.stages) - 2, 1)
+    if count <= columns:
+        return strip(job, pipeline)
+    done = _stages_begun(job, pipeline)
+    text = f"{done}/{count}"
+    room = columns - len(text) - 1
+    return f"{bar(100 * done // count, room)} {text}" if room > 0 else fit(text, columns)
+
+
+def _stages_begun(job: Job, pipeline: Pipeline) -> int:
+    """Return how many of the pipeline's stages the job has entered."""
+    if job.stage == COMPLETED:
+        return len(pipeline.stages) - 2
+    for entry in reversed(job.attempt_timeline()):
+        index = pipeline.index(entry.stage)
+        if index is not None:
+            return index
+    return 0
 
 
 def bar(percent: int | None, columns: int) -> str:

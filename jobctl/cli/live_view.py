@@ -16,6 +16,7 @@ from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.pipeline import COMPLETED, FAILED, Pipelines
 from jobctl.core.protocol import BadFiles
+from jobctl.core.times import known_ms
 from jobctl.reader.status import Status
 
 __all__ = ["JobView", "Line", "LineContext", "StatusNotes", "change_line"]
@@ -30,9 +31,9 @@ class JobView:
     """A reader's jobs, and which of them to show.
 
     Active jobs are shown, and those that ended since the first complete read. ``everything`` shows
-    all jobs, ``since_ms`` also those that ended since then. ``only`` shows exactly these ids. Short
-    ids must differ from ``others`` too. With ``ends``, the view has ended when no shown job is
-    active, even if no ids were named.
+    all jobs, ``since_ms`` also those that ended since then. ``only`` shows exactly these ids,
+    ``new_since_ms`` only attempts that began since then. Short ids must differ from ``others`` too.
+    With ``ends``, the view has ended when no shown job is active, even if no ids were named.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class JobView:
         since_ms: int | None = None,
         usual: UsualDurations | None = None,
         wide: bool = False,
+        new_since_ms: int | None = None,
     ) -> None:
         self.where = where
         self.usual = usual if usual is not None else UsualDurations()
-        self._since_ms, self._wide = since_ms, wide
+        self.wide = wide
+        self._since_ms, self._new_since_ms = since_ms, new_since_ms
         self.jobs = JobSet(max_tombstones=0)
         self.synced = False
         self.dead: frozenset[str] = frozenset()
@@ -63,7 +66,7 @@ class JobView:
         self._status_at_ms = 0
         self._everything = everything
         self._only = frozenset(only) if only is not None else None
-        self._others = tuple(others)
+        self.others = tuple(others)
         self._ends = ends
         self._ended: set[str] = set()
         self._before_reset: dict[str, Job] = {}
@@ -157,10 +160,54 @@ class JobView:
         """Whether the job is shown."""
         if self._only is not None:
             return job.id in self._only
+        if not self.is_new(job):
+            return False
         if self._everything or job.active or job.id in self._ended:
             return True
         ended_ms = job.ended_ms() if self._since_ms is not None else None
         return ended_ms is not None and ended_ms >= (self._since_ms or 0)
+
+    def lists(self, job: Job) -> bool:
+        """Whether the job is in a list that can be scrolled, which also has what ended long ago."""
+        if self._only is not None:
+            return job.id in self._only
+        if not self.is_new(job):
+            return False
+        if self._since_ms is None or job.active or job.id in self._ended:
+            return True
+        return (job.ended_ms() or 0) >= self._since_ms
+
+    def is_new(self, job: Job) -> bool:
+        """Whether the job's attempt began since ``new_since_ms``, if that was given."""
+        if self._new_since_ms is None:
+            return True
+        began = job.attempt_timeline()[0].at if job.retry_count else job.created_at
+        began_ms = known_ms(began) or 0
+        start_ms = self._new_since_ms
+        if began_ms % 1000 == 0:  # perhaps a program that keeps whole seconds
+            start_ms = start_ms // 1000 * 1000
+        return began_ms >= start_ms
+
+    @property
+    def complete(self) -> bool:
+        """Whether all jobs are here: not while a first read, or one after a reset, is under way."""
+        return self.synced and not self._resetting
+
+    @property
+    def is_live(self) -> bool:
+        """Whether changes arrive now."""
+        return self._status is not None and self._status.state == "open"
+
+    @property
+    def counts_down(self) -> bool:
+        """Whether `state_text` changes each second."""
+        return self._status is not None and self._status.retry_s is not None
+
+    def state_text(self, now_ms: int) -> str:
+        """Return whether the view is live, and the source: one line of safe text."""
+        if self._status is None:
+            return visible(self.where)
+        return describe(self._status, max(0, now_ms - self._status_at_ms) / 1000)
 
     def all_ended(self) -> bool:
         """Whether all named jobs have ended or are gone; a job with a damaged file is neither."""
@@ -204,10 +251,10 @@ class JobView:
     def screen(self, columns: int, rows: int, now_ms: int) -> list[Line]:
         """Return the whole screen: jobs, how many more there are, and the status line."""
         jobs = self.shown()
-        family = rows_of(jobs, self.usual.pipelines, merged=not self._wide)
+        family = rows_of(jobs, self.usual.pipelines, merged=not self.wide)
         room = max(rows - 2, 1)
         cut = family if len(family) <= room else family[: room - 1]
-        context = LineContext(now_ms, self.dead, self.usual, wide=self._wide)
+        context = LineContext(now_ms, self.dead, self.usual, wide=self.wide)
         lines = table(cut, columns, context, self._ids())
         if len(cut) < len(family):
             dots = "…" if fits_encoding("…") else "..."
@@ -217,7 +264,7 @@ class JobView:
         return [*lines, (fit(self._status_line(jobs, now_ms), columns), "dim")]
 
     def _ids(self) -> Iterable[str]:
-        yield from self._others
+        yield from self.others
         for job in self.jobs:
             yield job.id
 
@@ -231,10 +278,7 @@ class JobView:
         }
         counts["damaged"] = len(self.bad_files.reasons) + self.bad_files.omitted
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        state = self.where
-        if self._status is not None:
-            state = describe(self._status, max(0, now_ms - self._status_at_ms) / 1000)
-        return visible(state) + (f" | {said}" if said else "")
+        return self.state_text(now_ms) + (f" | {said}" if said else "")
 
 
 def describe(status: Status, ago_s: float = 0.0) -> str:

@@ -45,7 +45,7 @@ from jobctl.stores import logs_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NamedTuple
+    from typing import Any, NamedTuple
 
     from jobctl.core.protocol import DeadOwners
     from jobctl.hub.credentials import Credentials
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["EXAMPLE", "show"]
+__all__ = ["EXAMPLE", "details", "show"]
 
 EXAMPLE = "Example: jobctl show 0b961de6 -o json | jq .stage"
 
@@ -188,7 +188,12 @@ def _what_next(job: Job, dead: Container[str]) -> str | None:
     return f"once more: 'jobctl retry {job.id}{again}'"
 
 
-def describe(
+def describe(*args: Any, **kwargs: Any) -> list[str]:
+    """Return the lines of `details`, in colours if those are used."""
+    return [paint(line, style) for line, style in details(*args, **kwargs)]
+
+
+def details(
     job: Job,
     now: int,
     dead: Container[str] = (),
@@ -196,8 +201,8 @@ def describe(
     usual: UsualDurations | None = None,
     form: TimeFormat | None = None,
     log: str | None = None,
-) -> list[str]:
-    """Return the lines about a job, with all special characters made visible."""
+) -> list[tuple[str, str]]:
+    """Return the lines about a job with their styles; all special characters are made visible."""
 
     def at(text: str | None) -> str | None:
         if text is None or known_ms(text) is None:
@@ -241,18 +246,21 @@ def describe(
         ("revision", str(job.revision) if job.revision else None),
         *(("remark", str(remark)) for remark in job.remarks),
     ]
-    lines = [f"{name:<15} {visible(str(value))}" for name, value in fields if value is not None]
+    lines = [
+        (f"{name:<15} {visible(str(value))}", "") for name, value in fields if value is not None
+    ]
     if job.result is not None:
         text = json.dumps(job.result, indent=2, ensure_ascii=False)
-        lines += ["", paint("result", "bold")]
-        lines += [f"  {visible(line)}" for line in text.split("\n")]
+        lines += [("", ""), ("result", "bold")]
+        lines += [(f"  {visible(line)}", "") for line in text.split("\n")]
     if job.extra:
-        lines += ["", paint("other keys", "bold")]
+        lines += [("", ""), ("other keys", "bold")]
         lines += [
-            f"  {visible(key)}: {visible(json.dumps(value, ensure_ascii=False))}"
+            (f"  {visible(key)}: {visible(json.dumps(value, ensure_ascii=False))}", "")
             for key, value in job.extra.items()
         ]
-    return [*lines, "", paint("timeline", "bold"), *_timeline(job, pipeline, now, form)]
+    lines += [("", ""), ("timeline", "bold")]
+    return lines + [(line, "") for line in _timeline(job, pipeline, now, form)]
 
 
 def _text(value: object) -> str | None:

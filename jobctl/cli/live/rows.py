@@ -1,0 +1,123 @@
+"""One job as one row of the list, in columns that stay in their places."""
+
+from __future__ import annotations
+
+from jobctl.cli import formats
+from jobctl.cli.live.columns import Columns
+from jobctl.cli.live.frame import Row, left, left_cut, right
+from jobctl.cli.text import visible
+from jobctl.core.eta import UsualDurations
+from jobctl.core.job import Job
+from jobctl.core.pipeline import FAILED, PENDING
+
+__all__ = ["RowFormat", "header", "ticks_after_ms"]
+
+_MINUTE_MS = 60_000
+_HOUR_MS = 60 * _MINUTE_MS
+
+
+class RowFormat:
+    """Formats rows for one width, and keeps what depends on the job alone.
+
+    Only the elapsed time of an active job changes by itself.
+    """
+
+    def __init__(self, columns: Columns, usual: UsualDurations) -> None:
+        self.columns = columns
+        self._usual = usual
+        self._kept: dict[str, tuple[Job, tuple[object, ...], str, str]] = {}
+
+    def row(
+        self, job: Job, kind: str, depth: int, id: str, now_ms: int, *, selected: bool = False
+    ) -> Row:
+        """Return the row of a job that is counted as ``kind``, with its short ``id``."""
+        given = (kind, depth, id)
+        kept = self._kept.get(job.id)
+        if kept is None or kept[0] is not job or kept[1] != given:
+            if len(self._kept) > 2000:
+                self._kept.clear()
+            kept = self._kept[job.id] = (job, given, *self._halves(job, kind, depth, id))
+        _, _, before, after = kept
+        time = ""
+        if self.columns.time:
+            time = right(
+                formats.duration(_whole_seconds(job.elapsed_ms(now_ms))), self.columns.time
+            )
+        style = _style(kind)
+        if selected:
+            style = f"{style} reverse".lstrip()
+        return [(before + time + after, style)]
+
+    def _halves(self, job: Job, kind: str, depth: int, id: str) -> tuple[str, str]:
+        """Return what stands before and after the elapsed time."""
+        columns, usual = self.columns, self._usual
+        gap = " " * columns.gap
+        pipeline = usual.pipelines.of(job)
+        indent = min(depth * 2, max(columns.id - 6, 0) // 2 * 2)
+        before = []
+        if columns.stages:
+            before.append(left(formats.stages(job, pipeline, columns.stages), columns.stages))
+        before.append(" " * indent + left_cut(id, columns.id - indent))
+        if columns.type:
+            before.append(left(visible(job.type), columns.type))
+        if columns.session:
+            before.append(left(visible(job.session_id or "-"), columns.session))
+        stage = job.shown_stage
+        if not columns.text and kind in ("lost", "stalled"):
+            stage = kind  # there is no room to say it elsewhere
+        before.append(left(visible(stage), columns.stage))
+        percent = job.percent_of(usual.pipelines) if stage != FAILED else None
+        after = []
+        if columns.bar:
+            after.append(formats.bar(percent, columns.bar))
+        if columns.percent:
+            after.append(right(f"{percent}%" if percent is not None else "", columns.percent))
+        if columns.usually:
+            after.append(left(formats.eta(job, usual), columns.usually))
+        if columns.text:
+            after.append(left(visible(_detail(job, kind)), columns.text))
+        head = gap.join(before)
+        if columns.time:
+            head += gap
+        return head, "".join(gap + cell for cell in after)
+
+
+def ticks_after_ms(job: Job, now_ms: int) -> int | None:
+    """Return how long the row of the job stays as it is, if the job does not change."""
+    if not job.active:
+        return None
+    elapsed_ms = job.elapsed_ms(now_ms)
+    if elapsed_ms is None:
+        return None
+    return 1000 if elapsed_ms < _HOUR_MS else _MINUTE_MS
+
+
+def header(columns: Columns) -> Row:
+    """Return the row with the names of the columns."""
+    gap = " " * columns.gap
+    cells = [
+        right(name, size) if name in ("TIME", "DONE") else left(name, size)
+        for name, size in columns.header
+    ]
+    return [(gap.join(cells), "dim")]
+
+
+def _whole_seconds(ms: int | None) -> int | None:
+    """Return the time without what changes faster than once a second."""
+    return ms // 1000 * 1000 if ms is not None and ms >= 1000 else ms
+
+
+def _detail(job: Job, kind: str) -> str:
+    """Return the job's mark, title and error, or its mark, title and message."""
+    error = formats.error(job)
+    said = [kind if kind in ("lost", "stalled") else ""]
+    said.append(formats.titled(job, error) if error else job.title or "")
+    if not error:
+        said.append(job.current_message or "")
+    return ": ".join(part for part in said if part)
+
+
+def _style(kind: str) -> str:
+    if kind == "running":
+        return ""
+    return "dim" if kind == PENDING else kind
