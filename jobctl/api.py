@@ -274,9 +274,14 @@ def fail(store: Store, id: str, message: str) -> Job:
     return store.update(resolve(store, id), lambda job: transitions.fail(job, message, now=now()))
 
 
-def retry(store: Store, id: str) -> Job:
-    """Make the failed job pending again."""
-    return store.update(resolve(store, id), lambda job: transitions.retry(job, now=now()))
+def retry(store: Store, id: str, *, attempt: int | None = None) -> Job:
+    """Make the failed job pending again.
+
+    With ``attempt``, only if this is still the job's attempt (`Job.retry_count`); else `Conflict`.
+    """
+    return store.update(
+        resolve(store, id), lambda job: transitions.retry(_at(job, attempt), now=now())
+    )
 
 
 def ack(store: Store, id: str, note: str | None = None, *, undo: bool = False) -> Job:
@@ -298,32 +303,44 @@ def ack(store: Store, id: str, note: str | None = None, *, undo: bool = False) -
     )
 
 
-def cancel(store: Store, id: str, *, reason: str | None = None, timeout_s: float = CANCEL_S) -> Job:
+def cancel(
+    store: Store,
+    id: str,
+    *,
+    reason: str | None = None,
+    timeout_s: float = CANCEL_S,
+    attempt: int | None = None,
+) -> Job:
     """Cancel the job: it fails with "Cancelled by user", and `Job.cancellation` says by whom.
 
-    ``reason`` is kept in the job, on one line and at most 500 characters long.
+    ``reason`` is kept in the job, on one line and at most 500 characters long. With ``attempt``,
+    only this attempt of the job is cancelled (`Job.retry_count`); else `Conflict`.
 
     A pending job without an owner, and a job whose owner is dead, fails at once. A living owner is
     asked to end the job within ``timeout_s`` seconds; then `TimedOut` is raised, and the request
     stays. Raises `Conflict` if the job ended otherwise meanwhile, `IllegalTransition` if no owner
     is known.
     """
-    job = store.get(resolve(store, id))
+    job = _at(store.get(resolve(store, id)), attempt)
     name = job.owned_by if job.active else None
     dead = store.owners.dead()
     reason = transitions.short_reason(reason) if reason is not None else None
     request = CancelRequest(_asker(store.owners.info(name) if name is not None else None), reason)
-    if name is None or name in dead or not store.owners.request_cancel(name, job.id, request):
+    if name is None or name in dead or not _ask_owner(store, job, name, request, attempt):
         return store.update(
             job.id,
             lambda job: transitions.cancel(
-                job, now=now(), at_work=job.lost(dead), by=request.by, reason=request.reason
+                _at(job, attempt),
+                now=now(),
+                at_work=job.lost(dead),
+                by=request.by,
+                reason=request.reason,
             ),
         )
     deadline = time.monotonic() + timeout_s
-    while (job := store.get(job.id)).active:
+    while (job := _at(store.get(job.id), attempt)).active:
         if name in store.owners.dead():
-            return cancel(store, job.id, reason=reason, timeout_s=timeout_s)
+            return cancel(store, job.id, reason=reason, timeout_s=timeout_s, attempt=attempt)
         if time.monotonic() >= deadline:
             raise TimedOut(
                 f"job {job.id}: {store.owners.info(name) or 'its owner'} has been asked to end it, "
@@ -339,6 +356,31 @@ def cancel(store: Store, id: str, *, reason: str | None = None, timeout_s: float
         job.id,
         lambda job: transitions.explain_cancellation(job, by=request.by, reason=request.reason),
     )
+
+
+def _at(job: Job, attempt: int | None) -> Job:
+    """Return the job if it is at this attempt, or if any will do; `Conflict` otherwise."""
+    if attempt is not None and job.retry_count != attempt:
+        raise Conflict(f"job {job.id} is at attempt {job.retry_count + 1}, not {attempt + 1}")
+    return job
+
+
+def _ask_owner(
+    store: Store, job: Job, name: str, request: CancelRequest, attempt: int | None
+) -> bool:
+    """Ask the owner to cancel the job; return ``False`` if it cannot be asked."""
+    if attempt is None:
+        return store.owners.request_cancel(name, job.id, request)
+    asked = False
+
+    def ask(job: Job) -> Job:  # under the lock, so that the next attempt does not begin meanwhile
+        nonlocal asked
+        if _at(job, attempt).owned_by == name and job.active:
+            asked = store.owners.request_cancel(name, job.id, request)
+        return job
+
+    store.update(job.id, ask)
+    return asked
 
 
 def _asker(owner: OwnerInfo | None) -> str:

@@ -47,6 +47,7 @@ LIGHT = frozenset(
         "rm",
         "show",
         "stats",
+        "watch",
     }
 )
 """The commands that are parsed without typer where that is possible: see light/parser.py."""

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 from jobctl.core.cursor import Cursor
-from jobctl.errors import UsageError
+from jobctl.errors import InvalidCursor, UsageError
 
 __all__ = ["CursorFile"]
 
+_MAX_BYTES = 4096
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -27,9 +28,20 @@ class CursorFile:
         if not self._path.exists():
             return None
         try:
-            return Cursor.parse(self._path.read_text().strip() or "0")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read a cursor from {self._path}: {error}") from error
+            with self._path.open("rb") as file:
+                text = file.read(_MAX_BYTES).decode()
+        except OSError as error:
+            why = error.strerror
+            raise UsageError(f"cannot read a cursor from {self._path}: {why}") from error
+        except UnicodeDecodeError:
+            text = "?"
+        try:
+            return Cursor.parse(text.strip() or "0")
+        except InvalidCursor as error:
+            raise UsageError(
+                f"{self._path} holds no cursor: it is damaged, or another file",
+                hint="remove it to start from the beginning, or name another file",
+            ) from error
 
     def write(self, cursor: Cursor) -> None:
         """Replace the file, atomically."""

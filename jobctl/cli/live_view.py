@@ -69,7 +69,9 @@ class JobView:
         self.others = tuple(others)
         self._ends = ends
         self._ended: set[str] = set()
+        self.just_ended: list[Job] = []  # in the last delta, while it was watched
         self._before_reset: dict[str, Job] = {}
+        self._told: set[str] = set()  # new jobs
         self._resetting = False
 
     def resume_from(self, cursor: Cursor, named: Iterable[Job] = ()) -> None:
@@ -96,10 +98,22 @@ class JobView:
             if item.damage is not None:
                 self._damaged[item.id] = item.damage
         before = {id: self.jobs.get(id) or self._named.pop(id, None) for id in gone}
+        was_active = {
+            job.id
+            for job in delta.jobs
+            if (old := self.jobs.get(job.id) or self._before_reset.get(job.id)) is None
+            or old.active
+            or old.retry_count != job.retry_count
+        }
         moved = self.jobs.apply(delta)
         self.usual.take(delta.jobs)
         assert moved, "a client refuses a delta that does not follow"
         self._mark_ended(delta)
+        self.just_ended = [
+            job
+            for job in delta.jobs
+            if job.id in was_active and job.id in self._ended and not job.active and self.shows(job)
+        ]
         if not delta.more:
             lost = sorted(id for id in self._before_reset if self.jobs.get(id) is None)
             before |= {id: self._before_reset[id] for id in lost}
@@ -109,6 +123,19 @@ class JobView:
             self.synced = True
         self._mark_left(before)
         return gone
+
+    def new_only(self, delta: Delta, gone: list[str]) -> tuple[Delta, list[str]]:
+        """Return what a delta, which was taken, tells of jobs that are new (see `is_new`).
+
+        ``gone`` are the ids that the view has lost.
+        """
+        if self._new_since_ms is None:
+            return delta, gone
+        jobs = tuple(job for job in delta.jobs if self.is_new(job))
+        told = [id for id in gone if id in self._told]
+        self._told.difference_update(gone)
+        self._told.update(job.id for job in jobs)
+        return delta._replace(jobs=jobs), told
 
     def set_bad_files(self, bad: BadFiles) -> dict[str, str]:
         """Record the files in quarantine; return those that are new, with the reasons."""
@@ -192,6 +219,12 @@ class JobView:
     def complete(self) -> bool:
         """Whether all jobs are here: not while a first read, or one after a reset, is under way."""
         return self.synced and not self._resetting
+
+    @property
+    def waits_for(self) -> str:
+        """What is waited for before anything can be read, or an empty string."""
+        status = self._status
+        return describe(status) if status is not None and status.state == "connecting" else ""
 
     @property
     def is_live(self) -> bool:
@@ -288,7 +321,7 @@ def describe(status: Status, ago_s: float = 0.0) -> str:
         hub = "" if status.source == "hub" else " (no hub)"
         return f"live: {where}{hub}"
     if status.state == "connecting":
-        return f"connecting to {where}"
+        return f"waiting until {where} exists" if status.detail else f"connecting to {where}"
     left_s = max(0.0, status.retry_s - ago_s) if status.retry_s is not None else None
     retry = f", next try in {max(left_s, 0.1):.1f} s" if left_s is not None else ""
     return f"{status.state}: {where}: {visible(status.detail)}{retry}"
@@ -308,8 +341,8 @@ class LineContext:
 class StatusNotes:
     """Prints connection problems, which the reader handles by itself, by ``write``.
 
-    A problem is printed once while it lasts. When it is over, the new state is printed; with
-    ``always`` it is printed whether or not there was a problem.
+    A problem, and what is waited for, is printed once while it lasts. When it is over, the new
+    state is printed; with ``always`` it is printed whether or not there was a problem.
     """
 
     def __init__(self, write: Callable[[str], object] = note, *, always: bool = False) -> None:
@@ -323,6 +356,8 @@ class StatusNotes:
             self._told.add(status.detail)
         elif status.state == "open" and (self._always or self._told):
             self._told.clear()
+        elif status.state == "connecting" and status.detail:
+            self._told.add(status.detail)
         else:
             return
         self._write(describe(status))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jobctl.cli.console import Console
 from jobctl.cli.cursor_file import CursorFile
@@ -17,6 +18,9 @@ from jobctl.core.filters import Filter
 from jobctl.core.protocol import BadFiles, DeadOwners
 from jobctl.reader.status import Event, Status
 
+if TYPE_CHECKING:
+    from jobctl.cli.live_terminal import Source
+
 __all__ = ["WatchOptions", "watch_jobs"]
 
 
@@ -24,7 +28,9 @@ __all__ = ["WatchOptions", "watch_jobs"]
 class WatchOptions:
     """What ``jobctl watch`` reads, and how it shows it.
 
-    ``on_screen`` stands for a live table, whatever the ``output``.
+    ``on_screen`` stands for a live table, whatever the ``output``; with ``keys`` it takes the whole
+    terminal, and keys. ``refused`` says why jobs cannot be changed there. With ``bell`` the
+    terminal's bell rings when a job ends.
     """
 
     filter: Filter
@@ -33,6 +39,9 @@ class WatchOptions:
     on_screen: bool
     output: Output
     times: TimeFormat | None
+    keys: bool = False
+    refused: str = ""
+    bell: bool = False
 
 
 async def watch_jobs(
@@ -41,21 +50,41 @@ async def watch_jobs(
     events: AsyncGenerator[Event, None],
     console: Console,
     clock: Callable[[], int],
+    source: Source | None = None,
 ) -> bool:
     """Show the events until the view has ended; return whether all digests of the hub matched.
 
     ``events`` come from `follow`, from the cursor ``options.start`` on; ``clock`` returns the time
-    in milliseconds.
+    in milliseconds. ``source`` is where jobs are changed and logs are read, for a view with keys.
     """
-    cursor, matched = options.start, True
-    async with AsyncExitStack() as opened:
-        if options.on_screen:
-            from jobctl.cli.screen import Screen  # a pipe needs no rich
+    if options.keys:
+        from jobctl.cli.live import LiveView
+        from jobctl.cli.live_terminal import LiveTerminal, paced
 
-            output: WatchOutput = OnScreen(await opened.enter_async_context(Screen(view, clock)))
-        else:
-            output = _lines(options, view, console, clock)
-        await opened.enter_async_context(aclosing(events))
+        assert source is not None, "keys need it"
+        live = LiveTerminal(LiveView(view, refused=options.refused), source, clock)
+        return await live.run(_show(options, view, paced(events), live, clock))
+    if options.on_screen:
+        from jobctl.cli.screen import Screen  # a pipe needs no rich
+
+        async with Screen(view, clock) as screen:
+            return await _show(options, view, events, OnScreen(screen), clock)
+    from jobctl.cli.output_reader import while_read
+
+    lines = _lines(options, view, console, clock)
+    return await while_read(_show(options, view, events, lines, clock))
+
+
+async def _show(
+    options: WatchOptions,
+    view: JobView,
+    events: AsyncGenerator[Event, None],
+    output: WatchOutput,
+    clock: Callable[[], int],
+) -> bool:
+    """Pass the events on to the view and the output, until the view has ended."""
+    cursor, matched = options.start, True
+    async with aclosing(events):
         async for event in events:
             if isinstance(event, Status):
                 matched = matched and not event.digest_mismatch
@@ -68,9 +97,12 @@ async def watch_jobs(
                 output.show_lost(view.set_dead_owners(event.dead), cursor)
             else:
                 before, cursor = cursor, event.cursor(options.filter)
-                output.show_delta(event, view.take(event), before, cursor)
+                told, gone = view.new_only(event, view.take(event))
+                output.show_delta(told, gone, before, cursor)
                 if options.cursor_file is not None:
                     options.cursor_file.write(cursor)
+                if options.bell and view.just_ended:
+                    output.ring()
             if view.all_ended():
                 break
     return matched

@@ -15,7 +15,7 @@ import sys
 import unicodedata
 from functools import lru_cache
 
-__all__ = ["fit", "fits_encoding", "visible", "width"]
+__all__ = ["fit", "fits_encoding", "is_narrow", "visible", "width"]
 
 _HOSTILE = (  # compiled at its first use, which few commands have
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
@@ -26,6 +26,8 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
 _ZWNJ, _ZWJ, _EMOJI_SELECTOR = "\u200c", "\u200d", "\ufe0f"
+_OUR_SYMBOLS = dict.fromkeys(map(ord, "●◐○✗⊘━─…·"))
+_FIRST_COMBINING = "\u0300"
 _KEYCAP = "\u20e3"
 _VIRAMA = 9  # the combining class of what joins Indic letters
 _EMOJI_CATEGORIES = ("So", "Sm", "Po", "Cn")  # the last one of emoji newer than this Python
@@ -86,22 +88,35 @@ def _written_out(match: re.Match[str]) -> str:
 
 def width(text: str) -> int:
     """Return the number of columns on a terminal."""
-    if text.isascii():
+    if is_narrow(text):
         return len(text)
     from wcwidth import width as width_of
 
     return width_of(text, control_codes="ignore")
 
 
+def is_narrow(text: str) -> bool:
+    """Whether each character is known to take one column, without the tables of all characters.
+
+    Those tables take 20 ms to import, and a look-up in them takes long for each cell of a table.
+    """
+    if text.isascii():
+        return True
+    rest = text.translate(_OUR_SYMBOLS)
+    return rest.isascii() or (max(rest) < _FIRST_COMBINING and rest.isprintable())
+
+
 def fit(text: str, columns: int) -> str:
     """Cut the text to this number of columns, with an ellipsis if something is missing."""
     if width(text) <= columns:
         return text
-    from wcwidth import clip
-
     mark = "…" if fits_encoding("…") else "~"
     if columns <= 0:
         return ""
+    if is_narrow(text):
+        return text[: columns - 1].rstrip() + mark
+    from wcwidth import clip
+
     return clip(text, 0, columns - 1, propagate_sgr=False, control_codes="ignore").rstrip() + mark
 
 

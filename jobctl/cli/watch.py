@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from jobctl import api
+from jobctl._clock import now_ms
 from jobctl.cli.common import (
     command_store,
     credentials,
@@ -21,7 +21,9 @@ from jobctl.cli.common import (
     run_async,
     seconds,
     time_format,
+    where_to_write,
 )
+from jobctl.cli.common import read_only as is_read_only
 from jobctl.cli.cursor_file import CursorFile
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import print_error
@@ -49,7 +51,12 @@ from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.errors import UsageError
-from jobctl.stores import Store
+
+if TYPE_CHECKING:
+    from jobctl.cli.watch_source import WatchSource
+    from jobctl.core.job import Job
+    from jobctl.hub.credentials import Credentials
+    from jobctl.stores import Store
 
 __all__ = ["EXAMPLE", "watch"]
 
@@ -96,7 +103,16 @@ def watch(
             "--verify", help="Compare all jobs with the hub's digest; exit with 1 if it differs."
         ),
     ] = False,
+    new: Annotated[
+        bool, Option("--new", help="Only what starts from now on, also retries.")
+    ] = False,
     read_only: ReadOnlyOption = False,
+    no_keys: Annotated[
+        bool, Option("--no-keys", help="On a terminal: a plain live table, without keys.")
+    ] = False,
+    bell: Annotated[
+        bool, Option("--bell", help="Ring the terminal's bell when a watched job ends.")
+    ] = False,
     output: OutputOption = Output.table,
     quiet: QuietOption = False,
     times: TimeFormatOption = None,
@@ -105,23 +121,14 @@ def watch(
     """Watch jobs live, through a hub or in the directory.
 
     Ends when the named jobs have ended. Without names it ends on Ctrl-C or, with --exit-status,
-    when all shown jobs have ended. -o json prints a line for each change, as jsonl does.
+    when all shown jobs have ended. -o json prints a line for each change, as jsonl does. On a
+    terminal it takes keys: ? shows them. A directory that does not exist yet is waited for.
     """
-    from jobctl.cli.console import Console
-    from jobctl.cli.live_view import JobView, StatusNotes
-    from jobctl.cli.live_watch import WatchOptions, watch_jobs  # slow to import
-    from jobctl.reader.client import hub_url
-    from jobctl.reader.clock import HubClock
-    from jobctl.reader.follow import follow
-    from jobctl.reader.once import find
-
     url = hub_to_read(directory, url)
-    shown = credentials(token_file, ca)
-    if ids and (type or stage or session or active or selector):
-        raise UsageError("ids and filters are two choices", hint="give one of them")
-    if url is None and (timeout is not None or retry):
-        option = "--timeout" if timeout is not None else "--retry"
-        raise UsageError(f"{option} goes with --url", hint="without it there is no hub to wait for")
+    _check_options(
+        ids, filtered=bool(type or stage or session or active or selector), new=new, url=url,
+        timeout=timeout, retry=retry,
+    )  # fmt: skip
     blind = stage or active or cursor is not None or cursor_file is not None
     if exit_status and not ids and blind:
         raise UsageError(
@@ -134,24 +141,32 @@ def watch(
     output = Output.name if quiet else output
     repaints = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     on_screen = output in (Output.table, Output.wide) and repaints
+    takes_keys = on_screen and not no_keys and _may_take_keys()
     if on_screen:
         start = ZERO  # a screen shows the current state, not changes
-    store: Store | None = None
+    if takes_keys:
+        from jobctl.cli.terminal import supervise
+
+        supervise()  # forks, so nothing is open yet
+    from jobctl.cli.console import Console
+    from jobctl.cli.live_view import JobView
+    from jobctl.cli.live_watch import WatchOptions, watch_jobs  # slow to import
+    from jobctl.cli.watch_source import WatchSource
+    from jobctl.reader.clock import HubClock
+
+    source: WatchSource
     if url is None:
-        here = command_store(directory, live=True)
-        store, where = here.store, str(here.where.path)
-        named = [api.show(store, id) for id in ids or ()]
+        place = where_to_write(directory)
+        where = str(place.path)
+        source = WatchSource(open=lambda: command_store(directory).store, path=where)
+        named = _named(source, ids, directory)
     else:
-        where = hub_url(url)
-        reach = partial(
-            find,
-            retry=True,
-            insist=retry,
-            timeout_s=timeout_s,
-            on_status=StatusNotes(),
-            credentials=shown,
-        )
-        named = run_async(reach(where, ids)) if ids else []
+        from jobctl.reader.client import hub_url
+
+        where, shown = hub_url(url), credentials(token_file, ca)
+        source = WatchSource(url=where, credentials=shown)
+        named = _named_on_hub(where, ids, retry=retry, timeout_s=timeout_s, shown=shown)
+    store = source.open_now()
     if stage and (meant := unknown_stage(stage, pipelines(), _jobs_in(store))):
         note(meant)
     options = WatchOptions(
@@ -161,6 +176,9 @@ def watch(
         on_screen=on_screen,
         output=output,
         times=form,
+        keys=takes_keys,
+        refused=_refused(source, option=read_only),
+        bell=bell,
     )
     view = JobView(
         where,
@@ -175,27 +193,23 @@ def watch(
             else UsualDurations(pipelines=pipelines())
         ),
         wide=output is Output.wide,
+        new_since_ms=now_ms() if new else None,
     )
     hub_clock = HubClock()
     if start != ZERO:
         view.resume_from(start, named)
-    events = follow(
-        store=store,
-        url=url,
+    events = source.events(
         filter=options.filter,
         cursor=start,
         timeout_s=timeout_s,
         verify=verify,
-        bad_files=True,
         clock=hub_clock,
         insist=retry or bool(named),  # named jobs were read from the hub
-        credentials=shown,
     )
     try:
-        matched = run_async(watch_jobs(options, view, events, Console(), hub_clock.now_ms))
+        matched = run_async(watch_jobs(options, view, events, Console(), hub_clock.now_ms, source))
     finally:
-        if store is not None:
-            store.close()
+        source.close()
     if not matched:
         note(f"what was held differed from what {where} holds; it was read anew")
         raise Exit(1)
@@ -207,6 +221,79 @@ def watch(
 def _jobs_in(store: Store | None) -> Callable[[], Sequence[Job]] | None:
     """Return what reads all jobs of a directory; ``None`` for a hub, which may have many."""
     return None if store is None else lambda: api.ls(store).jobs
+
+
+def _check_options(
+    ids: list[str] | None,
+    *,
+    filtered: bool,
+    new: bool,
+    url: str | None,
+    timeout: str | None,
+    retry: bool,
+) -> None:
+    """Raise `UsageError` for options that do not go together."""
+    if ids and (filtered or new):
+        other = "filters" if filtered else "--new"
+        raise UsageError(f"ids and {other} are two choices", hint="give one of them")
+    if url is None and (timeout is not None or retry):
+        option = "--timeout" if timeout is not None else "--retry"
+        raise UsageError(f"{option} goes with --url", hint="without it there is no hub to wait for")
+
+
+def _may_take_keys() -> bool:
+    """Whether keys can be read: we have the terminal, for input and output, in the foreground."""
+    from jobctl.cli.terminal import TerminalSession
+
+    try:
+        in_foreground = os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False  # no terminal, or not our own
+    return in_foreground and TerminalSession.unusable() is None
+
+
+def _named(source: WatchSource, ids: list[str] | None, directory: str | None) -> list[Job]:
+    """Return the jobs with these ids; an error if one is not there."""
+    if not ids:
+        return []
+    store = source.open_now() or command_store(directory).store
+    return [api.show(store, id) for id in ids]
+
+
+def _named_on_hub(
+    where: str,
+    ids: list[str] | None,
+    *,
+    retry: bool,
+    timeout_s: float | None,
+    shown: Credentials,
+) -> list[Job]:
+    """Return the hub's jobs with these ids; an error if one is not there."""
+    if not ids:
+        return []
+    from jobctl.cli.live_view import StatusNotes
+    from jobctl.reader.once import find
+
+    return run_async(
+        find(
+            where,
+            ids,
+            retry=True,
+            insist=retry,
+            timeout_s=timeout_s,
+            on_status=StatusNotes(),
+            credentials=shown,
+        )
+    )
+
+
+def _refused(source: WatchSource, *, option: bool) -> str:
+    """Return why jobs cannot be changed by keys, or an empty string if they can."""
+    if is_read_only(option=option):
+        return "read-only"
+    if source.url is not None:
+        return "a hub only shows jobs: use 'jobctl cancel ID', 'jobctl retry ID' on its machine"
+    return ""
 
 
 def _start(cursor: str | None, cursor_file: Path | None) -> tuple[Cursor, CursorFile | None]:

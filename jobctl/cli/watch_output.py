@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobctl.cli.common import compact, job_object
@@ -39,6 +41,19 @@ class Output(Protocol):
     def show_delta(self, delta: Delta, gone: list[str], before: Cursor, after: Cursor) -> None:
         """Show a delta, between these cursors. ``gone`` are the ids that the view has lost."""
 
+    def ring(self) -> None:
+        """Ring the bell of the terminal, if there is one."""
+
+
+def _ring() -> None:
+    """Ring the terminal's bell: that of standard output, or of standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream.isatty():
+                stream.write("\a")
+                stream.flush()
+                return
+
 
 class OnScreen:
     """A live table on the terminal."""
@@ -58,6 +73,9 @@ class OnScreen:
     def show_delta(self, delta: Delta, gone: list[str], before: Cursor, after: Cursor) -> None:
         self._screen.changed()
 
+    def ring(self) -> None:
+        _ring()
+
 
 class _NotedLines:
     """Lines on standard output, with notes beside them on standard error."""
@@ -69,6 +87,9 @@ class _NotedLines:
 
     def show_status(self, status: Status, at: Cursor) -> None:
         self._status_notes(status)
+
+    def ring(self) -> None:
+        _ring()
 
     def show_bad_files(self, new: dict[str, str], at: Cursor) -> None:
         for name, reason in sorted(new.items()):
@@ -154,6 +175,9 @@ class JsonLines:
             "retryS": round(status.retry_s, 3) if status.retry_s is not None else None,
         }
         self._print("status", at, None, status=value)
+
+    def ring(self) -> None:
+        _ring()
 
     def show_lost(self, lost: list[Job], at: Cursor) -> None:
         for job in lost:

@@ -18,7 +18,6 @@ from jobctl.core.protocol import DeadOwners
 from jobctl.errors import HubError, UsageError
 from jobctl.hub.credentials import Credentials
 from jobctl.hub.discovery import RunningHub, usable_hub
-from jobctl.reader.client import Client
 from jobctl.reader.clock import HubClock
 from jobctl.reader.from_store import from_store
 from jobctl.reader.status import Event
@@ -55,6 +54,8 @@ async def follow(
     (see `Client`).
     """
     if url is not None:
+        from jobctl.reader.client import Client  # a reader of a directory needs no network
+
         client = Client(
             url,
             cursor=cursor,
@@ -117,6 +118,8 @@ async def _from_hub(
     bad: bool,
 ) -> AsyncGenerator[Event, None]:
     """Yield events of the hub until the connection ends."""
+    from jobctl.reader.client import Client
+
     with suppress(HubError, UsageError):  # a hub's file may have an invalid URL
         client = Client(
             hub.url, cursor=cursor, filter=filter, retry=False, patience_s=_PATIENCE_S,

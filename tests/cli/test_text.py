@@ -258,3 +258,12 @@ def test_hostile_text_in_a_complaint_is_made_visible(
         assert result.err.startswith("jobctl: ")
     assert harmless(result.out)
     assert harmless(result.err)
+
+
+@given(st.text(st.characters(max_codepoint=0x320) | st.sampled_from("●◐○✗⊘━─…·\ufe0f\u200d東")))
+def test_widths_without_tables_are_those_of_the_tables(text: str) -> None:
+    """The short way is taken only where it is right."""
+    text = visible(text)
+    assert width(text) == wcwidth.width(text, control_codes="ignore")
+    for columns in (0, 1, 3, 7):
+        assert wcwidth.width(fit(text, columns), control_codes="ignore") <= columns

@@ -66,4 +66,3 @@ def _lost(job: Job, now_ms: int) -> Standing:
     if now_ms < until_ms:
         return Standing(key, "lost", until_ms)
     return Standing((_STALLED, *key[1:]), "lost")
-

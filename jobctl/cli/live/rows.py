@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from jobctl.cli import formats
 from jobctl.cli.live.columns import Columns
 from jobctl.cli.live.frame import Row, left, left_cut, right
@@ -10,10 +12,23 @@ from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.pipeline import FAILED, PENDING
 
-__all__ = ["RowFormat", "header", "ticks_after_ms"]
+__all__ = ["RowFormat", "header"]
 
+_MAX_KEPT = 2000
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
+
+
+class _Kept(NamedTuple):
+    """A row, what it was made of, and when it is no longer right."""
+
+    job: Job
+    given: tuple[object, ...]
+    before: str
+    after: str
+    row: Row
+    at_ms: int
+    until_ms: int | None
 
 
 class RowFormat:
@@ -25,28 +40,37 @@ class RowFormat:
     def __init__(self, columns: Columns, usual: UsualDurations) -> None:
         self.columns = columns
         self._usual = usual
-        self._kept: dict[str, tuple[Job, tuple[object, ...], str, str]] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def row(
         self, job: Job, kind: str, depth: int, id: str, now_ms: int, *, selected: bool = False
-    ) -> Row:
-        """Return the row of a job that is counted as ``kind``, with its short ``id``."""
-        given = (kind, depth, id)
+    ) -> tuple[Row, int | None]:
+        """Return the row of a job that is counted as ``kind``, with its short ``id``.
+
+        And until when it stays as it is if the job does not change; ``None`` for ever.
+        """
+        given = (kind, depth, id, selected)
         kept = self._kept.get(job.id)
-        if kept is None or kept[0] is not job or kept[1] != given:
-            if len(self._kept) > 2000:
+        if kept is not None and kept.job is job and kept.given == given:
+            if kept.until_ms is None or kept.at_ms <= now_ms < kept.until_ms:
+                return kept.row, kept.until_ms
+            before, after = kept.before, kept.after
+        else:
+            if len(self._kept) > _MAX_KEPT:
                 self._kept.clear()
-            kept = self._kept[job.id] = (job, given, *self._halves(job, kind, depth, id))
-        _, _, before, after = kept
-        time = ""
+            before, after = self._halves(job, kind, depth, id)
+        elapsed_ms = job.elapsed_ms(now_ms)
+        time, until_ms = "", None
         if self.columns.time:
-            time = right(
-                formats.duration(_whole_seconds(job.elapsed_ms(now_ms))), self.columns.time
-            )
+            time = right(formats.duration(_whole_seconds(elapsed_ms)), self.columns.time)
+            if job.active and elapsed_ms is not None:
+                until_ms = now_ms + (1000 if elapsed_ms < _HOUR_MS else _MINUTE_MS)
         style = _style(kind)
         if selected:
             style = f"{style} reverse".lstrip()
-        return [(before + time + after, style)]
+        row = [(before + time + after, style)]
+        self._kept[job.id] = _Kept(job, given, before, after, row, now_ms, until_ms)
+        return row, until_ms
 
     def _halves(self, job: Job, kind: str, depth: int, id: str) -> tuple[str, str]:
         """Return what stands before and after the elapsed time."""
@@ -82,16 +106,6 @@ class RowFormat:
         return head, "".join(gap + cell for cell in after)
 
 
-def ticks_after_ms(job: Job, now_ms: int) -> int | None:
-    """Return how long the row of the job stays as it is, if the job does not change."""
-    if not job.active:
-        return None
-    elapsed_ms = job.elapsed_ms(now_ms)
-    if elapsed_ms is None:
-        return None
-    return 1000 if elapsed_ms < _HOUR_MS else _MINUTE_MS
-
-
 def header(columns: Columns) -> Row:
     """Return the row with the names of the columns."""
     gap = " " * columns.gap
@@ -110,7 +124,7 @@ def _whole_seconds(ms: int | None) -> int | None:
 def _detail(job: Job, kind: str) -> str:
     """Return the job's mark, title and error, or its mark, title and message."""
     error = formats.error(job)
-    said = [kind if kind in ("lost", "stalled") else ""]
+    said = [kind if kind in ("lost", "stalled") else "", formats.acknowledged(job)]
     said.append(formats.titled(job, error) if error else job.title or "")
     if not error:
         said.append(job.current_message or "")

@@ -16,7 +16,7 @@ from jobctl.cli.live.help import help_frame, hints
 from jobctl.cli.live.order import Order, Place
 from jobctl.cli.live.question import VOID_MS, Question, refusal
 from jobctl.cli.live.ranks import Standing, standing
-from jobctl.cli.live.rows import RowFormat, header, ticks_after_ms
+from jobctl.cli.live.rows import RowFormat, header
 from jobctl.cli.live.search import Search
 from jobctl.cli.live.status_line import beside, counts_text, separator
 from jobctl.cli.live_view import JobView
@@ -87,6 +87,13 @@ class LiveView:
     def say(self, text: str, now_ms: int) -> None:
         """Show a notice until the next key, for ten seconds at most."""
         self._notice, self._notice_ms = text, now_ms
+
+    def close_all(self) -> None:
+        """Go back to the list without a selection, as its last frame is to be."""
+        self._close_question()
+        self._detail, self._selected, self._notice = None, None, ""
+        self._help = self._typing = False
+        self._keys = False
 
     @property
     def detail_id(self) -> str | None:
@@ -369,11 +376,9 @@ class LiveView:
             times.append(now_ms // 1000 * 1000 + 1000)
         return max(min(times), now_ms) if times else None
 
-    def _ticks(self, job: Job, now_ms: int) -> None:
-        """Note when the time of a job that is shown changes."""
-        after_ms = ticks_after_ms(job, now_ms)
-        if after_ms is not None:
-            at_ms = now_ms // 1000 * 1000 + after_ms
+    def _until(self, at_ms: int | None) -> None:
+        """Note until when a part of the frame stays as it is."""
+        if at_ms is not None:
             self._next_ms = min(self._next_ms or at_ms, at_ms)
 
     def _list_frame(self, columns: int, room: int, rows: int, now_ms: int) -> Frame:
@@ -406,11 +411,11 @@ class LiveView:
             job, kind = self._frozen[1][id]
         else:
             return row_of(f"{id} is gone", columns, "dim")
-        if kind != "lost":
-            self._ticks(job, now_ms)
-        return self._format.row(
+        row, until_ms = self._format.row(
             job, kind, depth, self._short(id), now_ms, selected=id == self._selected
         )
+        self._until(until_ms)
+        return row
 
     def _scroll(self, places: list[Place]) -> None:
         """Keep the selected job on its row of the screen; the rows above and below are full."""
@@ -435,19 +440,20 @@ class LiveView:
     def _why_empty(self) -> str:
         where = visible(self.view.where)
         if not self.view.synced:
-            return f"reading {where}"
+            return self.view.waits_for or f"reading {where}"
         if self._search_text:
             return f'nothing found for "{visible(self._search_text)}"'
         if self._failures:
             return "no failed or lost jobs"
-        return f"no jobs in {where} yet: waiting"
+        return f"no jobs yet in {where}"
 
     def _detail_frame(self, detail: Detail, columns: int, rows: int, now_ms: int) -> Frame:
         job = self.view.jobs.get(detail.id)
         if job is None:
             gone = [row_of(fit(f"job {detail.id} is gone", columns), columns)]
             return gone + [row_of("", columns)] * (rows - 1)
-        self._ticks(job, now_ms)
+        if job.active:
+            self._until(now_ms // 1000 * 1000 + 1000)
         return detail.frame(job, columns, rows, now_ms, self.view.dead, self.view.usual)
 
     # -- the last rows ------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobctl.cli.terminal.frame import Frame, Span, sgr
-from jobctl.cli.text import visible
+from jobctl.cli.text import is_narrow, visible
 
 __all__ = ["BEGIN_UPDATE", "END_UPDATE", "Painter", "plain_rows"]
 
@@ -163,7 +163,7 @@ def _cells_of(row: list[Span], columns: int, *, colours: bool) -> list[_Cell]:
     for text, style in row:
         code = sgr(style, colours=colours)
         text = visible(text)
-        if text.isascii():
+        if is_narrow(text):
             cells += [(char, code) for char in text]
         else:
             _append_clusters(cells, text, code)

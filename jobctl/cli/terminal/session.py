@@ -275,6 +275,11 @@ class TerminalSession:
         self._frame = frame
         self._schedule()
 
+    def ring(self) -> None:
+        """Ring the terminal's bell, unless it is slow to take what was sent before."""
+        if self._modes is not None and not self._waits_for_output:
+            self._send("\a")
+
     def _schedule(self) -> None:
         if self._paint_later is None and not self._waits_for_output and self._modes is not None:
             delay_s = self._next_paint_s - self._loop.time()

@@ -170,7 +170,7 @@ def test_one_is_said_as_one_and_nothing_as_nothing() -> None:
     """No "0 failed"."""
     assert Shown([pending("pending1")]).text()[-2].split() == ["1", "pending"]
     empty = Shown().text()
-    assert empty[1].startswith("no jobs in /home/ada")
+    assert empty[1].startswith("no jobs yet in /home/ada")
     assert empty[-2].strip() == ""
 
 
