@@ -79,7 +79,7 @@ def watch(
     ] = None,
     cursor: Annotated[str | None, Option(metavar="CURSOR", help="Resume from this cursor.")] = None,
     cursor_file: Annotated[
-        Path | None,
+        str | None,
         Option(metavar="FILE", help="Resume from the cursor in this file, and update it."),
     ] = None,
     url: UrlOption = None,
@@ -296,11 +296,11 @@ def _refused(source: WatchSource, *, option: bool) -> str:
     return ""
 
 
-def _start(cursor: str | None, cursor_file: Path | None) -> tuple[Cursor, CursorFile | None]:
+def _start(cursor: str | None, cursor_file: str | None) -> tuple[Cursor, CursorFile | None]:
     """Return the cursor to start from, and the file to keep it in."""
     if cursor is not None and cursor_file is not None:
         raise UsageError("--cursor and --cursor-file are two cursors", hint="give one of them")
-    kept = CursorFile(cursor_file) if cursor_file is not None else None
+    kept = CursorFile(Path(cursor_file)) if cursor_file is not None else None
     start = kept.read() if kept is not None else None
     if cursor is not None:
         start = Cursor.parse(cursor)
