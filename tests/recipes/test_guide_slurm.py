@@ -56,6 +56,7 @@ class Cluster:
         self.place, self.jobs = place, place / "jobs"
         bin = programs(place / "bin")
         program(bin / "srun", SRUN)
+        program(bin / "sleep", 'echo "$SLURM_PROCID" >> asleep; exec /bin/sleep "$@"')
         program(bin / "torchrun", TORCHRUN.replace("PYTHON", sys.executable))
         for name, number in (("batch", 0), ("task", 1)):
             path = place / name
@@ -80,6 +81,12 @@ class Cluster:
         out, _ = process.communicate(timeout=50)
         return process.returncode, out
 
+    def wait_for_tasks(self) -> None:
+        """Wait until all four tasks are at work, with their traps set, and the first has said so."""
+        asleep = self.place / "asleep"
+        until(lambda: asleep.exists() and len(asleep.read_text().splitlines()) == 4)
+        until(lambda: self.only().stage == "train")
+
     def only(self) -> Job:
         store = open_store(self.jobs)
         [id] = store.ids()
@@ -101,7 +108,7 @@ def stages(job: Job) -> list[str]:
 def test_requeued_job_is_the_next_attempt(cluster: Cluster) -> None:
     """USR1 reaches the tasks, which save what they have; then the job goes on."""
     process = cluster.start("./batch")
-    until(lambda: (cluster.jobs / "slurm-4711.json").exists() and cluster.only().stage == "train")
+    cluster.wait_for_tasks()
     process.send_signal(signal.SIGUSR1)
     process.communicate(timeout=20)
     assert process.returncode == 75
@@ -119,7 +126,7 @@ def test_only_the_first_task_reports(cluster: Cluster) -> None:
     """The others have neither the job nor the file."""
     program(cluster.place / "bin" / "touch", 'echo "$SLURM_PROCID $JOBCTL_JOB" >> seen')
     process = cluster.start("./batch")
-    until(lambda: (cluster.jobs / "slurm-4711.json").exists() and cluster.only().stage == "train")
+    cluster.wait_for_tasks()
     process.send_signal(signal.SIGUSR1)
     process.communicate(timeout=20)
     seen = sorted((cluster.place / "seen").read_text().splitlines())
