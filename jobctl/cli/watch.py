@@ -242,14 +242,17 @@ def _check_options(
 
 
 def _may_take_keys() -> bool:
-    """Whether keys can be read: we have the terminal, for input and output, in the foreground."""
+    """Whether keys can be read: we have the terminal, for input and output.
+
+    In the background the session waits for ``fg``.
+    """
     from jobctl.cli.terminal import TerminalSession
 
     try:
-        in_foreground = os.tcgetpgrp(0) == os.getpgrp()
+        os.tcgetpgrp(0)
     except OSError:
         return False  # no terminal, or not our own
-    return in_foreground and TerminalSession.unusable() is None
+    return TerminalSession.unusable() is None
 
 
 def _named(source: WatchSource, ids: list[str] | None, directory: str | None) -> list[Job]:
