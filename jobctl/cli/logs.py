@@ -167,6 +167,8 @@ def _from_store(store: Store, text: str, show: _Shown, *, follow: bool) -> None:
             if over:
                 if over != _ENDED:
                     note(over)
+                elif not at and not has_log(store, job):
+                    note(str(why_no_log(api.show(store, job.id))))
                 return
 
 

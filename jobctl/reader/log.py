@@ -71,6 +71,8 @@ async def read_log(
                 else:
                     take(part)
                 at = part.end
+            if follow and not at and (why := await _why_no_log(url, job.id, credentials)):
+                on_note(why)
             return
         except _Broken as error:
             if not follow or not met:
@@ -81,6 +83,18 @@ async def read_log(
                 troubled = True
                 on_note(f"{url}: {error}; trying again")
             await asyncio.sleep(backoff.next_s())
+
+
+async def _why_no_log(url: str, id: str, credentials: Credentials) -> str:
+    """Return why a job that has ended has no log; an empty text if it has one, if only empty."""
+    try:
+        async for _ in _parts(url, id, 0, follow=False, credentials=credentials):
+            break
+    except LogNotThere as error:
+        return str(error)
+    except (_Broken, HubError):
+        pass  # there was nothing to read in any case
+    return ""
 
 
 async def _parts(

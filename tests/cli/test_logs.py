@@ -220,6 +220,19 @@ def test_follower_waits_for_the_first_line(store: DirectoryStore, source: list[s
 
 
 @pytest.mark.slow
+def test_follower_says_why_there_was_nothing(store: DirectoryStore, source: list[str]) -> None:
+    """An end without a word does not tell whether it printed nothing, or its log is off."""
+    new(store)
+    with following("a1", *source) as process:
+        time.sleep(1)
+        store.update("a1", lambda job: jobs.complete(job, now=now()))
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out) == (0, "")
+        assert err.count("\n") == 1
+        assert "it printed nothing that is kept, its log was off" in err
+
+
+@pytest.mark.slow
 def test_log_of_an_ended_job_is_not_waited_for(store: DirectoryStore, source: list[str]) -> None:
     """Its log is printed, and that is all."""
     say(store.log_writer(new(store)), "one")
