@@ -279,9 +279,12 @@ def retry(store: Store, id: str, *, attempt: int | None = None) -> Job:
 
     With ``attempt``, only if this is still the job's attempt (`Job.retry_count`); else `Conflict`.
     """
-    return store.update(
-        resolve(store, id), lambda job: transitions.retry(_at(job, attempt), now=now())
-    )
+
+    def change(job: Job) -> Job:
+        is_lost = job.active and job.lost(store.owners.dead())
+        return transitions.retry(_at(job, attempt), now=now(), is_lost=is_lost)
+
+    return store.update(resolve(store, id), change)
 
 
 def ack(store: Store, id: str, note: str | None = None, *, undo: bool = False) -> Job:

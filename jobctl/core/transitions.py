@@ -229,10 +229,14 @@ def fail(job: Job, error: str, *, now: str) -> Job:
     return _enter(job, FAILED, now, error=error, owner=None)
 
 
-def retry(job: Job, *, now: str) -> Job:
-    """Return the failed job as pending: ``retryCount`` plus one, no error, no result."""
+def retry(job: Job, *, now: str, is_lost: bool = False) -> Job:
+    """Return the failed job as pending: ``retryCount`` plus one, no error, no result.
+
+    ``is_lost`` says that the owner of an active job is dead, for the error's hint.
+    """
     if job.stage != FAILED:
-        raise IllegalTransition(job.id, job.stage, "retry", legal_moves(job))
+        first = "its worker has died: 'jobctl reap' fails it first;" if is_lost else None
+        raise IllegalTransition(job.id, job.stage, "retry", legal_moves(job), meant=first)
     return _restart(job, now)
 
 

@@ -80,6 +80,17 @@ def test_wait_ends_at_once(where: list[str], timeout: list[str]) -> None:
     assert (ran.code, ran.out) == (124, "")
 
 
+@pytest.mark.parametrize("words", [["retry"], ["retry", "--rerun"]])
+def test_retry_of_it_names_reap(store: Store, run: Run, words: list[str]) -> None:
+    """It has to fail first, and nothing else does that."""
+    ran_of = {"argv": ["true"], "cwd": "/"}
+    store.update("lost", lambda job: job.replace(run=ran_of))
+    ran = run(*words, "lost")
+    assert ran.code == 1
+    assert "cannot retry; its worker has died: 'jobctl reap' fails it first;" in ran.err
+    assert "reap" not in run("retry", "hand").err
+
+
 # -- reap ---------------------------------------------------------------------------------------
 
 

@@ -112,7 +112,8 @@ def rerun(
             f"job {id} has its command in short only: it was too long to keep, or no text",
             hint="type it again, after 'jobctl run --'",
         )
-    retried(old, now())  # raises if it is not allowed
+    is_lost = old.active and old.lost(store.owners.dead())
+    retried(old, now(), is_lost=is_lost)  # raises if it is not allowed
     try:
         os.chdir(command.cwd)
     except OSError as error:

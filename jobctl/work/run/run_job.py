@@ -50,11 +50,11 @@ def command_to_keep(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Co
     return Command(argv=tuple(shown), cwd=clean_text(cwd), exact=False)
 
 
-def retried(job: Job, at: str) -> Job:
+def retried(job: Job, at: str, *, is_lost: bool = False) -> Job:
     """Return the failed job as pending, or the pending one that waits for a worker."""
     if job.waits_for_worker:
         return transitions.take_up(job)
-    return transitions.retry(job, now=at)
+    return transitions.retry(job, now=at, is_lost=is_lost)
 
 
 class RunJob(TrackedJob):
