@@ -526,7 +526,7 @@ complete -c jobctl -n '__jobctl_at run-dummy' -l concurrency -x -d 'How many at 
 complete -c jobctl -n '__jobctl_at run-dummy' -l type -x -k -a '(__jobctl_ask types)' -d 'Their type.'
 complete -c jobctl -n '__jobctl_at run-dummy' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Their session.'
 complete -c jobctl -n '__jobctl_at run-dummy' -l speed -x -d 'Speed factor; 2 is twice as fast.'
-complete -c jobctl -n '__jobctl_at run-dummy' -l stage-delay -x -d 'How long a stage takes.'
+complete -c jobctl -n '__jobctl_at run-dummy' -l stage-delay -x -d 'How long a stage takes: load=2s.'
 complete -c jobctl -n '__jobctl_at run-dummy' -l fail-rate -x -d 'The share of jobs that fail.'
 complete -c jobctl -n '__jobctl_at run-dummy' -l fail-at -x -k -a '(__jobctl_ask stages)' -d 'Where they fail.'
 complete -c jobctl -n '__jobctl_at run-dummy' -l seed -x -d 'Seed of the random choices.'

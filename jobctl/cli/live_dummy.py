@@ -12,6 +12,7 @@ from jobctl.cli.exits import Exit
 from jobctl.cli.live_view import JobView, LineContext, change_line
 from jobctl.core.conditions import Condition, Verdict, code_of, judge
 from jobctl.core.job import Job
+from jobctl.core.times import parse_duration
 from jobctl.errors import JobNotFound, UsageError
 from jobctl.stores import Store
 from jobctl.work.dummy import STAGE_DELAYS_S, DummyOptions, DummySummary
@@ -45,6 +46,7 @@ def run_all(
             out(id)
     else:
         said = f"{summary.jobs} jobs: {summary.completed} completed, {summary.failed} failed"
+        said += f", {summary.cancelled} cancelled" if summary.cancelled else ""
         rate = f"{summary.updates} updates in {summary.seconds:.1f} s"
         out(f"{said}; {rate} ({summary.updates_per_s:.0f} updates/s)")
     if code:
@@ -62,11 +64,11 @@ def _verdict(store: Store, id: str) -> Verdict:
 def _delay(text: str) -> tuple[str, float]:
     name, equals, seconds = text.partition("=")
     try:
-        delay_s = float(seconds)
+        delay_s = parse_duration(seconds)
     except ValueError:
         delay_s = -1.0
     if not equals or not name or not 0 <= delay_s < 1e6:
-        raise UsageError(f"--stage-delay {text} is not NAME=SECONDS")
+        raise UsageError(f"--stage-delay {text} is not NAME=DURATION", hint="write load=2s")
     return name, delay_s
 
 

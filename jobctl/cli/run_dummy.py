@@ -22,7 +22,7 @@ def run_dummy(
         float, Option(min=0.001, metavar="X", help="Speed factor; 2 is twice as fast.")
     ] = 1.0,
     stage_delay: Annotated[
-        list[str] | None, Option(metavar="NAME=SECONDS", help="How long a stage takes.")
+        list[str] | None, Option(metavar="NAME=DURATION", help="How long a stage takes: load=2s.")
     ] = None,
     fail_rate: Annotated[
         float, Option(min=0, max=1, metavar="P", help="The share of jobs that fail.")

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from jobctl.core.job import Job
-from jobctl.core.pipeline import BUILT_IN_ONLY, COMPLETED, FAILED, Pipeline, Pipelines
-from jobctl.errors import Conflict, IllegalTransition, JobNotFound, UsageError
+from jobctl.core.pipeline import BUILT_IN_ONLY, CANCELLED, COMPLETED, FAILED, Pipeline, Pipelines
+from jobctl.errors import Cancelled, Conflict, IllegalTransition, JobNotFound, UsageError
 from jobctl.stores import Store
 from jobctl.work.track import track
 
@@ -56,12 +56,14 @@ class DummyOptions:
 class DummySummary:
     """The result: ``updates`` writes in ``seconds``; ``ids`` in the order of creation.
 
-    A job that somebody else removed or ended counts as neither ``completed`` nor ``failed``.
+    A job that was cancelled is not ``failed``. One that somebody else removed or ended otherwise
+    counts as none of these.
     """
 
     jobs: int
     completed: int
     failed: int
+    cancelled: int
     updates: int
     seconds: float
     ids: tuple[str, ...]
@@ -133,6 +135,7 @@ class _Run:
             jobs=len(self._ids),
             completed=self._ends.count(COMPLETED),
             failed=self._ends.count(FAILED),
+            cancelled=self._ends.count(CANCELLED),
             updates=self._updates,
             seconds=seconds,
             ids=tuple(self._ids),
@@ -145,6 +148,8 @@ class _Run:
                 await self._run(plan)
             except _Planned:
                 self._ends.append(FAILED)
+            except Cancelled:  # the other jobs go on
+                self._ends.append(CANCELLED)
             except (JobNotFound, IllegalTransition, Conflict) as error:
                 _log.warning("jobctl: a dummy job was disturbed: %s", error)
             else:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from jobctl._clock import now
 from jobctl.cli import live_dummy
 from jobctl.core.conditions import code_of
 from jobctl.core.transitions import create, fail
 from jobctl.stores import open_store
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, command, environment
 
 FAST = ("--speed", "200")
 
@@ -70,3 +73,27 @@ def test_wait_sees_what_others_did_to_its_jobs(jobs_dir: Path) -> None:
     assert [code_of([verdict]) for verdict in verdicts] == [3, 4]
     assert code_of(verdicts) == 4
     store.close()
+
+
+@pytest.mark.slow
+def test_cancelled_job_ends_alone_and_is_no_failure(run: Run, jobs_dir: Path) -> None:
+    """The others go on: it was one that was not wanted."""
+    words = command("run-dummy", "--count", "2", "--speed", "2", "--wait", "--dir", str(jobs_dir))
+    dummy = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert dummy.stdout is not None
+    first = dummy.stdout.readline().split()[1]
+    assert run("cancel", first).code == 0
+    rest, _ = dummy.communicate(timeout=40)
+    assert "2 jobs: 1 completed, 0 failed, 1 cancelled; " in rest
+    assert dummy.returncode == 6
+
+
+def test_stage_delay_is_a_duration(run: Run, jobs_dir: Path) -> None:
+    """With a unit or in seconds, as all others."""
+    delays = ["extract=1s", "analyze=0.5", "generate=0"]
+    options = [word for text in delays for word in ("--stage-delay", text)]
+    assert run("run-dummy", "--speed", "50", *options, "-q").code == 0
+    for wrong in ("extract", "extract=x", "extract=-1", "=1"):
+        ran = run("run-dummy", "--stage-delay", wrong)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert f"--stage-delay {wrong} is not NAME=DURATION; write load=2s" in ran.err
