@@ -10,6 +10,7 @@ import json
 import os
 import re
 
+from jobctl.core.escapes import without_escapes
 from jobctl.core.fields import HistoryEntry, Steps
 from jobctl.core.job import (
     CANCELLED_ERROR,
@@ -319,7 +320,8 @@ def withdraw_acknowledgement(job: Job) -> Job:
 
 def short_reason(text: str) -> str:
     """Return a reason or a note as a job keeps it: one line of at most `MAX_REASON` characters."""
-    line = " ".join(text.encode(errors="replace").decode().translate(_NO_CONTROLS).split())
+    text = without_escapes(text.encode(errors="replace").decode())
+    line = " ".join(text.translate(_NO_CONTROLS).split())
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 

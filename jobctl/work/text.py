@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
+from jobctl.core.escapes import without_escapes
+
 __all__ = [
     "INTERRUPTED",
     "MAX_TEXT",
@@ -24,14 +26,6 @@ INTERRUPTED = "Interrupted"
 """The error of a job that Ctrl-C or a cancellation ended."""
 MAX_TEXT = 4000
 
-_ESCAPE = (  # all of these are compiled at their first use
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI, also one that was cut
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])"  # OSC, DCS, SOS, PM, APC: up to their end
-    r"[^\x07\x1b\x9c\r\n]*(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b[ -/]*[0-~]?"  # for example a choice of the character set
-    r"|[\x80-\x9f]"  # the other 8-bit forms
-)
-"""Escape sequences of terminals, of text. Source: ECMA-48, sections 5.3 to 5.6."""
 _FRAME = r"\s+File \".*\", line [0-9]+"
 _EXCEPTION = r"[A-Za-z_][\w.]*(?:: |:?$)"
 _IN_GROUP = r"[ +|]*[+|](?:-[-+ 0-9.]*$| )"
@@ -48,14 +42,6 @@ def clean_text(text: object) -> str:
     if len(whole) > MAX_TEXT:
         whole = f"{whole[: MAX_TEXT // 2]} … {whole[-MAX_TEXT // 2 + 3 :]}"
     return whole.encode(errors="backslashreplace").decode()
-
-
-def without_escapes(text: str) -> str:
-    """Return the text without escape sequences: colours, titles, links, 8-bit forms, all others.
-
-    An incomplete one is removed as well, at most up to the end of its line.
-    """
-    return text if text.isprintable() else re.sub(_ESCAPE, "", text)
 
 
 def exception_line(lines: Sequence[str]) -> str | None:

@@ -160,7 +160,9 @@ def test_a_job_that_turns_out_cancelled_leaves_the_filter_on_failed() -> None:
 
 def test_a_reason_is_one_short_line() -> None:
     """It goes into the job's file, and onto terminals."""
-    assert short_reason("a\n b\t\x1b[2Jc \udcff") == "a b [2Jc ?"
+    assert short_reason("a\n b\t\x1b[2Jc \udcff") == "a b c ?"
+    assert short_reason("\x1b]8;;http://x\x07link\x1b]8;;\x07 \x9b31mred\x1b[0m") == "link red"
+    assert short_reason("\x1b]0;title") == ""
     assert len(short_reason("x" * 9999)) == MAX_REASON
 
 
