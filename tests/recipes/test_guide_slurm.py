@@ -82,7 +82,7 @@ class Cluster:
         return process.returncode, out
 
     def wait_for_tasks(self) -> None:
-        """Wait until all four tasks are at work, with their traps set, and the first has said so."""
+        """Wait until all four tasks have set their traps, and the first one has reported."""
         asleep = self.place / "asleep"
         until(lambda: asleep.exists() and len(asleep.read_text().splitlines()) == 4)
         until(lambda: self.only().stage == "train")
