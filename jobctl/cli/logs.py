@@ -77,19 +77,19 @@ def logs(
     )
     show = _Shown(text, tail)
     if url is not None:
+        from jobctl.cli.output_reader import while_read
         from jobctl.reader.log import read_log  # the network, only if needed
 
-        run_async(
-            read_log(
-                url,
-                id,
-                follow=follow,
-                take=show.take,
-                caught_up=show.flush,
-                on_note=note,
-                credentials=credentials(token_file, ca),
-            )
+        reading = read_log(
+            url,
+            id,
+            follow=follow,
+            take=show.take,
+            caught_up=show.flush,
+            on_note=note,
+            credentials=credentials(token_file, ca),
         )
+        run_async(while_read(reading))
     else:
         store = command_store(directory).store
         try:
