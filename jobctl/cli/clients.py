@@ -108,10 +108,14 @@ def _row(client: dict[str, Any], now: int, form: TimeFormat | None) -> list[str]
         _since(client.get("openedAt"), now, form),
         str(client.get("sent")),
         str(client.get("acked")),
-        f"{client.get('lagRevisions')} ({client.get('lagJobs')} jobs)",
+        f"{client.get('lagRevisions')} ({_jobs(client.get('lagJobs'))})",
         str(client.get("bytes")),
         " ".join(f"{key}={_text(value)}" for key, value in chosen.items()) or "-",
     ]
+
+
+def _jobs(count: object) -> str:
+    return f"{count} {'job' if count == 1 else 'jobs'}"
 
 
 def _since(value: object, now: int, form: TimeFormat | None) -> str:

@@ -45,9 +45,11 @@ def run_all(
         for id in summary.ids:
             out(id)
     else:
-        said = f"{summary.jobs} jobs: {summary.completed} completed, {summary.failed} failed"
+        jobs = "1 job" if summary.jobs == 1 else f"{summary.jobs} jobs"
+        updates = "1 update" if summary.updates == 1 else f"{summary.updates} updates"
+        said = f"{jobs}: {summary.completed} completed, {summary.failed} failed"
         said += f", {summary.cancelled} cancelled" if summary.cancelled else ""
-        rate = f"{summary.updates} updates in {summary.seconds:.1f} s"
+        rate = f"{updates} in {summary.seconds:.1f} s"
         out(f"{said}; {rate} ({summary.updates_per_s:.0f} updates/s)")
     if code:
         raise Exit(code)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from jobctl.cli import formats
-from jobctl.cli.families import Row, rows_of
+from jobctl.cli.job_table.columns import columns_of
+from jobctl.cli.job_table.order import Order
+from jobctl.cli.job_table.ranks import KINDS, Standing, standing
+from jobctl.cli.job_table.rows import RowFormat
 from jobctl.cli.messages import note
-from jobctl.cli.text import fit, fits_encoding, visible, width
+from jobctl.cli.text import fit, fits_encoding, visible
 from jobctl.core.conditions import Condition, Outcome, Verdict, code_of, judge
 from jobctl.core.cursor import Cursor
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta, JobSet
-from jobctl.core.pipeline import COMPLETED, FAILED, Pipelines
+from jobctl.core.pipeline import FAILED, Pipelines
 from jobctl.core.protocol import BadFiles
 from jobctl.core.times import known_ms
 from jobctl.reader.status import Status
 
 __all__ = ["JobView", "Line", "LineContext", "StatusNotes", "change_line"]
-
-_TINY = 40  # columns
 
 Line = tuple[str, str]
 """A line, and its style: ``""``, ``failed``, ``cancelled``, ``stalled``, ``lost``, ``dim``…"""
@@ -283,34 +285,41 @@ class JobView:
 
     def screen(self, columns: int, rows: int, now_ms: int) -> list[Line]:
         """Return the whole screen: jobs, how many more there are, and the status line."""
-        jobs = self.shown()
-        family = rows_of(jobs, self.usual.pipelines, merged=not self.wide)
+        jobs = [job for job in self.jobs if self.shows(job)]
+        pipelines = self.usual.pipelines
+        standings = {job.id: standing(job, now_ms, self.dead, pipelines) for job in jobs}
+        order = Order(pipelines, merged=not self.wide)
+        order.replace((job, standings[job.id].key) for job in jobs)
+        places = order.places()
         room = max(rows - 2, 1)
-        cut = family if len(family) <= room else family[: room - 1]
-        context = LineContext(now_ms, self.dead, self.usual, wide=self.wide)
-        lines = table(cut, columns, context, self._ids())
-        if len(cut) < len(family):
+        cut = places if len(places) <= room else places[: room - 1]
+        shorts = formats.short_ids((id for id, _ in cut), self._ids())
+        size = max((2 * depth + len(shorts[id]) for id, depth in cut), default=0)
+        format = RowFormat(columns_of(columns, wide=self.wide, id_size=size), self.usual)
+        lines: list[Line] = []
+        for id, depth in cut:
+            job = order.job(id)
+            assert job is not None, "it has a place"
+            kind = standings[id].kind
+            [(text, style)], _ = format.row(job, kind, depth, shorts[id], now_ms)
+            lines.append((text.rstrip(), style))
+        if len(cut) < len(places):
             dots = "…" if fits_encoding("…") else "..."
-            lines.append((fit(f"{dots} {len(family) - len(cut)} more", columns), "dim"))
+            lines.append((fit(f"{dots} {len(places) - len(cut)} more", columns), "dim"))
         if not jobs and self.synced:
             lines.append((fit(f"No active jobs in {visible(self.where)}; waiting", columns), "dim"))
-        return [*lines, (fit(self._status_line(jobs, now_ms), columns), "dim")]
+        return [*lines, (fit(self._status_line(standings.values(), now_ms), columns), "dim")]
 
     def _ids(self) -> Iterable[str]:
         yield from self.others
         for job in self.jobs:
             yield job.id
 
-    def _status_line(self, jobs: list[Job], now_ms: int) -> str:
-        """Return the status line: live or not, the source, and the counts."""
-        counts = {
-            "active": sum(job.active for job in jobs),
-            "completed": sum(job.stage == COMPLETED for job in jobs),
-            "failed": sum(job.shown_stage == FAILED for job in jobs),
-            "cancelled": sum(job.is_cancelled for job in jobs),
-        }
+    def _status_line(self, standings: Iterable[Standing], now_ms: int) -> str:
+        """Return the status line: live or not, the source, and the counts of each kind."""
+        counts = Counter(each.kind for each in standings)
         counts["damaged"] = len(self.bad_files.reasons) + self.bad_files.omitted
-        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        said = ", ".join(f"{counts[kind]} {kind}" for kind in (*KINDS, "damaged") if counts[kind])
         return self.state_text(now_ms) + (f" | {said}" if said else "")
 
 
@@ -361,75 +370,6 @@ class StatusNotes:
         else:
             return
         self._write(describe(status))
-
-
-def table(
-    rows: list[Row], columns: int, context: LineContext, among: Iterable[str] = ()
-) -> list[Line]:
-    """Return one line per row, cut to the screen's width.
-
-    Short ids are unique ``among`` these too.
-    """
-    if not rows:
-        return []
-    jobs = [row.job for row in rows]
-    shorts = formats.short_ids((job.id for job in jobs), among)
-    heads = _aligned(
-        [_head(job, "  " * depth + shorts[job.id], columns, context) for job, depth in rows]
-    )
-    running = _aligned(
-        [_progress(job, columns, context) if job.stage != FAILED else [] for job in jobs]
-    )
-    lines: list[Line] = []
-    for job, head, progress in zip(jobs, heads, running, strict=True):
-        # A failed job has no progress, so its error is shown there.
-        said = visible(summary(job, context.now_ms, context.dead, context.usual.pipelines))
-        text = f"{head}  {said}" if job.stage == FAILED else f"{head}  {progress}  {said}"
-        style = (
-            job.shown_stage
-            if not job.active
-            else formats.mark(job, context.now_ms, context.dead, context.usual.pipelines)
-        )
-        if columns < _TINY:
-            text = head
-        lines.append((fit(text.rstrip(), columns), style))
-    return lines
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Return each row as one text with aligned cells."""
-    count = max(len(row) for row in rows)
-    full = [row or [""] * count for row in rows]
-    widths = [max(width(row[index]) for row in full) for index in range(count)]
-    return [
-        "  ".join(cell + " " * (widths[index] - width(cell)) for index, cell in enumerate(row))
-        for row in full
-    ]
-
-
-def _head(job: Job, id: str, columns: int, context: LineContext) -> list[str]:
-    elapsed = formats.duration(job.elapsed_ms(context.now_ms))
-    if columns < _TINY:  # only id and stage fit
-        return [id, fit(visible(job.shown_stage), max(columns - len(id) - 2, 1))]
-    cells = [formats.strip(job, context.usual.pipelines.of(job)), id]
-    if columns >= 70:
-        cells.append(fit(visible(job.type), 18))
-    if context.wide:
-        cells.append(fit(visible(job.session_id or "-"), 18))
-    return [*cells, fit(visible(job.shown_stage), 12), elapsed]
-
-
-def _progress(job: Job, columns: int, context: LineContext) -> list[str]:
-    cells: list[str] = []
-    if columns < _TINY:
-        return cells
-    percent = job.percent_of(context.usual.pipelines)
-    if columns >= 60:
-        cells.append(formats.bar(percent, 8 if columns < 100 else 24))
-    cells.append(f"{percent}%" if percent is not None else "")
-    if columns >= 100 or context.wide:
-        cells.append(formats.eta(job, context.usual))
-    return cells
 
 
 def summary(job: Job, now_ms: int, dead: Container[str], pipelines: Pipelines) -> str:

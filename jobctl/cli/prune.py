@@ -106,7 +106,8 @@ def prune(
     for error in pruned.failed[:_MAX_NAMED]:
         print_error(error, error.exit_code)
     if len(pruned.failed) > _MAX_NAMED:
-        note(f"and {len(pruned.failed) - _MAX_NAMED} more such errors")
+        more = len(pruned.failed) - _MAX_NAMED
+        note(f"and {more} more such {'error' if more == 1 else 'errors'}")
     said = "would remove" if dry_run else "removed"
     stay = f"; {pruned.changed} changed meanwhile" if pruned.changed else ""
     if pruned.foreign == 1:

@@ -305,8 +305,9 @@ class ConditionTracker:
             return TimedOut(f"{where} could not be read within {after}")
         unmet = [verdict for verdict in self.verdicts if verdict.kind == "waiting"]
         shown = [f"{verdict.id} ({verdict.job.stage})" for verdict in unmet if verdict.job]
+        jobs = "job" if len(self._verdicts) == 1 else "jobs"
         return TimedOut(
-            f"{len(unmet)} of {len(self._verdicts)} jobs {self.condition.unmet()} after {after}: "
+            f"{len(unmet)} of {len(self._verdicts)} {jobs} {self.condition.unmet()} after {after}: "
             f"{_join_ids(shown)}",
             hint=f"see 'jobctl show {unmet[0].id}'",
         )

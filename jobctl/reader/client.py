@@ -309,9 +309,10 @@ class Client:
         if f"{digest:016x}" != delta.digest:
             self.mismatches += 1
             self.cursor = ZERO
+            count = len(self._held_revisions)
+            held = "1 job" if count == 1 else f"{count} jobs"
             raise DigestMismatch(
-                f"what is held ({len(self._held_revisions)} jobs) is not what the hub holds, "
-                "so all is read anew",
+                f"what is held ({held}) is not what the hub holds, so all is read anew",
                 url=self.url,
             )
 

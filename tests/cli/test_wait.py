@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> Store:
         (["bad"], 3, "bad  failed: boom\n", "job bad failed: boom"),
         (["--stage", "completed", "--stage", "failed"], 3, "done  completed\nbad  f", "job bad"),
         (["done", "run", "--any"], 0, "done  completed\n", ""),
-        (["run", "--timeout", "0"], 124, "", "1 of 1 jobs not ended after 0 s: run (fetch)"),
+        (["run", "--timeout", "0"], 124, "", "1 of 1 job not ended after 0 s: run (fetch)"),
         (["run", "--timeout", "0.1s", "--for", "gone"], 124, "", "still there after 0.1 s"),
         (["run", "--for", "stage=fetch"], 0, "run  reached fetch\n", ""),
         (["done", "--for", "stage=x"], 1, "done  completed without", "completed without stage 'x'"),

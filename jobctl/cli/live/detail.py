@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from jobctl.cli.live.frame import Frame, Row, row_of, wrapped
+from jobctl.cli.job_table.frame import Frame, Row, row_of, wrapped
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 

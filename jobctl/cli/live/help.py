@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobctl.cli.live.frame import Frame, row_of, wrapped
+from jobctl.cli.job_table.frame import Frame, row_of, wrapped
 
 __all__ = ["KEYS", "help_frame", "hints"]
 

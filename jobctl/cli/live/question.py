@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from jobctl.cli.live.frame import Row, row_of, wrapped
+from jobctl.cli.job_table.frame import Row, row_of, wrapped
 from jobctl.cli.text import fit, visible, width
 from jobctl.core.job import Job
 from jobctl.core.pipeline import FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from jobctl.cli.live.ranks import KINDS
+from jobctl.cli.job_table.ranks import KINDS
 from jobctl.cli.text import fit, fits_encoding, width
 
 __all__ = ["beside", "counts_text", "first_that_fits"]

@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Iterable
 
 from jobctl.cli import formats
+from jobctl.cli.job_table.columns import columns_of
+from jobctl.cli.job_table.frame import Frame, Key, Row, row_of
+from jobctl.cli.job_table.order import Order, Place
+from jobctl.cli.job_table.ranks import Standing, standing
+from jobctl.cli.job_table.rows import RowFormat, header
 from jobctl.cli.live.act import Act
-from jobctl.cli.live.columns import columns_of
 from jobctl.cli.live.detail import Detail
-from jobctl.cli.live.frame import Frame, Key, Row, row_of
 from jobctl.cli.live.help import help_frame, hints
-from jobctl.cli.live.order import Order, Place
 from jobctl.cli.live.question import VOID_MS, Question, refusal
-from jobctl.cli.live.ranks import Standing, standing
-from jobctl.cli.live.rows import RowFormat, header
 from jobctl.cli.live.search import Search
 from jobctl.cli.live.status_line import beside, counts_text, separator
 from jobctl.cli.live_view import JobView
@@ -54,6 +54,7 @@ class LiveView:
         self._known_ids = set(self._ids)
         self._shorts: dict[str, str] = {}
         self._format: RowFormat | None = None
+        self._id_size = 0  # of the longest short id that was shown
         self._search = Search()
         self._search_text = ""
         self._typing = False
@@ -382,24 +383,25 @@ class LiveView:
             self._next_ms = min(self._next_ms or at_ms, at_ms)
 
     def _list_frame(self, columns: int, room: int, rows: int, now_ms: int) -> Frame:
-        shape = columns_of(columns, wide=self.view.wide)
-        if self._format is None or self._format.columns != shape:
-            self._format = RowFormat(shape, self.view.usual)
-        frame: Frame = []
-        if rows >= _HEADER_ROWS:
-            frame.append(header(shape))
-            room -= 1
+        has_header = rows >= _HEADER_ROWS
+        room -= has_header
         places = self._order.places()
         if self._frozen is not None:
             places = self._frozen[0]
         self._page = max(room, 1)
         self._scroll(places)
+        for id, depth in places[self._top : self._top + room]:
+            self._id_size = max(self._id_size, 2 * depth + len(self._short(id)))
+        shape = columns_of(columns, wide=self.view.wide, id_size=self._id_size)
+        if self._format is None or self._format.columns != shape:
+            self._format = RowFormat(shape, self.view.usual)
+        frame: Frame = [header(shape)] if has_header else []
         tick_ms = now_ms // 1000 * 1000
         for id, depth in places[self._top : self._top + room]:
             frame.append(self._row(id, depth, columns, tick_ms))
         if not places:
             frame.append(row_of(self._why_empty(), columns, "dim"))
-        size = room + (1 if rows >= _HEADER_ROWS else 0)
+        size = room + has_header
         return frame[:size] + [row_of("", columns)] * (size - len(frame))
 
     def _row(self, id: str, depth: int, columns: int, now_ms: int) -> Row:

@@ -149,7 +149,7 @@ def test_columns_stay_in_their_places_whatever_the_rows_have() -> None:
 def test_a_screen_without_unicode_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS row 40."""
     monkeypatch.setattr("jobctl.cli.text.fits_encoding", str.isascii)
-    for module in ("formats", "live.status_line", "live.frame", "text"):
+    for module in ("formats", "live.status_line", "job_table.frame", "text"):
         monkeypatch.setattr(f"jobctl.cli.{module}.fits_encoding", str.isascii)
     jobs = [job.replace(title=None) for job in some_jobs(60)]
     shown = Shown(jobs)

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.cli.live.order import Order
-from jobctl.cli.live.ranks import Key
+from jobctl.cli.job_table.order import Order
+from jobctl.cli.job_table.ranks import Key
 from jobctl.core.job import Job
 from jobctl.core.pipeline import BUILT_IN_ONLY
 from jobctl.core.transitions import create

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jobctl.cli import formats
-from jobctl.cli.live.columns import Columns
-from jobctl.cli.live.frame import Row, left, left_cut, right
+from jobctl.cli.job_table.columns import Columns
+from jobctl.cli.job_table.frame import Row, left, left_cut, right
 from jobctl.cli.text import visible
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job

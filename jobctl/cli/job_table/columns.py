@@ -1,4 +1,7 @@
-"""The columns of the list: their places depend on the width of the screen and on nothing else."""
+"""The columns of the list: their places depend on the width of the screen, not on the jobs.
+
+One exception: an id that has to be long to differ from all others gets room, within limits.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +45,21 @@ class Columns(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def columns_of(screen: int, *, wide: bool = False) -> Columns:
-    """Return the columns for a screen of this width."""
+def columns_of(screen: int, *, wide: bool = False, id_size: int = 0) -> Columns:
+    """Return the columns for a screen of this width, where the longest short id has this size."""
     tiers = (
         # up to   gap st  id type sess stage time bar pct usually
         (29, (1, 0, 8, 0, 0, 10, 0, 0, 0, 0)),
         (39, (1, 0, 8, 0, 0, 10, 6, 0, 0, 0)),
         (59, (1, 0, 8, 0, 0, 9, 6, 0, 0, 0)),
         (71, (1, 6, 8, 0, 0, 10, 6, 0, 4, 0)),
-        (99, (1, 8, 10, 12, 0, 10, 6, 0, 4, 0)),
+        (99, (1, 8, 8, 14, 0, 10, 6, 0, 4, 0)),
         (139, (2, 8, 12, 16, 12, 12, 6, 0, 4, 0)),
         (1 << 30, (2, 10, 16, 20, 18, 14, 6, 16, 4, 13)),
     )
     widths = next(widths for limit, widths in tiers if screen <= limit)
     columns = Columns(*widths, text=0)
+    columns = columns._replace(id=max(columns.id, min(id_size, screen // 4)))
     if not wide:
         columns = columns._replace(session=0)
     shown = [width for width in columns[1:] if width]

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from jobctl.cli.families import rows_of
-from jobctl.cli.live.ranks import Key
+from jobctl.cli.job_table.ranks import Key
 from jobctl.core.job import Job
 from jobctl.core.pipeline import Pipelines
 
