@@ -233,11 +233,11 @@ def test_a_directory_that_does_not_exist_is_waited_for(tmp_path: Path) -> None:
         assert seen.ends() == 0
 
 
-@pytest.mark.parametrize("why", ["option", "stdin", "background"])
+@pytest.mark.parametrize("why", ["option", "stdin"])
 def test_without_keys_it_is_the_plain_live_table(store: Store, why: str) -> None:
-    """By option, if keys cannot come from the terminal, and in the background."""
+    """By option, and if keys cannot come from the terminal."""
     args = command("watch", *(("--no-keys",) if why == "option" else ()))
-    line = " ".join(args) + {"stdin": " </dev/null", "background": " & sleep 60"}.get(why, "")
+    line = " ".join(args) + {"stdin": " </dev/null"}.get(why, "")
     shell = pexpect.spawn(
         "bash", ["--norc", "-ic", f"set -m; {line}"], env=environment(TERM="xterm-256color"),
         dimensions=(20, 100), encoding="utf-8", timeout=_PATIENCE_S,
