@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,10 +49,16 @@ HOSTILE = {
 MARKUP = "[/x] [link=https://example.invalid]click[/link] [bold red]"
 
 
+# Format characters that are signs to see, such as the Arabic number sign (Unicode's property
+# Prepended_Concatenation_Mark).
+SEEN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+
+
 def harmless(text: str) -> bool:
     """Whether a terminal would only print this."""
     return all(
         char == "\n"
+        or char in SEEN
         or (char in "\u200c\u200d" and 0 < at < len(text) - 1)
         or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
         for at, char in enumerate(text)
@@ -64,6 +71,14 @@ def test_whatever_is_written_becomes_harmless(text: str) -> None:
     shown = visible(text)
     assert "\n" not in shown
     assert harmless(shown)
+
+
+def test_every_invisible_character_is_written_out() -> None:
+    """Between letters, where a joiner joins nothing."""
+    for code in range(sys.maxunicode + 1):
+        if unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            shown = visible(f"a{chr(code)}b")
+            assert (shown.isascii() and shown.isprintable()) or chr(code) in SEEN, hex(code)
 
 
 def test_plain_text_stays_as_it_is() -> None:
