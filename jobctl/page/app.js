@@ -104,7 +104,7 @@ function take(delta, connection) {
 
 // Types that did not succeed in time: the hub's settings say how often they have to.
 
-let looking = 0;
+let looking = 0, looks = 0;
 
 function lookSoon() {
   looking ||= setTimeout(look, OVERDUE_SOON_MS);
@@ -114,9 +114,11 @@ async function look() {
   clearTimeout(looking);
   looking = 0;
   if (document.hidden) return;
+  const number = ++looks;
   const answer = await fetch(`${base}/api/overdue`).catch(() => null);
   if (!answer?.ok) return; // the state of the connection says that the hub is away
   const { overdue } = await answer.json();
+  if (number !== looks) return; // a later look knows more
   const list = document.getElementById("overdue");
   list.replaceChildren(...overdue.map(({ text }) => {
     const item = make("li");

@@ -470,7 +470,7 @@ async def test_page_behind_a_token_asks_for_it(served, writer):
 
 
 OVERDUE = """(() => { const list = document.getElementById("overdue");
-    return list.hidden ? null : [...list.children].map((item) => item.textContent); })()"""
+    return !list || list.hidden ? null : [...list.children].map((item) => item.textContent); })()"""
 
 
 async def test_overdue_types_stand_above_the_jobs(served, writer):
