@@ -11,7 +11,7 @@ from jobctl import api
 from jobctl.cli.commands import COMMANDS
 from jobctl.core.filters import Filter
 from jobctl.core.log import BOTH, LogLine
-from jobctl.errors import InvalidId, JobNotFound, LogNotFound
+from jobctl.errors import Conflict, InvalidId, JobNotFound, LogNotFound, TimedOut
 from jobctl.stores import logs_of, open_store
 
 OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help"}
@@ -91,3 +91,24 @@ def test_log_is_returned_as_it_was_kept() -> None:
     assert api.logs(store, id, since_ms=2000, timestamps=True).startswith(
         b"1970-01-01T00:00:02.000Z 2000"
     )
+
+
+def test_an_act_is_for_the_attempt_that_it_names() -> None:
+    """Another attempt stays as it is; its worker is not asked either."""
+    store = open_store("memory:")
+    id = api.create(store, "etl").id
+    api.fail(store, id, "no")
+    with pytest.raises(Conflict, match="is at attempt 1, not 2"):
+        api.retry(store, id, attempt=1)
+    assert api.retry(store, id, attempt=0).retry_count == 1
+    with pytest.raises(Conflict, match="is at attempt 2, not 1"):
+        api.cancel(store, id, attempt=0)
+    name = store.owners.hold()
+    api.advance(store, id, "run", force=True)
+    assert store.update(id, lambda job: job.replace(owner=name)).owned_by == name
+    with pytest.raises(Conflict, match="is at attempt 2, not 1"):
+        api.cancel(store, id, attempt=0, timeout_s=0)
+    assert store.owners.take_cancel_requests({id}) == {}
+    with pytest.raises(TimedOut):
+        api.cancel(store, id, attempt=1, timeout_s=0)
+    assert [*store.owners.take_cancel_requests({id})] == [id]
