@@ -30,7 +30,7 @@ class WatchOptions:
 
     ``on_screen`` stands for a live table, whatever the ``output``; with ``keys`` it takes the whole
     terminal, and keys. ``refused`` says why jobs cannot be changed there. With ``bell`` the
-    terminal's bell rings when a job ends.
+    terminal's bell rings when a job ends. ``expected`` are the types that may be overdue.
     """
 
     filter: Filter
@@ -42,6 +42,7 @@ class WatchOptions:
     keys: bool = False
     refused: str = ""
     bell: bool = False
+    expected: tuple[str, ...] = ()
 
 
 async def watch_jobs(
@@ -62,7 +63,8 @@ async def watch_jobs(
         from jobctl.cli.live_terminal import LiveTerminal, paced
 
         assert source is not None, "keys need it"
-        live = LiveTerminal(LiveView(view, refused=options.refused), source, clock)
+        shown = LiveView(view, refused=options.refused, expected=options.expected)
+        live = LiveTerminal(shown, source, clock)
         return await live.run(_show(options, view, paced(events), live, clock))
     if options.on_screen:
         from jobctl.cli.screen import Screen  # a pipe needs no rich

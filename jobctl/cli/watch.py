@@ -152,6 +152,7 @@ def watch(
     from jobctl.cli.live_view import JobView
     from jobctl.cli.live_watch import WatchOptions, watch_jobs  # slow to import
     from jobctl.cli.watch_source import WatchSource
+    from jobctl.core.schedule import expected_types
     from jobctl.reader.clock import HubClock
 
     source: WatchSource
@@ -169,8 +170,9 @@ def watch(
     store = source.open_now()
     if stage and (meant := unknown_stage(stage, pipelines(), _jobs_in(store))):
         note(meant)
+    chosen = make_filter([job.id for job in named], type, stage, session, active, selector)
     options = WatchOptions(
-        filter=make_filter([job.id for job in named], type, stage, session, active, selector),
+        filter=chosen,
         start=start,
         cursor_file=kept,
         on_screen=on_screen,
@@ -179,6 +181,7 @@ def watch(
         keys=takes_keys,
         refused=_refused(source, option=read_only),
         bell=bell,
+        expected=() if new or not takes_keys else tuple(expected_types(pipelines(), chosen) or ()),
     )
     view = JobView(
         where,

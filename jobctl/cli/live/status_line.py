@@ -15,14 +15,13 @@ _SHORT = {
 }  # fmt: skip
 
 
-def counts_text(counts: Mapping[str, int], columns: int, damaged: int = 0) -> str:
+def counts_text(counts: Mapping[str, int], columns: int) -> str:
     """Return ``3 running · 1 lost · 480 completed``, without the kinds that there are none of.
 
-    On a narrow screen the words are shorter.
+    Beside the kinds of jobs there may be ``damaged`` files and ``overdue`` types. On a narrow
+    screen the words are shorter.
     """
-    shown = [(counts[kind], kind) for kind in KINDS if counts.get(kind)]
-    if damaged:
-        shown.append((damaged, "damaged"))
+    shown = [(counts[kind], kind) for kind in (*KINDS, "overdue", "damaged") if counts.get(kind)]
     short = [(f"{count} {_SHORT.get(kind, kind)}", kind) for count, kind in shown]
     alerts = [text for text, kind in short if kind not in ("cancelled", "completed")]
     texts = [

@@ -23,10 +23,12 @@ from jobctl.cli.live_view import JobView
 from jobctl.cli.text import fit, visible, width
 from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
+from jobctl.core.schedule import Overdue, TypeRuns
 
 __all__ = ["LiveView"]
 
 _NOTICE_MS = 10_000
+_MINUTE_MS = 60_000
 _CLOCK_BACK_MS = 1000  # a clock that was set back by more makes all ranks old
 _HEADER_ROWS, _COUNTS_ROWS = 6, 9  # smallest screens with a header, and with counts of their own
 
@@ -38,11 +40,18 @@ class LiveView:
 
     No I/O and no clock: the caller tells of changes by `take` and the like, asks for a `frame`, and
     does the `Act` that `press` returns. With ``refused``, jobs cannot be changed, and this says
-    why. Without ``keys`` no key is named.
+    why. Without ``keys`` no key is named. ``expected`` are types of jobs whose successes are all
+    seen here; those that are overdue are named.
     """
 
-    def __init__(self, view: JobView, *, refused: str = "", keys: bool = True) -> None:
+    def __init__(
+        self, view: JobView, *, refused: str = "", keys: bool = True, expected: Iterable[str] = ()
+    ) -> None:
         self.view = view
+        types = [*expected]
+        self._runs = TypeRuns(view.usual.pipelines, types) if types else None
+        self._deltas: list[Delta] = []  # that the runs have not taken
+        self._overdue: list[Overdue] = []
         self._refused, self._keys = refused, keys
         self._order = Order(view.usual.pipelines, merged=not view.wide)
         self._standings: dict[str, Standing] = {}
@@ -74,6 +83,8 @@ class LiveView:
 
     def take(self, delta: Delta) -> None:
         """Note what a delta has changed, after the `JobView` has taken it."""
+        if self._runs is not None:
+            self._deltas.append(delta)
         if delta.since == 0:
             self._changed = None
         elif self._changed is not None:
@@ -283,6 +294,11 @@ class LiveView:
             self._take_job(id, now_ms)
         self._changed = set()
         self._ranked_ms = now_ms
+        if self._runs is not None:
+            for delta in self._deltas:
+                self._runs.apply(delta, now_ms)
+            self._deltas.clear()
+            self._overdue = self._runs.overdue(now_ms, view.dead)
 
     def _take_all(self, now_ms: int) -> None:
         self._standings.clear()
@@ -353,12 +369,13 @@ class LiveView:
         self._next_ms = None
         question = self._question_rows(columns, rows)
         room = rows - (len(question) or (1 if rows < _COUNTS_ROWS else 2))
+        overdue = self._overdue_rows(columns, rows, now_ms)
         if self._help:
             frame = help_frame(columns, room, refused=self._refused)
         elif self._detail is not None:
             frame = self._detail_frame(self._detail, columns, room, now_ms)
         else:
-            frame = self._list_frame(columns, room, rows, now_ms)
+            frame = overdue + self._list_frame(columns, room - len(overdue), rows, now_ms)
         return frame + (question or self._bottom(columns, rows, now_ms))
 
     def next_change_ms(self, now_ms: int) -> int | None:
@@ -369,6 +386,8 @@ class LiveView:
         times = [self._next_ms] if self._next_ms is not None else []
         if self._due:
             times.append(self._due[0][0])
+        if self._runs is not None and (due_ms := self._runs.next_overdue_ms(now_ms)) is not None:
+            times.append(due_ms)
         if self._question is not None:
             times.append(self._question.asked_ms + VOID_MS)
         if self._notice:
@@ -403,6 +422,18 @@ class LiveView:
             frame.append(row_of(self._why_empty(), columns, "dim"))
         size = room + has_header
         return frame[:size] + [row_of("", columns)] * (size - len(frame))
+
+    def _overdue_rows(self, columns: int, rows: int, now_ms: int) -> Frame:
+        """Return the types that are overdue, as far as there is room above the list."""
+        most = min(rows // 6, len(self._overdue))
+        texts = [item.describe(now_ms) for item in self._overdue[:most]]
+        if texts:
+            self._until(now_ms // _MINUTE_MS * _MINUTE_MS + _MINUTE_MS)  # their ages
+        if texts and len(self._overdue) > most:
+            texts[-1] = f"{len(self._overdue) - most + 1} more types are overdue"
+            if most == 1:
+                texts[-1] = f"{len(self._overdue)} types are overdue"
+        return [row_of(visible(text), columns, "stalled") for text in texts]
 
     def _row(self, id: str, depth: int, columns: int, now_ms: int) -> Row:
         assert self._format is not None, "made before"
@@ -486,8 +517,10 @@ class LiveView:
 
     def _counts_row(self, columns: int) -> Row:
         view = self.view
-        damaged = len(view.bad_files.reasons) + view.bad_files.omitted
-        text = counts_text(self._counts, columns, damaged)
+        counts = Counter(self._counts)
+        counts["damaged"] = len(view.bad_files.reasons) + view.bad_files.omitted
+        counts["overdue"] = len(self._overdue)
+        text = counts_text(counts, columns)
         chosen = ["failures only"] if self._failures else []
         if self._search_text and not self._typing:
             chosen.append(f"/{visible(self._search_text)}")

@@ -77,11 +77,18 @@ def _job(number: int, *, active: bool) -> Job:
 class Shown:
     """A live view over a set of jobs that a test changes."""
 
-    def __init__(self, jobs: Iterable[Job] = (), *, refused: str = "", **options: object) -> None:
+    def __init__(
+        self,
+        jobs: Iterable[Job] = (),
+        *,
+        refused: str = "",
+        expected: Iterable[str] = (),
+        **options: object,
+    ) -> None:
         self.now_ms = NOW_MS
         self.jobs = JobSet("e")
         self.view = JobView(HERE, **options)  # type: ignore[arg-type]
-        self.live = LiveView(self.view, refused=refused)
+        self.live = LiveView(self.view, refused=refused, expected=expected)
         self.view.take_status(Status("open", "directory", HERE), NOW_MS)
         for job in jobs:
             self.jobs.put(job.replace(revision=self.jobs.revision + 1))

@@ -6,7 +6,9 @@ import pytest
 
 from jobctl.cli.live import Act
 from jobctl.cli.live.question import VOID_MS
+from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
+from jobctl.core.pipeline import Pipelines, parse_types
 from jobctl.core.times import to_text
 from jobctl.core.transitions import advance, complete, create, fail, report, retry
 from jobctl.reader.status import Status
@@ -144,6 +146,31 @@ def test_everything_comes_again_without_an_empty_screen_in_between() -> None:
     assert shown.ids() == ["failed01", "running1"]
     shown._take(rest)
     assert shown.ids() == ["failed01", "running1"]
+
+
+def test_a_type_that_did_not_succeed_in_time_is_named_above_the_list() -> None:
+    """From the moment on at which it is overdue, until it succeeds."""
+    every = {"etl": "1h", "never": "2h"}
+    tables = {type: {"expect-every": text, "grace": "0s"} for type, text in every.items()}
+    types = parse_types({type: (table, "f") for type, table in tables.items()})
+    shown = Shown(
+        [done("done0001", HOUR_MS - 1000)],
+        usual=UsualDurations(pipelines=Pipelines(types)),
+        expected=["etl", "never"],
+    )
+    assert "overdue" not in "".join(shown.text())
+    due_ms = shown.live.next_change_ms(shown.now_ms)
+    assert due_ms is not None
+    assert due_ms <= NOW_MS + 1001
+    shown.now_ms = due_ms
+    assert shown.text()[0].startswith("etl is overdue: last success 1h00m ago, expected every 1h")
+    assert "1 overdue" in shown.text()[-2]
+    shown.now_ms += 2 * HOUR_MS
+    assert [row.split()[0] for row in shown.text(80, 24)[:2]] == ["etl", "never"]
+    assert shown.text(80, 8)[0].startswith("2 types are overdue")
+    shown.put(done("done0002", -2 * HOUR_MS))
+    assert "never is overdue" in shown.text()[0]
+    assert "etl is overdue" not in "".join(shown.text())
 
 
 # -- the last rows ----------------------------------------------------------------------------
