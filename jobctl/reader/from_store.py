@@ -115,7 +115,10 @@ async def from_store(
 
 
 class _BellWatch:
-    """Listens to the store's bell, as soon as there is one; sets ``woken`` at each ring."""
+    """Listens to the store's bell, as soon as there is one; sets ``woken`` at a ring.
+
+    Further rings wake nobody until `rang` is called, which is before the next read.
+    """
 
     def __init__(self, store: Store, woken: asyncio.Event) -> None:
         self._store = store
@@ -132,10 +135,13 @@ class _BellWatch:
                 self._loop.add_reader(self._listener.fileno(), self._on_ring, self._listener)
                 return True  # what rang before is not known
         rang, self._rang = self._rang, False
+        if rang and self._listener is not None:
+            self._listener.drain()
+            self._loop.add_reader(self._listener.fileno(), self._on_ring, self._listener)
         return rang
 
     def _on_ring(self, listener: Listener) -> None:
-        listener.drain()
+        self._loop.remove_reader(listener.fileno())
         self._rang = True
         self._woken.set()
 

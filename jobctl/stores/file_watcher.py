@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from jobctl.stores.directory.mounts import is_remote, kind_of
 
@@ -21,6 +22,7 @@ __all__ = ["FileWatcher"]
 _TIMEOUT_MS = 500  # without an event, this often we check that the path is the same directory
 _STEP_MS = 50
 _DEBOUNCE_MS = 100  # events that come in a row are merged for this long at the most
+_PAUSE_S = 0.2  # after an event, in which others are collected: files are checked no more often
 _RETRY_S = 5.0
 _META = ".jobctl"
 
@@ -114,6 +116,10 @@ class FileWatcher:
                 self._changed()
             if moved:
                 return
+            if events:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PAUSE_S):
+                        await self._stop.wait()
 
 
 def _is_local(path: Path, device: int) -> bool:
