@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from jobctl.cli.terminal.frame import Frame, Span, sgr
 from jobctl.cli.text import is_narrow, visible
 
@@ -16,6 +18,7 @@ _ERASE_REST = "\x1b[K"
 _Cell = tuple[str, str]
 """A grapheme cluster, and its style as in `sgr`. The second cell of a wide cluster has ``""``."""
 _BLANK: _Cell = (" ", "")
+_TEXT = itemgetter(0)
 
 _MAX_GAP = 6
 """So many unchanged cells are written again: moving the cursor over them takes as many bytes."""
@@ -104,7 +107,7 @@ class _Pen:
 def _paint_row(pen: _Pen, row: int, old: list[_Cell], new: list[_Cell], columns: int) -> None:
     """Write the cells that differ. Blank cells at the end of a row are in neither list."""
     runs = _differences(old, new)
-    if any(len(text) > 1 for text, _ in old) or any(len(text) > 1 for text, _ in new):
+    if not (_is_simple(old) and _is_simple(new)):
         start = runs[0][0] if runs else len(new)
         if runs or len(old) > len(new):
             _paint_anchored(pen, row, new, start, columns)
@@ -139,16 +142,20 @@ def _paint_anchored(pen: _Pen, row: int, new: list[_Cell], start: int, columns: 
 def _differences(old: list[_Cell], new: list[_Cell]) -> list[tuple[int, int]]:
     """Return the ranges of cells to write, those with small gaps joined."""
     runs: list[tuple[int, int]] = []
-    have = len(old)
-    for index, cell in enumerate(new):
-        if cell == (old[index] if index < have else _BLANK):
-            continue
+    places = [index for index, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]]
+    places += [index for index in range(len(old), len(new)) if new[index] != _BLANK]
+    for index in places:
         if runs and index - runs[-1][1] <= _MAX_GAP:
             runs[-1] = (runs[-1][0], index + 1)
         else:
             runs.append((index, index + 1))
     # Cells of a wide cluster are written together.
     return [(start, _whole(new, end)) for start, end in runs]
+
+
+def _is_simple(cells: list[_Cell]) -> bool:
+    """Whether each cluster is one character."""
+    return max(map(len, map(_TEXT, cells)), default=0) <= 1
 
 
 def _whole(cells: list[_Cell], end: int) -> int:
