@@ -12,7 +12,7 @@ from jobctl.core.jobset import Delta
 from jobctl.core.protocol import BadFiles, DeadOwners
 from jobctl.errors import JobctlError, StoreError
 from jobctl.reader.status import Event, Status
-from jobctl.stores import Store, bad_files, path_of, refresh
+from jobctl.stores import BadFile, Store, bad_files, path_of, refresh
 from jobctl.stores.bell import Listener
 from jobctl.stores.file_watcher import FileWatcher
 from jobctl.stores.subscriptions import AGAIN_S
@@ -53,6 +53,7 @@ async def from_store(
     first = True
     sent_through, unfinished = cursor.revision, False  # the last delta that was passed on
     more = False
+    found: list[BadFile] = []
     sent_bad: BadFiles | None = None
     read_again = True
     polled_s = 0.0
@@ -70,7 +71,7 @@ async def from_store(
                     due = due or dead != sent_dead or _has_moved(head, cursor)
                 due = reads = await files.check() or due
                 while due:
-                    delta = await asyncio.to_thread(_read, store, cursor, filter)
+                    delta, found = await asyncio.to_thread(_read, store, cursor, filter, bad=bad)
                     changed = delta.jobs or delta.gone or delta.since == 0 != cursor.revision
                     more, due = delta.more, delta.more and delta.cursor(filter) != cursor
                     cursor = delta.cursor(filter)
@@ -88,7 +89,6 @@ async def from_store(
                     sent_dead = dead
                     yield DeadOwners(dead)
                 if bad and reads and not more:
-                    found = await asyncio.to_thread(bad_files, store)
                     now_bad = BadFiles({item.name: item.reason for item in found})
                     if now_bad != sent_bad:
                         sent_bad = now_bad
@@ -226,12 +226,14 @@ def _has_moved(head: Cursor, cursor: Cursor) -> bool:
     return head.revision > 0 and (head.epoch, head.revision) != (cursor.epoch, cursor.revision)
 
 
-def _read(store: Store, cursor: Cursor, filter: Filter) -> Delta:
-    """Read the store and apply the filter."""
+def _read(
+    store: Store, cursor: Cursor, filter: Filter, *, bad: bool
+) -> tuple[Delta, list[BadFile]]:
+    """Read the store and apply the filter; with ``bad`` also return the files in quarantine."""
     if cursor.tag != filter.tag:
         cursor = ZERO
     delta = store.since(Cursor(cursor.epoch, cursor.revision))
     if delta.since == 0:
         # A reset brings tombstones for replicas; a reader of its own needs the jobs only.
         delta = delta._replace(gone=())
-    return delta.filtered(filter)
+    return delta.filtered(filter), bad_files(store) if bad else []
