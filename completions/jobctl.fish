@@ -464,7 +464,7 @@ complete -c jobctl -n '__jobctl_at cancel' -l timeout -x -d 'Wait this long for 
 complete -c jobctl -n '__jobctl_at cancel' -s o -l output -x -a 'json jsonl name' -d 'Print the result in this format.'
 complete -c jobctl -n '__jobctl_at cancel' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at cancel 0' -k -a '(__jobctl_ask active)'
-complete -c jobctl -n '__jobctl_at ""' -a ack -d 'Acknowledge a failed or lost job: watch no longer shows it as trouble.'
+complete -c jobctl -n '__jobctl_at ""' -a ack -d 'Acknowledge a failed or lost job; watch lists it lower.'
 complete -c jobctl -n '__jobctl_at ack' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at ack' -l undo -d 'Take the acknowledgement back.'
 complete -c jobctl -n '__jobctl_at ack' -s o -l output -x -a 'json jsonl name' -d 'Print the result in this format.'

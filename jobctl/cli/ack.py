@@ -27,9 +27,10 @@ def ack(
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
-    """Acknowledge a failed or lost job: watch no longer shows it as trouble.
+    """Acknowledge a failed or lost job; watch lists it lower.
 
-    That holds until the job is retried. Again with another NOTE replaces the note.
+    It is no trouble any more until the job is retried, and ls shows it dim. Another NOTE replaces
+    the note.
     """
     if undo and note is not None:
         raise UsageError("--undo takes no NOTE", hint=f"write 'jobctl ack --undo {id}'")

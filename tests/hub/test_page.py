@@ -369,8 +369,9 @@ async def test_jobs_of_a_run_stand_in_its_row_or_below_it(served, writer):
     child = jobs.create("etl", now=now(), id="c", title="Nightly", stages=["fetch", "load"])
     child = jobs.advance(child, "load", now=now()).replace(extra={"parent": "r"})
     writer.create(jobs.report(child, now=now(), done=1, total=2, message="orders"))
-    for id in ("d", "e"):
-        writer.create(new_job(id, title=id).replace(extra={"parent": "s"}))
+    for number, id in enumerate(["d", "e"]):
+        older = jobs.create("etl", now=to_text(now_ms() - number * 1000), id=id, title=id)
+        writer.create(older.replace(extra={"parent": "s"}))
     async with running_hub(served) as hub, browser() as page:
         await page.go(page_of(hub.url))
         await page.shows(f"{shown}.map((row) => row.slice(0, 3))", [
