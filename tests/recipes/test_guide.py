@@ -31,6 +31,7 @@ def test_every_block_has_a_test() -> None:
         ("SLURM and torchrun", "python"): 1,
         ("GitHub Actions", "yaml"): 1,
         ("systemd", "ini"): 2,
+        ("Prometheus", "yaml"): 2,
         ("Docker", "dockerfile"): 1,
         ("Docker", "sh"): 1,
         ("A Node application that has its own job files", "js"): 3,
