@@ -220,10 +220,17 @@ class TypeRuns:
 
     ``types`` are those that are tracked; by default all that ``pipelines`` have from settings.
     Jobs of other types count for the age of the oldest job only. Use either `follow`, or `apply`
-    and `take`.
+    and `take`. ``news_from_ms`` is for `follow`.
     """
 
-    def __init__(self, pipelines: Pipelines, types: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        pipelines: Pipelines,
+        types: Iterable[str] | None = None,
+        *,
+        news_from_ms: int = _NEVER_MS,
+    ) -> None:
+        self._news_from_ms = news_from_ms
         self._pipelines = pipelines
         self._types = {
             type: _Type() for type in sorted(pipelines.defined() if types is None else types)
@@ -298,8 +305,8 @@ class TypeRuns:
         """Record what has changed in a loaded set since the last call; yield as `take` returns.
 
         It comes in slices, so that a caller in an event loop can let others run between two. What
-        is left if the caller stops comes first in the next call. The first load of a set yields no
-        news: those jobs ended before somebody was there to see it.
+        is left if the caller stops comes first in the next call. Of the first load only
+        jobs that ended at ``news_from_ms`` or later are news: nobody looked when the others ended.
         """
         yield from self._slices(now_ms)
         more = self._cursor != jobs.cursor
@@ -323,7 +330,9 @@ class TypeRuns:
         while self._queue:
             count = min(_SLICE, len(self._queue))
             news = self.take([self._queue.popleft() for _ in range(count)], now_ms)
-            yield news if self._has_baseline else []
+            if not self._has_baseline:
+                news = [one for one in news if (one[1].ended_ms or 0) >= self._news_from_ms]
+            yield news
 
     def _note_age(self, created_at: str) -> None:
         if self._oldest and created_at >= self._oldest:

@@ -35,7 +35,7 @@ class TypeStatus:
     """
 
     def __init__(self, pipelines: Pipelines) -> None:
-        self._runs = TypeRuns(pipelines)
+        self._runs = TypeRuns(pipelines, news_from_ms=now_ms())
         self._expected = set(pipelines.expected())
         self._ends = {
             type: _Ends(dict.fromkeys(OUTCOMES, 0), Buckets(_SECONDS)) for type in self._runs.types

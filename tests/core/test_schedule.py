@@ -284,6 +284,14 @@ def test_jobs_that_ended_before_the_first_look_are_no_news() -> None:
     assert news(runs, source) == []
 
 
+def test_jobs_that_ended_between_start_and_first_look_are_news() -> None:
+    """A hub starts, a job ends, and only then Prometheus comes."""
+    source = Source()
+    runs = TypeRuns(settings(backup=BACKUP), news_from_ms=NOW_MS - HOUR_MS)
+    source.put(success("old", HOUR_MS + 1), success("a", HOUR_MS))
+    assert news(runs, source) == [("backup", "completed", 0)]
+
+
 def test_each_attempt_is_told_once() -> None:
     """A change of a job that has ended, as a label, is no news; another attempt is."""
     source, runs = Source(), TypeRuns(settings(backup=BACKUP))

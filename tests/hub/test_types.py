@@ -120,6 +120,16 @@ async def test_what_ends_while_the_hub_runs_is_counted_once(served):
         assert found["duration_seconds_bucket{120,backup}"] == 1
 
 
+async def test_what_ends_before_the_first_scrape_is_counted(served):
+    """The counters begin with the hub, not with Prometheus."""
+    served.create(done("old", "backup", HOUR_MS))
+    async with running_hub(served, pipelines=settings()) as hub:
+        served.create(done("b1", "backup", 0))
+        found = await values(hub)
+    assert found["ended_total{completed,backup}"] == 1
+    assert found["duration_seconds_count{backup}"] == 1
+
+
 async def test_counters_stay_and_gauges_fall_when_jobs_are_pruned(served):
     """A counter that fell would look like a restart of the hub."""
     async with running_hub(served, pipelines=settings()) as hub:
