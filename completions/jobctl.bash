@@ -151,6 +151,7 @@ __jobctl_value() {
         "config -o" | "config --output") REPLY='words table json' ;;
         "config --url") REPLY='hubs' ;;
         "config --dir") REPLY='directories' ;;
+        "js --out") REPLY='files' ;;
         *) return 1 ;;
     esac
 }
@@ -158,7 +159,7 @@ __jobctl_value() {
 # What a command's argument is, by the number of those before it.
 __jobctl_argument() {
     case "$1 $2" in
-        ' 0') REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help' ;;
+        ' 0') REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help' ;;
         "watch "*) REPLY='ids' ;;
         "wait "*) REPLY='ids' ;;
         "ls "*) REPLY='ids' ;;
@@ -180,7 +181,7 @@ __jobctl_argument() {
         "rm "*) REPLY='ids' ;;
         "run "*) REPLY='command' ;;
         "completion 0") REPLY='words bash zsh fish' ;;
-        "help 0") REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters times output' ;;
+        "help 0") REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help exit-codes environment settings filters times output' ;;
         *) REPLY='' ;;
     esac
 }
@@ -212,6 +213,7 @@ __jobctl_options() {
         'run-dummy') REPLY='-h --help --count --concurrency --type --session --speed --stage-delay --fail-rate --fail-at --seed --wait --rm -q --quiet --dir' ;;
         'demo') REPLY='-h --help' ;;
         'config') REPLY='-h --help -o --output --no-headers --url --dir' ;;
+        'js') REPLY='-h --help --out --force' ;;
         'completion') REPLY='-h --help' ;;
         'help') REPLY='-h --help' ;;
         *) REPLY='' ;;

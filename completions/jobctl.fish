@@ -150,6 +150,7 @@ set -g __jobctl_takes \
     'config -o' 'config --output' \
     'config --url' \
     'config --dir' \
+    'js --out' \
 
 # The commands whose options end with the first argument.
 set -g __jobctl_ending run
@@ -542,9 +543,13 @@ complete -c jobctl -n '__jobctl_at config' -s o -l output -x -a 'table json' -d 
 complete -c jobctl -n '__jobctl_at config' -l no-headers -d 'Print no header.'
 complete -c jobctl -n '__jobctl_at config' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub; unix:PATH is a Unix socket.'
 complete -c jobctl -n '__jobctl_at config' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a js -d 'Write the browser\'s client: client.js, client.d.ts, react.js, solid.js, solid2.js.'
+complete -c jobctl -n '__jobctl_at js' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at js' -l out -r -F -d 'The directory to write to, such as src/.'
+complete -c jobctl -n '__jobctl_at js' -l force -d 'Replace files that differ, such as those of another version.'
 complete -c jobctl -n '__jobctl_at ""' -a completion -d 'Print the completion script of a shell.'
 complete -c jobctl -n '__jobctl_at completion' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at completion 0 0' -a 'bash zsh fish'
 complete -c jobctl -n '__jobctl_at ""' -a help -d 'Explain a command, or a topic.'
 complete -c jobctl -n '__jobctl_at help' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config completion help exit-codes environment settings filters times output'
+complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help exit-codes environment settings filters times output'

@@ -14,7 +14,7 @@ from jobctl.core.log import BOTH, LogLine
 from jobctl.errors import Conflict, InvalidId, JobNotFound, LogNotFound, TimedOut
 from jobctl.stores import logs_of, open_store
 
-OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help"}
+OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help", "js"}
 
 
 def test_every_command_has_its_call() -> None:

@@ -29,6 +29,7 @@ COMMANDS = {
     "run-dummy": "run_dummy",
     "demo": "demo",
     "config": "config",
+    "js": "js",
     "completion": "completion",
     "help": "help",
 }

@@ -15,7 +15,6 @@ import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from importlib import resources
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -44,6 +43,7 @@ from jobctl.hub.log_api import LOG_KEYS, LogApi, LogQuery
 from jobctl.hub.log_limit import LastingProblem
 from jobctl.hub.metrics import Counts
 from jobctl.hub.sessions import Hub
+from jobctl.page import CLIENT_FILES, asset
 
 __all__ = ["HttpApi", "ServerState", "rights_of"]
 
@@ -68,7 +68,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 READ_ONLY_HEADER = {"Jobctl-Read-Only": "1"}
 """Of each response of a hub that offers nothing that changes a job."""
 _SIGN_IN = ("/login", "/login.js")
-_SCRIPTS = ("/app.js", "/login.js")
+_SCRIPTS = ("/app.js", "/login.js", *(f"/{name}" for name in CLIENT_FILES))
 """The same for everybody, and without anything about jobs. A page's ``import`` sends no token."""
 
 _log = logging.getLogger("jobctl.hub")
@@ -149,7 +149,7 @@ class HttpApi:
         app.add_routes(
             [
                 web.get(f"{base}/", self._page),
-                web.get(f"{base}/app.js", self._script),
+                *(web.get(base + path, self._script) for path in _SCRIPTS),
                 web.get(f"{base}/healthz", self._health),
                 web.get(f"{base}/metrics", self._metrics),
                 web.get(f"{base}/api/jobs", self._jobs),
@@ -158,7 +158,6 @@ class HttpApi:
                 web.get(f"{base}/api/clients", self._clients),
                 web.get(f"{base}/api/overdue", self._overdue),
                 web.get(f"{base}/login", self._login_form),
-                web.get(f"{base}/login.js", self._login_script),
                 web.post(f"{base}/login", self._login),
             ]
         )
@@ -301,22 +300,21 @@ class HttpApi:
         return web.Response(status=308, headers={"Location": f"{self._base}/"})
 
     async def _page(self, request: web.Request) -> web.Response:
-        html = _asset("index.html").replace("{base}", self._base)
+        html = asset("index.html").replace("{base}", self._base)
         html = html.replace("{socket}", self._base + self._socket_path)
         html = html.replace("{read-only}", "yes" if self._read_only else "no")
         return self._html(request, html.replace("{pipelines}", self._pipelines))
 
     async def _script(self, request: web.Request) -> web.Response:
-        return web.Response(text=_asset("app.js"), content_type="text/javascript")
+        name = request.path.rpartition("/")[2]
+        kind = "text/javascript" if name.endswith(".js") else "text/plain"
+        return web.Response(text=asset(name), content_type=kind)
 
     async def _login_form(self, request: web.Request) -> web.Response:
         return self._html(request, self._sign_in(""))
 
-    async def _login_script(self, request: web.Request) -> web.Response:
-        return web.Response(text=_asset("login.js"), content_type="text/javascript")
-
     def _sign_in(self, said: str) -> str:
-        return _asset("login.html").replace("{base}", self._base).replace("{said}", said)
+        return asset("login.html").replace("{base}", self._base).replace("{said}", said)
 
     async def _login(self, request: web.Request) -> web.Response:
         try:
@@ -625,7 +623,3 @@ def _json(body: bytes, headers: dict[str, str]) -> web.Response:
 
 def _refusal(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(text=f"{text}\n", status=status, headers=headers)
-
-
-def _asset(name: str) -> str:
-    return (resources.files("jobctl.page") / name).read_text("utf-8")

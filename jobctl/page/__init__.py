@@ -1,1 +1,15 @@
-"""What the browser gets: the dashboard and the login form."""
+"""What the browser gets: the pages, and the client for pages of one's own."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+__all__ = ["CLIENT_FILES", "asset"]
+
+CLIENT_FILES = ("client.js", "client.d.ts", "react.js", "solid.js", "solid2.js")
+"""The client, for import by any page, and its bindings."""
+
+
+def asset(name: str) -> str:
+    """Return the text of one of the files here."""
+    return (resources.files(__name__) / name).read_text("utf-8")

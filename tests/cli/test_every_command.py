@@ -53,11 +53,12 @@ LINES: dict[str, list[list[str]]] = {
     "run-dummy": [["run-dummy", "--speed", "50"], ["run-dummy", "--speed", "50", "-q"]],
     "demo": [],
     "config": [["config"], ["config", "-o", "json"]],
+    "js": [],
     "completion": [["completion", "bash"]],
     "help": [["help"], ["help", "output"], ["help", "ls"]],
 }
 """Command lines that end by themselves, on a `world`."""
-APART = {"serve", "clients", "demo"}
+APART = {"serve", "clients", "demo", "js"}
 """These go on, or need others: they have tests of their own below."""
 CODES = {"doctor": (0, 1), "wait": (0, 3)}
 """Exit codes on a `world`, where they are not 0."""

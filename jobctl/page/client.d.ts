@@ -1,0 +1,136 @@
+/** A job as the hub sends it, and what follows from it. A job that changes is another object. */
+export interface Job {
+  readonly id: string;
+  readonly type: string;
+  readonly stage: string;
+  readonly revision: number;
+  readonly sessionId?: string | null;
+  readonly createdAt: string;
+  readonly updatedAt?: string | null;
+  readonly completedAt?: string | null;
+  readonly stageStartedAt?: string | null;
+  readonly error?: string | null;
+  readonly retryCount?: number;
+  readonly resultSessionId?: string | null;
+  readonly title?: string | null;
+  readonly message?: string | null;
+  /** Of the present stage: a percentage, or so many of so many. */
+  readonly progress?: number | { readonly done: number; readonly total: number } | null;
+  readonly stages?: readonly string[] | null;
+  readonly history?: readonly { readonly stage: string; readonly at: string }[] | null;
+  readonly result?: unknown;
+  readonly labels?: Readonly<Record<string, string>> | null;
+  readonly parent?: string | null;
+  readonly derived: {
+    readonly active: boolean;
+    readonly cancelled: boolean;
+    readonly lost: boolean;
+    readonly remarks?: readonly string[];
+    readonly missing?: readonly string[];
+  };
+  readonly [key: string]: unknown;
+}
+
+export type State = "idle" | "connecting" | "open" | "closed" | "resting" | "error" | "rebasing";
+
+export interface Status {
+  readonly state: State;
+  /** Why, in a few words. */
+  readonly detail: string;
+  /** Whether it is open, and everything up to the present has been read. */
+  readonly synced: boolean;
+  /** When the next try is made, in milliseconds since 1970. */
+  readonly retryAt: number | null;
+  /** Since when it is in this state, in milliseconds since 1970. */
+  readonly since: number;
+  readonly cursor: string | null;
+  /** How often what was held was not what the hub held. */
+  readonly diverged: number;
+  /** The hub wants a token, or another one. */
+  readonly needsToken?: boolean;
+}
+
+export interface Counts {
+  readonly total: number;
+  /** pending + running + lost */
+  readonly active: number;
+  readonly pending: number;
+  readonly running: number;
+  readonly lost: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+}
+
+export interface Change {
+  /** Those that have changed, or are new. */
+  readonly jobs: readonly Job[];
+  /** The ids of those that are new. */
+  readonly added: readonly string[];
+  readonly gone: readonly string[];
+  /** For each id in `gone`: "removed", "filtered" or "damaged: …". */
+  readonly why?: Readonly<Record<string, string>>;
+  /** The hub has sent everything anew; the jobs that are as they were are not in `jobs`. */
+  readonly reset: boolean;
+  readonly status: Status | null;
+}
+
+export interface Snapshot {
+  readonly jobs: readonly Job[];
+  readonly counts: Counts;
+  readonly status: Status;
+}
+
+export interface Filter {
+  type?: string | string[];
+  stage?: string | string[];
+  id?: string | string[];
+  session?: string | string[];
+  label?: string | string[];
+  active?: boolean;
+}
+
+export interface Options {
+  /** The hub: `http://127.0.0.1:8765`, a path on this page's host, or a `ws:` URL. */
+  url?: string;
+  filter?: Filter;
+  /** The hub's token, or what returns it before each connection. */
+  token?: string | null | (() => string | null | Promise<string | null>);
+  onchange?: (jobs: Jobs, change: Change) => void;
+  /** Whether to connect at once; `reconnect()` does it later. */
+  start?: boolean;
+  /** Whether to disconnect while the page is hidden for over five minutes. */
+  rest?: boolean;
+  /** Whether to compare with the hub's digest every half minute. */
+  verify?: boolean;
+  /** The class of the socket, where there is no window: `globalThis.WebSocket` in Node 22. */
+  WebSocket?: typeof WebSocket;
+}
+
+export class JobError extends Error {
+  readonly job?: Job;
+}
+
+export interface Jobs {
+  get(id: string): Job | undefined;
+  all(): readonly Job[];
+  readonly counts: Counts;
+  readonly status: Status;
+  now(): number;
+  subscribe(listener: (change: Change) => void): () => void;
+  getSnapshot(): Snapshot;
+  getServerSnapshot(): Snapshot;
+  until(
+    id: string,
+    what?: "completed" | "terminal" | "gone" | (string & {}),
+    options?: { signal?: AbortSignal },
+  ): Promise<Job>;
+  [Symbol.asyncIterator](): AsyncIterator<Change>;
+  reconnect(): void;
+  close(): void;
+}
+
+export function connect(options?: Options): Jobs;
+export function isCancelled(job: Job): boolean;
+export function isStalled(job: Job, nowMs: number, afterMs?: number): boolean;
+export function enteredMs(job: Job): number;

@@ -1,0 +1,873 @@
+// The client of a jobctl hub, for any page or program: a copy of the hub's jobs that stays up to
+// date over one WebSocket, and that goes on where it was after every cut.
+//
+//   import { connect } from "http://127.0.0.1:8765/client.js";
+//   const jobs = connect({ url: "http://127.0.0.1:8765", onchange: () => draw(jobs.all()) });
+//   await jobs.until(id, "completed");
+//
+// It needs nothing else, and does nothing where there is no window (when a server renders a page).
+
+const SUBPROTOCOL = "jobctl.v1";
+const CONNECT_MS = 5000; // until the socket is open
+const BASE_MS = 500, CAP_MS = 15000, MIN_MS = 50; // backoff, with full jitter at the cap too
+const MAX_HINT_MS = 30000; // of "come back in …"
+const WAKE_MS = 250; // jitter of all who wake at once, as when a network is back
+const PULSE_MS = 5000, QUIET_MS = 15000; // how often to look, and when to ask a silent hub
+const PROBE_MS = 2000; // for the answer
+const LATE_MS = 1000; // a timer that is later than this says nothing about the hub
+const CLOCK_MS = 60000; // between two questions for the hub's time
+const ACK_MS = 1000;
+const REST_MS = 300000; // hidden for this long
+const VERIFY_MS = 30000; // between two comparisons with the hub's digest
+const SLICE_MS = 4; // of hashing at once
+const MAX_HISTORY = 64; // entries of a history that may have been cut
+
+const TERMINAL = new Set(["completed", "failed"]);
+const CANCELLED = "Cancelled by user"; // the error of a cancelled job, whose stage is "failed"
+
+/**
+ * The state machine: for each state, what an event leads to, and what is done on the way.
+ * An event that a state does not name changes nothing. `rebasing` is reserved.
+ *
+ * start    connect() or reconnect()            message  a valid message from the hub
+ * stop     close()                             lost     the connection ended, or cannot be trusted
+ * due      the time of the next try has come   refused  for good: trying again cannot help
+ * wake     the page or the network is back     hide     the page has been hidden for five minutes
+ */
+export const TRANSITIONS = {
+  idle: { start: ["connecting", "dial"] },
+  connecting: {
+    message: ["open", "welcome"], lost: ["closed", "wait"], refused: ["error", "hangUp"],
+    stop: ["idle", "hangUp"], hide: ["resting", "hangUp"],
+  },
+  open: {
+    lost: ["closed", "wait"], refused: ["error", "hangUp"], wake: ["open", "probe"],
+    stop: ["idle", "hangUp"], hide: ["resting", "hangUp"],
+  },
+  closed: {
+    start: ["connecting", "dial"], due: ["connecting", "dial"], wake: ["closed", "waitLess"],
+    stop: ["idle", "hangUp"], hide: ["resting", "hangUp"],
+  },
+  resting: {
+    start: ["connecting", "dial"], wake: ["closed", "waitLess"], stop: ["idle", "hangUp"],
+  },
+  error: { start: ["connecting", "dial"], stop: ["idle", "hangUp"] },
+  rebasing: {},
+};
+
+/** Connect to a hub; returns the jobs. See client.d.ts for the options. */
+export function connect(options = {}) {
+  const jobs = new Jobs(options);
+  if (options.start ?? true) jobs._machine.on("start");
+  return jobs;
+}
+
+/** A job failed or was cancelled, or is gone, while something else was waited for. */
+export class JobError extends Error {
+  constructor(message, job) {
+    super(message);
+    this.name = "JobError";
+    this.job = job;
+  }
+}
+
+/** The hub's jobs: a store to read and to subscribe to. */
+export class Jobs {
+  constructor(options) {
+    this._records = new Records();
+    this._listeners = new Set();
+    this._queues = new Set();
+    this._snapshot = this._all = null;
+    this._machine = new Machine(options, this._records, (change) => this._changed(change));
+    if (options.onchange) this._listeners.add((change) => options.onchange(this, change));
+  }
+
+  /** The job, or undefined. A job that changes is another object. */
+  get(id) {
+    return this._records.held.get(id);
+  }
+
+  /** All jobs; the same array until one changes. */
+  all() {
+    return (this._all ??= Object.freeze([...this._records.held.values()]));
+  }
+
+  /** How many there are: {total, active, pending, running, lost, completed, failed, cancelled}. */
+  get counts() {
+    return this._records.countsNow();
+  }
+
+  /** {state, detail, synced, retryAt, since, cursor, diverged}; a new object for each change. */
+  get status() {
+    return this._machine.status;
+  }
+
+  /** The present time by the hub's clock, in milliseconds: count ages from it. */
+  now() {
+    return this._machine.clock.now() + this._machine.aheadMs;
+  }
+
+  /** Call `listener(change)` after each change; returns a function that ends it. */
+  subscribe = (listener) => {
+    const own = (change) => listener(change);
+    this._listeners.add(own);
+    return () => this._listeners.delete(own);
+  };
+
+  /** {jobs, counts, status}: the same object until something changes. */
+  getSnapshot = () =>
+    (this._snapshot ??= Object.freeze({ jobs: this.all(), counts: this.counts, status: this.status }));
+
+  /** What a server renders: nothing yet. */
+  getServerSnapshot = () => EMPTY;
+
+  /**
+   * Wait until the job is "completed", "terminal", "gone", or in a stage. Resolves with the job.
+   * Rejects with `JobError` as soon as that cannot come any more.
+   */
+  until(id, what = "terminal", { signal } = {}) {
+    return new Promise((resolve, reject) => {
+      const look = (change) => {
+        const said = this._verdict(id, what, change);
+        if (said === null) return false;
+        end();
+        if (said instanceof Error) reject(said);
+        else resolve(said.job);
+        return true;
+      };
+      const stop = this.subscribe(look);
+      const abort = () => {
+        end();
+        reject(signal.reason);
+      };
+      const end = () => {
+        stop();
+        signal?.removeEventListener("abort", abort);
+      };
+      if (signal?.aborted) return abort();
+      signal?.addEventListener("abort", abort);
+      look(null);
+    });
+  }
+
+  _verdict(id, what, change) {
+    const job = this.get(id);
+    if (job === undefined) {
+      if (!this.status.synced) {
+        return this.status.state === "error" ? new JobError(this.status.detail) : null;
+      }
+      if (what === "gone") return {};
+      const left = change?.why?.[id] === "filtered";
+      return new JobError(`job ${id} ${left ? "left the filter" : "is gone"}`);
+    }
+    const { active, cancelled } = job.derived;
+    const entered = what === job.stage || hasEntered(job, what);
+    if (what !== "gone" && entered) return { job };
+    if (active || what === "gone") return null;
+    if (what === "terminal") return { job };
+    const how = cancelled ? "was cancelled" : job.stage === "failed" ? `failed: ${job.error}` : "completed";
+    return new JobError(`job ${id} ${how}`, job);
+  }
+
+  /** Changes, merged while you are busy: {jobs, added, gone, why, reset, status}. */
+  async *[Symbol.asyncIterator]() {
+    const queue = new Merged();
+    this._queues.add(queue);
+    try {
+      while (true) yield await queue.next();
+    } finally {
+      this._queues.delete(queue);
+    }
+  }
+
+  /** Try again at once, also after a refusal. */
+  reconnect() {
+    this._machine.retryNow();
+  }
+
+  /** End the connection. The jobs stay as they are. */
+  close() {
+    this._machine.on("stop");
+  }
+
+  _changed(change) {
+    this._snapshot = null;
+    if (change.jobs.length || change.gone.length) this._all = null;
+    for (const listener of [...this._listeners]) {
+      try {
+        listener(change);
+      } catch (error) {
+        reportError(error); // one listener's fault is not the others'
+      }
+    }
+    for (const queue of this._queues) queue.add(change);
+  }
+}
+
+const NOTHING = { jobs: [], added: [], gone: [], why: undefined, reset: false, status: null };
+const reportError = globalThis.reportError ?? ((error) => console.error(error));
+
+/** Changes that a slow reader has not taken yet, as one: the newest version of each job. */
+class Merged {
+  constructor() {
+    this._jobs = new Map();
+    this._added = new Set();
+    this._gone = new Map();
+    this._reset = false;
+    this._status = null;
+    this._wanted = null;
+  }
+
+  add({ jobs, added, gone, why, reset, status }) {
+    for (const id of added) this._added.add(id);
+    for (const job of jobs) {
+      this._jobs.set(job.id, job);
+      this._gone.delete(job.id);
+    }
+    for (const id of gone) {
+      this._jobs.delete(id);
+      this._added.delete(id);
+      this._gone.set(id, why?.[id]);
+    }
+    this._reset ||= reset;
+    this._status = status ?? this._status;
+    this._wanted?.(this._take());
+    this._wanted = null;
+  }
+
+  next() {
+    if (this._jobs.size || this._gone.size || this._reset || this._status) {
+      return Promise.resolve(this._take());
+    }
+    return new Promise((resolve) => (this._wanted = resolve));
+  }
+
+  _take() {
+    const change = {
+      jobs: [...this._jobs.values()], added: [...this._added], gone: [...this._gone.keys()],
+      why: Object.fromEntries(this._gone), reset: this._reset, status: this._status,
+    };
+    this._jobs.clear();
+    this._added.clear();
+    this._gone.clear();
+    this._reset = false;
+    this._status = null;
+    return change;
+  }
+}
+
+// -- the jobs -----------------------------------------------------------------------------------
+
+const NONE = { total: 0, active: 0, pending: 0, running: 0, lost: 0, completed: 0, failed: 0, cancelled: 0 };
+
+/** The set of jobs at one cursor. A job is frozen, and replaced whole when it changes. */
+class Records {
+  constructor() {
+    this.held = new Map();
+    this.cursor = this.epoch = null; // the cursor as the hub printed it
+    this.revision = 0;
+    this.dead = new Set();
+    this.digest = new Digest();
+    this._next = null; // what a reset has brought so far, while the old jobs are shown
+    this._tally = { ...NONE };
+    this._counts = null;
+  }
+
+  /** Whether the delta continues from here, or starts anew. */
+  follows({ since, epoch }) {
+    return since === 0 || (epoch === this.epoch && since === this.revision);
+  }
+
+  /** Apply a delta that follows; returns what has changed for a reader. */
+  apply(delta) {
+    const { since, jobs, gone, odd, why } = delta;
+    const reset = since === 0;
+    if (reset) {
+      this.digest.clear();
+      this._next = this.held.size ? new Map() : null;
+    }
+    this.epoch = delta.epoch;
+    this.revision = delta.through;
+    this.cursor = delta.cursor ?? `${delta.epoch}:${delta.through}`;
+    const change = { jobs: [], added: [], gone: [], why, reset, status: null };
+    for (const job of jobs) {
+      this.digest.put(job.id, job.revision);
+      const record = this._record(job, odd?.[job.id]);
+      if (this._next) this._next.set(job.id, record);
+      else this._change(record, change);
+    }
+    for (const id of gone) {
+      this.digest.remove(id);
+      if (this._next) this._next.delete(id);
+      else if (this._remove(id)) change.gone.push(id);
+    }
+    if (this._next && !delta.more) this._replace(change);
+    return change;
+  }
+
+  /** Take over what a reset has brought; jobs that are as they were keep their identity. */
+  _replace(change) {
+    const next = this._next;
+    this._next = null;
+    for (const id of [...this.held.keys()]) {
+      if (!next.has(id)) {
+        this._remove(id);
+        change.gone.push(id);
+      }
+    }
+    for (const [id, record] of next) {
+      const old = this.held.get(id);
+      if (old === undefined || JSON.stringify(old) !== JSON.stringify(record)) {
+        this._change(record, change);
+      }
+    }
+  }
+
+  _change(record, change) {
+    if (!this.held.has(record.id)) change.added.push(record.id);
+    change.jobs.push(this._put(record));
+  }
+
+  /** Take the names of dead workers; returns the jobs that are lost now, or no longer. */
+  setDead(dead) {
+    this.dead = dead;
+    const changed = [];
+    for (const job of this.held.values()) {
+      if (isLost(job, dead) !== job.derived.lost) {
+        changed.push(this._put(Object.freeze({ ...job, derived: derivedOf(job, dead, job.derived) })));
+      }
+    }
+    return changed;
+  }
+
+  /** Forget where we are, so that the next connection reads everything. The jobs stay shown. */
+  forget() {
+    this.cursor = this.epoch = this._next = null;
+    this.revision = 0;
+  }
+
+  countsNow() {
+    return (this._counts ??= Object.freeze({ ...this._tally }));
+  }
+
+  _record(job, odd) {
+    job.derived = derivedOf(job, this.dead, odd);
+    return Object.freeze(job);
+  }
+
+  _put(record) {
+    this._count(this.held.get(record.id), -1);
+    this.held.set(record.id, record);
+    this._count(record, 1);
+    return record;
+  }
+
+  _remove(id) {
+    this._count(this.held.get(id), -1);
+    return this.held.delete(id);
+  }
+
+  _count(job, by) {
+    if (job === undefined) return;
+    this._counts = null;
+    const { active, cancelled, lost } = job.derived;
+    this._tally.total += by;
+    if (active) this._tally.active += by;
+    const kind = lost ? "lost" : job.stage === "pending" ? "pending" : active ? "running"
+      : cancelled ? "cancelled" : job.stage;
+    this._tally[kind] += by;
+  }
+}
+
+function derivedOf(job, dead, { remarks = [], missing = [] } = {}) {
+  const active = !TERMINAL.has(job.stage);
+  const derived = { active, cancelled: isCancelled(job), lost: isLost(job, dead) };
+  if (remarks.length) derived.remarks = remarks;
+  if (missing.length) derived.missing = missing;
+  return Object.freeze(derived);
+}
+
+function isLost(job, dead) {
+  return !TERMINAL.has(job.stage) && dead.has(job.owner) && isRecordedAttempt(job);
+}
+
+// The same rules as Job.is_cancelled, attempt_in and Job.moved_by_others in Python.
+
+/** Whether somebody asked for the job's end: its stage is "failed" then. */
+export function isCancelled(job) {
+  if (job.stage !== "failed") return false;
+  const said = job.cancelled;
+  const told = said === true || (typeof said === "object" && said !== null && !Array.isArray(said));
+  return (told && !movedByOthers(job)) || job.error === CANCELLED;
+}
+
+/** Whether the job's history is of its present attempt. */
+export function isRecordedAttempt(job) {
+  const history = historyOf(job);
+  if (!job.retryCount || !history.length) return true;
+  let retries = 0;
+  for (let place = history.length - 1; place >= 0; place--) {
+    const { stage, attempt } = history[place];
+    if (Number.isInteger(attempt)) return attempt + retries === job.retryCount;
+    if (place && stage === "pending" && TERMINAL.has(history[place - 1].stage)) retries += 1;
+  }
+  return history.length >= MAX_HISTORY || retries === job.retryCount;
+}
+
+/** Whether a program that writes no history has moved the job since its last entry. */
+export function movedByOthers(job) {
+  const last = historyOf(job).at(-1);
+  if (!last) return false;
+  if (last.stage !== job.stage) return true;
+  if (isRecordedAttempt(job)) return false;
+  if (job.stage === "pending" || TERMINAL.has(job.stage)) return true;
+  return (Date.parse(job.stageStartedAt) || 0) > (Date.parse(last.at) || 0);
+}
+
+/** When the job entered its stage, in milliseconds; NaN if its file does not tell. */
+export function enteredMs(job) {
+  const times = [job.stageStartedAt, job.updatedAt, job.createdAt].map((text) => Date.parse(text));
+  if (movedByOthers(job)) {
+    const last = Date.parse(historyOf(job).at(-1).at) || 0;
+    return times.slice(0, 2).find((ms) => ms > last) ?? last;
+  }
+  return times.find((ms) => ms >= (Date.parse(job.createdAt) || 0)) ?? NaN;
+}
+
+/** Whether the job has been in its stage for longer than that: a minute for the built-in types. */
+export function isStalled(job, nowMs, afterMs = 60000) {
+  const { active, lost } = job.derived;
+  return active && !lost && job.stage !== "pending" && nowMs - enteredMs(job) > afterMs;
+}
+
+function historyOf(job) {
+  return Array.isArray(job.history) ? job.history : [];
+}
+
+function hasEntered(job, stage) {
+  const history = historyOf(job);
+  const began = history.findLastIndex((entry, index) => index > 0 && entry.stage === "pending");
+  return history.slice(Math.max(began, 0)).some((entry) => entry.stage === stage);
+}
+
+// -- the connection -----------------------------------------------------------------------------
+
+const SYSTEM_CLOCK = {
+  now: () => Date.now(),
+  set: (action, ms) => setTimeout(action, ms),
+  clear: (timer) => clearTimeout(timer),
+  random: () => Math.random(),
+};
+
+/** One connection after the other: states and events as in TRANSITIONS. */
+class Machine {
+  constructor(options, records, changed) {
+    const { url, filter = {}, token = null, rest = true, verify = true } = options;
+    this._page = options.window ?? (typeof window === "object" ? window : null);
+    this._WebSocket = options.WebSocket ?? (this._page && globalThis.WebSocket);
+    this._url = this._WebSocket ? socketUrl(url, this._page?.location) : null;
+    this._query = queryOf(filter, verify);
+    this._token = token;
+    this._rests = rest;
+    this._records = records;
+    this._changed = changed;
+    this.clock = options.clock ?? SYSTEM_CLOCK;
+    this.aheadMs = 0;
+    this._timers = new Map();
+    this._tries = 0;
+    this._socket = null;
+    this._run = 0; // of the connection, so that a late event of an earlier one is ignored
+    this._hintMs = null;
+    this._verifiedAt = -Infinity;
+    this._listening = [];
+    this.status = Object.freeze({
+      state: "idle", detail: "", synced: false, retryAt: null, since: this.clock.now(),
+      cursor: null, diverged: 0,
+    });
+  }
+
+  /** Take an event: change the state, then do what TRANSITIONS says. */
+  on(event, detail = "", more = {}) {
+    const step = TRANSITIONS[this.status.state][event];
+    if (step === undefined || this._url === null) return;
+    const [state, action] = step;
+    const before = this.status.state;
+    if (state !== before) {
+      this._say({ state, detail, synced: false, retryAt: null, since: this.clock.now(), ...more });
+    }
+    this[`_${action}`]();
+    if (before === "idle") this._listen();
+    if (state === "idle") this._unlisten();
+  }
+
+  retryNow() {
+    this._tries = 0;
+    this.on("start");
+  }
+
+  _say(news) {
+    this.status = Object.freeze({ ...this.status, ...news, cursor: this._records.cursor });
+    this._changed({ ...NOTHING, status: this.status });
+  }
+
+  // -- what TRANSITIONS names
+
+  async _dial() {
+    this._hangUp();
+    const run = this._run;
+    let token = null;
+    this._after("connect", CONNECT_MS, () => this.on("lost", "no connection within 5 s"));
+    try {
+      // In a later turn in any case: whoever closes at once makes no socket.
+      token = await (typeof this._token === "function" ? this._token() : this._token);
+    } catch (error) {
+      if (run === this._run) this.on("lost", `no token: ${error?.message ?? error}`);
+      return;
+    }
+    if (run !== this._run) return;
+    const query = new URLSearchParams(this._query);
+    if (this._records.cursor) query.set("since", this._records.cursor);
+    let socket;
+    try {
+      socket = new this._WebSocket(`${this._url}?${query}`, SUBPROTOCOL);
+    } catch (error) {
+      this.on("refused", String(error?.message ?? error));
+      return;
+    }
+    this._socket = socket;
+    this._owners = [];
+    this._heardAt = this._pulseAt = this.clock.now();
+    this._askedAt = null;
+    const ours = (take) => (event) => {
+      if (run === this._run) take(event);
+    };
+    socket.onopen = ours(() => {
+      this._cancel("connect");
+      if (token) this._send({ type: "jobs:auth", token });
+      this._heardAt = this.clock.now();
+      this._pulse();
+    });
+    socket.onmessage = ours(({ data }) => this._hear(data));
+    socket.onerror = () => {}; // a close follows
+    socket.onclose = ours(({ code, reason }) => this._closed(code, reason));
+  }
+
+  _welcome() {
+    this._tries = 0;
+  }
+
+  _wait() {
+    this._hangUp();
+    const most = Math.min(CAP_MS, BASE_MS * 2 ** Math.min(this._tries++, 10));
+    const ms = this._hintMs ?? Math.max(MIN_MS, most * this.clock.random());
+    this._hintMs = null;
+    this._tryIn(ms);
+  }
+
+  _waitLess() {
+    this._tries = 0;
+    this._tryIn(WAKE_MS * this.clock.random());
+  }
+
+  _tryIn(ms) {
+    this._say({ retryAt: this.clock.now() + ms });
+    this._after("retry", ms, () => this.on("due"));
+  }
+
+  /** Ask the hub for an answer within two seconds: phones leave dead sockets open. */
+  _probe() {
+    if (this._timers.has("probe")) return;
+    const asked = this.clock.now();
+    this._ping();
+    this._after("probe", PROBE_MS, () => {
+      if (this._heardAt >= asked && this._askedAt === null) return;
+      // After a sleep the timer may come before the answer that has long arrived.
+      if (this.clock.now() - asked > PROBE_MS + LATE_MS) this._probe();
+      else this.on("lost", "the hub does not answer");
+    });
+  }
+
+  _hangUp() {
+    this._run += 1;
+    for (const name of ["connect", "retry", "probe", "pulse", "ack"]) this._cancel(name);
+    const socket = this._socket;
+    this._socket = null;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+  }
+
+  // -- from the hub
+
+  _closed(code, reason) {
+    const hint = /^retry-after=([0-9.]+)(?:; )?(.*)$/s.exec(reason);
+    if (hint) this._hintMs = Math.min(MAX_HINT_MS, Number(hint[1]) * 1000);
+    const detail = (hint ? hint[2] : reason) || `the connection ended (${code})`;
+    if (code === 4401) this.on("refused", detail, { needsToken: true });
+    else if (code === 1009 || (code >= 4400 && code < 4500)) this.on("refused", detail);
+    else this.on("lost", detail);
+  }
+
+  _hear(data) {
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return this.on("lost", "a message of the hub is no JSON");
+    }
+    this._heardAt = this.clock.now();
+    this._askedAt = null;
+    if (message.type === "jobs:delta") this._take(message);
+    else if (message.type === "jobs:pong") this._takeTime(message);
+    else if (message.type === "jobs:owners") this._takeOwners(message);
+  }
+
+  _take(delta) {
+    if (!this._records.follows(delta)) return this.on("lost", "a delta does not follow from where we are");
+    this.on("message", "live");
+    const change = this._records.apply(delta);
+    if (!delta.more && !this.status.synced) {
+      this.status = Object.freeze({ ...this.status, synced: true });
+      change.status = this.status;
+    }
+    this.status = Object.freeze({ ...this.status, cursor: this._records.cursor });
+    this._ack();
+    if (this._timeAskedAt === undefined) this._ping();
+    if (change.jobs.length || change.gone.length || change.reset || change.status) this._changed(change);
+    if (delta.digest && !delta.more) this._verify(delta.digest);
+  }
+
+  _takeTime({ at, now }) {
+    const hubMs = Date.parse(now), received = this.clock.now();
+    if (!Number.isFinite(hubMs) || typeof at !== "number") return;
+    // The hub's time lies between our times of sending and receiving; see HubClock in Python.
+    const least = hubMs - received, most = hubMs - at;
+    if (!(least <= this.aheadMs && this.aheadMs <= most)) this.aheadMs = (least + most) / 2;
+  }
+
+  _takeOwners({ dead, more }) {
+    this._owners.push(...dead);
+    if (more) return; // a long list takes several messages
+    const jobs = this._records.setDead(new Set(this._owners));
+    this._owners = [];
+    if (jobs.length) this._changed({ ...NOTHING, jobs });
+  }
+
+  /** Compare what we hold with the hub's digest, a slice at a time, off the page's frames. */
+  _verify(wanted) {
+    const { digest, cursor } = this._records;
+    if (this.clock.now() - this._verifiedAt < VERIFY_MS) return;
+    const run = this._run;
+    const step = () => {
+      if (run !== this._run) return;
+      const end = performance.now() + SLICE_MS;
+      while (digest.dirty.size && performance.now() < end) digest.hashOne();
+      if (digest.dirty.size) return this._after("verify", 0, step);
+      if (this._records.cursor !== cursor) return; // the next delta has the digest to compare with
+      this._verifiedAt = this.clock.now();
+      if (digest.value() === wanted) return;
+      this._records.forget();
+      digest.clear();
+      this._say({ diverged: this.status.diverged + 1 });
+      this.on("lost", "diverged: what was held is not what the hub holds; everything is read anew");
+    };
+    this._after("verify", 0, step);
+  }
+
+  // -- to the hub
+
+  _send(message) {
+    if (this._socket?.readyState === 1) this._socket.send(JSON.stringify(message));
+  }
+
+  _ping() {
+    this._timeAskedAt = this.clock.now();
+    this._askedAt ??= this._timeAskedAt;
+    this._send({ type: "jobs:ping", at: this._timeAskedAt });
+  }
+
+  /** Acknowledge the newest revision, at most once a second. */
+  _ack() {
+    if (this._timers.has("ack")) return;
+    const send = () => {
+      if (this._acked === this._records.revision) return;
+      this._acked = this._records.revision;
+      this._send({ type: "jobs:ack", through: this._acked });
+      this._after("ack", ACK_MS, send);
+    };
+    this._acked = null;
+    send();
+  }
+
+  // -- time and the page
+
+  /** Look now and then whether the hub is silent, or we were away. */
+  _pulse() {
+    this._after("pulse", PULSE_MS, () => {
+      const now = this.clock.now(), late = now - this._pulseAt > 3 * PULSE_MS;
+      this._pulseAt = now;
+      if (late) this.on("wake"); // the machine slept, or the page was frozen
+      else if (this.status.state === "open" && now - this._heardAt > QUIET_MS) this._probe();
+      else if (this.status.state === "connecting" && now - this._heardAt > 4 * QUIET_MS) {
+        return this.on("lost", "the hub is silent");
+      } else if (now - (this._timeAskedAt ?? now) > CLOCK_MS) this._ping();
+      this._pulse();
+    });
+  }
+
+  _listen() {
+    const page = this._page, document = page?.document;
+    if (!page?.addEventListener) return;
+    const add = (target, type, listener) => {
+      target.addEventListener(type, listener);
+      this._listening.push(() => target.removeEventListener(type, listener));
+    };
+    add(page, "online", () => this.on("wake"));
+    add(page, "pageshow", ({ persisted }) => persisted && this.on("wake"));
+    if (!document) return;
+    const look = () => {
+      this._cancel("rest");
+      if (document.visibilityState !== "hidden") this.on("wake");
+      else if (this._rests) this._after("rest", REST_MS, () => this.on("hide", "hidden for five minutes"));
+    };
+    add(document, "visibilitychange", look);
+    if (document.visibilityState === "hidden") look();
+  }
+
+  _unlisten() {
+    this._cancel("rest");
+    for (const remove of this._listening.splice(0)) remove();
+  }
+
+  _after(name, ms, action) {
+    this._cancel(name);
+    this._timers.set(name, this.clock.set(() => {
+      this._timers.delete(name);
+      action();
+    }, ms));
+  }
+
+  _cancel(name) {
+    if (this._timers.has(name)) this.clock.clear(this._timers.get(name));
+    this._timers.delete(name);
+  }
+}
+
+function socketUrl(url, location) {
+  const made = new URL(url ?? "/", location?.href);
+  made.protocol = made.protocol.replace(/^http/, "ws");
+  if (!made.pathname.endsWith("/ws/jobs")) made.pathname = made.pathname.replace(/\/*$/, "/ws/jobs");
+  made.search = made.hash = "";
+  return String(made);
+}
+
+const FILTER_KEYS = new Set(["type", "stage", "id", "session", "label", "active"]);
+
+function queryOf(filter, verify) {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(filter)) {
+    if (!FILTER_KEYS.has(key)) throw new TypeError(`a filter has no ${key}`);
+    if (key === "active") {
+      if (value) query.set("active", "1");
+    } else for (const one of [value].flat()) query.append(key, one);
+  }
+  if (verify) query.set("digest", "1");
+  return query;
+}
+
+// -- digests ------------------------------------------------------------------------------------
+
+/**
+ * The exclusive or of one hash a job: the first eight bytes of SHA-256 of "id revision".
+ * Only jobs that have changed since the last look are hashed.
+ */
+class Digest {
+  constructor() {
+    this.clear();
+  }
+
+  clear() {
+    this.dirty = new Map(); // id → revision, or null if it is gone
+    this._hashes = new Map();
+    this._high = this._low = 0;
+  }
+
+  put(id, revision) {
+    this.dirty.set(id, revision);
+  }
+
+  remove(id) {
+    this.dirty.set(id, null);
+  }
+
+  /** Take one change into account. */
+  hashOne() {
+    const [id, revision] = this.dirty.entries().next().value;
+    this.dirty.delete(id);
+    const old = this._hashes.get(id);
+    if (old) this._flip(old);
+    if (revision === null) return void this._hashes.delete(id);
+    const hash = startOfSha256(`${id} ${revision}`);
+    this._hashes.set(id, hash);
+    this._flip(hash);
+  }
+
+  _flip([high, low]) {
+    this._high ^= high;
+    this._low ^= low;
+  }
+
+  value() {
+    const hex = (word) => (word >>> 0).toString(16).padStart(8, "0");
+    return hex(this._high) + hex(this._low);
+  }
+}
+
+// FIPS 180-4. Pages over plain http have no crypto.subtle.
+
+const [START, ROUNDS] = (() => {
+  const primes = [];
+  for (let n = 2; primes.length < 64; n++) if (primes.every((prime) => n % prime)) primes.push(n);
+  const fraction = (x) => Math.floor((x - Math.floor(x)) * 2 ** 32) | 0;
+  return [
+    Int32Array.from(primes.slice(0, 8), (prime) => fraction(Math.sqrt(prime))),
+    Int32Array.from(primes, (prime) => fraction(Math.cbrt(prime))),
+  ];
+})();
+const WORDS = new Int32Array(64);
+
+/** The first two words of SHA-256 of a short ASCII text. */
+export function startOfSha256(text) {
+  const blocks = Math.ceil((text.length + 9) / 64);
+  const bytes = new DataView(new ArrayBuffer(blocks * 64));
+  for (let at = 0; at < text.length; at++) bytes.setUint8(at, text.charCodeAt(at));
+  bytes.setUint8(text.length, 0x80);
+  bytes.setUint32(blocks * 64 - 4, text.length * 8);
+  const turn = (word, by) => (word >>> by) | (word << (32 - by));
+  let state = Array.from(START);
+  for (let block = 0; block < blocks; block++) {
+    for (let t = 0; t < 16; t++) WORDS[t] = bytes.getInt32(block * 64 + t * 4);
+    for (let t = 16; t < 64; t++) {
+      const a = WORDS[t - 15], b = WORDS[t - 2];
+      const s0 = turn(a, 7) ^ turn(a, 18) ^ (a >>> 3), s1 = turn(b, 17) ^ turn(b, 19) ^ (b >>> 10);
+      WORDS[t] = (WORDS[t - 16] + s0 + WORDS[t - 7] + s1) | 0;
+    }
+    let [a, b, c, d, e, f, g, h] = state;
+    for (let t = 0; t < 64; t++) {
+      const s1 = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25), choice = (e & f) ^ (~e & g);
+      const one = (h + s1 + choice + ROUNDS[t] + WORDS[t]) | 0;
+      const s0 = turn(a, 2) ^ turn(a, 13) ^ turn(a, 22), major = (a & b) ^ (a & c) ^ (b & c);
+      [h, g, f, e, d, c, b, a] = [g, f, e, (d + one) | 0, c, b, a, (one + s0 + major) | 0];
+    }
+    state = [a, b, c, d, e, f, g, h].map((word, place) => (word + state[place]) | 0);
+  }
+  return [state[0], state[1]];
+}
+
+const EMPTY = Object.freeze({
+  jobs: Object.freeze([]), counts: Object.freeze({ ...NONE }),
+  status: Object.freeze({
+    state: "idle", detail: "", synced: false, retryAt: null, since: 0, cursor: null, diverged: 0,
+  }),
+});

@@ -1,0 +1,2 @@
+// For Solid 2: the same file serves both.
+export * from "./solid.js";

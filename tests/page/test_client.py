@@ -1,0 +1,280 @@
+"""``client.js`` and its bindings: in Node with a clock of the test, on a real hub, in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobctl._clock import now
+from jobctl.core import transitions
+from jobctl.page import CLIENT_FILES, asset
+from jobctl.stores import Store, open_store
+from tests import npm
+from tests.cli.conftest import run_process
+from tests.hub.browser import CHROMIUM, browser
+from tests.hub.network import HubProcess, running_hub
+from tests.recipes.test_guide_vite import node
+
+HERE = Path(__file__).parent
+TOKEN = "a token of sixteen letters"
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+needs_socket = pytest.mark.skipif(not node(), reason="needs a node that has WebSocket")
+
+
+def write_client(folder: Path) -> None:
+    """As ``jobctl js`` does."""
+    for name in CLIENT_FILES:
+        (folder / name).write_text(asset(name))
+    for name in ("fakes.mjs", "package.json"):
+        shutil.copy(HERE / name, folder)
+
+
+def node_tests(*command: str | Path, cwd: Path) -> None:
+    """All tests of the file pass, and there are some."""
+    ran = subprocess.run(
+        ["node", *command], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-1000:]
+    assert int(re.findall(r"^# pass (\d+)", ran.stdout, flags=re.MULTILINE)[0]) > 5
+
+
+@needs_node
+def test_client_in_node() -> None:
+    """Each cell of its state machine, and what it makes of what a hub sends."""
+    node_tests("--test", "--test-reporter=tap", HERE / "client.test.mjs", cwd=HERE)
+
+
+@pytest.mark.slow
+@needs_npm
+@pytest.mark.parametrize("packages", ["package.json", "solid2.json"])
+def test_solid_in_node(tmp_path: Path, packages: str) -> None:
+    """The same signals in Solid 1.9 and 2."""
+    write_client(tmp_path)
+    shutil.copy(HERE / packages, tmp_path / "package.json")
+    program = npm.install_packages(tmp_path, HERE / "solid.test.mjs")
+    # Node takes Solid's build for servers by default, which has no effects.
+    node_tests("--conditions=browser", "--test", "--test-reporter=tap", program, cwd=tmp_path)
+
+
+# -- on a hub ---------------------------------------------------------------------------------
+
+
+class Program:
+    """A program of Node that holds a hub's jobs."""
+
+    def __init__(self, folder: Path, url: str, *more: str) -> None:
+        command = [*node(), str(folder / "live.mjs"), url, *more]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, line: str) -> Any:
+        """The answer to a line."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        """End it: it ends by itself once nothing keeps it open."""
+        self.process.communicate(timeout=20)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The client and the program, side by side."""
+    made = tmp_path / "program"
+    made.mkdir()
+    write_client(made)
+    shutil.copy(HERE / "live.mjs", made)
+    return made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """What is served."""
+    made = open_store(tmp_path / "jobs", create=True)
+    yield made
+    made.close()
+
+
+def listed(store: Store) -> dict[str, Any]:
+    """What ``jobctl ls`` prints, by id."""
+    shown = run_process("ls", "-a", "-o", "json", "--dir", store.where)
+    return {job["id"]: job for job in json.loads(shown.out)["jobs"]}
+
+
+def comparable(jobs: dict[str, Any]) -> dict[str, Any]:
+    """Without what depends on the moment."""
+    timely = ("elapsedMs", "etaMs", "stalled")
+    for job in jobs.values():
+        job["derived"] = {key: job["derived"][key] for key in job["derived"] if key not in timely}
+    return jobs
+
+
+@pytest.mark.slow
+@needs_socket
+def test_client_holds_what_ls_prints_through_restarts(folder: Path, store: Store) -> None:
+    """A hub that is killed, and what happens while it is away."""
+    create = partial(transitions.create, "etl", stages=("fetch", "load"))
+    for number in range(300):
+        store.create(create(now=now(), id=f"j{number}", title=f"job {number}"))
+    with HubProcess(Path(store.where)) as hub:
+        program = Program(folder, hub.url)
+        port = hub.port
+        assert program.ask("until j0 pending") == "pending"
+        store.update("j0", lambda job: transitions.advance(job, "load", now=now()))
+        assert program.ask("until j0 load") == "load"
+        hub.kill()
+    for number in range(0, 300, 3):
+        store.update(f"j{number}", lambda job: transitions.fail(job, "no", now=now()))
+    for number in range(1, 300, 3):
+        store.remove(f"j{number}")
+    store.create(create(now=now(), id="new"))
+    with HubProcess(Path(store.where), port=port):
+        assert program.ask("until new pending") == "pending"
+        assert program.ask("until j3 completed") == "job j3 failed: no"
+        assert program.ask("until j4") == "job j4 is gone"
+        held = program.ask("state")
+        assert comparable(held["jobs"]) == comparable(listed(store))
+        assert held["counts"]["failed"] == 100
+        assert held["status"]["diverged"] == 0
+        program.close()
+
+
+@pytest.mark.slow
+@needs_socket
+async def test_client_shows_its_token_in_the_first_message(folder: Path, store: Store) -> None:
+    """A wrong one is refused for good."""
+    store.create(transitions.create("etl", now=now(), id="a"))
+    async with running_hub(store, token=TOKEN.encode()) as hub:
+        right, wrong = Program(folder, hub.url, TOKEN), Program(folder, hub.url, "wrong" * 5)
+        assert await asyncio.to_thread(right.ask, "until a pending") == "pending"
+        said = await asyncio.to_thread(wrong.ask, "until a pending")
+        assert "token" in said
+        state = await asyncio.to_thread(wrong.ask, "state")
+        assert (state["status"]["state"], state["status"]["needsToken"]) == ("error", True)
+        await asyncio.to_thread(right.close)
+        await asyncio.to_thread(wrong.close)
+
+
+# -- in a browser -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of each framework, as a bundler makes it."""
+    folder = tmp_path_factory.mktemp("bundles")
+    write_client(folder)
+    npm.install_packages(folder, HERE / "app.mjs", HERE / "types.ts")
+    subprocess.run(
+        ["node_modules/.bin/esbuild", "app.mjs", "--bundle", "--splitting", "--format=esm",
+         "--conditions=browser", "--outdir=out", "--log-level=warning",
+         "--log-override:import-is-undefined=error"],
+        cwd=folder, check=True, timeout=60,
+    )  # fmt: skip
+    (folder / "out" / "favicon.ico").touch()  # every browser asks for it
+    return folder
+
+
+@pytest.mark.slow
+@needs_npm
+def test_declarations_are_those_of_the_client(bundles: Path) -> None:
+    """TypeScript takes what is right, and refuses what is not."""
+    subprocess.run(
+        ["node_modules/.bin/tsc", "--noEmit", "--strict", "--target", "es2022",
+         "--module", "es2022", "--moduleResolution", "bundler",
+         "--lib", "es2022,dom,dom.iterable", "types.ts"],
+        cwd=bundles, check=True, timeout=60,
+    )  # fmt: skip
+    exported = re.compile(r"^export (?:function|class|const|interface) (\w+)", re.MULTILINE)
+    names = set(exported.findall(asset("client.js")))
+    declared = set(exported.findall(asset("client.d.ts")))
+    inner = {"TRANSITIONS", "startOfSha256", "isRecordedAttempt", "movedByOthers"}
+    assert names - inner <= declared
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+@pytest.fixture
+def origin(bundles: Path) -> Iterator[str]:
+    """A server of pages that is not the hub."""
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(_Quiet, directory=str(bundles / "out"))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+ROWS = "[...document.querySelectorAll('#list > li')].map((row) => row.textContent).join()"
+MARK = "document.querySelectorAll('#list > li').forEach((row) => (row.kept = row.id))"
+KEPT = "[...document.querySelectorAll('#list > li')].map((row) => row.kept ?? '-').join()"
+
+
+@pytest.mark.slow
+@needs_npm
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.parametrize("framework", ["react", "solid"])
+async def test_page_of_a_framework(
+    framework: str, store: Store, bundles: Path, origin: str
+) -> None:
+    """Rows stay while their jobs change; only what is new or gone comes and goes."""
+    for id in ("a", "b", "c"):
+        store.create(transitions.create("etl", now=now(), id=id, stages=("load", "save")))
+    page_file = bundles / "out" / f"{framework}.html"
+    async with running_hub(store, allow_origins=[origin]) as hub, browser() as page:
+        page_file.write_text(
+            f'<!doctype html><html data-framework="{framework}" data-hub="{hub.url}">'
+            '<div id="root"></div><script type="module" src="app.js"></script></html>'
+        )
+        await page.go(f"{origin}/{framework}.html")
+        await page.shows(ROWS, "a pending,b pending,c pending")
+        await page.run(MARK)
+        store.update("b", lambda job: transitions.advance(job, "load", now=now()))
+        await page.shows(ROWS, "a pending,b load,c pending")
+        assert await page.run(KEPT) == "a,b,c"
+        store.remove("a")
+        store.update("c", lambda job: transitions.complete(job, now=now()))
+        store.create(transitions.create("etl", now=now(), id="d"))
+        await page.shows(ROWS, "b load,c completed,d pending")
+        assert await page.run(KEPT) == "b,c,-"
+        assert await page.run("document.getElementById('list').dataset.active") == "2"
+        assert await page.run("document.getElementById('list').dataset.state") == "open"
+        assert page.said == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.slow
+async def test_page_imports_the_client_from_the_hub(
+    store: Store, tmp_path: Path, origin: str, bundles: Path
+) -> None:
+    """No build step and no copy: one script of a page of a named origin."""
+    store.create(transitions.create("etl", now=now(), id="a"))
+    async with running_hub(store, allow_origins=[origin]) as hub, browser() as page:
+        base = hub.url.replace("ws://", "http://").removesuffix("/ws/jobs")
+        (bundles / "out" / "plain.html").write_text(
+            f'<!doctype html><script type="module">import {{ connect }} from "{base}/client.js";'
+            f' window.jobs = connect({{ url: "{base}" }});</script>'
+        )
+        await page.go(f"{origin}/plain.html")
+        await page.shows("window.jobs?.all().map(({ id, stage }) => id + stage).join()", "apending")
+        assert page.said == []
