@@ -543,7 +543,7 @@ complete -c jobctl -n '__jobctl_at config' -s o -l output -x -a 'table json' -d 
 complete -c jobctl -n '__jobctl_at config' -l no-headers -d 'Print no header.'
 complete -c jobctl -n '__jobctl_at config' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Read from this hub; unix:PATH is a Unix socket.'
 complete -c jobctl -n '__jobctl_at config' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
-complete -c jobctl -n '__jobctl_at ""' -a js -d 'Write the browser\'s client: client.js, client.d.ts, react.js, solid.js, solid2.js.'
+complete -c jobctl -n '__jobctl_at ""' -a js -d 'Write the client for web pages into a project.'
 complete -c jobctl -n '__jobctl_at js' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at js' -l out -r -F -d 'The directory to write to, such as src/.'
 complete -c jobctl -n '__jobctl_at js' -l force -d 'Replace files that differ, such as those of another version.'

@@ -22,10 +22,11 @@ def js(
         bool, Option("--force", help="Replace files that differ, such as those of another version.")
     ] = False,
 ) -> None:
-    """Write the browser's client: client.js, client.d.ts, react.js, solid.js, solid2.js.
+    """Write the client for web pages into a project.
 
-    They need no build step and no package besides React or Solid. A hub serves the same files, so a
-    page without a project may import http://HUB/client.js instead.
+    The files are client.js, client.d.ts, react.js, solid.js and solid2.js. They need no build step,
+    and no package besides React or Solid. A hub serves the same files, so a page without a project
+    may import http://HUB/client.js instead.
     """
     from jobctl.page import CLIENT_FILES, asset
 
