@@ -141,8 +141,6 @@ class TerminalSession:
         self._modes = None
         self._shared.release()
         self._release_errors()
-        if not is_ours:
-            self._redraw_prompt()
 
     def _print(self, lines: Iterable[str]) -> None:
         assert self._output is not None, "it is closed afterwards"
@@ -153,14 +151,6 @@ class TerminalSession:
                 break
             left_s -= self._loop.time() - began_s
         self._output.pending = b""
-
-    def _redraw_prompt(self) -> None:
-        """Have the shell draw its prompt again, which it has printed on the alternate screen.
-
-        Shells do that after a change of the size; other programs ignore one that is none.
-        """
-        with suppress(OSError):
-            os.killpg(os.tcgetpgrp(self._output_fd), signal.SIGWINCH)
 
     # -- standard error ---------------------------------------------------------------------
 

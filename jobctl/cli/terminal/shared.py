@@ -9,6 +9,7 @@ import os
 import tempfile
 from contextlib import suppress
 
+from jobctl.cli.terminal.guard import Guard
 from jobctl.cli.terminal.modes import ABORT, LEAVE, Modes, in_foreground, restore_modes
 
 __all__ = ["SharedState"]
@@ -35,6 +36,7 @@ class SharedState:
                 self.errors_fd = os.dup(file.fileno())
         flags = fcntl.fcntl(self.errors_fd, fcntl.F_GETFL)
         fcntl.fcntl(self.errors_fd, fcntl.F_SETFL, flags | os.O_APPEND)
+        self.guard: Guard | None = None
         self.supervisor_fd: int | None = None
         """Readable when the supervisor has ended; ``None`` without a supervisor."""
 
@@ -44,10 +46,14 @@ class SharedState:
         assert len(data) <= _SIZE - _LENGTH, "modes take 200 bytes"
         self._page[_LENGTH : _LENGTH + len(data)] = data
         self._page[:_LENGTH] = len(data).to_bytes(_LENGTH, "big")
+        if self.guard is not None:
+            self.guard.tell(taken=True)
 
     def release(self) -> None:
         """Record that the terminal is restored."""
         self._page[:_LENGTH] = bytes(_LENGTH)
+        if self.guard is not None:
+            self.guard.tell(taken=False)
 
     @property
     def modes(self) -> Modes | None:

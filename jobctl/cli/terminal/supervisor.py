@@ -10,6 +10,7 @@ import signal
 import sys
 from typing import NoReturn
 
+from jobctl.cli.terminal.guard import Guard
 from jobctl.cli.terminal.shared import SharedState
 
 __all__ = ["shared_state", "supervise"]
@@ -50,6 +51,7 @@ def supervise(fd: int = 1, error_fd: int = 2) -> None:
     sys.stderr.flush()
     ours, theirs = os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _KEPT_BACK)
+    shared.guard = Guard.start(fd)
     try:
         pid = os.fork()
     except OSError:
@@ -80,6 +82,8 @@ def _wait_for(pid: int, shared: SharedState, fd: int, error_fd: int) -> NoReturn
                 break
             if not os.WIFSTOPPED(status):
                 shared.restore(fd, error_fd)
+                if shared.guard is not None:
+                    shared.guard.end()
                 _end_as(status)
             shared.restore(fd, error_fd)  # after SIGSTOP
             _stop_by(os.WSTOPSIG(status))

@@ -129,6 +129,12 @@ def parent_of(pid: int) -> int:
         return int(file.read().rpartition(")")[2].split()[1])
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that it has started."""
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(text) for text in file.read().split()]
+
+
 def is_gone(pid: int) -> bool:
     """Whether there is no such process."""
     try:

@@ -12,6 +12,7 @@ import pytest
 from tests.cli.terminal.shell_terminal import (
     PROGRAM,
     ShellTerminal,
+    children_of,
     is_gone,
     opened,
     parent_of,
@@ -116,6 +117,29 @@ def test_kill_9_of_the_supervisor(shell: ShellTerminal) -> None:
     shell.until_prompt_soon()
     shell.ask("true")
     shell.assert_restored()
+
+
+def test_kill_9_of_the_whole_job(shell: ShellTerminal) -> None:
+    """As by ``kill -9 %1``: the screen is restored all the same."""
+    if shell.shell == "dash":
+        pytest.skip("dash does not restore the modes, as it does not for any program")
+    shell.start(PROGRAM)
+    pid = shell.pid()
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    shell.expect(r"\x1b\[\?1049l")
+    shell.send("\r")  # the prompt may have been on the alternate screen
+    shell.until_prompt_soon()
+    shell.ask("true")
+    shell.assert_restored()
+
+
+def test_nothing_of_it_is_left(bash: ShellTerminal) -> None:
+    """Neither a process nor a zombie."""
+    for end in ("q", "\x03", "!"):
+        bash.start(PROGRAM)
+        bash.send(end)
+        bash.until_prompt()
+        assert children_of(bash.terminal.pid) == []
 
 
 def test_a_crash(shell: ShellTerminal) -> None:

@@ -39,7 +39,7 @@ def processes(shell: ShellTerminal) -> list[int]:
     parent = shell.terminal.pid
     for _ in range(2):
         until(lambda parent=parent: children(parent))
-        (parent,) = children(parent)
+        parent = children(parent)[-1]  # the guard was started before
         found.append(parent)
     return found
 
