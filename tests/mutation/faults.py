@@ -880,4 +880,35 @@ FAULTS += (
         "False",
         ("tests/cli/test_watch_pipe.py",),
     ),
+    Fault(
+        "the supervisor does not restore the terminal of a child that was killed",
+        "jobctl/cli/terminal/supervisor.py",
+        """                shared.restore(fd, error_fd)
+                if shared.guard is not None:""",
+        """                if shared.guard is not None:""",
+        ("tests/cli/terminal/test_session.py",),
+    ),
+    Fault(
+        "a frame is written although the terminal has not taken the one before",
+        "jobctl/cli/terminal/session.py",
+        "if self._paint_later is None and not self._waits_for_output and self._modes is not None:",
+        "if self._paint_later is None and self._modes is not None:",
+        ("tests/cli/terminal/test_slow_terminal.py",),
+    ),
+    Fault(
+        "pasted text is taken as keys",
+        "jobctl/cli/terminal/keys.py",
+        'self._pasting = parameters == b"200"',
+        "self._pasting = False",
+        ("tests/cli/terminal/test_keys.py",),
+    ),
+    Fault(
+        "the end of a shorter row stays on the terminal",
+        "jobctl/cli/terminal/painter.py",
+        """    if len(old) > len(new):
+        if not runs""",
+        """    if len(old) > len(new) + 99:
+        if not runs""",
+        ("tests/cli/terminal/test_painter.py",),
+    ),
 )

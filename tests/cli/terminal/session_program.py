@@ -2,7 +2,7 @@
 
 Keys are shown; ``q`` ends, ``!`` raises, ``a`` aborts, ``w`` writes to standard error.
 ``--alone`` has no supervisor; ``--moving`` changes every row each so many seconds, ``--steps``
-times.
+times; ``--wide`` repeats what changes in a row.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ async def main(options: argparse.Namespace) -> int:
     def frame(session: TerminalSession) -> Frame:
         columns, rows = session.size()
         own = [
-            [(f"row {row} ", ""), (f"step {step}", "failed")]
+            [(f"row {row} ", ""), (" ".join([f"step {step}"] * options.wide), "failed")]
             for row in range(min(options.rows, rows - 2))
         ]
         head: Frame = [[(f"size {columns}x{rows} pid {os.getpid()}", "bold")]]
@@ -67,6 +67,7 @@ if __name__ == "__main__":
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--rows", type=int, default=3)
     parser.add_argument("--moving", type=float, default=0.0)
+    parser.add_argument("--wide", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1_000_000)
     given = parser.parse_args()
     if not given.alone:
