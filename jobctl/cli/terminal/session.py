@@ -252,6 +252,10 @@ class TerminalSession:
         """End: the shell does not wait for us any more."""
         assert self._shared.supervisor_fd is not None, "it was readable"
         self._loop.remove_reader(self._shared.supervisor_fd)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Have a signal end us, as after a hang-up of the terminal."""
         is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         os.kill(os.getpid(), signal.SIGTERM if is_ignored else signal.SIGHUP)
 
@@ -334,8 +338,9 @@ class TerminalSession:
                 try:
                     data = os.read(self._input_fd, 1)
                 except OSError:
-                    return
-                if not data:
+                    data = b""
+                if not data:  # the terminal is gone
+                    self._hang_up()
                     return
                 found = self._decoder.feed(data)
             for key in found:

@@ -59,6 +59,7 @@ async def main(options: argparse.Namespace) -> int:
         finally:
             if moving is not None:
                 moving.cancel()
+        await asyncio.Event().wait()  # the terminal is gone: a signal says so
     return 7
 
 

@@ -6,9 +6,13 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
+import pexpect
 import pytest
 
+from tests.cli.conftest import environment
 from tests.cli.terminal.shell_terminal import (
     PROGRAM,
     ShellTerminal,
@@ -265,3 +269,30 @@ def test_the_size_is_the_terminals(size: tuple[int, int], env: dict[str, str], s
         shell.start(PROGRAM, f"size {shown} ")
         shell.send("q")
         shell.until_prompt_soon()
+
+
+@pytest.mark.parametrize("option", ["", "--alone"])
+def test_a_terminal_that_is_closed(option: str) -> None:
+    """As a window in which it runs without a shell: only the first process is told."""
+    program = pexpect.spawn(
+        f"{PROGRAM} {option}", env=environment(TERM="xterm-256color"), encoding="utf-8", timeout=20
+    )
+    program.expect(r"pid (\d+)[^$]*keys \|")
+    pids = [program.pid, int(program.match[1])]
+    os.close(program.child_fd)
+    try:
+        until(lambda: all(map(has_ended, pids)), deadline_s=5)
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        os.waitpid(program.pid, 0)
+        program.closed = True
+
+
+def has_ended(pid: int) -> bool:
+    """Whether it is gone or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
