@@ -188,10 +188,11 @@ def labels(job: Job) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted((job.labels or {}).items()))
 
 
-def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:
+def short_ids(ids: Iterable[str], among: Iterable[str] = (), *, whole: int = 12) -> dict[str, str]:
     """Cut each id to 8 characters, or more if needed to differ from all others.
 
-    A short id may be typed again, so it must be unique among the store's ids (``among``) too.
+    An id of at most ``whole`` characters stays: somebody has chosen it, and knows it. A short id
+    may be typed again, so it must be unique among the store's ids (``among``) too.
     """
     shown = set(ids)
     known = sorted(shown.union(among))
@@ -200,7 +201,7 @@ def short_ids(ids: Iterable[str], among: Iterable[str] = ()) -> dict[str, str]:
         index = bisect_left(known, id)
         beside = known[max(index - 1, 0) : index] + known[index + 1 : index + 2]
         common = max((_common(id, other) for other in beside), default=0)
-        shorts[id] = visible(id[: max(8, common + 1)])
+        shorts[id] = visible(id if len(id) <= whole else id[: max(8, common + 1)])
     return shorts
 
 

@@ -10,6 +10,7 @@ import pexpect
 import pytest
 
 from jobctl._clock import now_ms
+from jobctl.cli.formats import short_ids
 from jobctl.core import transitions as jobs
 from jobctl.core.times import to_text
 from jobctl.stores import open_store
@@ -124,3 +125,16 @@ def test_real_terminal(many: Path) -> None:
     child.expect(pexpect.EOF)
     assert child.before.splitlines()[-1] == "13 more ended; -a shows all"
     assert len(child.before.splitlines()) == 53
+
+
+def test_ids_that_somebody_has_chosen_stay_whole() -> None:
+    """``backup-db`` was shown as ``backup-d``; a UUID is cut, as nobody types it."""
+    uuid = "0b961de6-0db3-45e5-a6b1-baace3925407"
+    ids = ["backup-db", "train-resnet", "a-rather-long-name", uuid]
+    assert short_ids(ids) == {
+        "backup-db": "backup-db",
+        "train-resnet": "train-resnet",
+        "a-rather-long-name": "a-rather",
+        uuid: "0b961de6",
+    }
+    assert short_ids([uuid], ["0b961de6-0db4"]) == {uuid: "0b961de6-0db3"}

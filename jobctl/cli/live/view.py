@@ -358,7 +358,7 @@ class LiveView:
         if short is None:
             at = bisect_left(self._ids, id)
             beside = self._ids[max(at - 1, 0) : at + 2]
-            short = self._shorts[id] = formats.short_ids([id], beside)[id]
+            short = self._shorts[id] = formats.short_ids([id], beside, whole=10)[id]
         return short
 
     # -- frames -------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""The pictures of README: ``python -m tests.pictures`` writes them into ``.assets/``."""
