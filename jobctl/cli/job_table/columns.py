@@ -65,7 +65,8 @@ def columns_of(screen: int, *, wide: bool = False, id_size: int = 0) -> Columns:
     shown = [width for width in columns[1:] if width]
     rest = screen - sum(shown) - columns.gap * len(shown)
     if rest < 0:  # a screen of fewer than 19 columns
-        return columns._replace(stage=max(screen - columns.id - 1, 0), text=0)
+        id = min(columns.id, screen)
+        return columns._replace(id=id, stage=max(screen - id - 1, 0), time=0, text=0)
     if rest < 4:  # for the last column
         return columns._replace(stage=columns.stage + rest + columns.gap)
     return columns._replace(text=rest)

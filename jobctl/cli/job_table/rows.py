@@ -89,7 +89,8 @@ class RowFormat:
         stage = job.shown_stage
         if not columns.text and kind in ("lost", "stalled"):
             stage = kind  # there is no room to say it elsewhere
-        before.append(left(visible(stage), columns.stage))
+        if columns.stage:
+            before.append(left(visible(stage), columns.stage))
         percent = job.percent_of(usual.pipelines) if stage != FAILED else None
         after = []
         if columns.bar:

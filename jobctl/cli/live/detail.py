@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from jobctl.cli.job_table.frame import Frame, Row, row_of, wrapped
+from jobctl.cli.text import visible
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 
@@ -71,7 +72,7 @@ class Detail:
     def _log_rows(self, columns: int) -> list[Row]:
         if not self.log and not self.log_note:
             return []
-        head = "log" + (f": {self.log_note}" if self.log_note else "")
+        head = "log" + (f": {visible(self.log_note)}" if self.log_note else "")
         rows = [row_of(head, columns, "bold")]
         for line in self.log:
             rows += [row_of(part, columns) for part in wrapped(line, columns)]

@@ -56,12 +56,12 @@ class Question:
             text += f": {shlex.join(job.command.argv)}"
         else:
             text += f": {job.type}"
-        text = _short(text, columns * most - width(choice) - most) + choice
-        lines = wrapped(text, columns)
-        while len(lines) > most:  # wide characters and words took more room
-            text = _short(text.removesuffix(choice), width(text) - columns // 2) + choice
-            lines = wrapped(text, columns)
-        return [row_of(line, columns, "bold") for line in lines]
+        room = columns * most - width(choice) - most
+        lines = wrapped(_short(text, room) + choice, columns)
+        while len(lines) > most and room > 1:  # wide characters and words took more room
+            room -= max(columns // 2, 1)
+            lines = wrapped(_short(text, room) + choice, columns)
+        return [row_of(line, columns, "bold") for line in lines[-most:]]
 
 
 def refusal(verb: str, job: Job) -> str:

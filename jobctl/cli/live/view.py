@@ -484,7 +484,7 @@ class LiveView:
         job = self.view.jobs.get(detail.id)
         if job is None:
             gone = [row_of(fit(f"job {detail.id} is gone", columns), columns)]
-            return gone + [row_of("", columns)] * (rows - 1)
+            return (gone + [row_of("", columns)] * (rows - 1))[:rows]
         if job.active:
             self._until(now_ms // 1000 * 1000 + 1000)
         return detail.frame(job, columns, rows, now_ms, self.view.dead, self.view.usual)
@@ -497,7 +497,7 @@ class LiveView:
             return []
         job = self.view.jobs.get(self._question.id)
         assert job is not None, "the question would be void"
-        return self._question.rows(job, self._short(job.id), columns, min(rows - 1, 5))
+        return self._question.rows(job, self._short(job.id), columns, min(max(rows - 1, 1), 5))
 
     def _bottom(self, columns: int, rows: int, now_ms: int) -> Frame:
         """Return the last rows: the counts, and the status, a search or a notice."""

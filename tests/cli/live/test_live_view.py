@@ -6,6 +6,7 @@ import pytest
 
 from jobctl.cli.live import Act
 from jobctl.cli.live.question import VOID_MS
+from jobctl.cli.text import width
 from jobctl.core.eta import UsualDurations
 from jobctl.core.job import Job
 from jobctl.core.pipeline import Pipelines, parse_types
@@ -468,3 +469,36 @@ def test_the_clock_may_be_set_back() -> None:
     assert "1 stalled" in shown.text()[-2]
     shown.now_ms -= 15_000
     assert "1 running" in shown.text()[-2]
+
+
+# -- small screens, and hostile texts ---------------------------------------------------------
+
+_SIZES = ((1, 1), (2, 1), (3, 3), (5, 2), (6, 1), (7, 5), (8, 2), (10, 3), (18, 4), (500, 1))
+_HOSTILE = ("\x1b[2J\u202e", "東京" * 150, "W" * 300, "a\u0301" * 90, "👩‍👩‍👧" * 40)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", _HOSTILE)
+@pytest.mark.parametrize("size", _SIZES)
+def test_each_screen_is_full_and_no_row_is_wider(size: tuple[int, int], text: str) -> None:
+    """On the smallest screens too a question, a job, and the list end, and fit."""
+    columns, rows = size
+    for keys in ((), ("j",), ("j", "c"), ("j", "enter"), ("j", "enter", "c"), ("?",), ("/", "x")):
+        shown = Shown([running("aaaaaaaa1", title=text), running("bbbbbbbb2", title=text)])
+        shown.press(*keys)
+        shown.live.set_log("bbbbbbbb2", [text], text)
+        for frame in (shown.frame(columns, rows), shown.frame(80, 24), shown.frame(columns, rows)):
+            assert len(frame) in (rows, 24)
+        lines = shown.text(columns, rows)
+        assert max(map(width, lines)) <= columns
+        assert "\x1b" not in "".join([*lines, *shown.text()])
+        if keys[-1:] == ("c",):
+            assert "]" in "".join(lines)
+
+
+def test_a_job_that_is_gone_has_one_row_on_a_screen_of_one() -> None:
+    """The frame has as many rows as the screen."""
+    shown = Shown([running("aaaaaaaa1")])
+    shown.press("enter")
+    shown.remove("aaaaaaaa1")
+    assert len(shown.frame(80, 1)) == 1
