@@ -16,6 +16,8 @@ _LATER = {"session", "result session", "created", "updated", "completed", "owner
 """Fields that stand at the end."""
 _LOG_APART = 14
 """On a screen of this many rows the end of the log has a part of its own."""
+_SCROLLED = 100
+"""So many rows of the log can be scrolled to on a smaller screen."""
 
 
 class Detail:
@@ -54,7 +56,7 @@ class Detail:
         text: list[Row] = []
         for line, style in _in_order(details(job, now_ms, dead, None, usual)):
             text += [row_of(part, columns, style) for part in wrapped(line, columns)]
-        log = self._log_rows(columns)
+        log = self._log_rows(columns, rows if rows >= _LOG_APART else _SCROLLED)
         room = rows
         below: list[Row] = []
         if log and rows >= _LOG_APART:
@@ -69,14 +71,21 @@ class Detail:
         shown += [row_of("", columns)] * (rows - len(shown) - len(below))
         return shown + below
 
-    def _log_rows(self, columns: int) -> list[Row]:
+    def _log_rows(self, columns: int, most: int) -> list[Row]:
+        """Return a heading and the last rows of the log, at most ``most``.
+
+        No more lines than these are wrapped: some logs are a megabyte of wide characters.
+        """
         if not self.log and not self.log_note:
             return []
         head = "log" + (f": {visible(self.log_note)}" if self.log_note else "")
-        rows = [row_of(head, columns, "bold")]
-        for line in self.log:
-            rows += [row_of(part, columns) for part in wrapped(line, columns)]
-        return rows
+        parts: list[str] = []
+        for line in reversed(self.log):
+            parts += reversed(wrapped(line, columns))
+            if len(parts) >= most:
+                break
+        last = [row_of(part, columns) for part in reversed(parts[:most])]
+        return [row_of(head, columns, "bold"), *last]
 
 
 def _in_order(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:

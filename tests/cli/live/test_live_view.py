@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from jobctl.cli.live import Act
@@ -502,3 +504,16 @@ def test_a_job_that_is_gone_has_one_row_on_a_screen_of_one() -> None:
     shown.press("enter")
     shown.remove("aaaaaaaa1")
     assert len(shown.frame(80, 1)) == 1
+
+
+def test_a_log_of_long_lines_is_wrapped_as_far_as_it_is_shown() -> None:
+    """300 lines of 10,000 characters take a small part of a second, and the last one is seen."""
+    shown = Shown([running("aaaaaaaa1")])
+    shown.press("enter")
+    shown.live.set_log("aaaaaaaa1", ["東" * 10_000] * 300 + ["the end"])
+    began_s = time.thread_time()
+    frames = shown.text(80, 24), shown.text(40, 12)
+    assert time.thread_time() - began_s < 1
+    assert frames[0][-3].strip() == "the end"
+    shown.press("end")
+    assert "the end" in "".join(shown.text(40, 12))
