@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
 from jobctl.cli.live import Act, LiveView
@@ -187,7 +187,8 @@ class LiveTerminal:
 
 async def paced(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
     """Yield the events; a reader that is asked less often merges more changes into one delta."""
-    async for event in events:
-        yield event
-        if isinstance(event, Delta) and len(event.jobs) < _LARGE:
-            await asyncio.sleep(_FRAME_S)
+    async with aclosing(events):  # also when the last event has been taken
+        async for event in events:
+            yield event
+            if isinstance(event, Delta) and len(event.jobs) < _LARGE:
+                await asyncio.sleep(_FRAME_S)

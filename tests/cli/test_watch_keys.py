@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pexpect
@@ -19,7 +19,7 @@ import pytest
 from jobctl._clock import now
 from jobctl.core.transitions import advance, complete, create, fail
 from jobctl.stores import Store, open_store
-from tests.cli.conftest import command, environment
+from tests.cli.conftest import command, environment, hub_on
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +130,20 @@ def test_ctrl_c_ends_it_with_the_usual_status(store: Store) -> None:
         seen.process.send("\x03")
         assert seen.ends() == 130
         assert "running1" in seen.text()
+
+
+@pytest.mark.parametrize("source", ["hub", "directory"])
+def test_a_job_that_has_ended_ends_it_without_an_error(
+    store: Store, tmp_path: Path, source: str
+) -> None:
+    """After the last frame nothing follows, not even from Python at its exit."""
+    with ExitStack() as opened:
+        if source == "hub":
+            opened.enter_context(hub_on(tmp_path / "jobs"))
+        seen = opened.enter_context(watch("failed01"))
+        assert seen.ends() == 0
+        last = [line for line in seen.text().splitlines() if line][-1]
+        assert last.startswith("live: "), seen.text()
 
 
 def test_c_cancels_after_y(store: Store) -> None:
