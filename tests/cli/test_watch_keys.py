@@ -213,7 +213,7 @@ def test_a_job_that_ends_rings_the_bell(store: Store) -> None:
     with watch("--bell") as seen, watch() as silent:
         seen.shows("running1")
         silent.shows("running1")
-        store.update("failed01", lambda job: job.replace(title="news"))
+        store.update("failed01", lambda job: job.replace(error="news"))
         seen.shows("news")
         assert "\a" not in seen.written
         store.update("running1", lambda job: complete(job, now=now()))

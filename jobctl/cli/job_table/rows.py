@@ -15,6 +15,7 @@ from jobctl.core.pipeline import FAILED, PENDING
 __all__ = ["RowFormat", "header"]
 
 _MAX_KEPT = 2000
+_WITH_TITLE = 36  # columns that a title and an error need
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 
@@ -100,7 +101,7 @@ class RowFormat:
         if columns.usually:
             after.append(left(formats.eta(job, usual), columns.usually))
         if columns.text:
-            after.append(left(visible(_detail(job, kind)), columns.text))
+            after.append(left(visible(_detail(job, kind, columns.text)), columns.text))
         head = gap.join(before)
         if columns.time:
             head += gap
@@ -122,11 +123,17 @@ def _whole_seconds(ms: int | None) -> int | None:
     return ms // 1000 * 1000 if ms is not None and ms >= 1000 else ms
 
 
-def _detail(job: Job, kind: str) -> str:
-    """Return the job's mark, title and error, or its mark, title and message."""
+def _detail(job: Job, kind: str, columns: int) -> str:
+    """Return the job's mark, title and error, or its mark, title and message.
+
+    Where there is room for one of them only, an error goes before the title.
+    """
     error = formats.error(job)
     said = [kind if kind in ("lost", "stalled") else "", formats.acknowledged(job)]
-    said.append(formats.titled(job, error) if error else job.title or "")
+    if error:
+        said.append(formats.titled(job, error) if columns >= _WITH_TITLE else error)
+    else:
+        said.append(job.title or "")
     if not error:
         said.append(job.current_message or "")
     return ": ".join(part for part in said if part)

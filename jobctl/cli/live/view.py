@@ -535,9 +535,9 @@ class LiveView:
         text = self.view.state_text(now_ms)
         shown: Iterable[str] = ()
         if self._detail is not None:
-            shown = ("Esc back  c cancel  r retry  ? help", "Esc back", "")
+            shown = ("Esc back  c cancel  r retry  ? help", "Esc back")
         elif self._help:
-            shown = ("any key: back", "")
+            shown = ("any key: back",)
         elif self._keys:
             shown = hints(acts=not self._refused)
         given = tuple(shown)

@@ -517,3 +517,26 @@ def test_a_log_of_long_lines_is_wrapped_as_far_as_it_is_shown() -> None:
     assert frames[0][-3].strip() == "the end"
     shown.press("end")
     assert "the end" in "".join(shown.text(40, 12))
+
+
+@pytest.mark.parametrize(
+    ("keys", "hint"), [("", "? help"), ("?", "any key: back"), ("\r", "? help")]
+)
+def test_a_long_path_hides_no_hint(keys: str, hint: str) -> None:
+    """The path is cut: which key leads on matters more."""
+    shown = Shown([running("ccccccc1")])
+    where = "/var/lib/" + "a-long-name/" * 8
+    shown.view.take_status(Status("open", "directory", where), NOW_MS)
+    shown.press(*["enter" if key == "\r" else key for key in keys])
+    last = shown.text(80)[-1]
+    assert last.endswith(hint)
+    assert last.startswith("live: /var/lib/a-long")
+    assert "…" in last
+
+
+def test_an_error_goes_before_the_title_where_there_is_room_for_one() -> None:
+    """At 80 columns the title alone told nothing of what had happened."""
+    shown = Shown([failed("aaaaaaa1", title="Orders of April and of May")])
+    assert "it broke" in shown.text(80)[1]
+    assert "Orders" not in shown.text(80)[1]
+    assert "Orders of April and…: it broke" in shown.text(200)[1]
