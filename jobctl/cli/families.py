@@ -42,18 +42,16 @@ def rows_of(jobs: Sequence[Job], pipelines: Pipelines, *, merged: bool = True) -
             tops.append(job)
     rows: list[Row] = []
 
-    def add(job: Job, depth: int) -> None:
+    waiting = [(job, 0) for job in reversed(tops)]
+    while waiting:  # not by recursion: other programs' jobs may be below each other without end
+        job, depth = waiting.pop()
         below = children.pop(job.id, [])
         while merged and len(below) == 1 and _tells_the_same(job, below[0]):
             child = below[0]
             below = children.pop(child.id, [])
             job = _merged(job, child, pipelines)
         rows.append(Row(job, depth))
-        for child in below:
-            add(child, min(depth + 1, _MAX_DEPTH))
-
-    for job in tops:
-        add(job, 0)
+        waiting += [(child, min(depth + 1, _MAX_DEPTH)) for child in reversed(below)]
     for cycle in children.values():  # jobs that are each other's parents
         rows += [Row(job) for job in cycle]
     return rows

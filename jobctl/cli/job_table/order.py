@@ -41,6 +41,7 @@ class Order:
         self._shown: dict[str, Job] = {}  # the members of families, as they are shown
         self._stale: set[str] = set()  # families whose rows may have changed
         self._has_loop = False
+        self._to_arrange = False  # all families, before the next look
         self._places: list[Place] | None = None
         self._index: dict[str, int] | None = None
 
@@ -69,6 +70,8 @@ class Order:
         self._jobs[id] = job
         moved = self._keys[id] != key
         self._keys[id] = key
+        if self._to_arrange:
+            return
         alone = _parent(job) is None and id not in self._children
         if alone and not moved:
             return
@@ -94,6 +97,8 @@ class Order:
 
     def places(self) -> list[Place]:
         """Return all rows, in order. The same list as before if nothing has changed."""
+        if self._to_arrange:
+            self._arrange()
         for top in self._stale & self._top_keys.keys():
             self._arrange_family(top)
         self._stale.clear()
@@ -126,23 +131,40 @@ class Order:
 
     def _arrange(self) -> None:
         """Find the families anew."""
-        self._has_loop = False
+        self._to_arrange = False
         self._families.clear()
         self._shown.clear()
-        self._top_keys = {}
-        for id in self._jobs:
-            if _parent(self._jobs[id]) is None or self._top(id) == id:
-                self._top_keys[id] = self._family_key(id)
+        looping = self._find_loops()
+        self._has_loop = bool(looping)
+        self._top_keys = {
+            id: self._family_key(id)
+            for id, job in self._jobs.items()
+            if id in looping or _parent(job) not in self._jobs
+        }
         self._tops = sorted((key, id) for id, key in self._top_keys.items())
         self._stale = {id for id in self._top_keys if id in self._children}
         self._places = None
 
+    def _find_loops(self) -> set[str]:
+        """Return the ids of all jobs that are among their own parents, or below such a job."""
+        looping: set[str] = set()
+        known: set[str] = set()
+        for id in self._jobs:
+            path: dict[str, None] = {}
+            at: str | None = id
+            while at is not None and at in self._jobs and at not in known and at not in path:
+                path[at] = None
+                at = _parent(self._jobs[at])
+            if at in path or at in looping:
+                looping.update(path)
+            known.update(path)
+        return looping
+
     def _attach(self, job: Job, key: Key) -> None:
         self._add(job, key)
-        top = self._top(job.id)
-        if self._has_loop:
-            self._arrange()
+        if self._must_arrange(job.id):
             return
+        top = self._top(job.id)
         for child in self._children.get(job.id, ()):
             self._drop_top(child)
         self._stale.add(top)
@@ -150,15 +172,14 @@ class Order:
 
     def _detach(self, id: str) -> None:
         job = self._jobs[id]
-        top = self._top(id)
+        top = id if self._must_arrange(id) else self._top(id)
         del self._jobs[id], self._keys[id]
         if (parent := _parent(job)) is not None:
             siblings = self._children[parent]
             siblings.discard(id)
             if not siblings:
                 del self._children[parent]
-        if self._has_loop:
-            self._arrange()
+        if self._to_arrange:
             return
         self._forget_family(top)
         if top == id:
@@ -169,6 +190,13 @@ class Order:
         for child in self._children.get(id, ()):
             self._stale.add(child)
             self._place(child)
+
+    def _must_arrange(self, id: str) -> bool:
+        """Whether all families are found anew at the next look: while some job is in a loop."""
+        if not self._to_arrange:
+            self._top(id)  # which finds a loop
+            self._to_arrange = self._has_loop
+        return self._to_arrange
 
     def _top(self, id: str) -> str:
         """Return the first of the job's family; the job itself if it is among its own parents."""

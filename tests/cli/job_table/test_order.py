@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from hypothesis import given
@@ -37,14 +38,17 @@ def test_each_step_gives_the_order_of_all_that_is_there(
 ) -> None:
     """Whatever comes, goes, moves and is whose child; also if jobs are each other's parents."""
     order = Order(BUILT_IN_ONLY, merged=merged)
+    unseen = Order(BUILT_IN_ONLY, merged=merged)  # looked at when all is done
     held: dict[str, tuple[Job, Key]] = {}
     for id, parent, rank, stays in moves:
         if stays:
             held[id] = (job(id, parent), key(id, rank))
             order.put(*held[id])
+            unseen.put(*held[id])
         else:
             held.pop(id, None)
             order.remove(id)
+            unseen.remove(id)
         at_once = Order(BUILT_IN_ONLY, merged=merged)
         at_once.replace(held.values())
         assert order.places() == at_once.places()
@@ -52,6 +56,7 @@ def test_each_step_gives_the_order_of_all_that_is_there(
         shown = {id for id, _ in order.places()}
         assert shown <= held.keys()
         assert merged or shown == held.keys()
+    assert unseen.places() == order.places()
 
 
 def test_a_family_stands_where_its_worst_member_belongs() -> None:
@@ -64,6 +69,22 @@ def test_a_family_stands_where_its_worst_member_belongs() -> None:
     assert order.places() == [("run", 0), ("bad", 1), ("good", 1), ("other", 0)]
     order.put(job("bad", "run"), key("bad", 3))
     assert order.places() == [("other", 0), ("run", 0), ("good", 1), ("bad", 1)]
+
+
+def test_thousands_of_generations_take_no_more_time_than_thousands_of_jobs() -> None:
+    """Neither a level of recursion nor a walk to the top for each; also beside a loop."""
+    chain = [job(f"c{n}", f"c{n - 1}" if n else None) for n in range(4000)]
+    loop = [job("x", "y"), job("y", "x")]
+    began_s = time.thread_time()
+    order = Order(BUILT_IN_ONLY, merged=False)
+    order.replace((each, key(each.id, 1)) for each in chain)
+    assert len(order.places()) == len(chain)
+    for each in loop:
+        order.put(each, key(each.id, 1))
+    for each in chain[1000:]:
+        order.remove(each.id)
+    assert len(order.places()) == 1002
+    assert time.thread_time() - began_s < 2
 
 
 def test_what_does_not_change_the_order_leaves_the_list_as_it_is() -> None:
