@@ -152,7 +152,7 @@ _WORDS = (
 
 def _rephrased(text: str) -> str:
     """Return a library's error text in words for people."""
-    text = text.rstrip(".").replace("\n", " ")
+    text = re.sub(r"\s*\n\s*", " ", text.strip()).rstrip(".")
     for pattern, words in _WORDS:
         text = re.sub(pattern, words, text)
     return text.rstrip(".")

@@ -21,7 +21,9 @@ class Shell(StrEnum):
     fish = "fish"
 
 
-def completion(shell: Annotated[Shell, Argument(help="The shell.")]) -> None:
+def completion(
+    shell: Annotated[Shell, Argument(metavar="SHELL", help="The shell: bash, zsh or fish.")],
+) -> None:
     """Print the completion script of a shell.
 
     It completes commands and options, and the ids, stages, types, sessions and hubs of the
@@ -29,12 +31,15 @@ def completion(shell: Annotated[Shell, Argument(help="The shell.")]) -> None:
 
     \b
     bash:
+      mkdir -p ~/.local/share/bash-completion/completions
       jobctl completion bash >~/.local/share/bash-completion/completions/jobctl
       or, without bash-completion, in ~/.bashrc: source <(jobctl completion bash)
     zsh:
+      mkdir -p ~/.zfunc
       jobctl completion zsh >~/.zfunc/_jobctl
       and in ~/.zshrc: fpath+=~/.zfunc; autoload -Uz compinit; compinit
     fish:
+      mkdir -p ~/.config/fish/completions
       jobctl completion fish >~/.config/fish/completions/jobctl.fish
     """
     from jobctl.cli.completions import script

@@ -27,7 +27,16 @@ class Output(StrEnum):
 
 
 def config(
-    output: Annotated[Output, Option("-o", "--output", help="Output format.")] = Output.table,
+    output: Annotated[
+        Output,
+        Option(
+            "-o",
+            "--output",
+            metavar="FORMAT",
+            help="Print table (default) or json.",
+            show_default=False,
+        ),
+    ] = Output.table,
     no_headers: NoHeadersOption = False,
     url: UrlOption = None,
     directory: DirOption = None,

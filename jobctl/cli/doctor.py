@@ -25,7 +25,16 @@ class Output(StrEnum):
 
 
 def doctor(
-    output: Annotated[Output, Option("-o", "--output", help="Output format.")] = Output.table,
+    output: Annotated[
+        Output,
+        Option(
+            "-o",
+            "--output",
+            metavar="FORMAT",
+            help="Print table (default), json or jsonl.",
+            show_default=False,
+        ),
+    ] = Output.table,
     directory: DirOption = None,
 ) -> None:
     """Check the directory, its hubs and the settings for problems."""

@@ -64,9 +64,10 @@ def logs(
 ) -> None:
     """Print what a job's command has printed.
 
-    What was printed where standard output and error are one terminal or file cannot be told apart.
-    On a terminal, escape sequences other than colours are written out; elsewhere every byte is as
-    the command wrote it.
+    Of a command that prints to a terminal something is kept only with jobctl run --log on; see
+    jobctl run --help. Where its standard output and error were one terminal or file, they cannot be
+    told apart. On a terminal, escape sequences other than colours are written out; elsewhere every
+    byte is as the command wrote it.
     """
     url = hub_to_read(directory, url)
     text = LogText(

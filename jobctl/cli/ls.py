@@ -107,7 +107,9 @@ def ls(
     everything: Annotated[
         bool, Option("-a", "--all", help="On a terminal: list also jobs that ended long ago.")
     ] = False,
-    sort: Annotated[Sort, Option(help="Sort by this field.")] = Sort.created,
+    sort: Annotated[
+        Sort, Option(metavar="FIELD", help="Sort by created, updated, stage, type or id.")
+    ] = Sort.created,
     limit: Annotated[int | None, Option(min=0, metavar="N", help="Print at most N jobs.")] = None,
     cursor: Annotated[
         str | None,

@@ -178,10 +178,25 @@ LabelOption = Annotated[
 ActiveOption = Annotated[
     bool, Option("--active", help="Only jobs that are neither completed nor failed.")
 ]
-OutputOption = Annotated[Output, Option("-o", "--output", help="Output format.")]
+OutputOption = Annotated[
+    Output,
+    Option(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        help="Print table (default), wide, json, jsonl or name.",
+        show_default=False,
+    ),
+]
 WrittenOption = Annotated[
     Written | None,
-    Option("-o", "--output", help="Print the result in this format.", show_default=False),
+    Option(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        help="Print the result as json, jsonl or name.",
+        show_default=False,
+    ),
 ]
 ReadOnlyOption = Annotated[
     bool,
@@ -194,7 +209,12 @@ NoHeadersOption = Annotated[bool, Option("--no-headers", help="Print no header."
 QuietOption = Annotated[bool, Option("-q", "--quiet", help="Print ids only.")]
 TimeFormatOption = Annotated[
     TimeFormat | None,
-    Option("--time-format", help="Format of times.", show_default=False),
+    Option(
+        "--time-format",
+        metavar="FORMAT",
+        help="Print times as relative, iso or local.",
+        show_default=False,
+    ),
 ]
 
 _ID = "The job's id, or any unique start of it."

@@ -24,7 +24,10 @@ def retry(
     output: WrittenOption = None,
     directory: DirOption = None,
 ) -> None:
-    """Put failed jobs back to pending."""
+    """Put failed jobs back to pending.
+
+    A worker has to take them up. No worker does that for a command of jobctl run: --rerun runs it
+    again, here and now."""
     if not rerun:
         for_each(directory, ids, api.retry, partial(_show, output=output))
         return

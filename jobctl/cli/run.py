@@ -81,7 +81,12 @@ def run(
     ] = True,
     log: Annotated[
         LogMode | None,
-        Option("--log", help="Which output to keep for jobctl logs.", show_default=False),
+        Option(
+            "--log",
+            metavar="WHICH",
+            help="Keep this output: on (also of a terminal), all, on-failure or off.",
+            show_default=False,
+        ),
     ] = None,
     no_log: Annotated[bool, Option("--no-log", help="Keep no output; as --log off.")] = False,
     directory: DirOption = None,

@@ -34,7 +34,9 @@ def serve(
             help=f"Port to listen on; {DEFAULT_PORT} by default, and 0 takes a free one.",
         ),
     ] = None,
-    path: Annotated[str, Option(metavar="PATH", help="Path of the endpoint.")] = "/ws/jobs",
+    path: Annotated[
+        str, Option(metavar="PATH", help="Path of the WebSocket endpoint.")
+    ] = "/ws/jobs",
     unix: Annotated[
         Path | None,
         Option(
@@ -89,8 +91,12 @@ def serve(
         bool, Option("--reap", help="Fail jobs whose worker has died, at once.")
     ] = False,
     read_only: ReadOnlyOption = False,
-    log_format: Annotated[LogFormat, Option(help="How to log.")] = LogFormat.text,
-    verbose: Annotated[bool, Option("-v", "--verbose", help="Log each session.")] = False,
+    log_format: Annotated[LogFormat, Option(metavar="FORMAT", help="Log as text or json.")] = (
+        LogFormat.text
+    ),
+    verbose: Annotated[
+        bool, Option("-v", "--verbose", help="Log each client that comes and goes.")
+    ] = False,
     directory: DirOption = None,
 ) -> None:
     """Serve a directory to browsers and terminals, until Ctrl-C.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -92,11 +93,20 @@ def _of(about: Option | Argument) -> Any:
 
 
 def _without_types(group: Any) -> None:
-    """Remove Python's type names, which tell users nothing: ``ID <list[str]>``."""
+    """Remove what tells users nothing: Python's type names (``ID <list[str]>``), and the missing
+    first half of an option that only turns something off (`` / --no-relay``).
+    """
     for command in group.commands.values():
         for parameter in command.params:
             if isinstance(parameter, TyperArgument) and parameter.metavar:
                 parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+            if parameter.secondary_opts and not any(parameter.opts):
+                parameter.get_help_record = partial(_second_half, parameter.get_help_record)
+
+
+def _second_half(record: Callable[[Any], tuple[str, str]], context: Any) -> tuple[str, str]:
+    flags, help = record(context)
+    return flags.removeprefix(" / "), help
 
 
 def _version(value: bool) -> None:

@@ -71,11 +71,14 @@ def watch(
     selector: SelectorOption = None,
     active: ActiveOption = False,
     everything: Annotated[
-        bool, Option("-a", "--all", help="Also show jobs that ended long ago.")
+        bool, Option("-a", "--all", help="In a pipe: also jobs that ended before now.")
     ] = False,
     since: Annotated[
         str | None,
-        Option(metavar="TIME", help="Also show jobs that ended since 10m ago, or a date (local)."),
+        Option(
+            metavar="TIME",
+            help="Which ended jobs to show: since 10m ago, or a date (local).",
+        ),
     ] = None,
     cursor: Annotated[str | None, Option(metavar="CURSOR", help="Resume from this cursor.")] = None,
     cursor_file: Annotated[

@@ -29,6 +29,16 @@ def test_help_fits_and_has_an_example(run: Run, name: str) -> None:
     assert run(name, "-h").out == result.out
 
 
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_is_short(run: Run, name: str) -> None:
+    """Formats are named in the sentence, not beside the option, where they made all lines narrow;
+    and an option that only turns something off has no empty first half (`` / --no-relay``).
+    """
+    lines = run(name, "--help").out.splitlines()
+    assert len(lines) <= 46
+    assert not [line for line in lines if "|json" in line or line.startswith("   / --")]
+
+
 def test_the_root_help_names_every_command_with_a_whole_sentence(run: Run) -> None:
     """None is cut with dots."""
     out = run("--help").out
