@@ -30,6 +30,9 @@ def may_get_log(store: Store, job: Job) -> bool:
     return job.active and job.command is not None and logs_of(store) is not None
 
 
+_TERMINAL = "what goes to a terminal is kept only with 'jobctl run --log on'"
+
+
 def why_no_log(job: Job) -> LogNotFound:
     """Return the error that the job has no log."""
     if job.command is None and job.parent is not None:
@@ -37,11 +40,13 @@ def why_no_log(job: Job) -> LogNotFound:
     if job.command is None:
         return LogNotFound(job.id, "only 'jobctl run' keeps the output of its command")
     if job.active:
-        return LogNotFound(job.id, "it has printed nothing that is kept, or its log is off")
+        return LogNotFound(
+            job.id, f"it has printed nothing that is kept, or its log is off; {_TERMINAL}"
+        )
     return LogNotFound(
         job.id,
         "it printed nothing that is kept, its log was off, or 'prune --logs' or the limit of all "
-        "logs removed it",
+        f"logs removed it; {_TERMINAL}",
     )
 
 

@@ -55,7 +55,7 @@ def _fail_if_lost(dead: frozenset[str], owner: str) -> Change:
         if not job.lost(dead):
             return job  # another process was first
         return transitions.fail(
-            job, f"{transitions.LOST_PREFIX}{owner} ended without a word", now=now()
+            job, f"{transitions.LOST_PREFIX}{owner} ended unexpectedly", now=now()
         )
 
     return change

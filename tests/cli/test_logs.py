@@ -230,6 +230,7 @@ def test_follower_says_why_there_was_nothing(store: DirectoryStore, source: list
         assert (process.returncode, out) == (0, "")
         assert err.count("\n") == 1
         assert "it printed nothing that is kept, its log was off" in err
+        assert "what goes to a terminal is kept only with 'jobctl run --log on'" in err
 
 
 @pytest.mark.slow

@@ -703,7 +703,7 @@ def test_listeners_dead_and_alive(directory: Path) -> None:
     found = only([finding for finding in findings if finding.level != "ok"])
     assert (found.level, found.what) == (
         "info",
-        "2 listeners died without a word: 0-dead, 1-dead",
+        "2 listeners died unexpectedly: 0-dead, 1-dead",
     )
     assert any(finding.what == "1 listener on the bell" for finding in findings)
 
@@ -714,7 +714,7 @@ def test_a_dead_hub(directory: Path) -> None:
     hubs.mkdir(mode=0o700)
     (hubs / "7-dead.json").write_text('{"url": "ws://127.0.0.1:9"}')
     found = only(troubles(directory))
-    assert (found.level, found.what) == ("info", "1 hub died without a word: 7-dead.json")
+    assert (found.level, found.what) == ("info", "1 hub died unexpectedly: 7-dead.json")
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def bells(context: CheckContext) -> Iterator[Finding]:
     here = str(context.path / ".jobctl" / "bell")
     dead = {name for name, listening in states.items() if listening is False}
     if dead:
-        what = f"{plural(len(dead), 'listener')} died without a word: {names(dead)}"
+        what = f"{plural(len(dead), 'listener')} died unexpectedly: {names(dead)}"
         yield Finding("info", what, here, "the next write sweeps them away")
     alive = sum(listening is True for listening in states.values())
     yield Finding("ok", f"{plural(alive, 'listener')} on the bell", here)
@@ -59,10 +59,10 @@ def owners(context: CheckContext) -> Iterator[Finding]:
     dead = known.dead()
     if dead:
         who = sorted(str(known.info(name) or name) for name in dead)
-        what = f"{plural(len(dead), 'worker')} died without a word: {names(who)}"
+        what = f"{plural(len(dead), 'worker')} died unexpectedly: {names(who)}"
         yield Finding("warning", what, here, "'jobctl reap' fails the jobs that they have lost")
     else:
-        yield Finding("ok", "no worker has died without a word", here)
+        yield Finding("ok", "no worker has died unexpectedly", here)
 
 
 def _has_listener(name: str, bell_fd: int, context: CheckContext) -> bool | None:
@@ -113,7 +113,7 @@ def hubs(context: CheckContext) -> Iterator[Finding]:
             elif hub is not None:
                 alive.append(hub)
     if dead:
-        what = f"{plural(len(dead), 'hub')} died without a word: {names(dead)}"
+        what = f"{plural(len(dead), 'hub')} died unexpectedly: {names(dead)}"
         yield Finding("info", what, here, "the next reader sweeps that away")
     if not alive:
         yield Finding("ok", "no hub runs here", str(context.path))
