@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
+from shutil import which
+
 from jobctl.cli.common import out
 
 __all__ = ["EXAMPLE", "demo"]
@@ -9,9 +14,9 @@ __all__ = ["EXAMPLE", "demo"]
 EXAMPLE = "Example: jobctl demo"
 
 _NEXT = (
-    ("jobctl serve", "the hub, for browsers and terminals"),
+    ("jobctl serve", "the hub; open its page in a browser"),
     ("jobctl watch", "a live table, in another terminal"),
-    ("jobctl run-dummy --count 20", "something to look at, in a third"),
+    ("jobctl run-dummy --count 20 --speed 0.1", "jobs to look at, in a third"),
 )
 
 
@@ -22,5 +27,18 @@ def demo() -> None:
     show_all()
     out("")
     out("Next, try:")
+    if activate := _activate():
+        out(f"  {activate:<39} # in each terminal, so that it finds jobctl")
     for command, what in _NEXT:
-        out(f"  {command:<29} # {what}")
+        out(f"  {command:<39} # {what}")
+
+
+def _activate() -> str:
+    """Return the command after which the shell finds jobctl; an empty text if it does already."""
+    if which("jobctl") is not None:
+        return ""
+    script = os.path.join(sys.prefix, "bin", "activate")
+    if not os.path.exists(script):
+        return ""
+    here = os.path.join(os.getcwd(), "")
+    return f". {shlex.quote(script.removeprefix(here))}"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from jobctl.cli.demo import demo
 from tests.cli.conftest import command, environment, run_process
 
 pytestmark = pytest.mark.slow
@@ -359,3 +360,22 @@ def test_demo_works_piped_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert sum(line.startswith("  jobctl ") for line in result.out.splitlines()) == 3
     assert os.listdir(tmp_path) == []
     assert tempfile.gettempdir() != str(tmp_path)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_demo_says_how_the_shell_finds_jobctl(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, found: bool
+) -> None:
+    """Only if it does not: `.venv/bin/jobctl demo` is typed before the environment is activated."""
+    for name in ("bin/activate", "on path/jobctl"):
+        file = tmp_path / "my venv" / name
+        file.parent.mkdir(parents=True)
+        file.touch(0o755)
+    monkeypatch.setattr("jobctl.cli.live_demo.show_all", lambda: None)
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "my venv"))
+    monkeypatch.setenv("PATH", str(tmp_path / "my venv" / "on path") if found else "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    demo()
+    said = capsys.readouterr().out
+    assert ("  . 'my venv/bin/activate'" in said) is not found
+    assert said.count("jobctl ") == 3
