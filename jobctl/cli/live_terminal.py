@@ -21,7 +21,7 @@ from jobctl.stores import Store
 
 __all__ = ["LiveTerminal", "Source", "paced"]
 
-_FRAME_S = 0.2
+_FRAME_S = 0.25
 _FIRST_S = 0.2
 _LARGE = 100
 """A delta of this many jobs is a page of a first read, after which the next is asked for."""
