@@ -189,7 +189,7 @@ def _on_hub(url: str, chosen: Filter, shown: Credentials) -> _Read:
 def _table(
     groups: Sequence[GroupStats], by: Grouping, form: TimeFormat, now: int, *, wide: bool
 ) -> tuple[list[str], list[list[str]]]:
-    head = [(by.label or by.kind).upper(), "JOBS", "ACTIVE", "LOST", "FAILED", "RATE"]
+    head = [visible((by.label or by.kind).upper()), "JOBS", "ACTIVE", "LOST", "FAILED", "RATE"]
     head += ["MEDIAN", "P95", "LAST SUCCESS"]
     if wide:
         head += ["LAST FAILURE", "COMPLETED", "CANCELLED", "RETRIES"]

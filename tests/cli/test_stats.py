@@ -140,3 +140,8 @@ def test_reading_makes_nothing(run: Run, world: Path, tmp_path: Path) -> None:
     before = sorted(path.name for path in copy.iterdir())
     assert run("stats", "--dir", str(copy), "-q").out.split() == ["backup", "etl"]
     assert sorted(path.name for path in copy.iterdir()) == before
+
+
+def test_key_of_a_label_is_shown_without_control_characters(run: Run, world: Path) -> None:
+    """It is the name of a column."""
+    assert run("stats", "--by", "label=a\x1b[2J\u202e").out.split()[0] == "A\\e[2J\\u202e"
