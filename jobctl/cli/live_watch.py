@@ -66,13 +66,13 @@ async def watch_jobs(
         shown = LiveView(view, refused=options.refused, expected=options.expected)
         live = LiveTerminal(shown, source, clock)
         return await live.run(_show(options, view, paced(events), live, clock))
+    from jobctl.cli.output_reader import while_read
+
     if options.on_screen:
         from jobctl.cli.screen import Screen  # a pipe needs no rich
 
         async with Screen(view, clock) as screen:
-            return await _show(options, view, events, OnScreen(screen), clock)
-    from jobctl.cli.output_reader import while_read
-
+            return await while_read(_show(options, view, events, OnScreen(screen), clock))
     lines = _lines(options, view, console, clock)
     return await while_read(_show(options, view, events, lines, clock))
 

@@ -75,8 +75,9 @@ class Screen:
             self._painter.cancel()
             with suppress(asyncio.CancelledError):
                 await self._painter
-            self._live.update(self._frame(), refresh=True)
-            self._live.stop()
+            with suppress(OSError):  # the terminal is gone
+                self._live.update(self._frame(), refresh=True)
+                self._live.stop()
         else:
             self._console.print(self._frame())
 

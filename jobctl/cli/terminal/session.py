@@ -255,7 +255,7 @@ class TerminalSession:
         self._hang_up()
 
     def _hang_up(self) -> None:
-        """Have a signal end us, as after a hang-up of the terminal."""
+        """End as after a hang-up, also with ``nohup``: there is nothing to show frames on."""
         is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         os.kill(os.getpid(), signal.SIGTERM if is_ignored else signal.SIGHUP)
 
@@ -326,7 +326,8 @@ class TerminalSession:
         """Yield the keys as they are pressed.
 
         Each byte is read when the next key is asked for, so those after the last key remain for the
-        shell. Ends when the terminal is gone; without a terminal to read there are no keys.
+        shell. When the terminal is gone this process is sent SIGHUP, which the kernel does for
+        some processes only; without a terminal to read there are no keys.
         """
         if not os.isatty(self._input_fd):
             await asyncio.Event().wait()
@@ -337,9 +338,11 @@ class TerminalSession:
             else:
                 try:
                     data = os.read(self._input_fd, 1)
+                except BlockingIOError:
+                    continue  # another program was quicker
                 except OSError:
                     data = b""
-                if not data:  # the terminal is gone
+                if not data:
                     self._hang_up()
                     return
                 found = self._decoder.feed(data)

@@ -15,7 +15,7 @@ from jobctl.cli.terminal.shared import SharedState
 
 __all__ = ["shared_state", "supervise"]
 
-_FROM_KERNEL = 0x80  # si_code: a key, which the child gets too
+_FROM_KERNEL = 0x80  # si_code: a key, whose signal the child gets too, or a hang-up
 
 _PASSED_ON = tuple(
     number
@@ -74,8 +74,8 @@ def supervise(fd: int = 1, error_fd: int = 2) -> None:
 def _wait_for(pid: int, shared: SharedState, fd: int, error_fd: int) -> NoReturn:
     while True:
         number, is_from_kernel = _next_signal()
-        # A hang-up is told to the first process of a session alone, which we are without a shell.
-        if number in _PASSED_ON and (number == signal.SIGHUP or not is_from_kernel):
+        # A terminal that hangs up tells the first process of the session, which we may be.
+        if number in _PASSED_ON and (not is_from_kernel or number == signal.SIGHUP):
             os.kill(pid, number)
         while number == signal.SIGCHLD:
             changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
