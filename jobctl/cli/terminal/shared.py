@@ -7,6 +7,7 @@ import marshal
 import mmap
 import os
 import tempfile
+import termios
 from contextlib import suppress
 
 from jobctl.cli.terminal.guard import Guard
@@ -78,6 +79,9 @@ class SharedState:
         modes = self.modes
         if modes is None or not in_foreground(fd):
             return
+        if not _takes_output(fd, 0):  # a slow terminal: what is on its way is no longer of use
+            with suppress(termios.error):
+                termios.tcflush(fd, termios.TCOFLUSH)
         _write_soon(fd, (ABORT + LEAVE).encode())
         restore_modes(fd, modes)
         self.release()
@@ -86,10 +90,14 @@ class SharedState:
 
 def _write_soon(fd: int, data: bytes) -> None:
     """Write what the terminal takes; a stopped terminal (Ctrl-S) does not block us for ever."""
+    with suppress(OSError):
+        while data and _takes_output(fd, _POLL_MS):
+            data = data[os.write(fd, data[:256]) :]
+
+
+def _takes_output(fd: int, timeout_ms: int) -> bool:
     import select
 
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
-    with suppress(OSError):
-        while data and poll.poll(_POLL_MS):
-            data = data[os.write(fd, data[:256]) :]
+    return bool(poll.poll(timeout_ms))
