@@ -186,9 +186,17 @@ class LiveTerminal:
 
 
 async def paced(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-    """Yield the events; a reader that is asked less often merges more changes into one delta."""
+    """Yield the events, with pauses between those of a directory.
+
+    A directory that is asked less often merges more changes into one delta. A hub sends each change
+    as it comes: read with pauses, its messages would queue up, and with them the answers to the
+    pings by which the client knows that the hub is there.
+    """
+    is_directory = False
     async with aclosing(events):  # also when the last event has been taken
         async for event in events:
             yield event
-            if isinstance(event, Delta) and len(event.jobs) < _LARGE:
+            if isinstance(event, Status):
+                is_directory = event.source == "directory"
+            elif is_directory and isinstance(event, Delta) and len(event.jobs) < _LARGE:
                 await asyncio.sleep(_FRAME_S)

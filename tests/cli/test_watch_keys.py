@@ -146,6 +146,17 @@ def test_a_job_that_has_ended_ends_it_without_an_error(
         assert last.startswith("live: "), seen.text()
 
 
+def test_a_busy_hub_is_read_without_pauses(store: Store, tmp_path: Path) -> None:
+    """Reading 5 of 50 changes a second, watch took the hub for gone, and showed old jobs."""
+    with hub_on(tmp_path / "jobs"), watch() as seen:
+        seen.shows("live: ws://")
+        for number in range(200):
+            store.update("running1", lambda job, n=number: job.replace(message=f"step {n}"))
+            seen._read(0.02)
+        seen.shows("step 199")
+        assert "no hub" not in seen.written
+
+
 def test_c_cancels_after_y(store: Store) -> None:
     """And no other key does."""
     with watch() as seen:
