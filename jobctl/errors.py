@@ -252,7 +252,7 @@ class StoreMissing(StoreError):
         super().__init__(
             f"no directory {path}",
             path=path,
-            hint="the first 'jobctl create' or 'jobctl serve' makes it",
+            hint="the first 'jobctl run', 'create' or 'serve' makes it",
         )
 
 

@@ -135,6 +135,7 @@ def test_a_directory_that_is_not_there(run: Run, tmp_path: Path) -> None:
     result = run("prune", "--yes", "--dir", str(tmp_path / "none"))
     assert (result.code, result.out) == (5, "")
     assert "no directory" in result.err
+    assert "the first 'jobctl run', 'create' or 'serve' makes it" in result.err
 
 
 class Terminal(io.StringIO):

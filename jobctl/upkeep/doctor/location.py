@@ -44,7 +44,7 @@ def directory(context: CheckContext) -> Iterator[Finding]:
     try:
         stat = path.stat()
     except FileNotFoundError:
-        hint = "the first 'jobctl create' or 'jobctl serve' makes it"
+        hint = "the first 'jobctl run', 'create' or 'serve' makes it"
         level: Level = "error" if context.where.explicit else "info"
         yield Finding(level, f"there is no such directory yet (by {by})", here, hint)
         return
