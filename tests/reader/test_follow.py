@@ -165,11 +165,11 @@ async def test_death_is_told_after_a_read_that_failed(directory, writer, monkeyp
     failed = []
     read = from_store_module._read
 
-    def once(*args):
+    def once(*args, **how):
         if not failed:
             failed.append(1)
             raise StoreError("out of reach", path=str(directory))
-        return read(*args)
+        return read(*args, **how)
 
     monkeypatch.setattr(from_store_module, "_read", once)
     async with Reader.of_store(writer) as reader:
