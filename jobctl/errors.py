@@ -138,6 +138,9 @@ class NotObeyed(UsageError):
         self.path, self.why = path, why
 
 
+_NOTHING = "it does not change any more"  # a completed job
+
+
 class IllegalTransition(JobctlError):
     """A move that the job's stage does not allow; ``legal`` lists the allowed ones."""
 
@@ -145,8 +148,8 @@ class IllegalTransition(JobctlError):
         self, id: str, stage: str, wanted: str, legal: Iterable[str], *, meant: str | None = None
     ) -> None:
         self.id, self.stage, self.wanted, self.legal = id, stage, wanted, tuple(legal)
-        moves = f"legal moves: {', '.join(self.legal) or 'none'}"
-        hint = f"{meant} {moves}" if meant else moves
+        possible = f"possible: {', '.join(self.legal)}" if self.legal else _NOTHING
+        hint = f"{meant} {possible}" if meant else possible
         super().__init__(f"job {id} is {stage!r}: cannot {wanted}", hint=hint)
 
 
@@ -189,7 +192,8 @@ class JobNotFound(JobctlError):
         else:
             super().__init__(
                 f"no job {ascii(id)[1:-1]} in {where}",
-                hint=_like(id, known) or "see 'jobctl ls' for what is there",
+                hint=_like(id, known)
+                or "see 'jobctl ls' for what is there, 'jobctl config' for why there",
             )
 
 

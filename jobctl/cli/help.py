@@ -18,7 +18,7 @@ TOPICS = {
 Exit codes, the same for every command:
 
     0  fine
-    1  an error, such as a move that the job's stage does not allow
+    1  an error, such as a change that the job's stage does not allow
     2  wrong usage
     3  a job that was waited for has failed (wait, watch --exit-status)
     4  no such job, or several whose ids start with that text; no log of it

@@ -62,14 +62,15 @@ def test_the_first_writer_makes_the_directory_and_says_so(run: Run, jobs_dir: Pa
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["advance", "{id}", "nowhere"], 1, "legal moves"),
-        (["advance", "{id}", "failed"], 1, "legal moves"),
+        (["advance", "{id}", "nowhere"], 1, "possible: "),
+        (["advance", "{id}", "failed"], 1, "possible: "),
         (["retry", "{id}"], 1, "cannot retry"),
         (["progress", "{id}", "much"], 2, "DONE/TOTAL"),
         (["progress", "{id}", "140"], 2, "percentage"),
         (["complete", "{id}", "--result", "{"], 2, "not JSON"),
         (["complete", "{id}", "--result", "@/nowhere"], 2, "/nowhere"),
         (["advance", "nobody"], 4, "no job nobody"),
+        (["complete", "nobody"], 4, "what is there, 'jobctl config' for why there"),
         (["show", "../x"], 2, "not a job id"),
         (["create", "--id", "../x"], 2, "not a job id"),
         (["create", "--id", "-rf"], 2, "not a job id"),
