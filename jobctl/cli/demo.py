@@ -28,7 +28,7 @@ def demo() -> None:
     out("")
     out("Next, try:")
     if activate := _activate():
-        out(f"  {activate:<39} # in each terminal, so that it finds jobctl")
+        out(f"  {activate:<39} # first, in each terminal")
     for command, what in _NEXT:
         out(f"  {command:<39} # {what}")
 

@@ -379,3 +379,4 @@ def test_demo_says_how_the_shell_finds_jobctl(
     said = capsys.readouterr().out
     assert ("  . 'my venv/bin/activate'" in said) is not found
     assert said.count("jobctl ") == 3
+    assert max(map(len, said.splitlines())) <= 80
