@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jobctl.cli.common import CommandStore, command_store, note, pipelines
+from jobctl.cli.exits import Exit
 from jobctl.hub.access import AccessPolicy
 from jobctl.hub.certificates import ServerCertificate
 from jobctl.hub.listen import Sockets, listen
@@ -53,7 +54,7 @@ class ServeOptions:
 
 
 def run_server(options: ServeOptions) -> None:
-    """Serve until SIGINT or SIGTERM, unless they are ignored.
+    """Serve until SIGINT, SIGTERM or SIGHUP, unless they are ignored.
 
     Raises `HubError` or `StoreError` if it cannot begin.
     """
@@ -113,12 +114,18 @@ async def _serve(
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a script's &
             loop.add_signal_handler(number, stop.set)
     certificate = options.certificate
-    if certificate is not None and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    hung_up = False
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         had_terminal = _has_terminal()
 
         def hang_up() -> None:
-            """Look at the certificate, unless the signal means that the terminal was closed."""
-            if had_terminal and not _has_terminal():
+            """End, or look at the certificate, unless the terminal was closed.
+
+            A terminal that is closed sends the signal twice: from the kernel and from the shell.
+            """
+            nonlocal hung_up
+            if certificate is None or (had_terminal and not _has_terminal()):
+                hung_up = True
                 stop.set()
             else:
                 certificate.reload_soon()
@@ -143,6 +150,9 @@ async def _serve(
         ready=lambda url: _print_ready(options, str(here.where.path), url),
         sockets=sockets,
     )
+    if hung_up:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # the loop's handler ends with it
+        raise Exit(128 + signal.SIGHUP)
 
 
 def _has_terminal() -> bool:

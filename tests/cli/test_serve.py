@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -348,6 +349,26 @@ def test_token_is_in_the_link_on_a_terminal_only(
     lines = said.decode().splitlines()
     assert [f"#token={token}" in line for line in lines if "Ctrl-C" in line] == [terminal]
     assert said.count(token.encode()) == terminal
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_ends_the_hub_in_good_order(tmp_path: Path) -> None:
+    """It sends SIGHUP twice, from the kernel and from the shell: the second one cut the end short,
+    so that the hub died by the signal, or hung without serving.
+    """
+    for pause_s in (0.0, 0.01, 0.03):
+        hub = subprocess.Popen(
+            command("serve", "--port", "0", "--dir", str(tmp_path / "jobs")),
+            env=environment(), stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert hub.stderr is not None
+        next(line for line in hub.stderr if "Ctrl-C stops" in line)
+        hub.send_signal(signal.SIGHUP)
+        time.sleep(pause_s)
+        hub.send_signal(signal.SIGHUP)
+        _, err = hub.communicate(timeout=20)
+        assert (hub.returncode, err) == (129, "")
+        assert os.listdir(tmp_path / "jobs" / ".jobctl" / "hubs") == []
 
 
 def test_demo_works_piped_and_leaves_nothing_behind(tmp_path: Path) -> None:
