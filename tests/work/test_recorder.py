@@ -126,6 +126,7 @@ def test_the_end_waits_longer_while_others_write(
     recorder.drain()
     assert (unreliable.get(job.id).stage == "completed") is others_write
     other.join()
+    until(lambda: unreliable.get(job.id).stage == "completed", what="it is recorded in the end")
 
 
 def test_what_happened_meanwhile_is_recorded_when_the_store_is_back(unreliable: Any) -> None:
