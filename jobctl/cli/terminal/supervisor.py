@@ -51,6 +51,8 @@ def supervise(fd: int = 1, error_fd: int = 2) -> None:
     sys.stderr.flush()
     ours, theirs = os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _KEPT_BACK)
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited; then none is ever sent
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     shared.guard = Guard.start(fd)
     try:
         pid = os.fork()

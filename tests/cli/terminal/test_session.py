@@ -53,6 +53,21 @@ def test_a_key_ends_it(shell: ShellTerminal) -> None:
     shell.assert_restored(0)
 
 
+_IGNORES_CHILDREN = (
+    "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+    " os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+
+
+def test_it_ends_where_the_starter_ignores_the_end_of_children(bash: ShellTerminal) -> None:
+    """An ignored SIGCHLD is inherited by programs, and the kernel then sends none."""
+    python, _, arguments = PROGRAM.partition(" ")
+    bash.start(f'{python} -c "{_IGNORES_CHILDREN}" {arguments}')
+    bash.send("q")
+    bash.until_prompt()
+    bash.assert_restored(0)
+
+
 def test_ctrl_c(shell: ShellTerminal) -> None:
     """The frame shown last stays."""
     shell.start(PROGRAM)
