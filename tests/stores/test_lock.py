@@ -84,6 +84,36 @@ def test_lock_is_waited_for_while_others_write(tmp_path: Path, fd: int, writing:
         writer.join()
 
 
+def test_second_thread_waits_while_others_write_too(tmp_path: Path, fd: int) -> None:
+    """It waits for the first thread of its process, which waits for the other processes."""
+    lock = WriteLock.of(key_of(tmp_path), "x")
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    first_waits = threading.Event()
+
+    def write() -> None:
+        with open(tmp_path / "changes", "ab", buffering=0) as log:
+            for _ in range(60):
+                log.write(b"a record\n")
+                time.sleep(0.01)
+        os.close(other)
+
+    def hold() -> None:
+        first_waits.set()
+        with lock.held(fd, timeout_s=0.1):
+            pass
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(hold)
+        assert first_waits.wait(5)
+        second = pool.submit(hold)
+        first.result(10)
+        second.result(10)
+    writer.join()
+
+
 def test_lock_is_given_up_where_others_write_for_ever(
     tmp_path: Path, fd: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

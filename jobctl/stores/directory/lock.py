@@ -69,12 +69,15 @@ class WriteLock:
     def acquire(self, dir_fd: int, timeout_s: float = LOCK_TIMEOUT_S) -> None:
         """Acquire the lock; raise `StoreLocked` after ``timeout_s`` seconds without a write.
 
-        While other processes write, it waits for up to `BUSY_TIMEOUT_S`. Call `release` afterwards.
+        While others write, it waits for up to `BUSY_TIMEOUT_S`. Call `release` afterwards.
         """
         notice_fork()
-        deadline = time.monotonic() + timeout_s
-        if not self._thread_lock.acquire(timeout=timeout_s):
-            raise StoreLocked(self._path, timeout_s, os.getpid())
+        deadline: _Deadline | None = None
+        if not self._thread_lock.acquire(blocking=False):
+            deadline = _Deadline(dir_fd, timeout_s)
+            while not self._thread_lock.acquire(timeout=deadline.left_s()):
+                if not deadline.extend():
+                    raise StoreLocked(self._path, deadline.waited_s, os.getpid())
         try:
             if self._depth == 0:
                 self._wait(dir_fd, deadline, timeout_s)
@@ -118,19 +121,14 @@ class WriteLock:
         finally:
             self._release_thread()
 
-    def _wait(self, dir_fd: int, deadline: float, timeout_s: float) -> None:
+    def _wait(self, dir_fd: int, deadline: _Deadline | None, timeout_s: float) -> None:
         if self._try(dir_fd):
             return
         delay_s = 0.00005
-        last, written = deadline + BUSY_TIMEOUT_S - timeout_s, _log_size(dir_fd)
+        deadline = deadline or _Deadline(dir_fd, timeout_s)
         while not self._try(dir_fd):
-            now = time.monotonic()
-            if now >= deadline:
-                before, written = written, _log_size(dir_fd)
-                if written == before or now >= last:
-                    waited_s = timeout_s if written == before else BUSY_TIMEOUT_S
-                    raise StoreLocked(self._path, waited_s, holder_of(self.key))
-                deadline = min(now + timeout_s, last)
+            if not deadline.left_s() and not deadline.extend():
+                raise StoreLocked(self._path, deadline.waited_s, holder_of(self.key))
             time.sleep(delay_s)
             delay_s = min(delay_s * 1.5, 0.005)
 
@@ -292,6 +290,37 @@ class ExclusiveAccess:
 
     def _epoch_durable(self, state: DirectoryState) -> bool:
         return self._durable if self._durable is not None else state.durable
+
+
+class _Deadline:
+    """When a wait for the lock ends: ``timeout_s`` seconds after the last sign of a write.
+
+    The total is at most `BUSY_TIMEOUT_S`, or ``timeout_s`` if that is longer.
+    """
+
+    def __init__(self, dir_fd: int, timeout_s: float) -> None:
+        self._dir_fd, self._timeout_s = dir_fd, timeout_s
+        self.waited_s = timeout_s
+        """The length of the wait that is over, for the error."""
+        now_s = time.monotonic()
+        self._at_s, self._last_s = now_s + timeout_s, now_s + max(timeout_s, BUSY_TIMEOUT_S)
+        self._written = _log_size(dir_fd)
+
+    def left_s(self) -> float:
+        """Return how many seconds are left: 0 at the deadline."""
+        return max(self._at_s - time.monotonic(), 0.0)
+
+    def extend(self) -> bool:
+        """At the deadline, move it if others have written; return whether it was moved."""
+        before, self._written = self._written, _log_size(self._dir_fd)
+        if self._written == before:
+            return False
+        now_s = time.monotonic()
+        if now_s >= self._last_s:
+            self.waited_s = max(self._timeout_s, BUSY_TIMEOUT_S)
+            return False
+        self._at_s = min(now_s + self._timeout_s, self._last_s)
+        return True
 
 
 def _log_size(dir_fd: int) -> tuple[int, int]:
