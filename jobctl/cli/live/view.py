@@ -320,17 +320,18 @@ class LiveView:
             self._order.remove(id)
             return
         self._know(id)
-        now = self._stand(job, now_ms)
+        now = self._stand(job, now_ms, before)
         if self._chooses(job, now):
             self._order.put(job, now.key)
         else:
             self._order.remove(id)
 
-    def _stand(self, job: Job, now_ms: int) -> Standing:
+    def _stand(self, job: Job, now_ms: int, before: Standing | None = None) -> Standing:
         found = standing(job, now_ms, self.view.dead, self.view.usual.pipelines)
         self._standings[job.id] = found
         self._counts[found.kind] += 1
-        if found.until_ms is not None:
+        is_noted = before is not None and before.until_ms == found.until_ms
+        if found.until_ms is not None and not is_noted:
             heapq.heappush(self._due, (found.until_ms, job.id))
         return found
 

@@ -104,6 +104,16 @@ def test_a_job_stalls_by_itself() -> None:
     assert "1 running · 1 stalled" in shown.text()[-2]
 
 
+def test_changes_of_a_job_do_not_accumulate() -> None:
+    """A job may report its progress for days: when it stalls is noted once for each stage."""
+    job = running("slowjob1", 1000, type="create_session")
+    shown = Shown([job])
+    for percent in range(100):
+        shown.put(job.replace(progress=percent))
+        shown.ids()
+    assert len(shown.live._due) == 1
+
+
 def test_a_child_that_failed_brings_its_family_to_the_top() -> None:
     """Below its parent, as everywhere."""
     parent = running("parent01", 9000)
