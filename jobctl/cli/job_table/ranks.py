@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple
 
-from jobctl.core.job import Job
+from jobctl.core.job import TROUBLE_MS, Job
 from jobctl.core.pipeline import COMPLETED, FAILED, PENDING, Pipelines
 from jobctl.core.times import known_ms
 
-__all__ = ["KINDS", "TROUBLE_MS", "Key", "Standing", "standing"]
-
-TROUBLE_MS = 24 * 3_600_000
-"""Failed and lost jobs stand at the top for this long, unless they are acknowledged."""
+__all__ = ["KINDS", "Key", "Standing", "standing"]
 
 _TROUBLE, _STALLED, _RUNNING, _PENDING, _ENDED = range(0, 50, 10)
 
@@ -32,7 +29,10 @@ class Standing(NamedTuple):
 
 
 def standing(job: Job, now_ms: int, dead: Container[str], pipelines: Pipelines) -> Standing:
-    """Return where the job stands at this time."""
+    """Return where the job stands at this time.
+
+    Failed and lost jobs stand at the top for `TROUBLE_MS`, unless they are acknowledged.
+    """
     if not job.active:
         return _ended(job, now_ms)
     created_ms = known_ms(job.created_at) or 0
