@@ -13,6 +13,7 @@ from jobctl.core.filters import Filter
 from jobctl.core.log import BOTH, LogLine
 from jobctl.errors import Conflict, InvalidId, JobNotFound, LogNotFound, TimedOut
 from jobctl.stores import logs_of, open_store
+from jobctl.stores.owners import CancelRequest
 
 OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help", "js"}
 
@@ -112,3 +113,53 @@ def test_an_act_is_for_the_attempt_that_it_names() -> None:
     with pytest.raises(TimedOut):
         api.cancel(store, id, attempt=1, timeout_s=0)
     assert [*store.owners.take_cancel_requests({id})] == [id]
+
+
+@pytest.mark.parametrize("when", ["before the write", "before the request", "during the wait"])
+def test_cancel_spares_an_attempt_that_begins_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """It is bound to its attempt up to the end, not only at the first look."""
+    store = open_store("memory:")
+    id = api.create(store, "etl").id
+    owner = store.owners.hold() if when != "before the write" else None
+    dead, request_cancel = store.owners.dead, store.owners.request_cancel
+    began: list[str] = []
+
+    def begin_next() -> None:
+        if not began:
+            began.append(id)
+            api.fail(store, id, "no")
+            api.retry(store, id)
+            if owner is not None:
+                own()
+
+    def own() -> None:
+        api.advance(store, id, "run", force=True)
+        store.update(id, lambda job: job.replace(owner=owner))
+
+    def dead_then() -> frozenset[str]:
+        found = dead()
+        begin_next()
+        return found
+
+    def request_then(name: str, id: str, request: CancelRequest | None = None) -> bool:
+        asked.append(request_cancel(name, id, request))
+        return asked[-1]
+
+    def slept(seconds: float) -> None:
+        begin_next()
+
+    asked: list[bool] = []
+    if owner is not None:
+        own()
+    monkeypatch.setattr(store.owners, "request_cancel", request_then)
+    if when == "during the wait":
+        monkeypatch.setattr("jobctl.api.time.sleep", slept)
+    else:
+        monkeypatch.setattr(store.owners, "dead", dead_then)
+    with pytest.raises(Conflict, match="is at attempt 2, not 1"):
+        api.cancel(store, id, attempt=0, timeout_s=5)
+    assert began == [id]
+    assert api.show(store, id).active
+    assert asked == ([True] if when == "during the wait" else [])

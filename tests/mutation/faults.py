@@ -911,4 +911,25 @@ FAULTS += (
         if not runs""",
         ("tests/cli/terminal/test_painter.py",),
     ),
+    Fault(
+        "cancel of one attempt cancels the next one",
+        "jobctl/api.py",
+        "                _at(job, attempt),\n",
+        "                job,\n",
+        ("tests/test_api.py",),
+    ),
+    Fault(
+        "the worker is asked to end another attempt than the one that was named",
+        "jobctl/api.py",
+        "if _at(job, attempt).owned_by == name and job.active:",
+        "if job.active:",
+        ("tests/test_api.py",),
+    ),
+    Fault(
+        "threads do not wait for a busy directory as long as processes",
+        "jobctl/stores/directory/lock.py",
+        "                if not deadline.extend():\n",
+        "                if True:\n",
+        ("tests/stores/test_lock.py",),
+    ),
 )

@@ -93,6 +93,16 @@ def test_a_failure_is_trouble_for_a_day() -> None:
     assert shown.ids() == ["running1", "failed01"]
 
 
+def test_a_lost_job_is_trouble_for_a_day_or_until_it_is_acknowledged() -> None:
+    """Then it is listed with the stalled jobs, or with those that have ended."""
+    lost = running("lostold1", 25 * HOUR_MS).replace(owner=DEAD)
+    noted = running("lostack1", 5000).replace(owner=DEAD, acknowledged={"attempt": 0})
+    stalled = running("stalled1", 70_000, type="create_session")
+    shown = Shown([lost, noted, stalled, running("running1", 10), failed("failed01", HOUR_MS)])
+    shown.die(DEAD)
+    assert shown.ids() == ["failed01", "stalled1", "lostold1", "running1", "lostack1"]
+
+
 def test_a_job_stalls_by_itself() -> None:
     """And nothing is repainted before."""
     shown = Shown([running("running1", 1000), running("slowjob1", 50_000, type="create_session")])
