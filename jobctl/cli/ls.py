@@ -188,7 +188,7 @@ def ls(
         note(f"{len(delta.gone)} gone since the cursor; -o json names them")
     _explain(found, jobs, stage or (), verbose=verbose, table=table)
     if table and not delta.since:
-        note_overdue(find_overdue(delta.jobs, found.filter, at_ms, dead) or (), at_ms)
+        note_overdue(find_overdue(delta.jobs, found.filter, at_ms, dead, found.jobs) or (), at_ms)
     found.close()
 
 

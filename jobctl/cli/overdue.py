@@ -6,7 +6,7 @@ from jobctl.cli.common import note, pipelines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from jobctl.core.filters import Filter
     from jobctl.core.job import Job
@@ -16,11 +16,17 @@ __all__ = ["find_overdue", "note_overdue"]
 
 
 def find_overdue(
-    jobs: Iterable[Job], filter: Filter, at_ms: int, dead: Container[str]
+    jobs: Iterable[Job],
+    filter: Filter,
+    at_ms: int,
+    dead: Container[str],
+    read_all: Callable[[], Iterable[Job]] | None = None,
 ) -> list[Overdue] | None:
     """Return the overdue types by all jobs under the filter.
 
-    ``None`` if they cannot be known because the filter leaves successes out.
+    ``None`` if they cannot be known because the filter leaves successes out. ``read_all`` reads the
+    jobs of all types: it is called where a type has no success, which is then measured from the
+    oldest job of any type.
     """
     known = pipelines()
     if not known.expected():
@@ -32,6 +38,9 @@ def find_overdue(
         return None
     runs = TypeRuns(known, types)
     runs.take(jobs, at_ms)
+    is_unknown = any(runs.last_success(type) is None for type in types)
+    if is_unknown and filter.types and read_all is not None:
+        runs.take(read_all(), at_ms)
     return runs.overdue(at_ms, dead)
 
 

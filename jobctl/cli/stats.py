@@ -48,7 +48,7 @@ from jobctl.stores import bad_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Sequence
     from typing import Any, NamedTuple
 
     from jobctl.core.filters import Filter
@@ -117,7 +117,7 @@ def stats(
     groups = group_stats(
         found.jobs, grouping, now_ms=at_ms, since_ms=first, until_ms=last, dead=found.dead
     )
-    overdue = find_overdue(found.jobs, chosen, at_ms, found.dead)
+    overdue = find_overdue(found.jobs, chosen, at_ms, found.dead, found.read_all)
     if quiet or output is Output.name:
         for group in groups:
             out(visible(group.group) if group.group is not None else "-")
@@ -153,13 +153,14 @@ def stats(
 
 
 class _Read(NamedTuple):
-    """The jobs that were read, from where, and the time there."""
+    """The jobs that were read, from where, and the time there; ``read_all`` has no filter."""
 
     jobs: Sequence[Job]
     dead: Container[str]
     where: str
     bad: int
     at_ms: int
+    read_all: Callable[[], Sequence[Job]]
 
 
 def _in_directory(directory: str | None, chosen: Filter) -> _Read:
@@ -167,7 +168,16 @@ def _in_directory(directory: str | None, chosen: Filter) -> _Read:
     try:
         dead = store.owners.dead()  # before the read, which then has everything that they wrote
         jobs = api.ls(store, chosen).jobs
-        return _Read(jobs, dead, f"{where.name} ({where.why})", len(bad_files(store)), now_ms())
+        bad, at_ms = len(bad_files(store)), now_ms()
+        return _Read(jobs, dead, f"{where.name} ({where.why})", bad, at_ms, lambda: _all(directory))
+    finally:
+        store.close()
+
+
+def _all(directory: str | None) -> Sequence[Job]:
+    store, _ = command_store(directory)
+    try:
+        return api.ls(store).jobs
     finally:
         store.close()
 
@@ -183,7 +193,11 @@ def _on_hub(url: str, chosen: Filter, shown: Credentials) -> _Read:
     delta = run_async(read(on_dead_owners=received.append, on_bad_files=told.append))
     dead = received[-1].dead if received else ()
     bad = len(told[-1].reasons) + told[-1].omitted if told else 0
-    return _Read(delta.jobs, dead, url, bad, clock.now_ms())
+
+    def read_all() -> Sequence[Job]:
+        return run_async(once.read(url, credentials=shown)).jobs
+
+    return _Read(delta.jobs, dead, url, bad, clock.now_ms(), read_all)
 
 
 def _table(

@@ -42,6 +42,22 @@ def test_ls_and_stats_say_it_after_the_table(run: Run, world: Path) -> None:
         assert "overdue" not in result.out
 
 
+@pytest.mark.parametrize("command", ["ls", "stats"])
+@pytest.mark.parametrize("through_hub", [False, True], ids=["directory", "hub"])
+def test_a_filter_by_type_does_not_hide_that_it_never_ran(
+    run: Run, world: Path, command: str, through_hub: bool
+) -> None:
+    """The time is measured from the oldest job of any type, which the filter leaves out."""
+    own_settings('[types.mirror]\nexpect-every = "1d"\n')
+    said = "jobctl: mirror is overdue: no success is known, expected every 1d\n"
+    assert said in run(command).err
+    if through_hub:
+        with hub_on(world) as url:
+            assert said in run(command, "--type", "mirror", "--url", url).err
+    else:
+        assert said in run(command, "--type", "mirror").err
+
+
 @pytest.mark.parametrize(
     "options", [["-o", "json"], ["-o", "jsonl"], ["-o", "name"], ["-q"]], ids=" ".join
 )
