@@ -435,14 +435,20 @@ class Recorder:
         with self.guard:
             self._draining = True
             self.guard.notify()
-            while (self._ready or self._writing) and self._draining:
-                now_s = monotonic()
-                if now_s >= deadline_s:
-                    before, head = head, self._head()
-                    if head == before or now_s >= last_s:
-                        break
-                    deadline_s = min(now_s + EXIT_S, last_s)
-                self.guard.wait(0.02)
+        while True:
+            with self.guard:
+                while self._has_writes() and self._draining and monotonic() < deadline_s:
+                    self.guard.wait(0.02)
+                if not self._has_writes() or not self._draining:
+                    return
+            before, head = head, self._head()
+            now_s = monotonic()
+            if head == before or now_s >= last_s:
+                return
+            deadline_s = min(now_s + EXIT_S, last_s)
+
+    def _has_writes(self) -> bool:
+        return bool(self._ready) or self._writing
 
     def _head(self) -> Cursor | None:
         """Return the store's newest cursor, or ``None`` if it is not known."""

@@ -22,7 +22,7 @@ from jobctl.cli.live.status_line import beside, counts_text, separator
 from jobctl.cli.live_view import JobView
 from jobctl.cli.text import fit, visible, width
 from jobctl.core.job import Job
-from jobctl.core.jobset import Delta
+from jobctl.core.jobset import REMOVED, Delta
 from jobctl.core.schedule import Overdue, TypeRuns
 
 __all__ = ["LiveView"]
@@ -85,6 +85,9 @@ class LiveView:
         """Note what a delta has changed, after the `JobView` has taken it."""
         if self._runs is not None:
             self._deltas.append(delta)
+        for item in delta.gone:
+            if item.why == REMOVED:
+                self._forget(item.id)
         if delta.since == 0:
             self._changed = None
         elif self._changed is not None:
@@ -353,6 +356,13 @@ class LiveView:
             self._known_ids.add(id)
             insort(self._ids, id)
             self._shorts.clear()
+
+    def _forget(self, id: str) -> None:
+        """Drop an id that no job has any more: a watch may run for weeks."""
+        if id in self._known_ids:
+            self._known_ids.discard(id)
+            del self._ids[bisect_left(self._ids, id)]
+            self._shorts.pop(id, None)
 
     def _short(self, id: str) -> str:
         short = self._shorts.get(id)

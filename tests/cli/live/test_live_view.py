@@ -560,3 +560,16 @@ def test_an_error_goes_before_the_title_where_there_is_room_for_one() -> None:
     assert "it broke" in shown.text(80)[1]
     assert "Orders" not in shown.text(80)[1]
     assert "Orders of April and…: it broke" in shown.text(200)[1]
+
+
+def test_ids_of_removed_jobs_are_forgotten() -> None:
+    """A watch may run for weeks beside a hub that prunes."""
+    shown = Shown([running("ccccccc1")])
+    for number in range(100):
+        shown.put(done(f"done-{number:03}-x"))
+        shown.frame()
+        shown.remove(f"done-{number:03}-x")
+    shown.frame()
+    assert shown.ids() == ["ccccccc1"]
+    assert shown.live._ids == ["ccccccc1"]
+    assert set(shown.live._shorts) == {"ccccccc1"}
