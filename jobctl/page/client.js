@@ -157,7 +157,7 @@ export class Jobs {
         return this.status.state === "error" ? new JobError(this.status.detail) : null;
       }
       if (what === "gone") return {};
-      const left = change?.why?.[id] === "filtered";
+      const left = ownValue(change?.why, id) === "filtered";
       return new JobError(`job ${id} ${left ? "left the filter" : "is gone"}`);
     }
     const { active, cancelled } = job.derived;
@@ -219,15 +219,15 @@ class Merged {
   }
 
   add({ jobs, added, gone, why, reset, status }) {
-    for (const id of added) this._added.add(id);
+    // A job that the reader knows, and that went and came back meanwhile, is not new.
+    for (const id of added) if (!this._gone.has(id)) this._added.add(id);
+    for (const id of gone) {
+      this._jobs.delete(id);
+      this._gone.set(id, ownValue(why, id));
+    }
     for (const job of jobs) {
       this._jobs.set(job.id, job);
       this._gone.delete(job.id);
-    }
-    for (const id of gone) {
-      this._jobs.delete(id);
-      this._added.delete(id);
-      this._gone.set(id, why?.[id]);
     }
     this._reset ||= reset;
     this._status = status ?? this._status;
@@ -244,8 +244,8 @@ class Merged {
 
   _take() {
     const change = {
-      jobs: [...this._jobs.values()], added: [...this._added], gone: [...this._gone.keys()],
-      why: Object.fromEntries(this._gone), reset: this._reset, status: this._status,
+      jobs: [...this._jobs.values()], added: [...this._added].filter((id) => this._jobs.has(id)),
+      gone: [...this._gone.keys()], why: Object.fromEntries([...this._gone].filter(([, why]) => why)), reset: this._reset, status: this._status,
     };
     this._jobs.clear();
     this._added.clear();
@@ -290,16 +290,18 @@ class Records {
     this.revision = delta.through;
     this.cursor = delta.cursor ?? `${delta.epoch}:${delta.through}`;
     const change = { jobs: [], added: [], gone: [], why, reset, status: null };
-    for (const job of jobs) {
-      this.digest.put(job.id, job.revision);
-      const record = this._record(job, odd?.[job.id]);
-      if (this._next) this._next.set(job.id, record);
-      else this._change(record, change);
-    }
+    const stored = gone.length ? new Set(jobs.map(({ id }) => id)) : null;
     for (const id of gone) {
+      if (stored.has(id)) continue; // one that was removed and made again has only changed
       this.digest.remove(id);
       if (this._next) this._next.delete(id);
       else if (this._remove(id)) change.gone.push(id);
+    }
+    for (const job of jobs) {
+      this.digest.put(job.id, job.revision);
+      const record = this._record(job, ownValue(odd, job.id));
+      if (this._next) this._next.set(job.id, record);
+      else this._change(record, change);
     }
     if (this._next && !delta.more) this._replace(change);
     return change;
@@ -333,11 +335,17 @@ class Records {
     this.dead = dead;
     const changed = [];
     for (const job of this.held.values()) {
-      if (isLost(job, dead) !== job.derived.lost) {
-        changed.push(this._put(Object.freeze({ ...job, derived: derivedOf(job, dead, job.derived) })));
-      }
+      const record = this._withLost(job);
+      if (record !== job) changed.push(this._put(record));
     }
+    for (const [id, job] of this._next ?? []) this._next.set(id, this._withLost(job));
     return changed;
+  }
+
+  /** The job itself, or another object if it is lost now, or no longer. */
+  _withLost(job) {
+    if (isLost(job, this.dead) === job.derived.lost) return job;
+    return Object.freeze({ ...job, derived: derivedOf(job, this.dead, job.derived) });
   }
 
   /** Forget where we are, so that the next connection reads everything. The jobs stay shown. */
@@ -377,6 +385,11 @@ class Records {
       : cancelled ? "cancelled" : job.stage;
     this._tally[kind] += by;
   }
+}
+
+/** The value of a key that comes from the hub: an id may be "constructor". */
+function ownValue(object, key) {
+  return object && Object.hasOwn(object, key) ? object[key] : undefined;
 }
 
 function derivedOf(job, dead, { remarks = [], missing = [] } = {}) {
@@ -536,6 +549,8 @@ class Machine {
     }
     this._socket = socket;
     this._owners = [];
+    this._namedOwners = false; // in this connection
+    this._timeAskedAt = undefined;
     this._heardAt = this._pulseAt = this.clock.now();
     this._askedAt = null;
     const ours = (take) => (event) => {
@@ -618,6 +633,7 @@ class Machine {
     }
     this._heardAt = this.clock.now();
     this._askedAt = null;
+    if (!isUnderstood(message)) return this.on("lost", "a message of the hub is not understood");
     if (message.type === "jobs:delta") this._take(message);
     else if (message.type === "jobs:pong") this._takeTime(message);
     else if (message.type === "jobs:owners") this._takeOwners(message);
@@ -633,12 +649,14 @@ class Machine {
     }
     this.status = Object.freeze({ ...this.status, cursor: this._records.cursor });
     this._ack();
-    if (this._timeAskedAt === undefined) this._ping();
+    if (this._timeAskedAt === undefined && !delta.more) this._ping();
     if (change.jobs.length || change.gone.length || change.reset || change.status) this._changed(change);
     if (delta.digest && !delta.more) this._verify(delta.digest);
   }
 
   _takeTime({ at, now }) {
+    // A hub without dead owners sends no list, and a pong comes after all that was due before.
+    if (this._namedOwners === false && this.status.synced) this._setDead([]);
     const hubMs = Date.parse(now), received = this.clock.now();
     if (!Number.isFinite(hubMs) || typeof at !== "number") return;
     // The hub's time lies between our times of sending and receiving; see HubClock in Python.
@@ -649,8 +667,13 @@ class Machine {
   _takeOwners({ dead, more }) {
     this._owners.push(...dead);
     if (more) return; // a long list takes several messages
-    const jobs = this._records.setDead(new Set(this._owners));
+    this._setDead(this._owners);
     this._owners = [];
+  }
+
+  _setDead(owners) {
+    this._namedOwners = true;
+    const jobs = this._records.setDead(new Set(owners));
     if (jobs.length) this._changed({ ...NOTHING, jobs });
   }
 
@@ -752,6 +775,17 @@ class Machine {
     if (this._timers.has(name)) this.clock.clear(this._timers.get(name));
     this._timers.delete(name);
   }
+}
+
+/** Whether a message has the form of its type. Messages of a type that we do not know have any. */
+function isUnderstood(message) {
+  if (typeof message !== "object" || message === null) return false;
+  if (message.type === "jobs:owners") return Array.isArray(message.dead);
+  if (message.type !== "jobs:delta") return true;
+  const { epoch, since, through, jobs, gone } = message;
+  return typeof epoch === "string" && Number.isInteger(since) && Number.isInteger(through)
+    && since <= through && Array.isArray(gone) && Array.isArray(jobs)
+    && jobs.every((job) => typeof job?.id === "string" && typeof job.stage === "string");
 }
 
 function socketUrl(url, location) {

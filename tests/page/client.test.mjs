@@ -398,6 +398,7 @@ test("a slow iterator gets one change, with the newest of each job", async () =>
   const { value } = await changes.next();
   assert.deepEqual(value.jobs.map(({ id, revision }) => [id, revision]), [["a", 5], ["b", 7]]);
   assert.deepEqual(value.gone, ["c"]);
+  assert.deepEqual(value.added, [], "the reader knows b");
   await changes.return();
   assert.equal(jobs._queues.size, 0);
 });
@@ -590,4 +591,92 @@ test("addresses of a hub", async () => {
 
 test("a filter that no hub knows is an error at once", () => {
   assert.throws(() => connect({ filter: { colour: "red" } }), TypeError);
+});
+
+// -- wrong or late messages -----------------------------------------------------------------------
+
+test("dead workers of an earlier hub are forgotten if the next one names none", async () => {
+  const { clock, WebSocket, jobs } = await live();
+  WebSocket.last.say(delta(2, 3, [job("c", 3, { owner: "o1" })]));
+  WebSocket.last.say({ type: "jobs:owners", dead: ["o1"] });
+  WebSocket.last.end();
+  await clock.pass(250);
+  WebSocket.last.open();
+  WebSocket.last.say(delta(3, 3));
+  assert.equal(jobs.get("c").derived.lost, true, "not yet known");
+  const { at } = WebSocket.last.of("jobs:ping").at(-1);
+  WebSocket.last.say({ type: "jobs:pong", at, now: new Date(clock.now()).toISOString() });
+  assert.equal(jobs.get("c").derived.lost, false);
+});
+
+test("dead workers stay known if the hub names them before or after its first jobs", async () => {
+  for (const before of [true, false]) {
+    const { clock, WebSocket, jobs } = await opened();
+    const owners = { type: "jobs:owners", dead: ["o1"] };
+    WebSocket.last.open();
+    if (before) WebSocket.last.say(owners);
+    WebSocket.last.say(delta(0, 3, [job("c", 3, { owner: "o1" })]));
+    if (!before) WebSocket.last.say(owners);
+    WebSocket.last.say({ type: "jobs:pong", at: clock.now(), now: new Date(clock.now()).toISOString() });
+    assert.equal(jobs.get("c").derived.lost, true);
+    assert.equal(jobs.counts.lost, 1);
+  }
+});
+
+test("a worker that dies during a reset in pages leaves its jobs lost", async () => {
+  const { WebSocket, jobs } = await live();
+  WebSocket.last.say(delta(0, 7, [job("c", 7, { owner: "o1" })], { more: true }));
+  WebSocket.last.say({ type: "jobs:owners", dead: ["o1"] });
+  WebSocket.last.say(delta(7, 8, [job("d", 8, { owner: "o1" })]));
+  assert.deepEqual([jobs.get("c").derived.lost, jobs.get("d").derived.lost], [true, true]);
+  assert.equal(jobs.counts.lost, 2);
+});
+
+test("a reset that is cut off is resumed, and ends with the hub's jobs", async () => {
+  const { clock, WebSocket, jobs } = await live();
+  WebSocket.last.say(delta(0, 7, [job("c", 7)], { more: true }));
+  WebSocket.last.end();
+  await clock.pass(250);
+  assert.equal(WebSocket.last.url.searchParams.get("since"), "e1:7");
+  WebSocket.last.open();
+  WebSocket.last.say(delta(7, 9, [job("d", 9)]));
+  assert.deepEqual(jobs.all().map(({ id }) => id), ["c", "d"]);
+});
+
+test("one delta removes first and stores then", async () => {
+  const { WebSocket, jobs, changes } = await live();
+  WebSocket.last.say(delta(2, 4, [job("a", 4)], { gone: ["a"] }));
+  assert.equal(jobs.get("a")?.revision, 4);
+  assert.equal(jobs.counts.total, 2);
+  assert.deepEqual([changes.at(-1).gone, changes.at(-1).added], [[], []]);
+});
+
+for (const [what, message] of Object.entries({
+  "no message": null,
+  "a delta without jobs": { ...delta(2, 3), jobs: undefined },
+  "a delta whose jobs are none": delta(2, 3, [null]),
+  "a delta whose jobs have no id": delta(2, 3, [{ stage: "load" }]),
+  "a delta without ids that are gone": { ...delta(2, 3), gone: null },
+  "a delta that goes back": delta(2, 1),
+  "owners that are no list": { type: "jobs:owners", dead: null },
+})) {
+  test(`${what} ends the connection, and the cursor stays`, async () => {
+    const { WebSocket, jobs } = await live();
+    WebSocket.last.say(message);
+    assert.deepEqual([jobs.status.state, jobs.status.cursor], ["closed", "e1:2"]);
+  });
+}
+
+test("ids and keys that objects have by nature are only text", async () => {
+  const { WebSocket, jobs } = await live();
+  const changes = jobs[Symbol.asyncIterator]();
+  const first = changes.next();
+  const text = JSON.stringify(delta(2, 4, [job("__proto__", 3), job("constructor", 4)], { odd: {} }));
+  WebSocket.last.say(text.replace('"type":"etl"', '"__proto__":{"polluted":1},"type":"etl"'));
+  await first;
+  assert.equal(jobs.get("__proto__").revision, 3);
+  assert.equal(jobs.get("__proto__").polluted, undefined);
+  assert.equal({}.polluted, undefined);
+  WebSocket.last.say(delta(4, 5, [], { gone: ["constructor"], why: {} }));
+  assert.deepEqual((await changes.next()).value.why, {});
 });
