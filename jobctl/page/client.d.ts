@@ -47,7 +47,7 @@ export interface Status {
   /** How often what was held was not what the hub held. */
   readonly diverged: number;
   /** The hub wants a token, or another one. */
-  readonly needsToken?: boolean;
+  readonly needsToken: boolean;
 }
 
 export interface Counts {
@@ -94,7 +94,7 @@ export interface Options {
   /** The hub: `http://127.0.0.1:8765`, a path on this page's host, or a `ws:` URL. */
   url?: string;
   filter?: Filter;
-  /** The hub's token, or what returns it before each connection. */
+  /** The hub's token, or a function that returns it, within a minute, before each connection. */
   token?: string | null | (() => string | null | Promise<string | null>);
   onchange?: (jobs: Jobs, change: Change) => void;
   /** Whether to connect at once; `reconnect()` does it later. */

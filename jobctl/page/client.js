@@ -8,6 +8,7 @@
 // It needs nothing else, and does nothing where there is no window (when a server renders a page).
 
 const SUBPROTOCOL = "jobctl.v1";
+const TOKEN_MS = 60000; // until the token is there: somebody may have to sign in
 const CONNECT_MS = 5000; // until the socket is open
 const BASE_MS = 500, CAP_MS = 15000, MIN_MS = 50; // backoff, with full jitter at the cap too
 const MAX_HINT_MS = 30000; // of "come back in …"
@@ -97,7 +98,7 @@ export class Jobs {
     return this._records.countsNow();
   }
 
-  /** {state, detail, synced, retryAt, since, cursor, diverged}; a new object for each change. */
+  /** {state, detail, synced, retryAt, since, cursor, diverged, needsToken}; a new object for each change. */
   get status() {
     return this._machine.status;
   }
@@ -490,12 +491,13 @@ class Machine {
     this._tries = 0;
     this._socket = null;
     this._run = 0; // of the connection, so that a late event of an earlier one is ignored
+    this._turn = 0; // of the state machine, so that an event within an event is noticed
     this._hintMs = null;
     this._verifiedAt = -Infinity;
     this._listening = [];
     this.status = Object.freeze({
       state: "idle", detail: "", synced: false, retryAt: null, since: this.clock.now(),
-      cursor: null, diverged: 0,
+      cursor: null, diverged: 0, needsToken: false,
     });
   }
 
@@ -504,13 +506,17 @@ class Machine {
     const step = TRANSITIONS[this.status.state][event];
     if (step === undefined || this._url === null) return;
     const [state, action] = step;
-    const before = this.status.state;
+    const before = this.status.state, turn = ++this._turn;
+    if (before === "idle" && state !== "idle") this._listen();
+    if (state === "idle") this._unlisten();
     if (state !== before) {
-      this._say({ state, detail, synced: false, retryAt: null, since: this.clock.now(), ...more });
+      if (state !== "open") this._hangUp();
+      this._say({
+        state, detail, synced: false, retryAt: null, needsToken: false, since: this.clock.now(), ...more,
+      });
+      if (turn !== this._turn) return; // a listener has called close() or reconnect()
     }
     this[`_${action}`]();
-    if (before === "idle") this._listen();
-    if (state === "idle") this._unlisten();
   }
 
   retryNow() {
@@ -529,7 +535,8 @@ class Machine {
     this._hangUp();
     const run = this._run;
     let token = null;
-    this._after("connect", CONNECT_MS, () => this.on("lost", "no connection within 5 s"));
+    this._hintMs = null;
+    this._after("connect", TOKEN_MS, () => this.on("lost", "no token within 60 s"));
     try {
       // In a later turn in any case: whoever closes at once makes no socket.
       token = await (typeof this._token === "function" ? this._token() : this._token);
@@ -538,6 +545,7 @@ class Machine {
       return;
     }
     if (run !== this._run) return;
+    this._after("connect", CONNECT_MS, () => this.on("lost", "no connection within 5 s"));
     const query = new URLSearchParams(this._query);
     if (this._records.cursor) query.set("since", this._records.cursor);
     let socket;
@@ -581,23 +589,26 @@ class Machine {
 
   _waitLess() {
     this._tries = 0;
+    const leftMs = this.status.retryAt === null ? -1 : this.status.retryAt - this.clock.now();
+    if (leftMs >= 0 && leftMs <= WAKE_MS) return; // many wakes do not put off the next try
     this._tryIn(WAKE_MS * this.clock.random());
   }
 
   _tryIn(ms) {
+    this._after("retry", ms, () => this.on("due")); // first, since a listener may call close()
     this._say({ retryAt: this.clock.now() + ms });
-    this._after("retry", ms, () => this.on("due"));
   }
 
   /** Ask the hub for an answer within two seconds: phones leave dead sockets open. */
-  _probe() {
+  _probe(isSecond = false) {
     if (this._timers.has("probe")) return;
     const asked = this.clock.now();
     this._ping();
     this._after("probe", PROBE_MS, () => {
-      if (this._heardAt >= asked && this._askedAt === null) return;
-      // After a sleep the timer may come before the answer that has long arrived.
-      if (this.clock.now() - asked > PROBE_MS + LATE_MS) this._probe();
+      if (this._askedAt === null) return; // something came since
+      // After a sleep the timer may come before the answer that has long arrived. So a late timer
+      // asks once more; in a background tab every timer is late.
+      if (!isSecond && this.clock.now() - asked > PROBE_MS + LATE_MS) this._probe(true);
       else this.on("lost", "the hub does not answer");
     });
   }
@@ -617,7 +628,8 @@ class Machine {
 
   _closed(code, reason) {
     const hint = /^retry-after=([0-9.]+)(?:; )?(.*)$/s.exec(reason);
-    if (hint) this._hintMs = Math.min(MAX_HINT_MS, Number(hint[1]) * 1000);
+    const hintMs = Number(hint?.[1]) * 1000;
+    if (Number.isFinite(hintMs)) this._hintMs = Math.max(MIN_MS, Math.min(MAX_HINT_MS, hintMs));
     const detail = (hint ? hint[2] : reason) || `the connection ended (${code})`;
     if (code === 4401) this.on("refused", detail, { needsToken: true });
     else if (code === 1009 || (code >= 4400 && code < 4500)) this.on("refused", detail);
@@ -641,24 +653,25 @@ class Machine {
 
   _take(delta) {
     if (!this._records.follows(delta)) return this.on("lost", "a delta does not follow from where we are");
+    const run = this._run;
     this.on("message", "live");
+    if (run !== this._run) return; // a listener has called close()
     const change = this._records.apply(delta);
-    if (!delta.more && !this.status.synced) {
-      this.status = Object.freeze({ ...this.status, synced: true });
-      change.status = this.status;
-    }
-    this.status = Object.freeze({ ...this.status, cursor: this._records.cursor });
+    const isNews = !delta.more && !this.status.synced;
+    const synced = this.status.synced || isNews;
+    this.status = Object.freeze({ ...this.status, synced, cursor: this._records.cursor });
+    if (isNews) change.status = this.status;
     this._ack();
     if (this._timeAskedAt === undefined && !delta.more) this._ping();
     if (change.jobs.length || change.gone.length || change.reset || change.status) this._changed(change);
-    if (delta.digest && !delta.more) this._verify(delta.digest);
+    if (run === this._run && delta.digest && !delta.more) this._verify(delta.digest);
   }
 
   _takeTime({ at, now }) {
     // A hub without dead owners sends no list, and a pong comes after all that was due before.
     if (this._namedOwners === false && this.status.synced) this._setDead([]);
     const hubMs = Date.parse(now), received = this.clock.now();
-    if (!Number.isFinite(hubMs) || typeof at !== "number") return;
+    if (!Number.isFinite(hubMs) || typeof at !== "number" || received < at) return;
     // The hub's time lies between our times of sending and receiving; see HubClock in Python.
     const least = hubMs - received, most = hubMs - at;
     if (!(least <= this.aheadMs && this.aheadMs <= most)) this.aheadMs = (least + most) / 2;
@@ -728,13 +741,18 @@ class Machine {
   /** Look now and then whether the hub is silent, or we were away. */
   _pulse() {
     this._after("pulse", PULSE_MS, () => {
-      const now = this.clock.now(), late = now - this._pulseAt > 3 * PULSE_MS;
+      const now = this.clock.now(), passedMs = now - this._pulseAt;
       this._pulseAt = now;
-      if (late) this.on("wake"); // the machine slept, or the page was frozen
-      else if (this.status.state === "open" && now - this._heardAt > QUIET_MS) this._probe();
-      else if (this.status.state === "connecting" && now - this._heardAt > 4 * QUIET_MS) {
+      if (passedMs < 0) { // the clock was set back: what was noted before lies in the future
+        this._heardAt = this._verifiedAt = this._timeAskedAt = now;
+      }
+      if (this.status.state === "connecting" && now - this._heardAt > 4 * QUIET_MS) {
         return this.on("lost", "the hub is silent");
-      } else if (now - (this._timeAskedAt ?? now) > CLOCK_MS) this._ping();
+      }
+      // The machine slept, or the page was frozen, or timers are slow.
+      if (passedMs < 0 || passedMs > 3 * PULSE_MS) this.on("wake");
+      else if (this.status.state === "open" && now - this._heardAt > QUIET_MS) this._probe();
+      else if (now - (this._timeAskedAt ?? now) > CLOCK_MS) this._ping();
       this._pulse();
     });
   }
@@ -903,5 +921,6 @@ const EMPTY = Object.freeze({
   jobs: Object.freeze([]), counts: Object.freeze({ ...NONE }),
   status: Object.freeze({
     state: "idle", detail: "", synced: false, retryAt: null, since: 0, cursor: null, diverged: 0,
+    needsToken: false,
   }),
 });

@@ -680,3 +680,118 @@ test("ids and keys that objects have by nature are only text", async () => {
   WebSocket.last.say(delta(4, 5, [], { gone: ["constructor"], why: {} }));
   assert.deepEqual((await changes.next()).value.why, {});
 });
+
+// -- a listener that acts, and a hub or a clock that plays tricks ----------------------------------
+
+for (const state of ["connecting", "open", "closed"]) {
+  for (const call of ["close", "reconnect"]) {
+    test(`a listener calls ${call}() when it hears ${state}`, async () => {
+      let done = false;
+      const { clock, page, WebSocket, jobs } = await opened({
+        onchange: (jobs, { status }) => {
+          if (status?.state !== state || done) return;
+          done = true;
+          jobs[call]();
+        },
+      });
+      WebSocket.last?.open();
+      WebSocket.last?.say(delta(0, 1, [job("a", 1)]));
+      WebSocket.last?.end();
+      await settled();
+      const alive = () => WebSocket.made.filter(({ readyState }) => readyState < 2).length;
+      if (call === "close") {
+        assert.deepEqual([jobs.status.state, jobs.status.retryAt, alive()], ["idle", null, 0]);
+        assert.deepEqual(clock.timers, []);
+        assert.deepEqual(jobs._machine._listening, []);
+        assert.equal(jobs.get("a")?.revision, state === "closed" ? 1 : undefined, "nothing after close()");
+        page.tell("online");
+        assert.equal(jobs.status.state, "idle");
+      } else {
+        await clock.pass(1000);
+        assert.deepEqual([jobs.status.state, alive()], ["connecting", 1]);
+      }
+    });
+  }
+}
+
+for (const seconds of ["0", "...", "0.001"]) {
+  test(`"come back in ${seconds}" makes no busy loop`, async () => {
+    const { clock, WebSocket, jobs } = await live();
+    WebSocket.last.end(1001, `retry-after=${seconds}; the hub stops`);
+    assert.ok(jobs.status.retryAt - clock.now() >= 50, String(jobs.status.retryAt));
+  });
+}
+
+test("many wakes do not put off the next try", async () => {
+  const { clock, page, WebSocket, jobs } = await live();
+  WebSocket.last.end(1001, "retry-after=20; the hub stops");
+  for (let turn = 0; turn < 10; turn++) {
+    page.tell("online");
+    await clock.pass(100);
+  }
+  assert.equal(jobs.status.state, "connecting");
+  assert.equal(WebSocket.made.length, 2);
+});
+
+test("a clock that is set back hides no silent hub", async () => {
+  const { clock, WebSocket } = await live();
+  clock.time -= 3_600_000;
+  for (const timer of clock.timers) timer.at -= 3_600_000; // timers do not depend on the clock
+  await clock.pass(8000);
+  assert.ok(WebSocket.made[0].closed);
+});
+
+test("a clock that is set back between ping and pong says nothing about the hub's", async () => {
+  const { clock, WebSocket, jobs } = await live();
+  const { at } = WebSocket.last.of("jobs:ping")[0];
+  clock.time -= 3_600_000;
+  WebSocket.last.say({ type: "jobs:pong", at, now: new Date(at).toISOString() });
+  assert.equal(jobs.now(), clock.now());
+});
+
+test("a dead connection is noticed though timers run once a minute", async () => {
+  const { clock, jobs } = await live({ rest: false });
+  for (let minutes = 0; minutes < 4; minutes++) await clock.pass(60000, { asleep: true });
+  assert.notEqual(jobs.status.state, "open");
+});
+
+test("a hub that never begins is left though timers run once a minute", async () => {
+  const { clock, WebSocket } = await opened({ rest: false });
+  WebSocket.last.open();
+  for (let minutes = 0; minutes < 4; minutes++) await clock.pass(60000, { asleep: true });
+  assert.ok(WebSocket.made[0].closed);
+});
+
+test("a token may take longer than the connection: somebody signs in meanwhile", async () => {
+  let give, asked = 0;
+  const token = () => (asked++, new Promise((resolve) => (give = resolve)));
+  const { clock, WebSocket, jobs } = await opened({ token });
+  await clock.pass(20000);
+  assert.deepEqual([asked, jobs.status.state], [1, "connecting"]);
+  give("one");
+  await settled();
+  await clock.pass(4000);
+  WebSocket.last.open();
+  assert.equal(WebSocket.last.of("jobs:auth")[0].token, "one");
+});
+
+test("a token that never comes is asked for again, and a late one is not used", async () => {
+  const gives = [];
+  const { clock, WebSocket, jobs } = await opened({ token: () => new Promise((give) => gives.push(give)) });
+  await clock.pass(60000);
+  assert.deepEqual([jobs.status.state, jobs.status.detail], ["closed", "no token within 60 s"]);
+  gives[0]("late");
+  await settled();
+  assert.equal(WebSocket.made.length, 0);
+  await clock.pass(250);
+  assert.equal(gives.length, 2);
+});
+
+test("a hub that has taken the new token wants none", async () => {
+  const { WebSocket, jobs } = await opened({ token: "wrong" });
+  WebSocket.last.open();
+  WebSocket.last.end(4401, "wrong token");
+  jobs.reconnect();
+  await settled();
+  assert.equal(jobs.status.needsToken, false);
+});
