@@ -17,7 +17,7 @@ export interface Job {
   /** Of the present stage: a percentage, or so many of so many. */
   readonly progress?: number | { readonly done: number; readonly total: number } | null;
   readonly stages?: readonly string[] | null;
-  readonly history?: readonly { readonly stage: string; readonly at: string }[] | null;
+  readonly history?: readonly { readonly stage: string; readonly at: string; readonly attempt?: number }[] | null;
   readonly result?: unknown;
   readonly labels?: Readonly<Record<string, string>> | null;
   readonly parent?: string | null;
@@ -82,11 +82,11 @@ export interface Snapshot {
 }
 
 export interface Filter {
-  type?: string | string[];
-  stage?: string | string[];
-  id?: string | string[];
-  session?: string | string[];
-  label?: string | string[];
+  type?: string | readonly (string | null | undefined)[] | null;
+  stage?: string | readonly (string | null | undefined)[] | null;
+  id?: string | readonly (string | null | undefined)[] | null;
+  session?: string | readonly (string | null | undefined)[] | null;
+  label?: string | readonly (string | null | undefined)[] | null;
   active?: boolean;
 }
 
@@ -120,11 +120,15 @@ export interface Jobs {
   subscribe(listener: (change: Change) => void): () => void;
   getSnapshot(): Snapshot;
   getServerSnapshot(): Snapshot;
+  /** Resolves once the job is gone; `JobError` if the hub refuses, or after `close()`. */
+  until(id: string, what: "gone", options?: { signal?: AbortSignal }): Promise<undefined>;
+  /** `JobError` as soon as that cannot come, the hub refuses, or after `close()`. */
   until(
     id: string,
-    what?: "completed" | "terminal" | "gone" | (string & {}),
+    what?: "completed" | "terminal" | (string & {}),
     options?: { signal?: AbortSignal },
   ): Promise<Job>;
+  /** Changes until `close()`, merged while you are busy. */
   [Symbol.asyncIterator](): AsyncIterator<Change>;
   reconnect(): void;
   close(): void;

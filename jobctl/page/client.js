@@ -129,7 +129,7 @@ export class Jobs {
   until(id, what = "terminal", { signal } = {}) {
     return new Promise((resolve, reject) => {
       const look = (change) => {
-        const said = this._verdict(id, what, change);
+        const said = this._verdict(id, what, change) ?? this._refusal(id, change);
         if (said === null) return false;
         end();
         if (said instanceof Error) reject(said);
@@ -154,9 +154,7 @@ export class Jobs {
   _verdict(id, what, change) {
     const job = this.get(id);
     if (job === undefined) {
-      if (!this.status.synced) {
-        return this.status.state === "error" ? new JobError(this.status.detail) : null;
-      }
+      if (!this.status.synced) return null;
       if (what === "gone") return {};
       const left = ownValue(change?.why, id) === "filtered";
       return new JobError(`job ${id} ${left ? "left the filter" : "is gone"}`);
@@ -170,12 +168,19 @@ export class Jobs {
     return new JobError(`job ${id} ${how}`, job);
   }
 
-  /** Changes, merged while you are busy: {jobs, added, gone, why, reset, status}. */
+  /** Why nothing more comes to wait for, or null. */
+  _refusal(id, change) {
+    if (this.status.state === "error") return new JobError(this.status.detail, this.get(id));
+    const isClosed = change?.status?.state === "idle";
+    return isClosed ? new JobError("the connection was closed", this.get(id)) : null;
+  }
+
+  /** Changes until close(), merged while you are busy: {jobs, added, gone, why, reset, status}. */
   async *[Symbol.asyncIterator]() {
     const queue = new Merged();
     this._queues.add(queue);
     try {
-      while (true) yield await queue.next();
+      for (let change; (change = await queue.next()); ) yield change;
     } finally {
       this._queues.delete(queue);
     }
@@ -196,16 +201,20 @@ export class Jobs {
     if (change.jobs.length || change.gone.length) this._all = null;
     for (const listener of [...this._listeners]) {
       try {
-        listener(change);
+        if (this._listeners.has(listener)) listener(change);
       } catch (error) {
         reportError(error); // one listener's fault is not the others'
       }
     }
     for (const queue of this._queues) queue.add(change);
+    if (change.status?.state !== "idle") return;
+    for (const queue of this._queues) queue.end();
+    this._queues.clear();
   }
 }
 
-const NOTHING = { jobs: [], added: [], gone: [], why: undefined, reset: false, status: null };
+const NO_ONE = Object.freeze([]);
+const NOTHING = { jobs: NO_ONE, added: NO_ONE, gone: NO_ONE, why: undefined, reset: false, status: null };
 const reportError = globalThis.reportError ?? ((error) => console.error(error));
 
 /** Changes that a slow reader has not taken yet, as one: the newest version of each job. */
@@ -217,6 +226,7 @@ class Merged {
     this._reset = false;
     this._status = null;
     this._wanted = null;
+    this._ended = false;
   }
 
   add({ jobs, added, gone, why, reset, status }) {
@@ -236,10 +246,19 @@ class Merged {
     this._wanted = null;
   }
 
+  /** There will be no more. */
+  end() {
+    this._ended = true;
+    this._wanted?.(null);
+    this._wanted = null;
+  }
+
+  /** The next change, or null after the last. */
   next() {
     if (this._jobs.size || this._gone.size || this._reset || this._status) {
       return Promise.resolve(this._take());
     }
+    if (this._ended) return Promise.resolve(null);
     return new Promise((resolve) => (this._wanted = resolve));
   }
 
@@ -822,7 +841,9 @@ function queryOf(filter, verify) {
     if (!FILTER_KEYS.has(key)) throw new TypeError(`a filter has no ${key}`);
     if (key === "active") {
       if (value) query.set("active", "1");
-    } else for (const one of [value].flat()) query.append(key, one);
+    } else {
+      for (const one of [value].flat()) if (one !== undefined && one !== null) query.append(key, one);
+    }
   }
   if (verify) query.set("digest", "1");
   return query;
@@ -850,7 +871,8 @@ class Digest {
   }
 
   remove(id) {
-    this.dirty.set(id, null);
+    if (this._hashes.has(id)) this.dirty.set(id, null);
+    else this.dirty.delete(id);
   }
 
   /** Take one change into account. */

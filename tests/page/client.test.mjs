@@ -795,3 +795,72 @@ test("a hub that has taken the new token wants none", async () => {
   await settled();
   assert.equal(jobs.status.needsToken, false);
 });
+
+// -- what is kept, and what ends ------------------------------------------------------------------
+
+test("an iterator ends with close(), also if nobody waits", async () => {
+  const { WebSocket, jobs } = await live();
+  const changes = jobs[Symbol.asyncIterator](), idle = jobs[Symbol.asyncIterator]();
+  const first = idle.next();
+  WebSocket.last.say(delta(2, 3, [job("a", 3)]));
+  await first;
+  const waits = changes.next();
+  jobs.close();
+  assert.equal((await waits).value.status.state, "idle");
+  assert.equal((await changes.next()).done, true);
+  assert.equal((await idle.next()).value.status.state, "idle", "what came before is not lost");
+  assert.equal((await idle.next()).done, true);
+  assert.equal(jobs._queues.size, 0);
+});
+
+test("until ends with a refusal or close() also for a job that is there", async () => {
+  const { WebSocket, jobs } = await live();
+  const closed = await outcome(jobs.until("a")), gone = await outcome(jobs.until("a", "gone"));
+  jobs.close();
+  assert.deepEqual([await closed(), await gone()], Array(2).fill("the connection was closed"));
+  assert.equal(jobs._listeners.size, 1, "only onchange");
+  const other = await live();
+  const refused = await outcome(other.jobs.until("a"));
+  other.WebSocket.last.end(4400, "no such filter");
+  assert.equal(await refused(), "no such filter");
+  assert.equal(WebSocket.made.length, 1);
+});
+
+test("until waits for a connection that begins later", async () => {
+  const { WebSocket, jobs } = await opened({ start: false });
+  const one = await outcome(jobs.until("a"));
+  jobs.reconnect();
+  await settled();
+  WebSocket.last.open();
+  WebSocket.last.say(delta(0, 1, [job("a", 1, { stage: "completed" })]));
+  assert.equal(await one(), "a");
+});
+
+test("a listener that was taken away hears nothing more", async () => {
+  const { WebSocket, jobs } = await live();
+  const heard = [];
+  jobs.subscribe(() => stop());
+  const stop = jobs.subscribe((change) => heard.push(change));
+  WebSocket.last.say(delta(2, 3, [job("a", 3)]));
+  assert.deepEqual(heard, []);
+});
+
+test("one listener cannot change what another hears", async () => {
+  const { WebSocket, changes } = await live();
+  WebSocket.last.end();
+  for (const list of ["jobs", "added", "gone"]) assert.throws(() => changes.at(-1)[list].push("x"), TypeError);
+});
+
+test("without comparing, nothing is kept of jobs that are gone", async () => {
+  const { WebSocket, jobs } = await live({ verify: false });
+  for (let through = 3; through < 100; through += 2) {
+    WebSocket.last.say(delta(through - 1, through, [job(`j${through}`, through)]));
+    WebSocket.last.say(delta(through, through + 1, [], { gone: [`j${through}`] }));
+  }
+  assert.deepEqual([...jobs._records.digest.dirty.keys()], ["a", "b"]);
+});
+
+test("a key of a filter without a value selects nothing less", async () => {
+  const { WebSocket } = await opened({ verify: false, filter: { type: undefined, session: null, id: ["a", undefined] } });
+  assert.equal(WebSocket.last.url.search, "?id=a");
+});

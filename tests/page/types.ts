@@ -13,3 +13,6 @@ if (one && isStalled(one, jobs.now())) stop();
 jobs.all()[0].stage = "x";
 // @ts-expect-error no such key of a filter
 connect({ filter: { colour: "red" } });
+const removed: undefined = await jobs.until("a", "gone");
+const wantsToken: boolean = jobs.status.needsToken;
+connect({ filter: { session: undefined, id: ["a", undefined] as const } });
