@@ -213,8 +213,8 @@ export class Jobs {
   }
 }
 
-const NO_ONE = Object.freeze([]);
-const NOTHING = { jobs: NO_ONE, added: NO_ONE, gone: NO_ONE, why: undefined, reset: false, status: null };
+const NO_ITEMS = Object.freeze([]);
+const NOTHING = { jobs: NO_ITEMS, added: NO_ITEMS, gone: NO_ITEMS, why: undefined, reset: false, status: null };
 const reportError = globalThis.reportError ?? ((error) => console.error(error));
 
 /** Changes that a slow reader has not taken yet, as one: the newest version of each job. */
@@ -285,7 +285,7 @@ class Records {
   constructor() {
     this.held = new Map();
     this.cursor = this.epoch = null; // the cursor as the hub printed it
-    this.revision = 0;
+    this.revision = this.applied = 0;
     this.dead = new Set();
     this.digest = new Digest();
     this._next = null; // what a reset has brought so far, while the old jobs are shown
@@ -302,6 +302,7 @@ class Records {
   apply(delta) {
     const { since, jobs, gone, odd, why } = delta;
     const reset = since === 0;
+    this.applied += 1;
     if (reset) {
       this.digest.clear();
       this._next = this.held.size ? new Map() : null;
@@ -339,7 +340,8 @@ class Records {
     }
     for (const [id, record] of next) {
       const old = this.held.get(id);
-      if (old === undefined || JSON.stringify(old) !== JSON.stringify(record)) {
+      const isOther = old?.revision !== record.revision; // mostly, and quicker to tell
+      if (isOther || JSON.stringify(old) !== JSON.stringify(record)) {
         this._change(record, change);
       }
     }
@@ -711,7 +713,7 @@ class Machine {
 
   /** Compare what we hold with the hub's digest, a slice at a time, off the page's frames. */
   _verify(wanted) {
-    const { digest, cursor } = this._records;
+    const { digest, applied } = this._records;
     if (this.clock.now() - this._verifiedAt < VERIFY_MS) return;
     const run = this._run;
     const step = () => {
@@ -719,7 +721,9 @@ class Machine {
       const end = performance.now() + SLICE_MS;
       while (digest.dirty.size && performance.now() < end) digest.hashOne();
       if (digest.dirty.size) return this._after("verify", 0, step);
-      if (this._records.cursor !== cursor) return; // the next delta has the digest to compare with
+      // Another delta has come, and the last one of its pages has the digest to compare with. The
+      // cursor does not tell: it stays while a list of what is gone takes several deltas.
+      if (this._records.applied !== applied) return;
       this._verifiedAt = this.clock.now();
       if (digest.value() === wanted) return;
       this._records.forget();

@@ -667,7 +667,7 @@ for (const [what, message] of Object.entries({
   });
 }
 
-test("ids and keys that objects have by nature are only text", async () => {
+test("ids and keys may be names of Object.prototype", async () => {
   const { WebSocket, jobs } = await live();
   const changes = jobs[Symbol.asyncIterator]();
   const first = changes.next();
@@ -681,7 +681,7 @@ test("ids and keys that objects have by nature are only text", async () => {
   assert.deepEqual((await changes.next()).value.why, {});
 });
 
-// -- a listener that acts, and a hub or a clock that plays tricks ----------------------------------
+// -- calls from a listener, unusual delays, a clock that is set ------------------------------------
 
 for (const state of ["connecting", "open", "closed"]) {
   for (const call of ["close", "reconnect"]) {
@@ -863,4 +863,15 @@ test("without comparing, nothing is kept of jobs that are gone", async () => {
 test("a key of a filter without a value selects nothing less", async () => {
   const { WebSocket } = await opened({ verify: false, filter: { type: undefined, session: null, id: ["a", undefined] } });
   assert.equal(WebSocket.last.url.search, "?id=a");
+});
+
+test("a list of what is gone in several deltas is compared when it is complete", async () => {
+  const { clock, WebSocket, jobs } = await live();
+  WebSocket.last.say(delta(2, 3, [job("a", 3)], { digest: digestOf([["a", 3], ["b", 2]]) }));
+  WebSocket.last.say(delta(3, 3, [], { gone: ["b"], more: true })); // the cursor stays
+  await clock.pass(10);
+  assert.deepEqual([jobs.status.state, jobs.status.diverged], ["open", 0]);
+  WebSocket.last.say(delta(3, 5, [], { gone: ["a"], digest: digestOf([]) }));
+  await clock.pass(10);
+  assert.deepEqual([jobs.status.state, jobs.status.diverged], ["open", 0]);
 });
