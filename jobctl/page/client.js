@@ -554,6 +554,7 @@ class Machine {
 
   async _dial() {
     this._hangUp();
+    if (this._isHidden() && !this._timers.has("rest")) this._restLater();
     const run = this._run;
     let token = null;
     this._hintMs = null;
@@ -792,11 +793,18 @@ class Machine {
     if (!document) return;
     const look = () => {
       this._cancel("rest");
-      if (document.visibilityState !== "hidden") this.on("wake");
-      else if (this._rests) this._after("rest", REST_MS, () => this.on("hide", "hidden for five minutes"));
+      if (this._isHidden()) this._restLater();
+      else this.on("wake");
     };
     add(document, "visibilitychange", look);
-    if (document.visibilityState === "hidden") look();
+  }
+
+  _isHidden() {
+    return this._page?.document?.visibilityState === "hidden";
+  }
+
+  _restLater() {
+    if (this._rests) this._after("rest", REST_MS, () => this.on("hide", "hidden for five minutes"));
   }
 
   _unlisten() {

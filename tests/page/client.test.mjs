@@ -875,3 +875,17 @@ test("a list of what is gone in several deltas is compared when it is complete",
   await clock.pass(10);
   assert.deepEqual([jobs.status.state, jobs.status.diverged], ["open", 0]);
 });
+
+test("a hidden page that was told to reconnect rests again after five minutes", async () => {
+  const { clock, WebSocket, jobs } = await REACH.resting();
+  jobs.reconnect();
+  await settled();
+  WebSocket.last.open();
+  WebSocket.last.say(delta(2, 2));
+  for (let seconds = 0; seconds < 300; seconds += 5) {
+    await clock.pass(5000);
+    WebSocket.last.say({ type: "jobs:pong", at: clock.now(), now: "x" });
+  }
+  assert.equal(jobs.status.state, "resting");
+  assert.deepEqual(clock.timers, []);
+});
