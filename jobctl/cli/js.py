@@ -36,7 +36,7 @@ def js(
             differing = [name for name in texts if _differs(directory / name, texts[name])]
             if differing:
                 raise UsageError(
-                    f"{directory / differing[0]} is there, and differs",
+                    f"{directory / differing[0]} exists, and differs from that of this version",
                     hint="--force replaces it; or name another --out",
                 )
         directory.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,8 @@ def js(
             (directory / name).write_text(text, "utf-8")
             out(str(directory / name))
     except OSError as error:
-        raise StoreError(f"cannot write to {directory}: {error.strerror}") from error
+        where = error.filename if isinstance(error, IsADirectoryError) else directory
+        raise StoreError(f"cannot write to {where}: {error.strerror}") from error
 
 
 def _differs(path: Path, text: str) -> bool:

@@ -30,9 +30,10 @@ def test_js_replaces_what_differs_only_if_told_to(run: Run, tmp_path: Path) -> N
     mine = tmp_path / "react.js"
     mine.write_text("// mine\n")
     said = run("js", "--out", str(tmp_path))
-    assert (said.code, said.err) == (
-        2,
-        f"jobctl: {mine} is there, and differs; --force replaces it; or name another --out\n",
+    assert said.code == 2
+    assert said.err == (
+        f"jobctl: {mine} exists, and differs from that of this version; "
+        "--force replaces it; or name another --out\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["react.js"]
     assert run("js", "--out", str(tmp_path), "--force").code == 0
@@ -54,3 +55,11 @@ def test_js_needs_a_place(run: Run) -> None:
     said = run("js")
     assert (said.code, said.out) == (2, "")
     assert "--out" in said.err
+
+
+def test_js_names_the_file_that_is_a_directory(run: Run, tmp_path: Path) -> None:
+    """The message is about that file, not about where it is."""
+    (tmp_path / "react.js").mkdir()
+    said = run("js", "--out", str(tmp_path))
+    assert said.code == 5
+    assert said.err == f"jobctl: cannot write to {tmp_path / 'react.js'}: Is a directory\n"
