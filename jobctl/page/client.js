@@ -593,7 +593,8 @@ class Machine {
       this._pulse();
     });
     socket.onmessage = ours(({ data }) => this._hear(data));
-    socket.onerror = () => {}; // a close follows
+    // A close follows in the same turn, but not in Node 20 where the connection is refused.
+    socket.onerror = ours(() => this._after("error", 0, () => this._closed(1006, "")));
     socket.onclose = ours(({ code, reason }) => this._closed(code, reason));
   }
 
@@ -637,7 +638,7 @@ class Machine {
 
   _hangUp() {
     this._run += 1;
-    for (const name of ["connect", "retry", "probe", "pulse", "ack"]) this._cancel(name);
+    for (const name of ["connect", "error", "retry", "probe", "pulse", "ack"]) this._cancel(name);
     const socket = this._socket;
     this._socket = null;
     if (socket) {

@@ -151,6 +151,18 @@ test("it comes back when the hub says so", async () => {
   assert.equal(jobs.status.retryAt - clock.now(), 30000, "but not in an hour");
 });
 
+test("an error without a close is a failed try, as Node 20 tells of a refused connection", async () => {
+  const { clock, WebSocket, jobs } = await opened();
+  WebSocket.last.onerror({});
+  await clock.pass(0);
+  assert.equal(jobs.status.state, "closed");
+  await clock.pass(250);
+  WebSocket.last.onerror({});
+  WebSocket.last.end(4401, "wrong token");
+  await clock.pass(0);
+  assert.equal(jobs.status.state, "error", "a close that follows says more");
+});
+
 test("no connection within five seconds is a failed try", async () => {
   const { clock, WebSocket, jobs } = await opened();
   await clock.pass(4999);
