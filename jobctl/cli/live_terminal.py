@@ -21,7 +21,8 @@ from jobctl.stores import Store
 
 __all__ = ["LiveTerminal", "Source", "paced"]
 
-_FRAME_S = 0.25
+_FRAME_S = 0.5
+"""Between frames, and between reads of a directory, while jobs change without a pause."""
 _FIRST_S = 0.2
 _LARGE = 100
 """A delta of this many jobs is a page of a first read, after which the next is asked for."""
@@ -48,7 +49,7 @@ class Source(Protocol):
 class LiveTerminal:
     """Shows a view on the terminal while it is open, and does what keys ask for.
 
-    It is an output of `watch_jobs`. Frames are made when something has changed, ten times a second
+    It is an output of `watch_jobs`. Frames are made when something has changed, twice a second
     at most, and when the last frame changes by itself.
     """
 
