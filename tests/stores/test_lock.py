@@ -9,8 +9,9 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.stores.support import new, running, state, tally, until, with_message
 
 Open = Callable[..., DirectoryStore]
 
+RECORD = b"a record\n"
 HOLD = """
 def change(job):
     print("inside", flush=True)
@@ -54,64 +56,62 @@ def test_lock_is_shared_by_all_stores_of_a_process(tmp_path: Path, fd: int) -> N
     assert WriteLock.of(key_of(tmp_path / "x"), "three") is not lock
 
 
-@pytest.mark.parametrize("writing", [True, False])
-def test_lock_is_waited_for_while_others_write(tmp_path: Path, fd: int, writing: bool) -> None:
-    """On a busy machine ours may take longer than one holder has; a stopped holder is given up."""
-    lock = WriteLock.of(key_of(tmp_path), "x")
-    other = os.open(tmp_path, os.O_RDONLY)
+@contextmanager
+def another_writer(path: Path, times: int, *, writes: bool = True) -> Iterator[None]:
+    """Another holder of the lock, for so many hundredths of a second, who writes a record in each.
+
+    It lets go at the end of the block at the latest.
+    """
+    other = os.open(path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
     end = threading.Event()
 
     def write() -> None:
-        with open(tmp_path / "changes", "ab", buffering=0) as log:
-            for _ in range(40):
-                if writing:
-                    log.write(b"a record\n")
+        with open(path / "changes", "ab", buffering=0) as log:
+            for _ in range(times):
+                if writes:
+                    log.write(RECORD)
                 end.wait(0.01)
         os.close(other)
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        if writing:
-            with lock.held(fd, timeout_s=0.1):
-                assert (tmp_path / "changes").stat().st_size == 40 * len(b"a record\n")
-        else:
-            with pytest.raises(StoreLocked, match=r"over 0.1 s"):
-                lock.acquire(fd, timeout_s=0.1)
+        yield
     finally:
         end.set()
         writer.join()
 
 
+@pytest.mark.parametrize("writing", [True, False])
+def test_lock_is_waited_for_while_others_write(tmp_path: Path, fd: int, writing: bool) -> None:
+    """On a busy machine ours may take longer than one holder has; a stopped holder is given up."""
+    lock = WriteLock.of(key_of(tmp_path), "x")
+    with another_writer(tmp_path, 40, writes=writing):
+        if writing:
+            with lock.held(fd, timeout_s=0.1):
+                assert (tmp_path / "changes").stat().st_size == 40 * len(RECORD)
+        else:
+            with pytest.raises(StoreLocked, match=r"over 0.1 s"):
+                lock.acquire(fd, timeout_s=0.1)
+
+
 def test_second_thread_waits_while_others_write_too(tmp_path: Path, fd: int) -> None:
     """It waits for the first thread of its process, which waits for the other processes."""
     lock = WriteLock.of(key_of(tmp_path), "x")
-    other = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
     first_waits = threading.Event()
-
-    def write() -> None:
-        with open(tmp_path / "changes", "ab", buffering=0) as log:
-            for _ in range(60):
-                log.write(b"a record\n")
-                time.sleep(0.01)
-        os.close(other)
 
     def hold() -> None:
         first_waits.set()
         with lock.held(fd, timeout_s=0.1):
             pass
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    with ThreadPoolExecutor() as pool:
+    with another_writer(tmp_path, 60), ThreadPoolExecutor() as pool:
         first = pool.submit(hold)
         assert first_waits.wait(5)
         second = pool.submit(hold)
         first.result(10)
         second.result(10)
-    writer.join()
 
 
 def test_lock_is_given_up_where_others_write_for_ever(
