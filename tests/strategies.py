@@ -52,6 +52,13 @@ times = clock_times | st.sampled_from(
     ["2026-01-01T00:00:00Z", "2026-01-01T01:30:00.5+01:30", "2026-12-31T23:59:59.123456789-05:00"]
 )
 
+odd_clock_times = st.sampled_from(
+    [f"2026-01-01T00:{minute:02d}:00.000Z" for minute in (0, 1, 2, 3, 29, 31)]
+    + ["0001-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z", "9999-12-31T23:59:59.000Z"]
+    + ["2026-06-01T00:00:00.000Z"]
+)
+"""Few times, so that some are equal, with placeholders and one in the future."""
+
 foreign_keys = st.dictionaries(
     text.filter(lambda key: key not in _OWN_KEYS and key != "revision"), json_values, max_size=3
 )
@@ -182,3 +189,33 @@ filters = st.builds(
     active=st.booleans(),
     labels=_few(("team=data", "team!=data", "app/name", "!team", "team=a b=c")),
 )
+
+
+@st.composite
+def moved_jobs(draw: st.DrawFn) -> Job:
+    """A job with a history, as programs leave it that write no history, or retry it themselves."""
+    entry = st.fixed_dictionaries(
+        {"stage": st.sampled_from(STAGES), "at": odd_clock_times},
+        optional={"attempt": st.integers(0, 3) | st.sampled_from([None, "1", 1.5, True])},
+    )
+    history = draw(st.none() | st.lists(entry, max_size=6))
+    told = st.fixed_dictionaries(
+        {},
+        optional={
+            "at": odd_clock_times, "by": st.sampled_from(["anna", "", 3]),
+            "reason": text, "attempt": st.integers(0, 3), "note": text,
+        },
+    )  # fmt: skip
+    says = st.none() | st.booleans() | told | st.just([])
+    owned = st.sampled_from([None, "4711-0123456789ab", "somebody", 5])
+    fixed: dict[str, Any] = {
+        "history": history, "stage": draw(st.sampled_from(STAGES)),
+        "retryCount": draw(st.integers(0, 3)),
+        "createdAt": draw(odd_clock_times), "updatedAt": draw(odd_clock_times),
+        "completedAt": draw(st.none() | odd_clock_times),
+        "stageStartedAt": draw(st.none() | odd_clock_times),
+        "error": draw(st.none() | st.sampled_from(["boom", "Cancelled by user"])),
+        "cancelled": draw(says), "acknowledged": draw(says), "owner": draw(owned),
+        "stages": draw(st.none() | st.sampled_from([[], ["extract"], ["fetch", "analyze"]])),
+    }  # fmt: skip
+    return parse_wire(draw(job_values(**fixed)))

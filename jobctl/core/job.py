@@ -517,9 +517,7 @@ class Job(Draft):
         entered_ms = known_ms(self._entered_at())
         if entered_ms is None or now_ms - entered_ms <= limit_ms:
             return False
-        if not self.moved_by_others:  # this needs the history, which mostly is not parsed yet
-            return True
-        entered_ms = known_ms(self._moved_at())
+        entered_ms = self.entered_ms  # this needs the history, which mostly is not parsed yet
         return entered_ms is not None and now_ms - entered_ms > limit_ms
 
     def stalls_at_ms(self, pipelines: Pipelines = BUILT_IN_ONLY) -> int | None:
@@ -527,11 +525,8 @@ class Job(Draft):
         limit_ms = pipelines.of(self).stalled_after_ms
         if limit_ms is None or not self.active or self.stage == PENDING:
             return None
-        times = [known_ms(self._entered_at())]
-        if self.moved_by_others:
-            times.append(known_ms(self._moved_at()))
-        known = [ms for ms in times if ms is not None]
-        return max(known) + limit_ms + 1 if len(known) == len(times) else None
+        entered_ms = self.entered_ms
+        return None if entered_ms is None else entered_ms + limit_ms + 1
 
     def ended_ms(self, now_ms: int | None = None) -> int | None:
         """Return when the job ended, in ms since 1970.
@@ -593,14 +588,9 @@ class Job(Draft):
 
         Never negative. ``None`` if the file does not have these times.
         """
-        total_ms = self.total_ms(now_ms)
-        if total_ms is None or not self.retry_count:
-            return total_ms
-        began_ms = known_ms(self.attempt_timeline()[0].at)
+        began_ms = self.began_ms
         end_ms = now_ms if self.active else self.ended_ms(now_ms)
-        if began_ms is None or end_ms is None:
-            return total_ms
-        return min(total_ms, max(0, end_ms - began_ms))
+        return None if began_ms is None or end_ms is None else max(0, end_ms - began_ms)
 
     def total_ms(self, now_ms: int) -> int | None:
         """Return the time from creation to the end, or to ``now_ms`` while active; never negative.
@@ -614,6 +604,40 @@ class Job(Draft):
         if created_ms is None or end_ms is None:
             return None
         return max(0, end_ms - created_ms)
+
+    @property
+    def entered_ms(self) -> int | None:
+        """When the job entered its stage, in ms since 1970; ``None`` if no time is known."""
+        entered = known_ms(self._entered_at())
+        if entered is None or not self.moved_by_others:
+            return entered
+        moved = known_ms(self._moved_at())
+        return None if moved is None else max(entered, moved)
+
+    @property
+    def began_ms(self) -> int | None:
+        """When the present attempt began, in ms since 1970; ``None`` if no time is known."""
+        if self.reading is not None and "created_at" in self.reading.missing:
+            return None
+        created = known_ms(self.created_at)
+        if created is None or not self.retry_count:
+            return created
+        began = known_ms(self.attempt_timeline()[0].at)
+        return created if began is None else max(created, began)
+
+    @property
+    def last_stage(self) -> str | None:
+        """The last stage of the job's work that it was in; for an ended job the one before the end.
+
+        ``None`` if that is not known. Stages of work are the job's own, or all but the pending and
+        the final ones.
+        """
+        if self.active:
+            return self.stage
+        own = self.stages
+        entered = (entry.stage for entry in reversed(self.history or ()))
+        is_work = own.__contains__ if own is not None else lambda stage: stage not in _NO_WORK
+        return next(filter(is_work, entered), None)
 
     def lost(self, dead: Container[str]) -> bool:
         """Whether the job is active and its owner is among the ``dead`` ones."""
@@ -702,6 +726,7 @@ class Job(Draft):
 
 
 _REVISION = {"revision"}
+_NO_WORK = {PENDING, *TERMINAL}
 _CANCELLED_BYTES = CANCELLED_ERROR.encode()
 _scan: Scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _SET_LATER = {

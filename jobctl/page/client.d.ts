@@ -135,6 +135,23 @@ export interface Jobs {
 }
 
 export function connect(options?: Options): Jobs;
+/** What a job's record means. Times are in milliseconds since 1970, NaN where none is known. */
 export function isCancelled(job: Job): boolean;
-export function isStalled(job: Job, nowMs: number, afterMs?: number): boolean;
+/** By whom and why it was cancelled; null if it was not. */
+export function cancellation(job: Job): { by: string | null; reason: string | null } | null;
+/** Whether somebody has acknowledged that this attempt has failed or is lost. */
+export function isAcknowledged(job: Job): boolean;
+/** Whether the job's history is of its present attempt. */
+export function isRecordedAttempt(job: Job): boolean;
+/** Whether its progress and message are of an earlier stage. */
+export function movedByOthers(job: Job): boolean;
+/** Whether it is in its stage for longer than that, a minute by default; `null` is no limit. */
+export function isStalled(job: Job, nowMs: number, afterMs?: number | null): boolean;
+/** When it entered its stage. */
 export function enteredMs(job: Job): number;
+/** When its present attempt began. */
+export function beganMs(job: Job): number;
+/** When it ended, or `nowMs` while it is active. */
+export function endedMs(job: Job, nowMs: number): number;
+/** The last stage of its strip that the job was in; null if that is not known. */
+export function lastStage(job: Job): string | null;

@@ -22,6 +22,8 @@ const REST_MS = 300000; // hidden for this long
 const VERIFY_MS = 30000; // between two comparisons with the hub's digest
 const SLICE_MS = 4; // of hashing at once
 const MAX_HISTORY = 64; // entries of a history that may have been cut
+const FIRST_MS = Date.UTC(1971), LAST_MS = Date.UTC(9999); // other times are placeholders
+const MAX_AHEAD_MS = 3600000; // clocks of machines may differ by this much
 
 const TERMINAL = new Set(["completed", "failed"]);
 const CANCELLED = "Cancelled by user"; // the error of a cancelled job, whose stage is "failed"
@@ -426,14 +428,39 @@ function isLost(job, dead) {
   return !TERMINAL.has(job.stage) && dead.has(job.owner) && isRecordedAttempt(job);
 }
 
-// The same rules as Job.is_cancelled, attempt_in and Job.moved_by_others in Python.
+// -- what a job's record means --------------------------------------------------------------------
+//
+// Pure functions of a job, by the rules of core/job.py. Times are in milliseconds since 1970, and
+// NaN where the file does not tell. Placeholder times, such as year 1 or 1970, do not count.
 
 /** Whether somebody asked for the job's end: its stage is "failed" then. */
 export function isCancelled(job) {
-  if (job.stage !== "failed") return false;
-  const said = job.cancelled;
-  const told = said === true || (typeof said === "object" && said !== null && !Array.isArray(said));
-  return (told && !movedByOthers(job)) || job.error === CANCELLED;
+  return job.stage === "failed" && (isToldCancelled(job) || job.error === CANCELLED);
+}
+
+/** By whom and why the job was cancelled, null where that is not known; null if it was not. */
+export function cancellation(job) {
+  if (!isCancelled(job)) return null;
+  const said = isToldCancelled(job) ? job.cancelled : {};
+  const text = (value) => (typeof value === "string" && value ? value : null);
+  return { by: text(said.by), reason: text(said.reason) };
+}
+
+/** Whether `cancelled` is of this attempt: other programs keep it when they retry. */
+function isToldCancelled(job) {
+  return isTold(job.cancelled) && !movedByOthers(job);
+}
+
+/** Whether somebody has acknowledged that this attempt has failed or is lost. */
+export function isAcknowledged(job) {
+  const said = job.acknowledged;
+  if (!isTold(said) || job.stage === "completed") return false;
+  if (Number.isInteger(said.attempt) && said.attempt !== job.retryCount) return false;
+  return !movedByOthers(job);
+}
+
+function isTold(said) {
+  return said === true || (typeof said === "object" && said !== null && !Array.isArray(said));
 }
 
 /** Whether the job's history is of its present attempt. */
@@ -449,30 +476,111 @@ export function isRecordedAttempt(job) {
   return history.length >= MAX_HISTORY || retries === job.retryCount;
 }
 
-/** Whether a program that writes no history has moved the job since its last entry. */
+/**
+ * Whether a program that writes no history has moved the job since its last entry. Its progress and
+ * message are of an earlier stage then.
+ */
 export function movedByOthers(job) {
   const last = historyOf(job).at(-1);
   if (!last) return false;
   if (last.stage !== job.stage) return true;
   if (isRecordedAttempt(job)) return false;
   if (job.stage === "pending" || TERMINAL.has(job.stage)) return true;
-  return (Date.parse(job.stageStartedAt) || 0) > (Date.parse(last.at) || 0);
+  return (knownMs(job.stageStartedAt) || 0) > (knownMs(last.at) || 0);
 }
 
-/** When the job entered its stage, in milliseconds; NaN if its file does not tell. */
+/** When the job entered its stage. */
 export function enteredMs(job) {
-  const times = [job.stageStartedAt, job.updatedAt, job.createdAt].map((text) => Date.parse(text));
-  if (movedByOthers(job)) {
-    const last = Date.parse(historyOf(job).at(-1).at) || 0;
-    return times.slice(0, 2).find((ms) => ms > last) ?? last;
-  }
-  return times.find((ms) => ms >= (Date.parse(job.createdAt) || 0)) ?? NaN;
+  const entered = firstPossibleMs(job);
+  return movedByOthers(job) ? Math.max(entered, movedMs(job)) : entered;
 }
 
 /** Whether the job has been in its stage for longer than that: a minute for the built-in types. */
 export function isStalled(job, nowMs, afterMs = 60000) {
   const { active, lost } = job.derived;
-  return active && !lost && job.stage !== "pending" && nowMs - enteredMs(job) > afterMs;
+  if (!active || lost || job.stage === "pending" || afterMs === null) return false;
+  return nowMs - enteredMs(job) > afterMs;
+}
+
+/** When the job's present attempt began. */
+export function beganMs(job) {
+  const created = isMissing(job, "createdAt") ? NaN : knownMs(job.createdAt);
+  if (!job.retryCount) return created;
+  const began = attemptMs(job);
+  return began > created ? began : created;
+}
+
+/** When the job ended, by the time `nowMs`, which is returned for an active job. */
+export function endedMs(job, nowMs) {
+  if (!TERMINAL.has(job.stage)) return nowMs;
+  const ends = endsOf(job);
+  if (!ends.length) return NaN;
+  // A later time comes from a wrong clock.
+  const present = Math.max(nowMs, knownMs(job.createdAt) || 0);
+  return ends.find((ms) => ms <= present + MAX_AHEAD_MS) ?? present;
+}
+
+/**
+ * The last stage of the job's work that it was in, for a strip of its stages: for a job that has
+ * ended the one before that, or null.
+ */
+export function lastStage(job) {
+  if (!TERMINAL.has(job.stage)) return job.stage;
+  const own = Array.isArray(job.stages) ? job.stages : null;
+  const isWork = (stage) => own?.includes(stage) ?? (stage !== "pending" && !TERMINAL.has(stage));
+  return historyOf(job).findLast(({ stage }) => isWork(stage))?.stage ?? null;
+}
+
+function knownMs(text) {
+  const ms = typeof text === "string" ? Date.parse(text) : NaN;
+  return ms >= FIRST_MS && ms < LAST_MS ? ms : NaN;
+}
+
+/** Whether the job's file lacks a time, which then is the file's own. */
+function isMissing(job, key) {
+  return job.derived?.missing?.includes(key) ?? false;
+}
+
+function firstPossibleMs(job) {
+  const created = knownMs(job.createdAt) || 0;
+  const times = [job.stageStartedAt, job.updatedAt, job.createdAt].map(knownMs);
+  return times.find((ms) => ms >= created) ?? NaN;
+}
+
+/** When another program moved the job to its stage. */
+function movedMs(job) {
+  const ends = endsOf(job), history = historyOf(job), isPending = job.stage === "pending";
+  const updated = knownMs(job.updatedAt);
+  if (!history.length) return ends[0] ?? (isPending ? updated : firstPossibleMs(job));
+  const last = knownMs(history.at(-1).at);
+  const times = ends.length ? ends : [isPending ? NaN : knownMs(job.stageStartedAt), updated];
+  return times.find((ms) => ms > (last || 0)) ?? last;
+}
+
+/** When the attempt began, by the last `pending` of the job's timeline. */
+function attemptMs(job) {
+  const history = historyOf(job);
+  const isRetriedByOthers = history.length ? movedByOthers(job) : job.retryCount > 0;
+  if (job.stage === "pending" && isRetriedByOthers) return movedMs(job);
+  return knownMs(history[attemptIndex(history)]?.at);
+}
+
+/** Where the present attempt begins in a history. */
+function attemptIndex(history) {
+  return Math.max(0, history.findLastIndex(({ stage }, index) => index > 0 && stage === "pending"));
+}
+
+/** The times at which the job may have ended, best first. */
+function endsOf(job) {
+  if (!TERMINAL.has(job.stage)) return [];
+  const created = knownMs(job.createdAt), entered = knownMs(job.stageStartedAt);
+  let completed = knownMs(job.completedAt), updated = knownMs(job.updatedAt);
+  if (job.stage === "failed" && completed < entered) completed = NaN; // of an earlier attempt
+  // When the file was written says less than the file itself.
+  if (isMissing(job, "updatedAt") && entered) updated = NaN;
+  const changed = Math.max(...[updated, entered].filter((ms) => !Number.isNaN(ms)));
+  const ends = [completed, changed].filter((ms) => Number.isFinite(ms) && ms >= (created || 0));
+  return ends.length || Number.isNaN(created) ? ends : [created];
 }
 
 function historyOf(job) {
@@ -481,8 +589,7 @@ function historyOf(job) {
 
 function hasEntered(job, stage) {
   const history = historyOf(job);
-  const began = history.findLastIndex((entry, index) => index > 0 && entry.stage === "pending");
-  return history.slice(Math.max(began, 0)).some((entry) => entry.stage === stage);
+  return history.slice(attemptIndex(history)).some((entry) => entry.stage === stage);
 }
 
 // -- the connection -----------------------------------------------------------------------------
