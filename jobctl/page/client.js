@@ -177,15 +177,25 @@ export class Jobs {
     return isClosed ? new JobError("the connection was closed", this.get(id)) : null;
   }
 
-  /** Changes until close(), merged while you are busy: {jobs, added, gone, why, reset, status}. */
-  async *[Symbol.asyncIterator]() {
+  /**
+   * The changes from now until close(), merged while you are busy: {jobs, added, gone, why, reset,
+   * status}. End one that you no longer read with return(), as leaving a `for await` loop does.
+   */
+  [Symbol.asyncIterator]() {
     const queue = new Merged();
-    this._queues.add(queue);
-    try {
-      for (let change; (change = await queue.next()); ) yield change;
-    } finally {
-      this._queues.delete(queue);
-    }
+    this._queues.add(queue); // here, since a generator would begin with the first next()
+    const changes = changesOf(queue);
+    return {
+      next: () => changes.next(),
+      return: (value) => {
+        this._queues.delete(queue);
+        queue.end();
+        return changes.return(value);
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   /** Try again at once, also after a refusal. */
@@ -278,6 +288,10 @@ class Merged {
   }
 }
 
+async function* changesOf(queue) {
+  for (let change; (change = await queue.next()); ) yield change;
+}
+
 // -- the jobs -----------------------------------------------------------------------------------
 
 const NONE = { total: 0, active: 0, pending: 0, running: 0, lost: 0, completed: 0, failed: 0, cancelled: 0 };
@@ -322,6 +336,7 @@ class Records {
     }
     for (const job of jobs) {
       this.digest.put(job.id, job.revision);
+      freezeInside(job);
       const record = this._record(job, ownValue(odd, job.id));
       if (this._next) this._next.set(job.id, record);
       else this._change(record, change);
@@ -411,6 +426,16 @@ class Records {
   }
 }
 
+/** Freeze all that the value consists of, but not the value; it may be nested deeply. */
+function freezeInside(value) {
+  const rest = [value];
+  for (let one; (one = rest.pop()); ) {
+    for (const part of Object.values(one)) {
+      if (typeof part === "object" && part !== null) rest.push(Object.freeze(part));
+    }
+  }
+}
+
 /** The value of a key that comes from the hub: an id may be "constructor". */
 function ownValue(object, key) {
   return object && Object.hasOwn(object, key) ? object[key] : undefined;
@@ -419,8 +444,8 @@ function ownValue(object, key) {
 function derivedOf(job, dead, { remarks = [], missing = [] } = {}) {
   const active = !TERMINAL.has(job.stage);
   const derived = { active, cancelled: isCancelled(job), lost: isLost(job, dead) };
-  if (remarks.length) derived.remarks = remarks;
-  if (missing.length) derived.missing = missing;
+  if (remarks.length) derived.remarks = Object.freeze(remarks);
+  if (missing.length) derived.missing = Object.freeze(missing);
   return Object.freeze(derived);
 }
 
@@ -621,6 +646,7 @@ class Machine {
     this._run = 0; // of the connection, so that a late event of an earlier one is ignored
     this._turn = 0; // of the state machine, so that an event within an event is noticed
     this._hintMs = null;
+    this._notBefore = 0; // when the hub's "come back in" is over
     this._verifiedAt = -Infinity;
     this._listening = [];
     this.status = Object.freeze({
@@ -665,6 +691,7 @@ class Machine {
     const run = this._run;
     let token = null;
     this._hintMs = null;
+    this._notBefore = 0;
     this._after("connect", TOKEN_MS, () => this.on("lost", "no token within 60 s"));
     try {
       // In a later turn in any case: whoever closes at once makes no socket.
@@ -713,15 +740,19 @@ class Machine {
     this._hangUp();
     const most = Math.min(CAP_MS, BASE_MS * 2 ** Math.min(this._tries++, 10));
     const ms = this._hintMs ?? Math.max(MIN_MS, most * this.clock.random());
+    if (this._hintMs !== null) this._notBefore = this.clock.now() + ms;
     this._hintMs = null;
     this._tryIn(ms);
   }
 
   _waitLess() {
     this._tries = 0;
-    const leftMs = this.status.retryAt === null ? -1 : this.status.retryAt - this.clock.now();
-    if (leftMs >= 0 && leftMs <= WAKE_MS) return; // many wakes do not put off the next try
-    this._tryIn(WAKE_MS * this.clock.random());
+    const now = this.clock.now();
+    const leftMs = this.status.retryAt === null ? -1 : this.status.retryAt - now;
+    // What the hub said holds for a page that wakes, unless the clock was set back meanwhile.
+    const hintMs = Math.min(MAX_HINT_MS, this._notBefore - now);
+    if (leftMs >= 0 && leftMs <= Math.max(WAKE_MS, hintMs)) return; // many wakes do not put it off
+    this._tryIn(Math.max(hintMs, WAKE_MS * this.clock.random()));
   }
 
   _tryIn(ms) {

@@ -151,6 +151,56 @@ test("it comes back when the hub says so", async () => {
   assert.equal(jobs.status.retryAt - clock.now(), 30000, "but not in an hour");
 });
 
+for (const [what, wake] of Object.entries({
+  "the network is back": ({ page }) => page.tell("online"),
+  "the page is seen again": ({ page }) => page.show("visible"),
+  "the clock jumps": ({ jobs }) => jobs._machine.on("wake"),
+})) {
+  test(`it does not come back before the hub's time when ${what}`, async () => {
+    const all = await live();
+    all.WebSocket.last.end(1001, "retry-after=20; the hub stops");
+    for (const seconds of [5, 10]) {
+      await all.clock.pass(5000);
+      wake(all);
+      assert.equal(all.jobs.status.retryAt - all.clock.now(), (20 - seconds) * 1000);
+    }
+    await all.clock.pass(9999);
+    assert.equal(all.WebSocket.made.length, 1);
+    await all.clock.pass(1);
+    assert.equal(all.WebSocket.made.length, 2);
+    all.clock.chance = 1;
+    all.WebSocket.last.end();
+    await all.clock.pass(100);
+    wake(all);
+    assert.equal(all.jobs.status.retryAt - all.clock.now(), 250, "the hint was for one try");
+  });
+}
+
+test("a page that rests and wakes does not come back before the hub's time", async () => {
+  const { clock, page, WebSocket, jobs } = await live();
+  page.show("hidden");
+  for (let seconds = 0; seconds < 295; seconds += 5) {
+    await clock.pass(5000);
+    WebSocket.last.say({ type: "jobs:pong", at: clock.now(), now: "x" });
+  }
+  WebSocket.last.end(1001, "retry-after=20; the hub stops");
+  await clock.pass(5000);
+  assert.equal(jobs.status.state, "resting");
+  page.show("visible");
+  assert.equal(jobs.status.retryAt - clock.now(), 15000);
+  clock.time -= 3_600_000; // set back
+  jobs._machine.on("wake");
+  assert.ok(jobs.status.retryAt - clock.now() <= 30000, "no longer than any hint");
+});
+
+test("reconnect() is at once, whatever the hub has said", async () => {
+  const { WebSocket, jobs } = await live();
+  WebSocket.last.end(1001, "retry-after=20; the hub stops");
+  jobs.reconnect();
+  await settled();
+  assert.equal(WebSocket.made.length, 2);
+});
+
 test("an error without a close is a failed try, as Node 20 tells of a refused connection", async () => {
   const { clock, WebSocket, jobs } = await opened();
   WebSocket.last.onerror({});
@@ -366,8 +416,23 @@ test("a job whose worker has died is another object, and lost", async () => {
   assert.equal(jobs.get("c").derived.lost, false);
 });
 
-test("jobs cannot be changed by mistake", async () => {
-  const { jobs } = await live();
+test("jobs cannot be changed by mistake, on no level", async () => {
+  const { WebSocket, jobs } = await live();
+  const history = [{ stage: "load", at: "2026-11-28T10:00:00.000Z" }];
+  const whole = { history, progress: { done: 1, total: 2 }, labels: { a: "b" }, result: [[{ deep: [1] }]] };
+  WebSocket.last.say(delta(2, 3, [job("a", 3, whole)], { odd: { a: { remarks: ["odd"] } } }));
+  const a = jobs.get("a"), values = [a], seen = new Set();
+  for (const value of values) {
+    if (typeof value !== "object" || value === null) continue;
+    seen.add(value);
+    assert.ok(Object.isFrozen(value), JSON.stringify(value));
+    values.push(...Object.values(value));
+  }
+  assert.equal(seen.size, 11);
+  const nested = `${"[".repeat(60000)}${"]".repeat(60000)}`;
+  const text = JSON.stringify(delta(3, 4, [job("a", 4, { result: "deep" })]));
+  WebSocket.last.say(text.replace('"deep"', nested));
+  assert.equal(jobs.get("a").revision, 4, "values may be nested deeply");
   assert.throws(() => (jobs.get("a").stage = "x"), TypeError);
   assert.throws(() => jobs.all().push(1), TypeError);
 });
@@ -413,6 +478,33 @@ test("a slow iterator gets one change, with the newest of each job", async () =>
   assert.deepEqual(value.added, [], "the reader knows b");
   await changes.return();
   assert.equal(jobs._queues.size, 0);
+});
+
+test("an iterator begins when it is made, not with the first next()", async () => {
+  const { WebSocket, jobs } = await live();
+  const changes = jobs[Symbol.asyncIterator](), unused = jobs[Symbol.asyncIterator]();
+  WebSocket.last.say(delta(2, 3, [job("c", 3)]));
+  WebSocket.last.say(delta(3, 4, [job("c", 4)]));
+  const { value } = await changes.next();
+  assert.deepEqual([value.added, value.jobs.map(({ revision }) => revision)], [["c"], [4]]);
+  const ends = [changes.next(), changes.next()];
+  await settled();
+  assert.deepEqual(await changes.return("enough"), { value: "enough", done: true });
+  assert.deepEqual((await Promise.all(ends)).map(({ done }) => done), [true, true], "nobody waits for ever");
+  await unused.return();
+  assert.equal(jobs._queues.size, 0, "one that was never asked is forgotten as well");
+  assert.equal((await unused.next()).done, true);
+});
+
+test("calls of next() that wait at the same time get one change each", async () => {
+  const { WebSocket, jobs } = await live();
+  const changes = jobs[Symbol.asyncIterator]();
+  const both = [changes.next(), changes.next()];
+  WebSocket.last.say(delta(2, 3, [job("a", 3)]));
+  await settled();
+  WebSocket.last.say(delta(3, 4, [job("b", 4)]));
+  const ids = (await Promise.all(both)).map(({ value }) => value.jobs.map(({ id }) => id));
+  assert.deepEqual(ids, [["a"], ["b"]]);
 });
 
 // -- until ----------------------------------------------------------------------------------------
@@ -736,7 +828,8 @@ for (const seconds of ["0", "...", "0.001"]) {
 
 test("many wakes do not put off the next try", async () => {
   const { clock, page, WebSocket, jobs } = await live();
-  WebSocket.last.end(1001, "retry-after=20; the hub stops");
+  clock.chance = 0.9;
+  WebSocket.last.end();
   for (let turn = 0; turn < 10; turn++) {
     page.tell("online");
     await clock.pass(100);
@@ -815,7 +908,7 @@ test("an iterator ends with close(), also if nobody waits", async () => {
   const changes = jobs[Symbol.asyncIterator](), idle = jobs[Symbol.asyncIterator]();
   const first = idle.next();
   WebSocket.last.say(delta(2, 3, [job("a", 3)]));
-  await first;
+  await Promise.all([first, changes.next()]);
   const waits = changes.next();
   jobs.close();
   assert.equal((await waits).value.status.state, "idle");
