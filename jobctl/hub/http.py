@@ -22,6 +22,7 @@ from urllib.parse import parse_qs
 from aiohttp import HttpVersion11, web
 
 from jobctl._clock import now_ms
+from jobctl._version import __version__
 from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.protocol import HUB_HEADERS, Subscribe, parse_query
@@ -43,7 +44,7 @@ from jobctl.hub.log_api import LOG_KEYS, LogApi, LogQuery
 from jobctl.hub.log_limit import LastingProblem
 from jobctl.hub.metrics import Counts
 from jobctl.hub.sessions import Hub
-from jobctl.page import CLIENT_FILES, asset
+from jobctl.page import CLIENT_FILES, DASHBOARD_FILES, asset
 
 __all__ = ["HttpApi", "ServerState", "rights_of"]
 
@@ -62,13 +63,14 @@ _SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+_CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
 _AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 READ_ONLY_HEADER = {"Jobctl-Read-Only": "1"}
 """Of each response of a hub that offers nothing that changes a job."""
 _SIGN_IN = ("/login", "/login.js")
-_SCRIPTS = ("/app.js", "/login.js", *(f"/{name}" for name in CLIENT_FILES))
+_SCRIPTS = ("/login.js", *(f"/{name}" for name in (*CLIENT_FILES, *DASHBOARD_FILES)))
 """The same for everybody, and without anything about jobs. A page's ``import`` sends no token."""
 
 _log = logging.getLogger("jobctl.hub")
@@ -140,7 +142,7 @@ class HttpApi:
     ) -> None:
         self._logs = logs
         self._read_only = read_only
-        self._pipelines = _pipelines_json(pipelines)
+        self._pipelines = _pipelines_value(pipelines)
         self._state, self._access, self._base = state, access, base
         self._socket_path = socket_path
         self._old_version = LastingProblem(_log, "")
@@ -149,6 +151,7 @@ class HttpApi:
         app.add_routes(
             [
                 web.get(f"{base}/", self._page),
+                web.get(f"{base}/jobs/{{id}}", self._page),
                 *(web.get(base + path, self._script) for path in _SCRIPTS),
                 web.get(f"{base}/healthz", self._health),
                 web.get(f"{base}/metrics", self._metrics),
@@ -301,14 +304,31 @@ class HttpApi:
 
     async def _page(self, request: web.Request) -> web.Response:
         html = asset("index.html").replace("{base}", self._base)
-        html = html.replace("{socket}", self._base + self._socket_path)
-        html = html.replace("{read-only}", "yes" if self._read_only else "no")
-        return self._html(request, html.replace("{pipelines}", self._pipelines))
+        preloads = "\n".join(
+            f'<link rel="modulepreload" href="{self._base}/{name}">'
+            for name in ("client.js", *DASHBOARD_FILES)
+            if name.endswith(".js")
+        )
+        html = html.replace("{preloads}", preloads)
+        return self._html(request, html.replace("{settings}", self._settings(request)))
+
+    def _settings(self, request: web.Request) -> str:
+        """Return what the page has to know about the hub, as JSON for a ``script`` element."""
+        values = {
+            "base": self._base,
+            "socket": self._base + self._socket_path,
+            "readOnly": self._read_only,
+            "pipelines": self._pipelines,
+            "place": None,
+            "sessionUrl": None,
+            "version": __version__,
+        }
+        return json.dumps(values).replace("<", "\\u003c")
 
     async def _script(self, request: web.Request) -> web.Response:
-        name = request.path.rpartition("/")[2]
-        kind = "text/javascript" if name.endswith(".js") else "text/plain"
-        return web.Response(text=asset(name), content_type=kind)
+        name = request.path.removeprefix(f"{self._base}/")
+        suffix = name[name.rindex(".") :]
+        return web.Response(text=asset(name), content_type=_CONTENT_TYPES.get(suffix, "text/plain"))
 
     async def _login_form(self, request: web.Request) -> web.Response:
         return self._html(request, self._sign_in(""))
@@ -341,7 +361,7 @@ class HttpApi:
         host = request.headers.get("Host", "")
         sockets = f" ws://{host} wss://{host}" if _AUTHORITY.fullmatch(host) else ""
         policy = (
-            f"default-src 'none'; script-src 'self'; style-src {_style_hashes(text)}; "
+            f"default-src 'none'; script-src 'self'; style-src {_style_sources(text)}; "
             f"connect-src 'self'{sockets}; img-src data:; form-action 'self'; "
             "base-uri 'none'; frame-ancestors 'none'"
         )
@@ -524,24 +544,25 @@ def _access_request(request: web.Request) -> AccessRequest:
     )
 
 
-def _style_hashes(html: str) -> str:
-    """Return the CSP hashes that allow the page's own style and no other (CSP level 2)."""
+def _style_sources(html: str) -> str:
+    """Return the CSP sources of the hub's style sheet and of the page's own style (CSP level 2)."""
     digests = [hashlib.sha256(style.encode()).digest() for style in _STYLE.findall(html)]
-    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    hashes = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
+    return " ".join(["'self'", *hashes])
 
 
-def _pipelines_json(pipelines: Pipelines) -> str:
-    """Return the job types for the page as JSON: their labels, and the labels of their stages."""
-    values = {
+def _pipelines_value(pipelines: Pipelines) -> dict[str, Any]:
+    """Return the job types for the page: their labels, times, and stages in order."""
+    return {
         type: {
             "label": pipeline.label,
             "stalledMs": pipeline.stalled_after_ms,
             "expectMs": pipeline.expect_every_ms,
-            "stages": {stage.name: stage.label for stage in pipeline.stages},
+            "usualMs": pipeline.eta_ms,
+            "stages": [stage._asdict() for stage in pipeline.stages],
         }
         for type, pipeline in pipelines.all().items()
     }
-    return json.dumps(values).replace("<", "\\u003c")
 
 
 def _parse_read(query: str) -> tuple[Subscribe, int]:

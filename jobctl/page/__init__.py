@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from importlib import resources
 
-__all__ = ["CLIENT_FILES", "asset"]
+__all__ = ["CLIENT_FILES", "DASHBOARD_FILES", "asset"]
 
 CLIENT_FILES = ("client.js", "client.d.ts", "react.js", "solid.js", "solid2.js")
 """The client, for import by any page, and its bindings."""
+
+DASHBOARD_FILES = tuple(
+    sorted(
+        f"dashboard/{file.name}"
+        for file in (resources.files(__name__) / "dashboard").iterdir()
+        if file.name.endswith((".js", ".css"))
+    )
+)
+"""The modules and the style sheet of the dashboard."""
 
 
 def asset(name: str) -> str:

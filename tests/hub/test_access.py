@@ -62,7 +62,7 @@ async def test_three_ways_to_authenticate_and_none_without_a_token(served):
     """FAULTS row 49: a header, a cookie, a first message; nothing is said before that."""
     served.create(new_job("a1"))
     async with running_hub(served, token=TOKEN.encode()) as hub:
-        for path in ("/api/jobs", "/metrics", "/api/clients", "/app.js", "/api/jobs/a1"):
+        for path in ("/api/jobs", "/metrics", "/api/clients", "/dashboard/main.js", "/api/jobs/a1"):
             assert await status(http(hub.url, path)) == 401
             assert await status(http(hub.url, path), Authorization=f"Bearer {TOKEN}") == 200
         assert await status(http(hub.url, "/healthz")) == 200

@@ -60,10 +60,10 @@ async def test_a_named_origin_may_read(served, writer, path):
 async def test_a_named_origin_may_import_without_a_token(served):
     """An import sends none. The scripts are the same for everybody."""
     async with running_hub(served, token=TOKEN.encode(), allow_origins=[NAMED]) as hub:
-        status, headers = await asked(hub.url, "/app.js", Origin=NAMED)
+        status, headers = await asked(hub.url, "/dashboard/main.js", Origin=NAMED)
         assert (status, headers[ALLOW]) == (200, NAMED)
         for origin in ({}, {"Origin": NEIGHBOUR}):
-            status, headers = await asked(hub.url, "/app.js", **origin)
+            status, headers = await asked(hub.url, "/dashboard/main.js", **origin)
             assert (status, ALLOW in headers) == (401, False)
 
 
@@ -121,7 +121,7 @@ async def test_a_preflight_is_answered_without_a_token(served, origin, wanted, s
             "Access-Control-Request-Headers": wanted,
             "Origin": origin,
         }
-        for path in ("/api/jobs", "/app.js"):
+        for path in ("/api/jobs", "/dashboard/main.js"):
             got, headers = await asked(hub.url, path, method="OPTIONS", **ask)
             assert got == status
             assert (headers.get(ALLOW) == origin) is allowed

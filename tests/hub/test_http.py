@@ -32,7 +32,7 @@ from tests.hub.network import Reader, Running, new_job, plain, running_hub, unti
 from tests.stores.support import plant_owner
 
 PAGES = [
-    "/", "/app.js", "/healthz", "/metrics", "/api/jobs", "/api/jobs/a1", "/api/clients",
+    "/", "/dashboard/main.js", "/healthz", "/metrics", "/api/jobs", "/api/jobs/a1", "/api/clients",
     "/api/overdue",
 ]  # fmt: skip
 
@@ -135,10 +135,28 @@ async def test_page_knows_the_types_that_settings_define(served):
     async with running_hub(served, pipelines=pipelines) as hub:
         page = (await get(hub, "/")).body.decode()
     assert "</script><b>" not in page
-    (known,) = re.findall(r'id="pipelines">(.*?)</script>', page, flags=re.DOTALL)
-    etl = json.loads(known)["etl"]
+    (known,) = re.findall(r'id="settings">(.*?)</script>', page, flags=re.DOTALL)
+    etl = json.loads(known)["pipelines"]["etl"]
     assert (etl["label"], etl["stalledMs"]) == ("</script><b>Night", 600_000)
-    assert etl["stages"]["fetch"] == "Fetching"
+    names = [(stage["name"], stage["label"]) for stage in etl["stages"]]
+    assert names == [("pending", "Queued"), ("fetch", "Fetching"), ("completed", "Completed")]
+
+
+async def test_the_address_of_a_job_is_a_page_too(served):
+    """Its script reads the id from the address; whether there is such a job is asked later."""
+    async with running_hub(served) as hub:
+        page = await get(hub, "/jobs/a1")
+        assert (page.status, page.body) == (200, (await get(hub, "/")).body)
+
+
+async def test_files_of_the_dashboard_have_their_types(served):
+    """The browser takes neither a module nor a style sheet of another type."""
+    async with running_hub(served) as hub:
+        for name, kind in (("main.js", "text/javascript"), ("style.css", "text/css")):
+            answer = await get(hub, f"/dashboard/{name}")
+            assert answer.status == 200
+            assert answer.headers["Content-Type"].startswith(kind)
+        assert (await get(hub, "/dashboard/../__init__.py")).status == 404
 
 
 async def test_host_does_not_write_the_policy(served):
@@ -772,7 +790,7 @@ async def test_all_is_under_the_base_path(directory, writer, base):
         async with session.get(root + base, allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (308, f"{base}/")
         async with session.get(f"{root}{base}/") as answer:
-            assert f'src="{base}/app.js"' in await answer.text()
+            assert f'src="{base}/dashboard/main.js"' in await answer.text()
         async with session.get(f"{root}/api/jobs") as answer:
             assert answer.status == 404
         async with session.get(f"{root}{base}/api/jobs") as answer:

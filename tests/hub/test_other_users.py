@@ -31,7 +31,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's 
 
 SECRET = "Bearer-5ecret"
 
-PATHS = ["/", "/app.js", "/login", "/login.js", "/metrics", "/api/jobs", "/api/jobs/a1",
+PATHS = ["/", "/dashboard/main.js", "/login", "/login.js", "/metrics", "/api/jobs", "/api/jobs/a1",
          "/api/clients", "/nothing"]  # fmt: skip
 
 
@@ -231,7 +231,7 @@ async def test_own_token_opens_where_the_user_is_unknown(served: Store) -> None:
         access = hub.server._access
         assert access.own_token is not None
         bearer = {"Authorization": f"Bearer {access.own_token.decode()}"}
-        for path in ("/api/jobs", "/metrics", "/api/clients", "/app.js"):
+        for path in ("/api/jobs", "/metrics", "/api/clients", "/dashboard/main.js"):
             async with session.get(root + path) as answer:
                 assert answer.status == 401
                 assert "--local-users or --token-file" in await answer.text()
