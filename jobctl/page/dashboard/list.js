@@ -1,44 +1,230 @@
-// The table of jobs.
+// The page of the table: overview, search and chips, the rows, and the keys.
 
-import { describe, standing, timesOf, wholeSeconds } from "./model.js";
+import { chipsOf, hrefOf, withFilter, withoutFilter } from "./address.js";
+import { Board } from "./board.js";
+import { make, setAttribute, Text } from "./dom.js";
+import { Counts, Plots } from "./overview.js";
+import { Overdue } from "./overdue.js";
+import { Pins } from "./pins.js";
+import { COLUMNS } from "./row.js";
+import { Rows } from "./rows.js";
+import { State } from "./state.js";
+
+const PAINT_MS = 100; // between two paints while jobs change without a pause
+const TYPE_CHIPS = 6;
+
+const KEYS = [
+  ["/", "Search"], ["j k or ↓ ↑", "Next and previous job"], ["Home End", "First and last job"],
+  ["Page Up, Page Down", "A screen of jobs"], ["Enter", "Open the job"], ["p", "Pin the job, or unpin it"],
+  ["Escape", "Leave the search, or the table"], ["?", "This help"],
+];
+
+let lastOpened = null; // the job whose page was opened last, to come back to it
 
 export function listPage(context) {
-  const element = document.createElement("section");
-  const rows = document.createElement("div");
-  rows.id = "rows";
-  element.append(rows);
-  const shown = new Map();
-  const draw = () => {
-    const now = context.now();
-    const keep = new Set();
-    for (const job of context.jobs.all().slice(0, 500)) {
-      keep.add(job.id);
-      let row = shown.get(job.id);
-      if (!row) {
-        row = document.createElement("div");
-        row.dataset.id = job.id;
-        shown.set(job.id, row);
-        rows.append(row);
-      }
-      const { kind } = standing(job, now, context.pipelineOf);
-      const said = describe(job, job, kind, context.pipelineOf);
-      row.dataset.kind = kind;
-      const link = document.createElement("a");
-      link.href = `${context.settings.base}/jobs/${encodeURIComponent(job.id)}`;
-      link.textContent = said.name;
-      row.replaceChildren(link, ` ${said.stage} ${said.percent ?? ""} ${said.message || said.error} `
-        + wholeSeconds(timesOf(job, now).took));
+  return new ListPage(context);
+}
+
+class ListPage {
+  constructor(context) {
+    this._context = context;
+    const { view, jobs, settings } = context;
+    this._pins = new Pins(settings.base);
+    this._board = new Board({ pipelineOf: context.pipelineOf, view, isPinned: (id) => this._pins.has(id) });
+    this._board.replace(jobs.all(), context.now(), performance.now());
+    this._rows = new Rows(context, this._board, this._pins);
+    this._counts = new Counts(context);
+    this._plots = new Plots();
+    this._overdue = new Overdue(context);
+    this._state = new State(context);
+    this._paintedAt = -Infinity;
+    this._seenTypes = new Set();
+    this._make();
+    this.show(view);
+    this._state.update({ jobs: jobs.all(), gone: [] }, context.now());
+  }
+
+  _make() {
+    this._search = make("input", {
+      type: "search", id: "search", placeholder: "Search", "aria-label": "Search id, title, type, session, message and error",
+      "aria-keyshortcuts": "/", autocomplete: "off", spellcheck: "false", enterkeyhint: "search",
+    });
+    this._chips = make("ul", { id: "filter", "aria-label": "Filter" });
+    this._types = make("ul", { id: "types", "aria-label": "Types" });
+    const found = make("span", { id: "found", role: "status" });
+    this._found = new Text(found);
+    this._sort = make("select", { id: "sort", "aria-label": "Order" }, new Option("Trouble first", ""));
+    for (const { name, sort } of COLUMNS) {
+      if (!sort) continue;
+      const key = sort.replace(/^-/, ""), isTime = key === "started" || key === "ended";
+      const [up, down] = isTime ? ["oldest first", "newest first"] : key === "took" || key === "done" ? ["least first", "most first"] : ["A–Z", "Z–A"];
+      const options = [new Option(`${name}, ${up}`, key), new Option(`${name}, ${down}`, `-${key}`)];
+      this._sort.append(...(sort === key ? options : options.reverse()));
     }
-    for (const [id, row] of shown) {
-      if (keep.has(id)) continue;
-      row.remove();
-      shown.delete(id);
+    const help = make("button", { type: "button", id: "help-button", "aria-label": "Keys", "aria-keyshortcuts": "?", title: "Keys (?)" }, "?");
+    const tools = make("div", { id: "tools", role: "search" }, this._search, this._chips, this._types, found, this._sort, help);
+    this._help = makeHelp();
+    this._empty = make("p", { id: "empty", hidden: true }, "No jobs yet. Start one: ", make("code", {}, "jobctl run-dummy"));
+    this._none = make("p", { id: "none", hidden: true }, "No such jobs now.");
+    this.element = make("section", { class: "list" },
+      make("div", { id: "overview" }, this._counts.element, this._plots.element),
+      this._overdue.element, tools, this._rows.news, this._rows.element, this._empty, this._none, this._help);
+    this._search.addEventListener("input", () => this._typed());
+    this._sort.addEventListener("change", () => this._context.navigate({ ...this._context.view, sort: this._sort.value || null }));
+    help.addEventListener("click", () => this._help.showModal());
+    this._rows.element.addEventListener("click", ({ target }) => {
+      const id = target.closest("[data-id]")?.dataset.id;
+      if (id !== undefined) lastOpened = id;
+    }, { capture: true });
+  }
+
+  /** The page is in the document now. */
+  shown() {
+    this._rows.shown();
+    if (lastOpened !== null) this._rows.focus(lastOpened);
+    lastOpened = null;
+    this._paint();
+  }
+
+  /** Another view of the same jobs. */
+  show(view) {
+    if (view !== this._view) this._board.setView(view);
+    this._view = view;
+    if (this._search.value.trim() !== view.q) this._search.value = view.q;
+    this._sort.value = view.sort ?? "";
+    this._counts.setView(view);
+    this._rows.setView(view);
+    this._showChips(view);
+    this._showTypes(true);
+    this._paint();
+  }
+
+  /** Another connection: its jobs come anew. */
+  reset() {
+    this._board.replace(this._context.jobs.all(), this._context.now(), performance.now());
+  }
+
+  update(change) {
+    this._board.update(change, this._context.now(), performance.now());
+    this._overdue.update(change);
+    if (document.hidden) return;
+    this._state.update(change, this._context.now());
+    const waitMs = PAINT_MS - (performance.now() - this._paintedAt);
+    if (waitMs <= 0) this._paint();
+    else this._timer ||= setTimeout(() => requestAnimationFrame(() => this._paint()), waitMs);
+  }
+
+  tick(nowMs) {
+    if (!this.element.isConnected) return;
+    this._board.tick(nowMs, performance.now());
+    this._state.tick(nowMs);
+    this._showTypes();
+    this._plots.update(this._board.hour.summary(nowMs));
+    this._counts.update(this._board.counts);
+    this._rows.tick(nowMs);
+    this._paint();
+  }
+
+  close() {
+    clearTimeout(this._timer);
+    this._rows.close();
+    this._overdue.close();
+  }
+
+  _paint() {
+    clearTimeout(this._timer);
+    this._timer = 0;
+    if (document.hidden || !this.element.isConnected) return;
+    this._paintedAt = performance.now();
+    this._rows.render();
+    const { total, order, counts } = this._board, { status } = this._context.jobs, { view } = this._context;
+    this._counts.update(counts);
+    const isLess = view.q !== "" || view.show !== null;
+    this._found.set(isLess ? `${order.size} of ${total}` : "");
+    const isEmpty = !order.size && status.synced, isFiltered = isLess || chipsOf(view).length > 0;
+    setAttribute(this._rows.element, "data-empty", order.size ? "no" : "yes");
+    this._empty.hidden = !isEmpty || isFiltered;
+    this._none.hidden = !isEmpty || !isFiltered;
+    if (!this._hasPlots && status.synced) {
+      this._hasPlots = true;
+      this._plots.update(this._board.hour.summary(this._context.now()));
+      this._showTypes();
     }
-    const { state, detail } = context.jobs.status;
-    const told = document.getElementById("state");
-    told.dataset.state = state;
-    told.textContent = state === "open" ? "live" : detail || state;
-  };
-  draw();
-  return { element, update: draw, tick() {}, key() { return false; }, close() {} };
+  }
+
+  // -- search and chips
+
+  _typed() {
+    const q = this._search.value.trim();
+    if (q !== this._context.view.q) this._context.navigate({ ...this._context.view, q }, { replace: true });
+  }
+
+  _showChips(view) {
+    const chips = chipsOf(view);
+    this._chips.replaceChildren(...chips.map(({ key, value, text }) => {
+      const href = hrefOf(withoutFilter(view, key, value), this._context.settings.base);
+      return make("li", {}, make("a", { class: "chip", href, "aria-label": `Remove ${text}` }, make("span", {}, text)));
+    }));
+    this._chips.hidden = !chips.length;
+  }
+
+  /** The most frequent types, to filter by. Those that were seen stay, or a filter would hide them. */
+  _showTypes(isOther = false) {
+    for (const type of this._board.types.keys()) this._seenTypes.add(type);
+    const { view, settings } = this._context;
+    const types = [...this._seenTypes].filter((type) => typeof type === "string" && type && !view.filter.type.includes(type));
+    const count = (type) => this._board.types.get(type) ?? 0;
+    if (!isOther && (this._typesShown?.length || types.length < 2)) return; // they do not jump about
+    types.sort((one, other) => count(other) - count(one) || (one < other ? -1 : 1));
+    this._typesShown = types.length + view.filter.type.length < 2 ? [] : types.slice(0, TYPE_CHIPS);
+    this._types.replaceChildren(...this._typesShown.map((type) => {
+      const href = hrefOf(withFilter(view, "type", type), settings.base);
+      return make("li", {}, make("a", { class: "chip", href, "aria-label": `Only type ${type}` }, make("span", {}, type)));
+    }));
+    this._types.hidden = !this._typesShown.length;
+  }
+
+  // -- keys
+
+  key(event) {
+    const { target, key } = event;
+    if (this._help.open) return false; // the browser closes it
+    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    if (target === this._search) return this._searchKey(key);
+    if (target.closest?.("input, select, textarea, [contenteditable]")) return false;
+    const rows = this._rows, isInside = rows.hasFocus;
+    if (key === "/") this._search.select();
+    else if (key === "?") this._help.showModal();
+    else if (key === "j") rows.step(1);
+    else if (key === "k") rows.step(-1);
+    else if (key === "ArrowDown" && isInside) rows.step(1);
+    else if (key === "ArrowUp" && isInside) rows.step(-1);
+    else if (key === "PageDown" && isInside) rows.step(rows.page);
+    else if (key === "PageUp" && isInside) rows.step(-rows.page);
+    else if (key === "Home" && isInside) rows.goTo(0);
+    else if (key === "End" && isInside) rows.goTo(Infinity);
+    else if (key === "p" && rows.current !== null) rows.pin(rows.current);
+    else if (key === "Escape" && isInside) document.activeElement.blur();
+    else return false;
+    return true;
+  }
+
+  _searchKey(key) {
+    if (key === "Escape") {
+      if (this._search.value) {
+        this._search.value = "";
+        this._typed();
+      } else this._search.blur();
+    } else if (key === "ArrowDown" || key === "Enter") this._rows.goTo(0);
+    else return false;
+    return true;
+  }
+}
+
+function makeHelp() {
+  const list = make("dl", {}, ...KEYS.flatMap(([keys, text]) => [make("dt", {}, make("kbd", {}, keys)), make("dd", {}, text)]));
+  const close = make("form", { method: "dialog" }, make("button", { autofocus: true }, "Close"));
+  const dialog = make("dialog", { id: "help", "aria-labelledby": "help-title" }, make("h2", { id: "help-title" }, "Keys"), list, close);
+  dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
+  return dialog;
 }

@@ -158,6 +158,9 @@ addEventListener("click", (event) => {
   navigate(pathname + search);
 });
 
+const hub = location.host + settings.base;
+document.getElementById("place").textContent = settings.place ? `${settings.place} · ${hub}` : hub;
+document.getElementById("read-only").hidden = !settings.readOnly;
 open();
 const told = notices(context);
 route();

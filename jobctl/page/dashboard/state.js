@@ -1,0 +1,41 @@
+// How live the page is: "live · last change 3s ago"; greyed with its age when it is not.
+
+import { setAttribute, Text } from "./dom.js";
+import { ago, knownMs, wholeSeconds } from "./model.js";
+
+export class State {
+  constructor(context) {
+    this._context = context;
+    const element = document.getElementById("state");
+    element.replaceChildren();
+    this._element = element;
+    this._text = new Text(element);
+    this._changedAt = NaN; // by the hub's clock
+  }
+
+  update({ jobs, gone }, nowMs) {
+    if (this._context.jobs.status.synced && this._wasSynced && (jobs.length || gone.length)) this._changedAt = nowMs;
+    else for (const job of jobs) this._changedAt = Math.max(this._changedAt || 0, Math.min(nowMs, knownMs(job.updatedAt) || 0)) || NaN;
+    this._wasSynced = this._context.jobs.status.synced;
+    this.tick(nowMs);
+  }
+
+  tick(nowMs) {
+    const { state, detail, since, retryAt } = this._context.jobs.status;
+    setAttribute(this._element, "data-state", state);
+    const isLive = state === "open";
+    setAttribute(document.body, "data-live", isLive ? "yes" : "no");
+    const changed = ago(this._changedAt, nowMs);
+    if (isLive) this._text.set(changed ? `live · last change ${changed}` : "live");
+    else this._text.set(away(state, detail, Date.now() - since, retryAt === null ? null : retryAt - Date.now(), changed));
+    setAttribute(this._element, "title", isLive ? "" : detail);
+  }
+}
+
+function away(state, detail, forMs, retryMs, changed) {
+  const known = changed ? ` · last change ${changed}` : "";
+  if (state === "error") return (detail || "refused") + known;
+  if (state === "connecting") return `connecting${known}`;
+  const again = retryMs === null ? "" : `, trying again in ${wholeSeconds(Math.max(0, retryMs))}`;
+  return `the hub is away for ${wholeSeconds(forMs)}${again}${known}`;
+}
