@@ -13,7 +13,7 @@ const CONNECT_MS = 5000; // until the socket is open
 const BASE_MS = 500, CAP_MS = 15000, MIN_MS = 50; // backoff, with full jitter at the cap too
 const MAX_HINT_MS = 30000; // of "come back in …"
 const WAKE_MS = 250; // jitter of all who wake at once, as when a network is back
-const PULSE_MS = 5000, QUIET_MS = 15000; // how often to look, and when to ask a silent hub
+const PULSE_MS = 5000, QUIET_MS = 12000; // how often to look, and when to ask a silent hub: left after 20 s
 const PROBE_MS = 2000; // for the answer
 const LATE_MS = 1000; // a timer that is later than this says nothing about the hub
 const CLOCK_MS = 60000; // between two questions for the hub's time
@@ -909,7 +909,7 @@ class Machine {
       if (passedMs < 0) { // the clock was set back: what was noted before lies in the future
         this._heardAt = this._verifiedAt = this._timeAskedAt = now;
       }
-      if (this.status.state === "connecting" && now - this._heardAt > 4 * QUIET_MS) {
+      if (this.status.state === "connecting" && now - this._heardAt > 5 * QUIET_MS) {
         return this.on("lost", "the hub is silent");
       }
       // The machine slept, or the page was frozen, or timers are slow.
