@@ -376,8 +376,8 @@ async def test_jobs_of_a_run_stand_in_its_row_or_below_it(served, writer):
     """As `ls` shows them."""
     shown = """
     [...document.querySelectorAll("#rows [data-id]")].map((row) => [
-        row.dataset.id, row.dataset.depth, row.dataset.stage, row.querySelector(".title").textContent,
-        row.querySelector(".note").textContent])
+        row.dataset.id, row.dataset.depth, row.dataset.stage,
+        row.querySelector(".title").textContent, row.querySelector(".note").textContent])
     """
     for number, id in enumerate(["r", "s"]):
         run = jobs.create("run", now=to_text(now_ms() - number * 1000), id=id, title="make")

@@ -179,7 +179,7 @@ async def draw() -> None:
             await shoot(page, width, height, ASSETS / "watch.png")
         async with running_hub(store) as hub, browser() as page:
             await page.go(hub.url.replace("ws://", "http://").removesuffix("ws/jobs"))
-            await page.shows("document.querySelectorAll('tbody tr').length > 5", True)
+            await page.shows("document.querySelectorAll('#rows [data-id]').length > 5", True)
             await shoot(page, 1000, 640, ASSETS / "page.png")
         store.close()
     for file in sorted(ASSETS.iterdir()):

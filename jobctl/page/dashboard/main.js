@@ -32,6 +32,7 @@ const context = {
 };
 
 let page = null, waiting = null, frame = 0, unsubscribe = null;
+let isEmpty = true; // the connection has brought no jobs yet
 const main = document.querySelector("main");
 
 /** Go to a view, or to an address on this hub. `replace` leaves no entry in the history. */
@@ -67,6 +68,7 @@ function open() {
   unsubscribe?.();
   context.jobs?.close();
   waiting = null;
+  isEmpty = true;
   const jobs = connect({
     url: settings.socket, filter: hubFilter(context.view), fields: TABLE_FIELDS, rest: false,
   });
@@ -116,7 +118,9 @@ class Waiting {
 function take(change) {
   if (change.status?.needsToken) return location.assign(`${settings.base}/login`);
   (waiting ??= new Waiting()).add(change);
-  if (document.hidden) flush();
+  const isFirst = isEmpty && change.jobs.length > 0; // somebody waits for it
+  if (isFirst) isEmpty = false;
+  if (document.hidden || isFirst) flush();
   else frame ||= requestAnimationFrame(flush);
 }
 
