@@ -14,6 +14,7 @@ set -g __jobctl_takes \
     'serve --tls-key' \
     'serve --max-connections' \
     'serve --prune-older-than' \
+    'serve --session-url' \
     'serve --log-format' \
     'serve --dir' \
     'clients -o' 'clients --output' \
@@ -292,6 +293,8 @@ complete -c jobctl -n '__jobctl_at serve' -l watch-files -l no-watch-files -d 'S
 complete -c jobctl -n '__jobctl_at serve' -l prune-older-than -x -d 'Remove jobs that ended this long ago (7d).'
 complete -c jobctl -n '__jobctl_at serve' -l reap -d 'Fail jobs whose worker has died, at once.'
 complete -c jobctl -n '__jobctl_at serve' -l read-only -d 'Offer nothing here that changes a job: no cancel, no retry.'
+complete -c jobctl -n '__jobctl_at serve' -l session-url -x -d 'Link of a session: https://app.example/sessions/{id}.'
+complete -c jobctl -n '__jobctl_at serve' -l open -d 'Open the page in the browser.'
 complete -c jobctl -n '__jobctl_at serve' -l log-format -x -a 'text json' -d 'Log as text or json.'
 complete -c jobctl -n '__jobctl_at serve' -s v -l verbose -d 'Log each client that comes and goes.'
 complete -c jobctl -n '__jobctl_at serve' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'

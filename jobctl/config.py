@@ -2,9 +2,9 @@
 
 A flag beats the environment. The environment beats the project's file (the nearest one from here
 upwards), which beats the user's (``~/.config/jobctl/jobctl.toml`` on Linux), which beats the
-system's (``/etc/jobctl/jobctl.toml``). Settings that decide where a token is sent, and which
-directories are safe, count only in the user's and the system's file, because a project's file may
-come with a clone of somebody else's repository.
+system's (``/etc/jobctl/jobctl.toml``). Settings that decide where a token is sent, where a page's
+links lead, and which directories are safe, count only in the user's and the system's file, because
+a project's file may come with a clone of somebody else's repository.
 
 A file counts only if it is obeyed, by the rule of _trust.py. For the system's file this means that
 only root can write it. A file that is not obeyed is an error for commands that need to know where
@@ -42,6 +42,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Where",
+    "check_session_url",
     "hub_in",
     "is_durable",
     "is_read_only",
@@ -66,18 +67,21 @@ _ENVIRONMENT = {
     "log": "JOBCTL_LOG",
     "log-limit": "JOBCTL_LOG_LIMIT",
     "read-only": "JOBCTL_READ_ONLY",
+    "session-url": "JOBCTL_SESSION_URL",
 }
 _BOOLEANS = ("durable", "read-only")
 _SAFE = "safe-directories"
 _NAMES = (*_ENVIRONMENT, _SAFE)
-_RESERVED = ("store", "forward", "session-url")
+_RESERVED = ("store", "forward")
 """Settings of a later version. They send data elsewhere, so no project's file may have them."""
-_NOT_PROJECTS = ("url", "token-file", "ca", _SAFE, *_RESERVED)
+_NOT_PROJECTS = ("url", "token-file", "ca", "session-url", _SAFE, *_RESERVED)
 """What counts in the user's file and in the system's only."""
 _TYPES = "types"
 _MAX_BYTES = 64 * 1024
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?) ?(?:([kKMGT])(i?)B?|B)?")
 _MIN_LOG_LIMIT = 1_000_000
+_SESSION_URL = re.compile(r"https?://[^\s/?#@\\{}\x00-\x1f\x7f]+[/?#][^\s\x00-\x1f\x7f]*")
+_MAX_SESSION_URL = 2048
 _CHOICES = {
     "time-format": ("relative", "iso", "local"),
     "log": ("on", "all", "on-failure", "off"),
@@ -195,6 +199,8 @@ class Settings:
             raise UsageError(f"{variable} is none of {', '.join(_CHOICES[name])}")
         if name == "log-limit":
             return _log_limit(text, variable)
+        if name == "session-url":
+            return check_session_url(text, variable)
         if name == "dir":
             return tidy(os.path.join(self._cwd, _home(text, variable)))
         return text
@@ -305,6 +311,22 @@ def _log_limit(text: str, where: str) -> int:
     return size
 
 
+def check_session_url(text: str, where: str) -> str:
+    """Return the template of links to sessions; `UsageError` if it is invalid.
+
+    It is an http or https URL with ``{id}`` after the host, so that no session's id decides which
+    site a link leads to.
+    """
+    if len(text) > _MAX_SESSION_URL:
+        raise UsageError(f"{where} has over {_MAX_SESSION_URL} characters")
+    if not _SESSION_URL.fullmatch(text) or "{id}" not in text:
+        raise UsageError(
+            f"{where}: {ascii(text)} is no http or https URL with {{id}} after its host",
+            hint="write https://app.example/sessions/{id}",
+        )
+    return text
+
+
 def user_file() -> Path:
     """Return the path of the user's settings."""
     from pathlib import Path
@@ -373,6 +395,7 @@ def _of_file(name: str, file: _File) -> Any:
             "time-format": "iso",
             "log": "off",
             "log-limit": "200MB",
+            "session-url": "https://app.example/sessions/{id}",
         }
         example = examples.get(name, "…")
         raise UsageError(f"{path}: {name} is not a text", hint=f'write {name} = "{example}"')
@@ -380,6 +403,8 @@ def _of_file(name: str, file: _File) -> Any:
         raise UsageError(f"{path}: {name} is none of {', '.join(_CHOICES[name])}")
     if name == "log-limit":
         return _log_limit(value, f"{path}: log-limit")
+    if name == "session-url":
+        return check_session_url(value, f"{path}: session-url")
     if name == "url" and value.startswith("unix:") and not value.startswith("unix:/"):
         return f"unix:{_beside(path, value.removeprefix('unix:'), name)}"
     if name in ("dir", "token-file", "ca"):

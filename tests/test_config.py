@@ -13,6 +13,7 @@ from platformdirs import user_config_path, user_state_path
 from jobctl import config
 from jobctl.config import (
     Settings,
+    check_session_url,
     hub_in,
     is_durable,
     is_read_only,
@@ -611,3 +612,26 @@ def test_read_only_is_a_boolean(tmp_path: Path) -> None:
     (tmp_path / "jobctl.toml").write_text('read-only = "yes"\n')
     with pytest.raises(UsageError, match="read-only is neither true nor false"):
         is_read_only(Settings({}, tmp_path))
+
+
+def test_session_url_counts_in_no_project(tmp_path: Path, own_file: Path) -> None:
+    """Row 65: a link of the page leads where its user has said, or the environment."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "jobctl.toml").write_text('session-url = "https://evil.example/{id}"\n')
+    assert Settings({}, project).get("session-url") is None
+    own_file.write_text('session-url = "https://app.example/s/{id}"\n')
+    assert Settings({}, project).get("session-url") == (
+        "https://app.example/s/{id}", str(own_file), 1,
+    )  # fmt: skip
+    env = {"JOBCTL_SESSION_URL": "http://localhost:3000/?s={id}"}
+    assert Settings(env, project).get("session-url") == (
+        env["JOBCTL_SESSION_URL"], "$JOBCTL_SESSION_URL", 3,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"\$JOBCTL_SESSION_URL: 'javascript:\{id\}' is no http"):
+        Settings({"JOBCTL_SESSION_URL": "javascript:{id}"}, project).get("session-url")
+    own_file.write_text('session-url = "https://app.example/"\n')
+    with pytest.raises(UsageError, match=r"session-url: .* is no http or https URL"):
+        Settings({}, project).get("session-url")
+    with pytest.raises(UsageError, match="over 2048"):
+        check_session_url(f"https://app.example/{'x' * 2048}{{id}}", "it")

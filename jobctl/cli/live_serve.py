@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 from jobctl.cli.common import CommandStore, command_store, note, pipelines
 from jobctl.cli.exits import Exit
+from jobctl.cli.open_page import BrowserOpener
 from jobctl.hub.access import AccessPolicy
 from jobctl.hub.certificates import ServerCertificate
 from jobctl.hub.listen import Sockets, listen
 from jobctl.hub.origin import is_loopback_host
 from jobctl.hub.peers import PeerUids
 from jobctl.hub.periodic import PeriodicTask
-from jobctl.hub.server import serve
+from jobctl.hub.server import LOOPBACK_OF, serve
 from jobctl.stores import Store, open_store
 from jobctl.upkeep.tasks import prune_task, reap_task
 
-__all__ = ["ServeOptions", "run_server"]
+__all__ = ["ServeOptions", "open_page", "run_server"]
 
 _OWN_FILES = 100
 
@@ -50,6 +51,8 @@ class ServeOptions:
     prune_after_s: float | None
     reap: bool
     read_only: bool
+    session_url: str | None
+    open_page: bool
     directory: str | None
 
 
@@ -66,9 +69,11 @@ def run_server(options: ServeOptions) -> None:
         note(f"{connections} connections at the most: 'ulimit -n' allows no more files")
     sockets, here = _open(options)
     side = open_store(here.where.path)  # for the periodic tasks
+    opener = BrowserOpener()
     try:
-        asyncio.run(_serve(options, here, sockets, _tasks(options, side), connections))
+        asyncio.run(_serve(options, here, sockets, _tasks(options, side), connections, opener))
     finally:
+        opener.close()
         side.close()
         here.store.close()
 
@@ -107,6 +112,7 @@ async def _serve(
     sockets: Sockets,
     tasks: list[PeriodicTask],
     connections: int,
+    opener: BrowserOpener,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -131,6 +137,12 @@ async def _serve(
                 certificate.reload_soon()
 
         loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+    def ready(url: str) -> None:
+        _print_ready(options, str(here.where.path), url)
+        if options.open_page:
+            open_page(opener, url, options.path, options.access)
+
     await serve(
         here.store,
         host=options.host,
@@ -146,8 +158,9 @@ async def _serve(
         periodic_tasks=tasks,
         pipelines=pipelines(),
         read_only=options.read_only,
+        session_url=options.session_url,
         stop=stop,
-        ready=lambda url: _print_ready(options, str(here.where.path), url),
+        ready=ready,
         sockets=sockets,
     )
     if hung_up:
@@ -185,13 +198,35 @@ def _page(url: str, path: str, own_token: bytes | None) -> str:
     fragment, which browsers do not send, and is printed on a terminal only, so it does not get into
     a log.
     """
-    page = url.replace("ws", "http", 1).removesuffix(path) + "/"
+    page = _plain_page(url, path)
+    if own_token is None or _knows_users() or not sys.stderr.isatty():
+        return page
+    return f"{page}#token={own_token.decode()}"
+
+
+def open_page(opener: BrowserOpener, url: str, path: str, access: AccessPolicy) -> None:
+    """Open the hub's page in a browser of this machine, signed in if that is needed."""
+    page = _plain_page(url, path)
+    for everywhere, loopback in LOOPBACK_OF.items():
+        page = page.replace(f"://{_in_url(everywhere)}:", f"://{_in_url(loopback)}:")
+    is_known = access.own_token is not None and _knows_users()
+    opener.open(page, None if is_known else access.tickets.issue())
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _plain_page(url: str, path: str) -> str:
+    return url.replace("ws", "http", 1).removesuffix(path) + "/"
+
+
+def _knows_users() -> bool:
+    """Whether the kernel tells which user a connection comes from."""
     peers = PeerUids()
     knows = bool(peers.tcp)
     peers.close()
-    if own_token is None or knows or not sys.stderr.isatty():
-        return page
-    return f"{page}#token={own_token.decode()}"
+    return knows
 
 
 def allow_files(connections: int) -> int:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from jobctl.cli.common import read_only as is_read_only
-from jobctl.cli.common import seconds
+from jobctl.cli.common import seconds, settings
 from jobctl.cli.options import DirOption, Option, ReadOnlyOption
 from jobctl.cli.serve_log import LogFormat, set_up_logging
+from jobctl.config import check_session_url
 from jobctl.errors import UsageError
 
 __all__ = ["EXAMPLE", "serve"]
@@ -91,6 +92,11 @@ def serve(
         bool, Option("--reap", help="Fail jobs whose worker has died, at once.")
     ] = False,
     read_only: ReadOnlyOption = False,
+    session_url: Annotated[
+        str | None,
+        Option(metavar="TEMPLATE", help="Link of a session: https://app.example/sessions/{id}."),
+    ] = None,
+    open_page: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
     log_format: Annotated[LogFormat, Option(metavar="FORMAT", help="Log as text or json.")] = (
         LogFormat.text
     ),
@@ -119,6 +125,8 @@ def serve(
         raise UsageError(
             f"{option} is for a port, and --unix is no port", hint="give --port as well"
         )
+    if open_page and not on_port:
+        raise UsageError("--open is for a port, and --unix is no port", hint="give --port as well")
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key goes with --tls-cert")
     listen_host = (DEFAULT_HOST if host is None else host) if on_port else None
@@ -145,7 +153,17 @@ def serve(
         prune_after_s=seconds(prune_older_than, "--prune-older-than"),
         reap=reap,
         read_only=is_read_only(option=read_only),
+        session_url=_session_url(session_url),
+        open_page=open_page,
         directory=directory,
     )
     set_up_logging(log_format, verbose=verbose)
     run_server(options)
+
+
+def _session_url(option: str | None) -> str | None:
+    """Return the template of links to sessions: the option's, or that of the settings."""
+    if option is not None:
+        return check_session_url(option, "--session-url")
+    found = settings().get("session-url")
+    return found.value if found is not None else None

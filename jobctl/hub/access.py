@@ -9,7 +9,8 @@ where the kernel cannot.
 With a configured token every request needs it, on loopback as well. A token comes as an
 ``Authorization: Bearer`` header, as the first message of a socket, or as the cookie that the login
 page sets. The value of the cookie is derived from the token and is not the token. A token in a URL
-is refused, because URLs are logged everywhere.
+is refused, because URLs are logged everywhere. ``jobctl serve --open`` signs the browser in by a
+ticket, which is valid once (see tickets.py).
 
 An admitted peer has a set of `Rights`. A feature that changes jobs must require a right of its own.
 """
@@ -29,6 +30,7 @@ from urllib.parse import parse_qsl
 
 from jobctl.errors import UsageError
 from jobctl.hub.origin import OriginCheck, is_loopback_host, parse_host, parse_port
+from jobctl.hub.tickets import Tickets
 
 __all__ = ["MIN_TOKEN", "AccessPolicy", "AccessRefused", "AccessRequest", "Rights", "unauthorized"]
 
@@ -170,6 +172,7 @@ class AccessPolicy:
         self._token = token if token is not None else secrets.token_urlsafe(32).encode()
         self._open = insecure or local_users
         self._own_uids = {_ROOT, os.geteuid() if own_uid is None else own_uid}
+        self.tickets = Tickets()
         self._wrong_by_peer: OrderedDict[str, int] = OrderedDict()
         self._waiting = 0
         if token is not None and len(token) < MIN_TOKEN:
@@ -329,6 +332,11 @@ class AccessPolicy:
         finally:
             self._waiting -= 1
         raise unauthorized("that is not the token")
+
+    def check_ticket(self, given: str) -> None:
+        """Redeem a ticket of `tickets`; raise `AccessRefused` if it is not valid."""
+        if not self.tickets.redeem(given):
+            raise AccessRefused(401, "ticket", "the ticket is not valid, or no longer")
 
     def _count_wrong_token(self, peer: str) -> int:
         """Return how many wrong tokens this peer has sent. Only the most recent peers are kept."""

@@ -139,9 +139,12 @@ class HttpApi:
         logs: LogApi,
         pipelines: Pipelines = BUILT_IN_ONLY,
         read_only: bool = False,
+        place: str | None = None,
+        session_url: str | None = None,
     ) -> None:
         self._logs = logs
         self._read_only = read_only
+        self._place, self._session_url = place, session_url
         self._pipelines = _pipelines_value(pipelines)
         self._state, self._access, self._base = state, access, base
         self._socket_path = socket_path
@@ -319,8 +322,8 @@ class HttpApi:
             "socket": self._base + self._socket_path,
             "readOnly": self._read_only,
             "pipelines": self._pipelines,
-            "place": None,
-            "sessionUrl": None,
+            "place": self._place if _sees_details(request) else None,
+            "sessionUrl": self._session_url,
             "version": __version__,
         }
         return json.dumps(values).replace("<", "\\u003c")
@@ -344,10 +347,16 @@ class HttpApi:
             return _refusal(408, "no token came")
         access_request = _access_request(request)
         try:
-            await self._access.check_token(str(form.get("token", "")).encode(), access_request.peer)
+            if "ticket" in form:
+                self._access.check_ticket(str(form["ticket"]))
+            else:
+                token = str(form.get("token", "")).encode()
+                await self._access.check_token(token, access_request.peer)
         except AccessRefused as refused:
             self._state.record_refusal(refused, access_request.peer)
             said = "That is not the token." if refused.status == 401 else "Come back later."
+            if refused.kind == "ticket":
+                said = "That link is used up. Type the token."
             return self._html(request, self._sign_in(said), status=refused.status)
         answer = web.Response(status=303, headers={"Location": f"{self._base}/"})
         name, value = self._access.cookie(access_request)

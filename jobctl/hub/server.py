@@ -39,6 +39,7 @@ from jobctl.stores import Store, path_of
 __all__ = [
     "DEFAULT_PATH",
     "DEFAULT_PORT",
+    "LOOPBACK_OF",
     "MAX_CONNECTIONS",
     "HubServer",
     "serve",
@@ -48,8 +49,10 @@ DEFAULT_PORT = 8765
 MAX_CONNECTIONS = 10_000
 """Default connection limit, for all kinds of connections together."""
 
+LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+"""Under which address this machine reaches a hub that listens on all addresses."""
+
 _AWAY_S = 600.0  # so long after its start the clients of an earlier hub come back
-_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 _log = logging.getLogger("jobctl.hub")
 
@@ -70,6 +73,7 @@ async def serve(
     periodic_tasks: Iterable[PeriodicTask] = (),
     pipelines: Pipelines = BUILT_IN_ONLY,
     read_only: bool = False,
+    session_url: str | None = None,
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
     sockets: Sockets | None = None,
@@ -82,7 +86,8 @@ async def serve(
     the path under which a proxy shows the hub, and ``access`` the access policy; by default for
     this user alone. ``tls`` is a context, or a certificate that follows its files. The page shows
     job types as ``pipelines`` has them. A ``read_only`` hub offers nothing that changes a job: it
-    says so in each response, by the header ``Jobctl-Read-Only``, and on its page.
+    says so in each response, by the header ``Jobctl-Read-Only``, and on its page. ``session_url``
+    is the template of the page's links to sessions (see config.py).
 
     Raises `AddressInUse` or `HubError` for an address that cannot be bound, and leaves nothing
     behind then. Opening a store may make its directory: to bind first, call `listen` with the same
@@ -100,6 +105,7 @@ async def serve(
         periodic_tasks=periodic_tasks,
         pipelines=pipelines,
         read_only=read_only,
+        session_url=session_url,
     )
     await server.run(host, port, stop, ready, unix=unix, sockets=sockets)
 
@@ -124,6 +130,7 @@ class HubServer:
         periodic_tasks: Iterable[PeriodicTask] = (),
         pipelines: Pipelines = BUILT_IN_ONLY,
         read_only: bool = False,
+        session_url: str | None = None,
         peer_uid: PeerUid | None = None,
     ) -> None:
         self._peer_uid = peer_uid
@@ -173,6 +180,8 @@ class HubServer:
             logs=LogApi(store),
             pipelines=pipelines,
             read_only=read_only,
+            place=store.where,
+            session_url=session_url,
         )
         self._liveness: Liveness = Liveness(self.clients, self._http)
         own_tasks = [tls.task()] if isinstance(tls, ServerCertificate) else []
@@ -291,7 +300,7 @@ class HubServer:
             url = hub_url(f"unix:{unix}:{self._path}")
             return url, url
         port = sockets.tcp[0].getsockname()[1]
-        return self._url(host, port), self._url(_LOOPBACK_OF.get(host, host), port)
+        return self._url(host, port), self._url(LOOPBACK_OF.get(host, host), port)
 
     def _url(self, host: str, port: int) -> str:
         scheme = "wss" if self._tls is not None else "ws"

@@ -48,6 +48,7 @@ _VARIABLES = (
     "JOBCTL_LOG",
     "JOBCTL_LOG_LIMIT",
     "JOBCTL_READ_ONLY",
+    "JOBCTL_SESSION_URL",
 )
 
 
