@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Protocol
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from aiohttp import HttpVersion11, web
 
@@ -65,6 +65,8 @@ _SECURITY = {
 }
 _CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
+_VIEW = re.compile(r"/(?:jobs/[A-Za-z0-9._~%-]+/?)?(?:\?[!-~]{0,2000})?")
+"""The address of a view of the dashboard, without the base path."""
 _AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 READ_ONLY_HEADER = {"Jobctl-Read-Only": "1"}
@@ -262,10 +264,10 @@ class HttpApi:
         except AccessRefused as refused:
             if (
                 refused.status == 401
-                and path in ("", "/")
+                and _VIEW.fullmatch(path or "/")
                 and "text/html" in request.headers.get("Accept", "")
             ):
-                return web.Response(status=303, headers={"Location": f"{self._base}/login"})
+                return web.Response(status=303, headers={"Location": self._login_for(request)})
             self._state.record_refusal(refused, access_request.peer)
             return _refusal(refused.status, str(refused), refused.headers)
         if path != "/healthz":
@@ -336,6 +338,12 @@ class HttpApi:
     async def _login_form(self, request: web.Request) -> web.Response:
         return self._html(request, self._sign_in(""))
 
+    def _login_for(self, request: web.Request) -> str:
+        """Return the address of the sign-in page that leads back to what was requested."""
+        wanted = request.rel_url.raw_path_qs.removeprefix(self._base)
+        back = "" if wanted in ("", "/") else f"?{urlencode({'next': wanted})}"
+        return f"{self._base}/login{back}"
+
     def _sign_in(self, said: str) -> str:
         return asset("login.html").replace("{base}", self._base).replace("{said}", said)
 
@@ -358,7 +366,9 @@ class HttpApi:
             if refused.kind == "ticket":
                 said = "That link is used up. Type the token."
             return self._html(request, self._sign_in(said), status=refused.status)
-        answer = web.Response(status=303, headers={"Location": f"{self._base}/"})
+        wanted = request.query.get("next", "/")
+        view = wanted if _VIEW.fullmatch(wanted) else "/"  # never another site
+        answer = web.Response(status=303, headers={"Location": f"{self._base}{view}"})
         name, value = self._access.cookie(access_request)
         answer.set_cookie(
             name, value, path=f"{self._base}/", httponly=True, samesite="Strict",

@@ -93,7 +93,15 @@ async def running_hub(
     unix, host = access_options.pop("unix", None), access_options.pop("host", "127.0.0.1")
     server_options = {
         key: access_options.pop(key)
-        for key in ("tls", "max_connections", "compression", "peer_uid", "pipelines", "read_only")
+        for key in (
+            "tls",
+            "max_connections",
+            "compression",
+            "peer_uid",
+            "pipelines",
+            "read_only",
+            "session_url",
+        )
         if key in access_options
     }
     own = {"local_users", "own_uid"}

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, CookieJar
 from yarl import URL
 
 from jobctl._clock import now
@@ -807,5 +807,70 @@ async def test_read_only_hub_says_so_in_each_response(served, read_only):
         for path in (*PAGES, "/nowhere", "/api/jobs/nobody"):
             answer = await get(hub, path)
             assert answer.headers.get("Jobctl-Read-Only") == ("1" if read_only else None)
-        said = b'data-read-only="yes"' if read_only else b'data-read-only="no"'
+        said = b'"readOnly": true' if read_only else b'"readOnly": false'
         assert said in (await get(hub, "/")).body
+
+
+async def test_page_names_its_place_for_those_who_see_details(served):
+    """The directory is a detail; the template of links is not."""
+    template = "https://app.example/s/{id}"
+    async with running_hub(served, session_url=template) as hub:
+        assert await _settings(hub) == (served.where, template)
+    async with running_hub(
+        served, session_url=template, local_users=True, peer_uid=lambda _: 12345
+    ) as hub:
+        assert await _settings(hub) == (None, template)
+
+
+async def _settings(hub):
+    page = (await get(hub, "/")).body.decode()
+    (known,) = re.findall(r'id="settings">(.*?)</script>', page, flags=re.DOTALL)
+    settings = json.loads(known)
+    return settings["place"], settings["sessionUrl"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "leads_to"),
+    [
+        ("/", "/"),
+        ("/jobs/a1", "/jobs/a1"),
+        ("/jobs/a1?kiosk=1", "/jobs/a1?kiosk=1"),
+        ("/?show=failed&q=a%20b", "/?show=failed&q=a%20b"),
+        ("//evil.example/", "/"),
+        ("https://evil.example/", "/"),
+        ("/\\evil.example", "/"),
+        ("/jobs/a\r\nSet-Cookie: x=y", "/"),
+        ("/metrics", "/"),
+    ],
+)
+async def test_signing_in_leads_back_to_the_view(served, wanted, leads_to):
+    """And to no other site."""
+    token = "0123456789abcdef"
+    async with running_hub(served, token=token.encode()) as hub:
+        if wanted == leads_to:
+            page = await get(hub, wanted, headers={"Accept": "text/html"})
+            query = "" if wanted == "/" else f"?{urlencode({'next': wanted})}"
+            assert (page.status, page.headers["Location"]) == (303, f"/login{query}")
+        url = f"http://127.0.0.1:{hub.port}/login"
+        async with (
+            ClientSession() as session,
+            session.post(
+                url, params={"next": wanted}, data={"token": token}, allow_redirects=False
+            ) as answer,
+        ):
+            assert (answer.status, answer.headers["Location"]) == (303, leads_to)
+
+
+async def test_ticket_signs_in_once(served):
+    """As `serve --open` uses it; afterwards the page says what to do."""
+    async with running_hub(served, token=b"0123456789abcdef") as hub:
+        ticket = hub.server._access.tickets.issue()
+        url = f"http://127.0.0.1:{hub.port}/login"
+        async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
+            async with session.post(url, data={"ticket": ticket}, allow_redirects=False) as answer:
+                assert answer.status == 303
+            async with session.get(f"http://127.0.0.1:{hub.port}/api/jobs") as answer:
+                assert answer.status == 200
+            async with session.post(url, data={"ticket": ticket}) as answer:
+                assert answer.status == 401
+                assert "That link is used up." in await answer.text()

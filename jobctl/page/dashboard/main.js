@@ -116,12 +116,18 @@ class Waiting {
 
 /** Keep a change for the next frame. A hidden tab gets no frames, so it is told at once. */
 function take(change) {
-  if (change.status?.needsToken) return location.assign(`${settings.base}/login`);
+  if (change.status?.needsToken) return signIn();
   (waiting ??= new Waiting()).add(change);
   const isFirst = isEmpty && change.jobs.length > 0; // somebody waits for it
   if (isFirst) isEmpty = false;
   if (document.hidden || isFirst) flush();
   else frame ||= requestAnimationFrame(flush);
+}
+
+/** Ask for the token, and come back to this view. */
+function signIn() {
+  const view = location.pathname.slice(settings.base.length) + location.search;
+  location.assign(`${settings.base}/login?${new URLSearchParams({ next: view })}`);
 }
 
 function flush() {
