@@ -212,7 +212,7 @@ __jobctl_options() {
         'prune') REPLY='-h --help --older-than --keep --stage --type -l --selector --foreign --logs --dry-run -y --yes -o --output -q --quiet --dir' ;;
         'doctor') REPLY='-h --help -o --output --dir' ;;
         'run-dummy') REPLY='-h --help --count --concurrency --type --session --speed --stage-delay --fail-rate --fail-at --seed --wait --rm -q --quiet --dir' ;;
-        'demo') REPLY='-h --help' ;;
+        'demo') REPLY='-h --help --web' ;;
         'config') REPLY='-h --help -o --output --no-headers --url --dir' ;;
         'js') REPLY='-h --help --out --force' ;;
         'completion') REPLY='-h --help' ;;

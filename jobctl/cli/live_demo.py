@@ -23,7 +23,7 @@ from jobctl.reader.status import Status
 from jobctl.stores import open_store
 from jobctl.work.dummy import DummyOptions, run_dummy
 
-__all__ = ["show_all"]
+__all__ = ["remove_directory", "show_all"]
 
 
 def show_all() -> None:
@@ -32,10 +32,10 @@ def show_all() -> None:
     try:
         run_async(_run(directory))
     finally:
-        _remove(directory)
+        remove_directory(directory)
 
 
-def _remove(directory: Path) -> None:
+def remove_directory(directory: Path) -> None:
     """Remove the directory; an interrupted run may still write to it for a moment."""
     deadline_s = monotonic() + 2
     while directory.exists() and monotonic() < deadline_s:

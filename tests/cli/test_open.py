@@ -163,3 +163,38 @@ def test_session_url_is_http_with_the_id_after_the_host(tmp_path: Path, text: st
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "--session-url" in result.err
     assert "{id}" in result.err
+
+
+def test_demo_shows_a_busy_page_until_ctrl_c(tmp_path: Path) -> None:
+    """Exit code 0; no process, no directory and no file is left."""
+    demo = subprocess.Popen(
+        command("demo", "--web"), stderr=subprocess.PIPE, text=True,
+        env=environment(BROWSER=f"{sys.executable} -c 1 %s", TMPDIR=str(tmp_path)),
+    )  # fmt: skip
+    assert demo.stderr is not None
+    page = re.search(r"the page is (http://127\.0\.0\.1:[0-9]+/)", demo.stderr.readline())
+    assert page is not None
+    (directory,) = tmp_path.iterdir()
+    deadline_s = time.monotonic() + 30
+    types: set[str] = set()
+    while not types >= {"nightly", "table", "report", "import", "create_session"}:
+        assert time.monotonic() < deadline_s, types
+        with urllib.request.urlopen(f"{page[1]}api/jobs", timeout=10) as answer:
+            types = {job["type"] for job in json.load(answer)["jobs"]}
+        time.sleep(0.1)
+    demo.send_signal(signal.SIGINT)
+    _, rest = demo.communicate(timeout=30)
+    assert (demo.returncode, rest) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+    named = [
+        path for path in Path("/proc").glob("[0-9]*/cmdline")
+        if str(directory).encode() in _bytes_of(path)
+    ]  # fmt: skip
+    assert named == []
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -378,7 +378,7 @@ def test_demo_works_piped_and_leaves_nothing_behind(tmp_path: Path) -> None:
     for type in ("create_session", "submit_answers", "create_next_round", "add_more_questions"):
         assert type in result.out
     assert "6 jobs completed and 1 failed" in result.out
-    assert sum(line.startswith("  jobctl ") for line in result.out.splitlines()) == 3
+    assert sum(line.startswith("  jobctl ") for line in result.out.splitlines()) == 4
     assert os.listdir(tmp_path) == []
     assert tempfile.gettempdir() != str(tmp_path)
 
@@ -399,5 +399,5 @@ def test_demo_says_how_the_shell_finds_jobctl(
     demo()
     said = capsys.readouterr().out
     assert ("  . 'my venv/bin/activate'" in said) is not found
-    assert said.count("jobctl ") == 3
+    assert said.count("jobctl ") == 4
     assert max(map(len, said.splitlines())) <= 80
