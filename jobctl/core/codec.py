@@ -43,17 +43,19 @@ if TYPE_CHECKING:
 
     from jobctl.core.fields import Field, HistoryEntry
     from jobctl.core.job import Job, Scan
-    from jobctl.core.lenient import Guess, Remark
+    from jobctl.core.lenient import Guess, Reading, Remark
 
 __all__ = [
     "MAX_DEPTH",
     "MAX_JOB_BYTES",
+    "check_wire",
     "created_at",
     "encode",
     "odd_text",
     "parse",
     "parse_trusted",
     "parse_wire",
+    "reading_of",
     "to_wire",
 ]
 
@@ -407,6 +409,17 @@ def parse_wire(value: object, odd: object = None) -> Job:
 
     ``odd`` is what stands beside the job about its file, decoded: see `odd_text`.
     """
+    job = draft_of(check_wire(value))
+    if isinstance(odd, dict):
+        job.reading = reading_of(odd)
+    return job.finish()
+
+
+def check_wire(value: object) -> dict[str, Any]:
+    """Return the keys of a job in a decoded wire message.
+
+    Raises `InvalidJob` if it has no valid id. Labels that no file may have are left out.
+    """
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         raise InvalidJob("not a job")
     try:
@@ -417,15 +430,18 @@ def parse_wire(value: object, odd: object = None) -> Job:
         from jobctl.core.lenient import labels_in
 
         value = {**value, "labels": labels_in(value["labels"])}
-    job = draft_of(value)
-    if isinstance(odd, dict):
-        from jobctl.core.lenient import Reading, Remark
+    return value
 
-        remarks, missing = (_texts_in(odd.get(name)) for name in ("remarks", "missing"))
-        lacking = frozenset(BY_KEY[key].attribute for key in missing if key in BY_KEY)
-        said = tuple(Remark("", text) for text in remarks)
-        job.reading = Reading(said, None, lacking, lacking)
-    return job.finish()
+
+def reading_of(odd: object) -> Reading | None:
+    """Return what a message says about a job's file beside it, or ``None``: see `odd_text`."""
+    if not isinstance(odd, dict):
+        return None
+    from jobctl.core.lenient import Reading, Remark
+
+    remarks, missing = (_texts_in(odd.get(name)) for name in ("remarks", "missing"))
+    lacking = frozenset(BY_KEY[key].attribute for key in missing if key in BY_KEY)
+    return Reading(tuple(Remark("", text) for text in remarks), None, lacking, lacking)
 
 
 def _has_valid_labels(value: dict[str, Any]) -> bool:

@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["EVERYTHING", "MAX_VALUES", "Filter"]
+__all__ = ["ALWAYS", "EVERYTHING", "MAX_FIELDS", "MAX_VALUES", "Filter", "fields_of"]
 
 MAX_VALUES = 1000
 """Maximum number of values in a filter from the wire; the hub keeps it during the session."""
+
+MAX_FIELDS = 64
+"""Maximum number of keys that a reader may ask for, and of characters in each."""
+ALWAYS = frozenset({"id", "type", "stage", "createdAt", "revision"})
+"""The keys of a job that every reader gets."""
 
 _FIELDS = {
     "id": "ids", "type": "types", "stage": "stages", "session": "sessions", "label": "labels",
@@ -38,6 +43,10 @@ class Filter(NamedTuple):
     cancelled job is ``cancelled``, not ``failed``. ``labels`` are selectors in canonical form, such
     as ``team=data``; use `make`. Only the id of a job never changes, so under a filter on other
     fields a job may leave again (see the delta rules in jobset.py).
+
+    ``fields`` are the keys of a job that the reader gets beside `ALWAYS`, or ``None`` for all of
+    them (see projection.py). They select no job. They are a part of the filter because a cursor
+    belongs to them too: what a reader holds depends on both.
     """
 
     ids: frozenset[str] = frozenset()
@@ -46,6 +55,7 @@ class Filter(NamedTuple):
     sessions: frozenset[str] = frozenset()
     active: bool = False
     labels: frozenset[str] = frozenset()
+    fields: frozenset[str] | None = None
 
     def matches(self, job: Job) -> bool:
         """Whether the filter selects the job."""
@@ -73,6 +83,7 @@ class Filter(NamedTuple):
         if self == EVERYTHING:
             return ""
         text = repr(self.to_wire()) + (_MEANING if FAILED in self.stages else "")
+        text += "" if self.fields is None else f" fields {sorted(self.fields)!r}"
         return blake2b(text.encode(), digest_size=3).hexdigest()
 
     @property
@@ -94,8 +105,20 @@ class Filter(NamedTuple):
         label = {"label"} if self.labels else set()
         return frozenset(label | ({CANCELLED} if CANCELLED in self.stages else set()))
 
+    def with_fields(self, fields: Iterable[str] | None) -> Filter:
+        """Return the filter with these ``fields``, or with all keys; `UsageError`."""
+        return self._replace(fields=None if fields is None else fields_of(list(fields)))
+
+    @property
+    def of_whole_jobs(self) -> Filter:
+        """The filter that selects the same jobs with all of their keys."""
+        return self if self.fields is None else self._replace(fields=None)
+
     def to_wire(self) -> dict[str, Any]:
-        """Return the filter as JSON, in a canonical order; the inverse of `from_wire`."""
+        """Return the filter as JSON, in a canonical order; the inverse of `from_wire`.
+
+        Without ``fields``, which stand beside it in a message.
+        """
         wire: dict[str, Any] = {
             key: sorted(getattr(self, field))
             for key, field in _FIELDS.items()
@@ -115,6 +138,7 @@ class Filter(NamedTuple):
         sessions: Iterable[str] = (),
         active: bool = False,
         labels: Iterable[str] = (),
+        fields: Iterable[str] | None = None,
     ) -> Filter:
         """Make a filter from any iterables; raise `InvalidId` or `UsageError` for invalid ones."""
         return cls(
@@ -124,7 +148,7 @@ class Filter(NamedTuple):
             frozenset(sessions),
             active,
             parse_selectors(labels),
-        )
+        ).with_fields(fields)
 
     @classmethod
     def from_wire(cls, value: object) -> Filter:
@@ -153,6 +177,25 @@ class Filter(NamedTuple):
         if not isinstance(active, bool):
             raise UsageError("the filter's active is true or false")
         return cls.make(**sets, active=active)
+
+
+def fields_of(value: object) -> frozenset[str] | None:
+    """Return the keys that a reader asks for beside `ALWAYS`, from a list of texts.
+
+    ``None`` stays: it stands for all keys. Any name may be a key of some program. Raises
+    `UsageError`.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) > MAX_FIELDS:
+        raise UsageError(f"fields are a list of {MAX_FIELDS} names at the most")
+    for name in value:
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_FIELDS or "," in name:
+            raise UsageError(
+                f"a name in fields has 1 to {MAX_FIELDS} characters, no comma; not "
+                f"{ascii(name)[:32]}"
+            )
+    return frozenset(value) - ALWAYS
 
 
 def _stage_of(job: Job) -> str:

@@ -314,6 +314,11 @@ class Job(Draft):
         )  # fmt: skip
 
     @property
+    def fields(self) -> frozenset[str] | None:
+        """The keys that its reader asked for (see `PartialJob`); ``None`` for a whole job."""
+        return None
+
+    @property
     def active(self) -> bool:
         """Whether the job is neither completed nor failed."""
         return self.stage not in TERMINAL

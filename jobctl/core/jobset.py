@@ -64,9 +64,31 @@ MAX_TOMBSTONES = 4096
 MAX_GONE = 256 * 1024
 """Maximum bytes of a list of what is gone; above it, and above a page, a reader gets a reset."""
 
+_MAX_PROJECTED = 8 * 1024 * 1024
+
 REMOVED = "removed"
 FILTERED = "filtered"
 DAMAGED = "damaged: "
+
+
+class Sent(NamedTuple):
+    """What is sent of a job: its wire form, and what stands beside it, or empty texts.
+
+    ``odd`` is about its file (`odd_text`), ``facts`` about what the wire form lacks
+    (`projection.facts_text`).
+    """
+
+    wire: bytes
+    odd: str = ""
+    facts: str = ""
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes in a message, with a comma after each text."""
+        size = len(self.wire)
+        for text in (self.odd, self.facts):
+            size += len(text.encode()) + 1 if text else 0
+        return size
 
 
 class Gone(NamedTuple):
@@ -247,6 +269,9 @@ class JobSet:
         # of jobs with details.
         self._wires: dict[str, bytes] = {}
         self._redacted: dict[str, bytes] = {}
+        # To readers with fields, by version; see `_projected`.
+        self._projections: dict[tuple[str, frozenset[str], bool], tuple[int, bytes, str]] = {}
+        self._projected_bytes = 0
 
     @property
     def cursor(self) -> Cursor:
@@ -293,32 +318,69 @@ class JobSet:
         This is the exclusive or of `version_hash` of each job. It is kept without a filter, and for
         filters for which `keep_digest` was called; for other filters every job is examined.
         """
-        return f"{self._digests.under(filter, self):016x}"
+        return f"{self._digests.under(filter.of_whole_jobs, self):016x}"
 
     def keep_digest(self, filter: Filter) -> None:
         """Keep the digest under the filter up to date, for one more user."""
-        self._digests.keep(filter, empty=not len(self))
+        self._digests.keep(filter.of_whole_jobs, empty=not len(self))
 
     def release_digest(self, filter: Filter) -> None:
         """Undo one `keep_digest`."""
-        self._digests.release(filter)
+        self._digests.release(filter.of_whole_jobs)
 
     def sent(
-        self, id: str, *, details: bool = False, max_bytes: int | None = None
-    ) -> tuple[bytes, str]:
-        """Return what is sent of a job: its wire form, and what is odd in its file.
+        self,
+        id: str,
+        *,
+        details: bool = False,
+        max_bytes: int | None = None,
+        fields: frozenset[str] | None = None,
+    ) -> Sent:
+        """Return what is sent of a job, to a reader that asked for these ``fields``, or for all.
 
-        If both have more than ``max_bytes``, the wire form is `shortened`. What is odd is left out
+        If it has more than ``max_bytes``, the wire form is `shortened`. What is odd is left out
         then if it takes more than half of that.
         """
-        wire = self.wire(id, details=details)
         job = self._entries[id].job
         odd = odd_text(job) if job is not None and job.reading is not None else ""
-        if max_bytes is None or len(wire) + (len(odd.encode()) if odd else 0) <= max_bytes:
-            return wire, odd
+        if fields is None:
+            sent = Sent(self.wire(id, details=details), odd)
+        else:
+            wire, facts = self._projected(id, fields, details=details)
+            sent = Sent(wire, odd, facts)
+        if max_bytes is None or sent.size <= max_bytes:
+            return sent
         if len(odd.encode()) > max_bytes // 2:
             odd = ""
-        return shortened(wire, max_bytes - len(odd.encode())), odd
+        room = max_bytes - len(odd.encode())
+        if fields is None:
+            return Sent(shortened(sent.wire, room), odd)
+        from jobctl.core.projection import MAX_FACTS, facts_text
+
+        wire = shortened(sent.wire, room - MAX_FACTS)
+        reading = job.reading if job is not None else None
+        return Sent(wire, odd, facts_text(self.wire(id, details=details), wire, reading))
+
+    def _projected(self, id: str, fields: frozenset[str], *, details: bool) -> tuple[bytes, str]:
+        """Return the job with these fields, encoded once for each version of the job.
+
+        The encodings are kept up to `_MAX_PROJECTED` bytes, for all sets of fields together.
+        """
+        entry, key = self._entries[id], (id, fields, details)
+        kept = self._projections.get(key)
+        if kept is not None and kept[0] == entry.revision:
+            return kept[1], kept[2]
+        from jobctl.core.projection import projected  # most readers get whole jobs
+
+        reading = entry.job.reading if entry.job is not None else None
+        wire, facts = projected(self.wire(id, details=details), fields, reading)
+        self._projected_bytes += len(wire) + len(facts)
+        self._projected_bytes -= len(kept[1]) + len(kept[2]) if kept is not None else 0
+        if self._projected_bytes > _MAX_PROJECTED:
+            self._projections.clear()
+            self._projected_bytes = len(wire) + len(facts)
+        self._projections[key] = (entry.revision, wire, facts)
+        return wire, facts
 
     # -- the one read -----------------------------------------------------------------------
 
@@ -364,7 +426,7 @@ class JobSet:
         ):
             return self._reset(filter, limit, max_examined, details=details, shorten=shorten)
         gone: list[Gone] = []
-        size = 0
+        size, whole = 0, filter.fields is None
         if checks and limit is not None:
             most = limit if gone_after is None else max(limit, MAX_GONE)
             gone, size = self._gone_since(known, gone_after or 0, filter, most)
@@ -389,12 +451,14 @@ class JobSet:
                 wanted = knew_it and not filter.may_lose and filter.may_hold(id)
             if wanted:
                 if limit is not None:
-                    if job is not None and job.reading is None and not shorten:
+                    if job is not None and job.reading is None and not shorten and whole:
                         size += len(self.wire(id, details=details)) + 1
                     elif job is not None:
                         max_job = limit if shorten else None
-                        wire, odd = self.sent(id, details=details, max_bytes=max_job)
-                        size += len(wire) + 1 + (len(odd.encode()) + 1 if odd else 0)
+                        sent = self.sent(
+                            id, details=details, max_bytes=max_job, fields=filter.fields
+                        )
+                        size += sent.size + 1
                     else:
                         size += self._gone(id, entry).size
                     if size > limit and may_end and not empty:

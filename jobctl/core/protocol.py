@@ -12,13 +12,15 @@
 *jobctl.v1* (``Sec-WebSocket-Protocol: jobctl.v1``)::
 
     hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
-                    "more": …, "odd": {id: {…}}, "jobs": [{…}], "gone": [id],
+                    "more": …, "odd": {id: {…}}, "derived": {id: {…}}, "jobs": [{…}],
+                    "gone": [id],
                     "why": {id: "removed" | "filtered" | "damaged: …"}}
                    {"type": "jobs:pong", "at": …, "now": time}
                    {"type": "jobs:owners", "dead": [name], "more": …}
                    {"type": "jobs:bad", "files": {name: reason}, "omitted": number}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
-                   {"type": "jobs:subscribe", "since": cursor, "filter": {…}, "max": bytes}
+                   {"type": "jobs:subscribe", "since": cursor, "filter": {…}, "max": bytes,
+                    "fields": [key]}
                    {"type": "jobs:ack", "through": revision}
                    {"type": "jobs:ping", "at": …}
 
@@ -38,6 +40,15 @@ list continues in the next one; ``jobs:bad`` has the number of files that it lea
 job that is larger than the limit comes alone in its message: whole, or, for a client that sent
 ``max``, without ``result``, ``history``, ``run`` and then other keys, with ``"omitted": [key]``.
 The whole job is at ``/api/jobs/ID``. A pong is as long as its ping.
+
+With ``fields=title,progress`` in the query, or ``"fields": […]`` in a subscription, each job comes
+with these keys and ``id``, ``type``, ``stage``, ``createdAt`` and ``revision`` only. At most 64
+names of at most 64 characters; any name is valid, since jobs have keys of their own, and
+``fields=`` asks for none. The fields are a part of the filter: a cursor belongs to both. A change
+of other keys still moves the revision and sends the job, so that all readers are at the same
+revision and the digest, which is over ids and revisions, proves the same. What can be judged only
+from keys that did not come stands in ``derived``, where it differs from what the job that came
+tells: see projection.py. Plain clients get whole jobs.
 
 ``odd`` says what is odd in the files of these jobs, and is left out where nothing is: ``remarks``,
 which are texts, and ``missing``, the times that the file lacks.
@@ -70,7 +81,7 @@ from functools import lru_cache
 
 from jobctl.core.codec import odd_text, parse_wire
 from jobctl.core.cursor import MAX_REVISION, ZERO, Cursor
-from jobctl.core.filters import EVERYTHING, Filter
+from jobctl.core.filters import EVERYTHING, Filter, fields_of
 from jobctl.core.jobset import DAMAGED, FILTERED, REMOVED, Delta, Gone
 from jobctl.core.times import known_ms, parse_duration
 from jobctl.errors import InvalidCursor, InvalidJob, ProtocolError, UsageError
@@ -147,7 +158,7 @@ Its value is `SUBPROTOCOL`. Proxies replace ``Server``, so that header says noth
 """
 FEATURES_HEADER = "Jobctl-Features"
 """The response header that lists `FEATURES`, separated by ``, ``."""
-FEATURES = ("bad", "cancelled", "digest", "ended", "label", "max", "now")
+FEATURES = ("bad", "cancelled", "digest", "ended", "fields", "label", "max", "now")
 """What a client may ask this hub for, beyond what every hub of jobctl.v1 does. Sorted."""
 HUB_HEADERS = ((HUB_HEADER, SUBPROTOCOL), (FEATURES_HEADER, ", ".join(FEATURES)))
 """The headers of every response of a hub, on WebSockets and plain HTTP, errors included."""
@@ -158,6 +169,7 @@ QUERY_KEYS = frozenset(
         "bad",
         "digest",
         "ended",
+        "fields",
         "id",
         "label",
         "max",
@@ -266,16 +278,20 @@ def delta_message(
     tag: str = "",
     digest: str | None = None,
     odd_texts: Iterable[str] | None = None,
+    facts_texts: Iterable[str] = (),
 ) -> bytes:
     """Return a ``jobs:delta`` from the client's own revision ``since``; ``jobs`` are encoded.
 
     ``tag`` is that of the client's filter, ``digest`` that of the jobs it has now. ``odd_texts``
-    are what is odd in the jobs' files, by default the `odd_text` of each.
+    are what is odd in the jobs' files, by default the `odd_text` of each. ``facts_texts`` are the
+    facts beside jobs of which some keys are sent (see projection.py). Empty texts are left out.
     """
     cursor = Cursor(delta.epoch, delta.through, tag)
     proof = f',"digest":"{digest}"' if digest is not None else ""
     files = ",".join(filter(None, map(odd_text, delta.jobs) if odd_texts is None else odd_texts))
     odd = f',"odd":{{{files}}}' if files else ""
+    facts = ",".join(filter(None, facts_texts))
+    odd += f',"derived":{{{facts}}}' if facts else ""
     head = (
         f'{{"type":"jobs:delta","epoch":"{delta.epoch}","since":{since},'
         f'"through":{delta.through},"cursor":"{cursor}",'
@@ -290,7 +306,7 @@ def delta_message(
 def delta_overhead(epoch: str, tag: str) -> int:
     """Return how many bytes a ``jobs:delta`` has at most beside its jobs and what is gone.
 
-    Commas between jobs and between texts about files count as parts of these.
+    Commas between jobs and between texts about them count as parts of these.
     """
     return _overhead(len(epoch.encode()), len(tag.encode()))
 
@@ -298,7 +314,7 @@ def delta_overhead(epoch: str, tag: str) -> int:
 @lru_cache(maxsize=64)  # there are few lengths, and each page asks
 def _overhead(epoch_bytes: int, tag_bytes: int) -> int:
     filled = Delta("e" * epoch_bytes, 0, MAX_REVISION, gone=(Gone("", 0, "x"),))
-    return len(delta_message(filled, MAX_REVISION, (), "t" * tag_bytes, "0" * 16, ("x",)))
+    return len(delta_message(filled, MAX_REVISION, (), "t" * tag_bytes, "0" * 16, ("x",), ("x",)))
 
 
 def init_message(jobs: Iterable[bytes]) -> bytes:
@@ -358,12 +374,17 @@ def pong_message(at: Any, now: str = "") -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners | BadFiles:
-    """Parse a message of the hub to a jobctl.v1 client; raise `ProtocolError` for any other."""
+def parse_from_hub(
+    data: str | bytes, fields: frozenset[str] | None = None
+) -> Delta | Pong | DeadOwners | BadFiles:
+    """Parse a message of the hub to a jobctl.v1 client; raise `ProtocolError` for any other.
+
+    With ``fields``, which a hub of the feature of that name was asked for, jobs are `PartialJob`.
+    """
     value = json_object(data)
     match value.get("type"):
         case "jobs:delta":
-            return _delta(value)
+            return _delta(value, fields)
         case "jobs:pong":
             now = value.get("now")
             return Pong(value.get("at"), known_ms(now) if isinstance(now, str) else None)
@@ -381,7 +402,7 @@ def parse_from_hub(data: str | bytes) -> Delta | Pong | DeadOwners | BadFiles:
             raise ProtocolError(f"the hub sent {ascii(str(other)[:40])}")
 
 
-def _delta(value: dict[str, Any]) -> Delta:
+def _delta(value: dict[str, Any], fields: frozenset[str] | None) -> Delta:
     epoch, since, through = value.get("epoch"), value.get("since"), value.get("through")
     jobs, gone, more = value.get("jobs"), value.get("gone"), value.get("more")
     if not (
@@ -396,7 +417,17 @@ def _delta(value: dict[str, Any]) -> Delta:
     ):
         raise ProtocolError("the hub sent a delta that is none")
     try:
-        parsed = tuple(parse_wire(job, _odd(value, job)) for job in jobs)
+        if fields is None:
+            parsed = tuple(parse_wire(job, _beside(value, "odd", job)) for job in jobs)
+        else:
+            from jobctl.core.projection import parse_partial
+
+            parsed = tuple(
+                parse_partial(
+                    job, _beside(value, "odd", job), _beside(value, "derived", job), fields
+                )
+                for job in jobs
+            )
     except InvalidJob as error:
         raise ProtocolError(f"the hub sent a job that is none: {error}") from error
     if any(job.revision > through for job in parsed):
@@ -423,10 +454,10 @@ def _reason(why: object) -> str:
     return why if why in (REMOVED, FILTERED) or why.startswith(DAMAGED) else ""
 
 
-def _odd(delta: dict[str, Any], job: object) -> object:
-    """Return what a delta says about the file of a job."""
-    odd = delta.get("odd")
-    return odd.get(job.get("id")) if isinstance(odd, dict) and isinstance(job, dict) else None
+def _beside(delta: dict[str, Any], key: str, job: object) -> object:
+    """Return what stands about a job beside it, under a key of the delta."""
+    said = delta.get(key)
+    return said.get(job.get("id")) if isinstance(said, dict) and isinstance(job, dict) else None
 
 
 def close_reason_with_retry(text: str, retry_after_s: float) -> str:
@@ -494,6 +525,8 @@ def parse_query(query: str) -> Subscribe:
         key: fields[key] for key in ("id", "type", "stage", "session", "label") if key in fields
     }
     filter = Filter.from_wire({**wire, "active": active}) if wire or active else EVERYTHING
+    if "fields" in fields:
+        filter = filter._replace(fields=_fields_in(fields["fields"]))
     return Subscribe(
         cursor_or_zero(since),
         filter,
@@ -503,6 +536,11 @@ def parse_query(query: str) -> Subscribe:
         max_bytes=limit_from(limit),
         unknown=tuple(sorted(fields.keys() - QUERY_KEYS)),
     )
+
+
+def _fields_in(texts: list[str]) -> frozenset[str] | None:
+    """Return the fields in a query, where names are separated by commas."""
+    return fields_of([name for text in texts if text for name in text.split(",")])
 
 
 def limit_from(value: object) -> int | None:
@@ -531,6 +569,8 @@ def query_of(
         fields.append(("since", str(cursor)))
     for key, value in filter.to_wire().items():
         fields += [(key, text) for text in value] if isinstance(value, list) else [(key, "1")]
+    if filter.fields is not None:
+        fields.append(("fields", ",".join(sorted(filter.fields))))
     if digest:
         fields.append(("digest", "1"))
     if bad_files:

@@ -51,7 +51,7 @@ __all__ = ["HttpApi", "ServerState", "rights_of"]
 _STORE_TIMEOUT_S = 5.0
 _BODY_S = 5.0
 _IDLE_S = 2.0  # the whole head has been read already
-_JOBS_KEYS = ("active", "id", "label", "limit", "session", "since", "stage", "type")
+_JOBS_KEYS = ("active", "fields", "id", "label", "limit", "session", "since", "stage", "type")
 _MAX_JOBS = 1000  # in a response
 _LIMIT = re.compile(r"[0-9]{1,9}")  # int() refuses thousands of digits
 _MAX_RESPONSE = 256 * 1024  # bytes of jobs in a response
@@ -490,9 +490,15 @@ class HttpApi:
             "gone": [item.id for item in delta.gone],
             "lost": [job.id for job in jobs if job.lost(hub.dead)],
         }
-        start = json.dumps(head)[:-1].encode()
-        wires = (hub.replica.wire(job.id, details=details) for job in jobs)
-        return start + b', "jobs": [' + b",".join(wires) + b"]}"
+        start = json.dumps(head)[:-1]
+        fields = subscribe.filter.fields
+        if fields is None:
+            wires = [hub.replica.wire(job.id, details=details) for job in jobs]
+        else:
+            sent = [hub.replica.sent(job.id, details=details, fields=fields) for job in jobs]
+            wires = [one.wire for one in sent]
+            start += f', "derived": {{{",".join(one.facts for one in sent if one.facts)}}}'
+        return start.encode() + b', "jobs": [' + b",".join(wires) + b"]}"
 
     async def _job(self, request: web.Request) -> web.Response:
         _check_keys(request)

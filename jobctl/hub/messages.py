@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from jobctl.core.cursor import MAX_REVISION
-from jobctl.core.filters import Filter
+from jobctl.core.filters import Filter, fields_of
 from jobctl.core.protocol import (
     Ack,
     Auth,
@@ -50,6 +50,7 @@ class _Subscribe(_Message):
     type: Literal["jobs:subscribe"]
     since: Any = None  # whatever is no cursor gets an explicit reset
     filter: Any = None  # `Filter.from_wire` names what is wrong
+    fields: Any = None  # `fields_of` too
     digest: Any = None
     bad: Any = None
     max: Annotated[int, Field(strict=True)] | None = None  # `limit_from` says what is too small
@@ -82,7 +83,7 @@ def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
     if isinstance(message, _Auth):
         return Auth(message.token)
     try:
-        filter = Filter.from_wire(message.filter)
+        filter = Filter.from_wire(message.filter)._replace(fields=fields_of(message.fields))
         max_bytes = limit_from(message.max)
     except UsageError as error:
         raise ProtocolError(str(error)) from error

@@ -133,14 +133,18 @@ def v1_page(
         return (), position._replace(examined=delta.through, snapshot_start=snapshot_start)
     proof = replica.digest(filter) if digest and not delta.more else None
     max_job = limit if shorten else None
-    sent = [replica.sent(job.id, details=details, max_bytes=max_job) for job in delta.jobs]
+    sent = [
+        replica.sent(job.id, details=details, max_bytes=max_job, fields=filter.fields)
+        for job in delta.jobs
+    ]
     message = delta_message(
         delta._replace(epoch=epoch),
         since,
-        (wire for wire, _ in sent),
+        (one.wire for one in sent),
         filter.tag,
         proof,
-        (odd for _, odd in sent),
+        (one.odd for one in sent),
+        (one.facts for one in sent),
     )
     moved = Position(
         delta.epoch,

@@ -214,7 +214,7 @@ class Hub:
         an earlier hub stopped.
         """
         if dialect is Dialect.PLAIN:
-            filter = filter.for_stages_on_disk
+            filter = filter.of_whole_jobs.for_stages_on_disk
         cursor = store_cursor(cursor, details=details)
         session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
         session.digest = digest

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from jobctl._clock import now_ms
+from jobctl.core.filters import Filter
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
 from jobctl.core.protocol import Dialect
 from jobctl.core.schedule import Overdue
@@ -29,6 +30,11 @@ __all__ = ["HubStatus"]
 
 _MAX_LOOP_DELAY_S = 1.0  # `/healthz` reports a longer delay of the event loop
 _MAX_READ_S = 5.0  # `/healthz` reports a longer read of the store
+
+
+def _fields_of(filter: Filter) -> dict[str, list[str]]:
+    """Return the keys that a session asked for, if it did, as a member of its row."""
+    return {} if filter.fields is None else {"fields": sorted(filter.fields)}
 
 
 class HubStatus:
@@ -103,6 +109,7 @@ class HubStatus:
                     "peer": connection.peer,
                     "dialect": session.dialect.value,
                     "filter": session.filter.to_wire(),
+                    **_fields_of(session.filter),
                     "openedAt": connection.opened_at,
                     "sent": session_progress.sent,
                     "acked": session_progress.acked,

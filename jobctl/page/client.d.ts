@@ -31,6 +31,8 @@ export interface Job {
     readonly lost: boolean;
     readonly remarks?: readonly string[];
     readonly missing?: readonly string[];
+    /** Beside a job with some of its fields: for the functions below. */
+    readonly facts?: Readonly<Record<string, unknown>>;
   };
   readonly [key: string]: unknown;
 }
@@ -98,6 +100,12 @@ export interface Options {
   /** The hub: `http://127.0.0.1:8765`, a path on this page's host, or a `ws:` URL. */
   url?: string;
   filter?: Filter;
+  /**
+   * The keys of each job that the page needs, beside id, type, stage, createdAt and revision, which
+   * always come; all keys by default. Whatever the functions below tell of a job stays the same. A
+   * hub of jobctl 0.1.0 sends whole jobs. `until()` of a stage that may have passed needs `history`.
+   */
+  fields?: readonly string[] | null;
   /** The hub's token, or a function that returns it, within a minute, before each connection. */
   token?: string | null | (() => string | null | Promise<string | null>);
   onchange?: (jobs: Jobs, change: Change) => void;

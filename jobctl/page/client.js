@@ -337,7 +337,7 @@ class Records {
     for (const job of jobs) {
       this.digest.put(job.id, job.revision);
       freezeInside(job);
-      const record = this._record(job, ownValue(odd, job.id));
+      const record = recordOf(job, this.dead, ownValue(odd, job.id), ownValue(delta.derived, job.id));
       if (this._next) this._next.set(job.id, record);
       else this._change(record, change);
     }
@@ -384,7 +384,7 @@ class Records {
   /** The job itself, or another object if it is lost now, or no longer. */
   _withLost(job) {
     if (isLost(job, this.dead) === job.derived.lost) return job;
-    return Object.freeze({ ...job, derived: derivedOf(job, this.dead, job.derived) });
+    return recordOf({ ...job }, this.dead, job.derived, job.derived.facts);
   }
 
   /** Forget where we are, so that the next connection reads everything. The jobs stay shown. */
@@ -395,11 +395,6 @@ class Records {
 
   countsNow() {
     return (this._counts ??= Object.freeze({ ...this._tally }));
-  }
-
-  _record(job, odd) {
-    job.derived = derivedOf(job, this.dead, odd);
-    return Object.freeze(job);
   }
 
   _put(record) {
@@ -441,64 +436,56 @@ function ownValue(object, key) {
   return object && Object.hasOwn(object, key) ? object[key] : undefined;
 }
 
-function derivedOf(job, dead, { remarks = [], missing = [] } = {}) {
-  const active = !TERMINAL.has(job.stage);
-  const derived = { active, cancelled: isCancelled(job), lost: isLost(job, dead) };
+/** The record of a new job: with what follows from it, and what the hub says beside it. */
+function recordOf(job, dead, { remarks = [], missing = [] } = {}, facts) {
+  const derived = (job.derived = { active: !TERMINAL.has(job.stage), cancelled: false, lost: false });
   if (remarks.length) derived.remarks = Object.freeze(remarks);
   if (missing.length) derived.missing = Object.freeze(missing);
-  return Object.freeze(derived);
+  if (facts) derived.facts = Object.freeze(facts);
+  derived.cancelled = isCancelled(job);
+  derived.lost = isLost(job, dead);
+  Object.freeze(derived);
+  return Object.freeze(job);
 }
 
 function isLost(job, dead) {
-  return !TERMINAL.has(job.stage) && dead.has(job.owner) && isRecordedAttempt(job);
+  if (TERMINAL.has(job.stage) || !dead.size) return false;
+  return dead.has(factOf(job, "owner", ownerByRecord));
+}
+
+function ownerByRecord(job) {
+  return recordedByRecord(job) ? job.owner : null;
 }
 
 // -- what a job's record means --------------------------------------------------------------------
 //
 // Pure functions of a job, by the rules of core/job.py. Times are in milliseconds since 1970, and
 // NaN where the file does not tell. Placeholder times, such as year 1 or 1970, do not count.
+//
+// A job that came with some of its fields only is judged by the facts that the hub sent beside it,
+// and where it sent none, by the same rules: see core/projection.py.
 
 /** Whether somebody asked for the job's end: its stage is "failed" then. */
 export function isCancelled(job) {
-  return job.stage === "failed" && (isToldCancelled(job) || job.error === CANCELLED);
+  return factOf(job, "cancelled", cancelledByRecord);
 }
 
 /** By whom and why the job was cancelled, null where that is not known; null if it was not. */
 export function cancellation(job) {
   if (!isCancelled(job)) return null;
-  const said = isToldCancelled(job) ? job.cancelled : {};
+  const said = isTold(job.cancelled) && !movedByOthers(job) ? job.cancelled : {};
   const text = (value) => (typeof value === "string" && value ? value : null);
   return { by: text(said.by), reason: text(said.reason) };
 }
 
-/** Whether `cancelled` is of this attempt: other programs keep it when they retry. */
-function isToldCancelled(job) {
-  return isTold(job.cancelled) && !movedByOthers(job);
-}
-
 /** Whether somebody has acknowledged that this attempt has failed or is lost. */
 export function isAcknowledged(job) {
-  const said = job.acknowledged;
-  if (!isTold(said) || job.stage === "completed") return false;
-  if (Number.isInteger(said.attempt) && said.attempt !== job.retryCount) return false;
-  return !movedByOthers(job);
-}
-
-function isTold(said) {
-  return said === true || (typeof said === "object" && said !== null && !Array.isArray(said));
+  return factOf(job, "acknowledged", acknowledgedByRecord);
 }
 
 /** Whether the job's history is of its present attempt. */
 export function isRecordedAttempt(job) {
-  const history = historyOf(job);
-  if (!job.retryCount || !history.length) return true;
-  let retries = 0;
-  for (let place = history.length - 1; place >= 0; place--) {
-    const { stage, attempt } = history[place];
-    if (Number.isInteger(attempt)) return attempt + retries === job.retryCount;
-    if (place && stage === "pending" && TERMINAL.has(history[place - 1].stage)) retries += 1;
-  }
-  return history.length >= MAX_HISTORY || retries === job.retryCount;
+  return factOf(job, "recorded", recordedByRecord);
 }
 
 /**
@@ -506,18 +493,12 @@ export function isRecordedAttempt(job) {
  * message are of an earlier stage then.
  */
 export function movedByOthers(job) {
-  const last = historyOf(job).at(-1);
-  if (!last) return false;
-  if (last.stage !== job.stage) return true;
-  if (isRecordedAttempt(job)) return false;
-  if (job.stage === "pending" || TERMINAL.has(job.stage)) return true;
-  return (knownMs(job.stageStartedAt) || 0) > (knownMs(last.at) || 0);
+  return factOf(job, "moved", movedByRecord);
 }
 
 /** When the job entered its stage. */
 export function enteredMs(job) {
-  const entered = firstPossibleMs(job);
-  return movedByOthers(job) ? Math.max(entered, movedMs(job)) : entered;
+  return factOf(job, "enteredMs", enteredByRecord) ?? NaN;
 }
 
 /** Whether the job has been in its stage for longer than that: a minute for the built-in types. */
@@ -529,16 +510,13 @@ export function isStalled(job, nowMs, afterMs = 60000) {
 
 /** When the job's present attempt began. */
 export function beganMs(job) {
-  const created = isMissing(job, "createdAt") ? NaN : knownMs(job.createdAt);
-  if (!job.retryCount) return created;
-  const began = attemptMs(job);
-  return began > created ? began : created;
+  return factOf(job, "beganMs", beganByRecord) ?? NaN;
 }
 
 /** When the job ended, by the time `nowMs`, which is returned for an active job. */
 export function endedMs(job, nowMs) {
   if (!TERMINAL.has(job.stage)) return nowMs;
-  const ends = endsOf(job);
+  const ends = factOf(job, "endsMs", endsByRecord);
   if (!ends.length) return NaN;
   // A later time comes from a wrong clock.
   const present = Math.max(nowMs, knownMs(job.createdAt) || 0);
@@ -550,6 +528,65 @@ export function endedMs(job, nowMs) {
  * ended the one before that, or null.
  */
 export function lastStage(job) {
+  return factOf(job, "lastStage", lastByRecord);
+}
+
+/** What the hub says beside the job, or what follows from its record. */
+function factOf(job, key, byRecord) {
+  const fact = job.derived?.facts?.[key];
+  return fact === undefined ? byRecord(job) : fact;
+}
+
+function cancelledByRecord(job) {
+  const told = isTold(job.cancelled) && !movedByRecord(job); // other programs keep it when they retry
+  return job.stage === "failed" && (told || job.error === CANCELLED);
+}
+
+function acknowledgedByRecord(job) {
+  const said = job.acknowledged;
+  if (!isTold(said) || job.stage === "completed") return false;
+  if (Number.isInteger(said.attempt) && said.attempt !== (job.retryCount ?? 0)) return false;
+  return !movedByRecord(job);
+}
+
+function isTold(said) {
+  return said === true || (typeof said === "object" && said !== null && !Array.isArray(said));
+}
+
+function recordedByRecord(job) {
+  const history = historyOf(job);
+  if (!job.retryCount || !history.length) return true;
+  let retries = 0;
+  for (let place = history.length - 1; place >= 0; place--) {
+    const { stage, attempt } = history[place];
+    if (Number.isInteger(attempt)) return attempt + retries === job.retryCount;
+    if (place && stage === "pending" && TERMINAL.has(history[place - 1].stage)) retries += 1;
+  }
+  return history.length >= MAX_HISTORY || retries === job.retryCount;
+}
+
+function movedByRecord(job) {
+  const last = historyOf(job).at(-1);
+  if (!last) return false;
+  if (last.stage !== job.stage) return true;
+  if (recordedByRecord(job)) return false;
+  if (job.stage === "pending" || TERMINAL.has(job.stage)) return true;
+  return (knownMs(job.stageStartedAt) || 0) > (knownMs(last.at) || 0);
+}
+
+function enteredByRecord(job) {
+  const entered = firstPossibleMs(job);
+  return movedByRecord(job) ? Math.max(entered, movedMs(job)) : entered;
+}
+
+function beganByRecord(job) {
+  const created = isMissing(job, "createdAt") ? NaN : knownMs(job.createdAt);
+  if (!job.retryCount) return created;
+  const began = attemptMs(job);
+  return began > created ? began : created;
+}
+
+function lastByRecord(job) {
   if (!TERMINAL.has(job.stage)) return job.stage;
   const own = Array.isArray(job.stages) ? job.stages : null;
   const isWork = (stage) => own?.includes(stage) ?? (stage !== "pending" && !TERMINAL.has(stage));
@@ -574,7 +611,7 @@ function firstPossibleMs(job) {
 
 /** When another program moved the job to its stage. */
 function movedMs(job) {
-  const ends = endsOf(job), history = historyOf(job), isPending = job.stage === "pending";
+  const ends = endsByRecord(job), history = historyOf(job), isPending = job.stage === "pending";
   const updated = knownMs(job.updatedAt);
   if (!history.length) return ends[0] ?? (isPending ? updated : firstPossibleMs(job));
   const last = knownMs(history.at(-1).at);
@@ -585,7 +622,7 @@ function movedMs(job) {
 /** When the attempt began, by the last `pending` of the job's timeline. */
 function attemptMs(job) {
   const history = historyOf(job);
-  const isRetriedByOthers = history.length ? movedByOthers(job) : job.retryCount > 0;
+  const isRetriedByOthers = history.length ? movedByRecord(job) : job.retryCount > 0;
   if (job.stage === "pending" && isRetriedByOthers) return movedMs(job);
   return knownMs(history[attemptIndex(history)]?.at);
 }
@@ -596,7 +633,7 @@ function attemptIndex(history) {
 }
 
 /** The times at which the job may have ended, best first. */
-function endsOf(job) {
+function endsByRecord(job) {
   if (!TERMINAL.has(job.stage)) return [];
   const created = knownMs(job.createdAt), entered = knownMs(job.stageStartedAt);
   let completed = knownMs(job.completedAt), updated = knownMs(job.updatedAt);
@@ -629,11 +666,11 @@ const SYSTEM_CLOCK = {
 /** One connection after the other: states and events as in TRANSITIONS. */
 class Machine {
   constructor(options, records, changed) {
-    const { url, filter = {}, token = null, rest = true, verify = true } = options;
+    const { url, filter = {}, fields = null, token = null, rest = true, verify = true } = options;
     this._page = options.window ?? (typeof window === "object" ? window : null);
     this._WebSocket = options.WebSocket ?? (this._page && globalThis.WebSocket);
     this._url = this._WebSocket ? socketUrl(url, this._page?.location) : null;
-    this._query = queryOf(filter, verify);
+    this._query = queryOf(filter, fields, verify);
     this._token = token;
     this._rests = rest;
     this._records = records;
@@ -986,7 +1023,7 @@ function socketUrl(url, location) {
 
 const FILTER_KEYS = new Set(["type", "stage", "id", "session", "label", "active"]);
 
-function queryOf(filter, verify) {
+function queryOf(filter, fields, verify) {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(filter)) {
     if (!FILTER_KEYS.has(key)) throw new TypeError(`a filter has no ${key}`);
@@ -996,6 +1033,7 @@ function queryOf(filter, verify) {
       for (const one of [value].flat()) if (one !== undefined && one !== null) query.append(key, one);
     }
   }
+  if (fields) query.set("fields", [...fields].sort().join());
   if (verify) query.set("digest", "1");
   return query;
 }

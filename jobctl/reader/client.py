@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import suppress
 from functools import reduce
 from itertools import starmap
@@ -80,6 +80,10 @@ class Client:
     has answered: afterwards it comes from a proxy while the hub restarts, and is retried. With
     ``insist`` it is retried from the start (see failures.py).
 
+    With ``fields``, names of keys, jobs come with these keys only, as `PartialJob`: what they are
+    judged by stays that of the whole jobs. They become a part of ``filter``, and so of the cursor.
+    A hub of an older version sends whole jobs, as `Job`.
+
     ``clock`` is kept at the difference between the hub's clock and ours.
 
     With ``bad_files`` the client also yields `BadFiles`: once it has everything, and whenever the
@@ -101,6 +105,7 @@ class Client:
         *,
         cursor: Cursor = ZERO,
         filter: Filter = EVERYTHING,
+        fields: Iterable[str] | None = None,
         retry: bool = True,
         timeout_s: float | None = None,
         patience_s: float = PATIENCE_S,
@@ -117,7 +122,8 @@ class Client:
         self._address = address_of(url)
         self._token, self._credentials = token, credentials
         self.cursor = cursor
-        self.filter = filter
+        self.filter = filter if fields is None else filter.with_fields(fields)
+        self._held_under = self.filter  # by the hub: an older one knows no fields
         self.dead: frozenset[str] = frozenset()
         self._filters_itself = False  # what an older hub does not
         self._dead_owners: frozenset[str] = frozenset()  # of a list that continues
@@ -244,7 +250,7 @@ class Client:
 
         A delta must continue from the cursor.
         """
-        event = parse_from_hub(message)
+        event = parse_from_hub(message, self._held_under.fields)
         if isinstance(event, Pong):
             self._clock.take(event)
             return event
@@ -260,7 +266,7 @@ class Client:
         if event.since != 0 and (event.epoch, event.since) != here:
             raise ProtocolError("a delta does not follow from where we are", url=self.url)
         self._check(event)
-        self.cursor = event.cursor(self.filter)
+        self.cursor = event.cursor(self._held_under)
         return event.filtered(self.filter) if self._filters_itself else event
 
     def _check_protocol(self, connection: ClientConnection) -> None:
@@ -274,6 +280,7 @@ class Client:
         headers = connection.response.headers if connection.response is not None else {}
         features = {name.strip() for name in headers.get(FEATURES_HEADER, "").split(",")}
         lacking = self.filter.needs - features
+        self._held_under = self.filter if "fields" in features else self.filter.of_whole_jobs
         self._filters_itself = FAILED in self.filter.stages and CANCELLED not in features
         if self._filters_itself and self._verify:
             lacking |= {CANCELLED}  # its digest is that of all jobs that have failed on disk

@@ -7,7 +7,7 @@ one to the other without loss.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 from functools import partial
 
@@ -37,6 +37,7 @@ async def follow(
     store: Store | None = None,
     url: str | None = None,
     filter: Filter = EVERYTHING,
+    fields: Iterable[str] | None = None,
     cursor: Cursor = ZERO,
     timeout_s: float | None = None,
     verify: bool = False,
@@ -49,10 +50,12 @@ async def follow(
 
     With ``url`` only that hub is read; `TimedOut` is raised after ``timeout_s`` seconds without it.
     Otherwise ``store`` is read, through a hub that serves it, or directly. With ``verify`` the
-    hub's digests are checked; with ``bad_files`` also `BadFiles` are yielded; ``credentials`` are
-    shown to it, ``clock`` is kept, and with ``insist`` answers that are not a hub's are retried
-    (see `Client`).
+    hub's digests are checked; with ``bad_files`` also `BadFiles` are yielded; with ``fields`` a hub
+    sends these keys only, while jobs that are read directly are whole; ``credentials`` are shown to
+    the hub, ``clock`` is kept, and with ``insist`` answers that are not a hub's are retried (see
+    `Client`).
     """
+    filter = filter if fields is None else filter.with_fields(fields)
     if url is not None:
         from jobctl.reader.client import Client  # a reader of a directory needs no network
 

@@ -44,6 +44,7 @@ async def read(
     filter: Filter = EVERYTHING,
     cursor: Cursor = ZERO,
     *,
+    fields: Iterable[str] | None = None,
     retry: bool = False,
     insist: bool = False,
     timeout_s: float | None = None,
@@ -57,9 +58,10 @@ async def read(
 
     Raises `HubError` at once if the hub cannot be reached; with ``retry``, `TimedOut` after
     ``timeout_s``. ``on_dead_owners`` is called if an owner is dead, and ``on_bad_files`` with the
-    files in quarantine, unless the hub is of jobctl 0.1.0. ``clock``, ``insist`` and
-    ``credentials`` are those of `Client`.
+    files in quarantine, unless the hub is of jobctl 0.1.0. ``fields``, ``clock``, ``insist`` and
+    ``credentials`` are those of `Client`; with more than `MAX_IDS` ids the jobs are whole.
     """
+    filter = filter if fields is None else filter.with_fields(fields)
     if len(filter.ids) > MAX_IDS:
         since = Cursor(cursor.epoch, cursor.revision) if cursor.tag == filter.tag else ZERO
         delta = await read(

@@ -10,7 +10,7 @@ from jobctl.core.protocol import FEATURES
 from tests.hub.network import new_job, plain, running_hub, said, v1
 from tests.hub.test_refusals_help import answer
 
-KNOWN = "active, id, label, limit, session, since, stage, type"
+KNOWN = "active, fields, id, label, limit, session, since, stage, type"
 
 
 @pytest.mark.parametrize("query", ["stgae=extract", "type=etl&max=5000", "ended=10m", "x", "%ff=1"])
@@ -36,7 +36,16 @@ async def get(url: str) -> tuple[int, str]:
 async def test_http_takes_all_that_it_lists(served):
     """Each key by itself, and all of them."""
     served.create(new_job("a1"))
-    pairs = ["active=1", "id=a1", "limit=5", "session=s", "since=0", "stage=x", "type=etl"]
+    pairs = [
+        "active=1",
+        "fields=title",
+        "id=a1",
+        "limit=5",
+        "session=s",
+        "since=0",
+        "stage=x",
+        "type=etl",
+    ]
     async with running_hub(served) as hub:
         base = hub.url.replace("/ws/jobs", "")
         for query in (*pairs, "&".join(pairs), "type=a&type=b", ""):

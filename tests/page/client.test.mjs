@@ -3,7 +3,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import test from "node:test";
-import { JobError, TRANSITIONS, connect, startOfSha256 } from "../../jobctl/page/client.js";
+import {
+  JobError, TRANSITIONS, beganMs, connect, endedMs, enteredMs, isAcknowledged, isRecordedAttempt, isStalled,
+  lastStage, movedByOthers, startOfSha256,
+} from "../../jobctl/page/client.js";
 import { FakeClock, FakePage, delta, fakeSockets, job, settled } from "./fakes.mjs";
 
 async function opened(options = {}) {
@@ -993,4 +996,42 @@ test("a hidden page that was told to reconnect rests again after five minutes", 
   }
   assert.equal(jobs.status.state, "resting");
   assert.deepEqual(clock.timers, []);
+});
+
+// -- jobs with some of their fields ---------------------------------------------------------------
+
+test("it asks for the fields, and for none", async () => {
+  const query = async (fields) => (await opened({ fields })).WebSocket.last.url.searchParams.get("fields");
+  assert.equal(await query(["title", "progress"]), "progress,title");
+  assert.equal(await query([]), "");
+  assert.equal(await query(undefined), null);
+  assert.equal(await query(null), null);
+});
+
+test("a job with some fields is judged by the facts beside it", async () => {
+  const { WebSocket, jobs } = await opened({ fields: ["title"] });
+  const socket = WebSocket.last, owner = "4711-0123456789ab";
+  const facts = {
+    a: { cancelled: true, endsMs: [1767225700000], lastStage: "extract", beganMs: null },
+    b: { moved: true, recorded: false, owner, enteredMs: 1767225600000, acknowledged: true },
+  };
+  socket.open();
+  socket.say(delta(0, 2, [job("a", 1, { stage: "failed" }), job("b", 2)], { derived: facts }));
+  const [a, b] = [jobs.get("a"), jobs.get("b")];
+  assert.equal(a.derived.cancelled, true);
+  assert.equal(jobs.counts.cancelled, 1);
+  assert.equal(endedMs(a, jobs.now()), 1767225700000);
+  assert.equal(lastStage(a), "extract");
+  assert.ok(Number.isNaN(beganMs(a)), "null says that it is not known");
+  assert.deepEqual([movedByOthers(b), isRecordedAttempt(b), isAcknowledged(b)], [true, false, true]);
+  assert.equal(enteredMs(b), 1767225600000);
+  assert.equal(isStalled(b, 1767225600000 + 60001), true);
+  assert.equal(isStalled(b, 1767225600000 + 60001, null), false, "no limit");
+  assert.equal(b.derived.lost, false);
+  socket.say({ type: "jobs:owners", dead: [owner] });
+  assert.equal(jobs.get("b").derived.lost, true);
+  assert.equal(enteredMs(jobs.get("b")), 1767225600000, "facts stay with the job");
+  socket.say(delta(2, 3, [job("b", 3)]));
+  assert.equal(jobs.get("b").derived.facts, undefined, "those of an earlier version are gone");
+  assert.equal(jobs.get("b").derived.lost, false);
 });

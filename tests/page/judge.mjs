@@ -6,7 +6,7 @@ import * as client from "../../jobctl/page/client.js";
 const known = (ms) => (Number.isNaN(ms) ? null : ms);
 
 for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
-  const { job, nowMs } = JSON.parse(line);
+  const { job, nowMs } = JSON.parse(line); // with what a client puts beside it
   console.log(JSON.stringify({
     cancelled: client.isCancelled(job),
     cancellation: client.cancellation(job),

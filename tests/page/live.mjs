@@ -3,8 +3,10 @@
 import { createInterface } from "node:readline";
 import { connect } from "./client.js";
 
-const [url, token] = process.argv.slice(2);
-const jobs = connect({ url, token, WebSocket: globalThis.WebSocket });
+const [url, token, fields] = process.argv.slice(2);
+const jobs = connect({
+  url, token, fields: fields === undefined ? null : fields.split(","), WebSocket: globalThis.WebSocket,
+});
 for await (const line of createInterface({ input: process.stdin })) {
   const [word, id, what] = line.split(" ");
   if (word === "until") {

@@ -24,6 +24,7 @@ from tests import npm
 from tests.cli.conftest import run_process
 from tests.hub.browser import CHROMIUM, browser
 from tests.hub.network import HubProcess, running_hub
+from tests.original_writes import at, by_others, retried
 from tests.recipes.test_guide_vite import node
 
 HERE = Path(__file__).parent
@@ -154,6 +155,33 @@ def test_client_holds_what_ls_prints_through_restarts(folder: Path, store: Store
         assert held["counts"]["failed"] == 100
         assert held["status"]["diverged"] == 0
         program.close()
+
+
+@pytest.mark.slow
+@needs_socket
+async def test_jobs_with_some_fields_are_what_ls_prints(folder: Path, store: Store) -> None:
+    """Each of the keys that came, and all that follows from a whole job."""
+    jobs = [
+        transitions.create("create_session", now=at(1), id=f"j{number}", title="x")
+        for number in range(5)
+    ]
+    jobs[1] = transitions.advance(jobs[1], "extract", now=at(5))
+    jobs[2] = transitions.cancel(jobs[2], now=at(6), by="anna")
+    jobs[3] = transitions.retry(transitions.fail(jobs[3], "no", now=at(7)), now=at(8))
+    jobs[4] = by_others(transitions.fail(jobs[4], "Cancelled by user", now=at(9)), retried(90))
+    for job in jobs:
+        store.create(job)
+    async with running_hub(store) as hub:
+        program = Program(folder, hub.url, "", "title,error")
+        assert await asyncio.to_thread(program.ask, "until j4 pending") == "pending"
+        held = (await asyncio.to_thread(program.ask, "state"))["jobs"]
+        await asyncio.to_thread(program.close)
+    expected = comparable(listed(store))
+    for id, job in comparable(held).items():
+        facts = job["derived"].pop("facts", {})
+        keys = {"id", "type", "stage", "createdAt", "revision", "title", "error", "derived"}
+        assert job == {key: value for key, value in expected[id].items() if key in keys}
+        assert bool(facts) == (id in ("j2", "j3", "j4", "j1"))
 
 
 @pytest.mark.slow

