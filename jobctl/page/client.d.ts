@@ -39,6 +39,8 @@ export interface Job {
 
 export type State = "idle" | "connecting" | "open" | "closed" | "resting" | "error" | "rebasing";
 
+export type Right = "view" | "details" | "report" | "operate" | "admin" | (string & {});
+
 export interface Status {
   readonly state: State;
   /** Why, in a few words. */
@@ -54,6 +56,8 @@ export interface Status {
   readonly diverged: number;
   /** The hub wants a token, or another one. */
   readonly needsToken: boolean;
+  /** What this session may do; empty until the hub has said it, or if it knows no acts. */
+  readonly can: readonly Right[];
 }
 
 export interface Counts {
@@ -123,6 +127,27 @@ export class JobError extends Error {
   readonly job?: Job;
 }
 
+export type RefusalCode =
+  | "forbidden" | "conflict" | "gone" | "invalid" | "read-only" | "busy" | "unsupported" | "closed" | (string & {});
+
+/** The hub has not done what was asked, or ("closed") there is no connection to ask by. */
+export class ActRefused extends Error {
+  readonly code: RefusalCode;
+  /** What to do next. */
+  readonly hint: string | null;
+  /** With "conflict": the job as it stands. */
+  readonly job?: Job;
+  /** With "busy": when to try again, in seconds. */
+  readonly retryAfterS: number | null;
+}
+
+export interface ActOptions {
+  /** The attempt (`retryCount`) that the act is for; that of the job shown by default. */
+  attempt?: number;
+  /** Ends the waiting. What has been sent is done all the same. */
+  signal?: AbortSignal;
+}
+
 export interface Jobs {
   get(id: string): Job | undefined;
   all(): readonly Job[];
@@ -142,6 +167,12 @@ export interface Jobs {
   ): Promise<Job>;
   /** Changes from now until `close()`, merged while you are busy. End it with `return()`. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Change>;
+  /** The rights of `status.can`. */
+  readonly can: readonly Right[];
+  /** Resolves with the job once what is shown includes the act; undefined if it is not shown any more. */
+  cancel(id: string, options?: ActOptions & { reason?: string }): Promise<Job | undefined>;
+  retry(id: string, options?: ActOptions): Promise<Job | undefined>;
+  remove(id: string, options?: ActOptions): Promise<Job | undefined>;
   reconnect(): void;
   close(): void;
 }

@@ -74,6 +74,19 @@ export class JobError extends Error {
   }
 }
 
+/**
+ * The hub has not done what was asked. `code` is "forbidden", "conflict" (`job` is the job as it
+ * stands), "gone", "invalid", "read-only", "busy" (until `retryAfterS`), "unsupported", or "closed":
+ * there is no connection, and if the act was sent, its outcome is not known.
+ */
+export class ActRefused extends Error {
+  constructor(code, message, { hint = null, retryAfter = null } = {}, job = undefined) {
+    super(message);
+    this.name = "ActRefused";
+    Object.assign(this, { code, hint, retryAfterS: retryAfter, job });
+  }
+}
+
 /** The hub's jobs: a store to read and to subscribe to. */
 export class Jobs {
   constructor(options) {
@@ -100,9 +113,14 @@ export class Jobs {
     return this._records.countsNow();
   }
 
-  /** {state, detail, synced, retryAt, since, cursor, diverged, needsToken}; a new object for each change. */
+  /** {state, detail, synced, retryAt, since, cursor, diverged, needsToken, can}; a new object for each change. */
   get status() {
     return this._machine.status;
+  }
+
+  /** What this session may do, such as ["view", "details", "operate"]; [] until the hub has said it. */
+  get can() {
+    return this._machine.status.can;
   }
 
   /** The present time by the hub's clock, in milliseconds: count ages from it. */
@@ -196,6 +214,37 @@ export class Jobs {
         return this;
       },
     };
+  }
+
+  // Acts: each resolves once the jobs shown include it, with the job, or with undefined if the job is
+  // no longer shown. The shown job changes with the hub's next delta, and no sooner. Each rejects
+  // with `ActRefused`. After a cut the same request is sent again, and the hub does it once.
+
+  /** End a job that is active; `reason` is shown with it. */
+  cancel(id, { reason, ...options } = {}) {
+    return this._act("jobs:cancel", id, options, reason === undefined ? {} : { reason });
+  }
+
+  /** Begin another attempt of a job that failed or was cancelled. */
+  retry(id, options = {}) {
+    return this._act("jobs:retry", id, options);
+  }
+
+  /** Remove a job that has ended. */
+  remove(id, options = {}) {
+    return this._act("jobs:remove", id, options);
+  }
+
+  async _act(type, id, { attempt = this._attemptOf(id), signal }, more = {}) {
+    if (attempt === undefined) throw new ActRefused("gone", `job ${id} is not shown`);
+    await this._machine.act({ type, req: newRequest(), id, attempt, ...more }, signal);
+    return this.get(id);
+  }
+
+  /** The attempt that is shown, which is all that an act may change; undefined without a job. */
+  _attemptOf(id) {
+    const job = this.get(id);
+    return job && (job.retryCount ?? 0);
   }
 
   /** Try again at once, also after a refusal. */
@@ -393,6 +442,13 @@ class Records {
     this.revision = 0;
   }
 
+  /** Whether the jobs shown include what was done at the revision, as the hub answered. */
+  includes({ epoch, revision, heldEpoch }) {
+    if (this._next || this.epoch === null) return false; // everything is being read
+    if (epoch === storeEpoch(this.epoch)) return this.revision >= revision;
+    return this.epoch !== heldEpoch; // the counter was replaced after the answer
+  }
+
   countsNow() {
     return (this._counts ??= Object.freeze({ ...this._tally }));
   }
@@ -455,6 +511,86 @@ function isLost(job, dead) {
 
 function ownerByRecord(job) {
   return recordedByRecord(job) ? job.owner : null;
+}
+
+// -- acts ---------------------------------------------------------------------------------------
+
+/** What was asked of the hub, and is not both answered and shown yet. */
+class Acts {
+  constructor(records) {
+    this._records = records;
+    this._asked = new Map(); // request → what was asked
+  }
+
+  get count() {
+    return this._asked.size;
+  }
+
+  /** Returns a promise that ends with the act. */
+  ask(message, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const abort = () => this._end(message.req, reject, signal.reason);
+      signal?.addEventListener("abort", abort);
+      const forget = () => signal?.removeEventListener("abort", abort);
+      this._asked.set(message.req, { message, resolve, reject, forget, sent: null, answer: null });
+    });
+  }
+
+  /** Send what this connection, of which `send` is the function, was not asked yet. */
+  send(send) {
+    for (const one of [...this._asked.values()]) {
+      if (one.sent === send || one.answer) continue;
+      one.sent = send;
+      send(one.message);
+    }
+  }
+
+  done({ req, revision, cursor }) {
+    const one = this._asked.get(req);
+    if (!one) return;
+    one.answer = { revision, epoch: storeEpoch(cursor), heldEpoch: this._records.epoch };
+    this.settle();
+  }
+
+  refused({ req, code, message, job, ...more }) {
+    const one = this._asked.get(req);
+    if (!one) return;
+    if (job) freezeInside(job);
+    const stands = job && recordOf(job, this._records.dead);
+    this._end(req, one.reject, new ActRefused(code, message ?? code, more, stands));
+  }
+
+  /** End those whose outcome is shown. */
+  settle() {
+    for (const [req, { resolve, answer }] of this._asked) {
+      if (answer && this._records.includes(answer)) this._end(req, resolve);
+    }
+  }
+
+  refuseAll(code, detail) {
+    for (const [req, { reject, sent, answer }] of this._asked) {
+      if (answer && code === "unsupported") continue; // only the next jobs are waited for
+      const known = answer ? "; the act was done" : sent ? "; whether the act was done is not known" : "";
+      this._end(req, reject, new ActRefused(code, detail + known));
+    }
+  }
+
+  _end(req, end, value) {
+    this._asked.get(req)?.forget();
+    this._asked.delete(req);
+    end(value);
+  }
+}
+
+/** A name for a request that no other client gives. */
+function newRequest() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join("-");
+}
+
+/** The epoch of a store's counter, from a cursor or a reader's epoch. */
+function storeEpoch(cursor) {
+  return cursor.split(":", 1)[0].replace(/-limited$/, "");
 }
 
 // -- what a job's record means --------------------------------------------------------------------
@@ -674,6 +810,8 @@ class Machine {
     this._token = token;
     this._rests = rest;
     this._records = records;
+    this._acts = new Acts(records);
+    this._sendAct = null; // of this connection, once the hub has begun
     this._changed = changed;
     this.clock = options.clock ?? SYSTEM_CLOCK;
     this.aheadMs = 0;
@@ -688,7 +826,7 @@ class Machine {
     this._listening = [];
     this.status = Object.freeze({
       state: "idle", detail: "", synced: false, retryAt: null, since: this.clock.now(),
-      cursor: null, diverged: 0, needsToken: false,
+      cursor: null, diverged: 0, needsToken: false, can: NO_ITEMS,
     });
   }
 
@@ -702,12 +840,30 @@ class Machine {
     if (state === "idle") this._unlisten();
     if (state !== before) {
       if (state !== "open") this._hangUp();
+      if (state === "idle" || state === "error") this._acts.refuseAll("closed", detail || "the connection was closed");
       this._say({
         state, detail, synced: false, retryAt: null, needsToken: false, since: this.clock.now(), ...more,
       });
       if (turn !== this._turn) return; // a listener has called close() or reconnect()
     }
     this[`_${action}`]();
+  }
+
+  /** Ask the hub for an act: a promise that ends once the jobs shown include it. */
+  act(message, signal) {
+    const { state, detail } = this.status;
+    if (this._url === null || state === "idle" || state === "error") {
+      return Promise.reject(new ActRefused("closed", detail || "there is no connection"));
+    }
+    const asked = this._acts.ask(message, signal);
+    if (state === "open") this._sendActs();
+    if (state === "resting") this.on("wake"); // whoever acts is there
+    return asked;
+  }
+
+  _sendActs() {
+    if (this._sendAct) this._acts.send(this._sendAct);
+    else this._acts.refuseAll("unsupported", "the hub does not take acts");
   }
 
   retryNow() {
@@ -771,6 +927,7 @@ class Machine {
 
   _welcome() {
     this._tries = 0;
+    this._sendActs();
   }
 
   _wait() {
@@ -815,7 +972,7 @@ class Machine {
     this._run += 1;
     for (const name of ["connect", "error", "retry", "probe", "pulse", "ack"]) this._cancel(name);
     const socket = this._socket;
-    this._socket = null;
+    this._socket = this._sendAct = null;
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
@@ -847,12 +1004,16 @@ class Machine {
     if (message.type === "jobs:delta") this._take(message);
     else if (message.type === "jobs:pong") this._takeTime(message);
     else if (message.type === "jobs:owners") this._takeOwners(message);
+    else if (message.type === "jobs:done") this._acts.done(message);
+    else if (message.type === "jobs:refused") this._acts.refused(message);
   }
 
   _take(delta) {
     if (!this._records.follows(delta)) return this.on("lost", "a delta does not follow from where we are");
-    const run = this._run;
-    this.on("message", "live");
+    const run = this._run, isFirst = this.status.state === "connecting";
+    const can = isFirst ? Object.freeze([...(delta.can ?? [])]) : this.status.can;
+    if (isFirst && delta.can) this._sendAct = (message) => this._send(message);
+    this.on("message", "live", { can });
     if (run !== this._run) return; // a listener has called close()
     const change = this._records.apply(delta);
     const isNews = !delta.more && !this.status.synced;
@@ -862,6 +1023,7 @@ class Machine {
     this._ack();
     if (this._timeAskedAt === undefined && !delta.more) this._ping();
     if (change.jobs.length || change.gone.length || change.reset || change.status) this._changed(change);
+    this._acts.settle();
     if (run === this._run && delta.digest && !delta.more) this._verify(delta.digest);
   }
 
@@ -1005,10 +1167,12 @@ class Machine {
 /** Whether a message has the form of its type. Messages of a type that we do not know have any. */
 function isUnderstood(message) {
   if (typeof message !== "object" || message === null) return false;
-  if (message.type === "jobs:owners") return Array.isArray(message.dead);
-  if (message.type !== "jobs:delta") return true;
-  const { epoch, since, through, jobs, gone } = message;
-  return typeof epoch === "string" && Number.isInteger(since) && Number.isInteger(through)
+  const { type, epoch, since, through, jobs, gone, can = [], req, revision, cursor, code, job } = message;
+  if (type === "jobs:owners") return Array.isArray(message.dead);
+  if (type === "jobs:done") return typeof req === "string" && Number.isInteger(revision) && typeof cursor === "string";
+  if (type === "jobs:refused") return typeof req === "string" && typeof code === "string" && typeof (job ?? {}) === "object";
+  if (type !== "jobs:delta") return true;
+  return typeof epoch === "string" && Array.isArray(can) && Number.isInteger(since) && Number.isInteger(through)
     && since <= through && Array.isArray(gone) && Array.isArray(jobs)
     && jobs.every((job) => typeof job?.id === "string" && typeof job.stage === "string");
 }
@@ -1132,6 +1296,6 @@ const EMPTY = Object.freeze({
   jobs: Object.freeze([]), counts: Object.freeze({ ...NONE }),
   status: Object.freeze({
     state: "idle", detail: "", synced: false, retryAt: null, since: 0, cursor: null, diverged: 0,
-    needsToken: false,
+    needsToken: false, can: NO_ITEMS,
   }),
 });

@@ -53,9 +53,10 @@ def node_tests(*command: str | Path, cwd: Path) -> None:
 
 
 @needs_node
-def test_client_in_node() -> None:
-    """Each cell of its state machine, and what it makes of what a hub sends."""
-    node_tests("--test", "--test-reporter=tap", HERE / "client.test.mjs", cwd=HERE)
+@pytest.mark.parametrize("file", ["client.test.mjs", "acts.test.mjs"])
+def test_client_in_node(file: str) -> None:
+    """Each cell of its state machine, and what it makes of what a hub sends; its acts."""
+    node_tests("--test", "--test-reporter=tap", HERE / file, cwd=HERE)
 
 
 @pytest.mark.slow
