@@ -101,6 +101,7 @@ class ListPage {
 
   /** Another connection: its jobs come anew. */
   reset() {
+    this._rows.reset();
     this._board.replace(this._context.jobs.all(), this._context.now(), performance.now());
   }
 

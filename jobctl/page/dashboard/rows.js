@@ -24,6 +24,7 @@ export class Rows {
     this._height = 0; // of a row, in px
     this._isInside = this._hasFocus = false;
     this._signAt = -Infinity;
+    this._isLoaded = false; // all jobs of the connection have been shown once
     this._current = null; // the id of the row that the keys move from
     this._held = null; // the ids that are shown while the order is held
     this._make();
@@ -86,6 +87,7 @@ export class Rows {
 
   /** Whether somebody reads or points at the table. */
   get isHeld() {
+    if (!this._isLoaded) return false; // the first jobs come one page after the other
     return (this._isInside || this._hasFocus) && performance.now() - this._signAt < HOLD_MS;
   }
 
@@ -97,6 +99,10 @@ export class Rows {
   /** Take the newest order, if it is not held. */
   _order() {
     const ids = this._board.ids();
+    if (!this._isLoaded && this._context.jobs.status.synced) {
+      this._isLoaded = true;
+      return this._take(ids);
+    }
     if (ids === this.ids) return this._say(0, false);
     const now = performance.now();
     if (this.isHeld && this.ids.length && this._heldView === this._context.view) {
@@ -211,6 +217,11 @@ export class Rows {
   tick(nowMs) {
     for (const row of this._shown.values()) row.tick(nowMs);
     this._askForFrame();
+  }
+
+  /** Another connection: its jobs come anew. */
+  reset() {
+    this._isLoaded = false;
   }
 
   /** Another view: its own order, from the top. */

@@ -1,0 +1,354 @@
+"""The table of the dashboard in a real browser: rows, order, search and keys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from jobctl._clock import now, now_ms
+from jobctl.core import transitions as jobs
+from jobctl.core.times import to_text
+from tests.hub.browser import CHROMIUM, Page, browser
+from tests.hub.network import new_job, running_hub
+from tests.hub.test_page import COUNTED, COUNTS, STATE, page_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
+]
+
+IDS = """[...document.querySelectorAll('#rows [data-id]')]
+    .sort((one, other) => one.getAttribute('aria-rowindex') - other.getAttribute('aria-rowindex'))
+    .map((row) => row.dataset.id)"""
+FOCUS = "document.activeElement.closest('[data-id]')?.dataset.id ?? document.activeElement.id"
+ADDRESS = "location.pathname + location.search"
+ROWS_IN_ORDER = """(() => { const rows = [...document.querySelectorAll('#rows [data-id]')];
+    const places = rows.map((row) => Number(row.getAttribute('aria-rowindex')));
+    return places.every((place, at) => !at || place === places[at - 1] + 1); })()"""
+
+COVERED = """(() => { const table = document.getElementById('rows').getBoundingClientRect();
+    const at = [...document.querySelectorAll('#rows [data-id]')].map((row) =>
+        row.getBoundingClientRect());
+    return Math.min(...at.map(({top}) => top)) <= Math.max(0, table.top) + 1 &&
+        Math.max(...at.map(({bottom}) => bottom)) >= Math.min(innerHeight, table.bottom) - 1;
+    })()"""
+
+
+async def press(page: Page, key: str, *, text: str = "") -> None:
+    """Press a key, and release it."""
+    codes = {"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38, "End": 35, "Home": 36}
+    more = {"windowsVirtualKeyCode": codes[key]} if key in codes else {"text": text or key}
+    if key == "Enter":
+        more["text"] = "\r"
+    await page.do("Input.dispatchKeyEvent", type="keyDown", key=key, **more)
+    await page.do("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+
+async def click(page: Page, selector: str) -> None:
+    """Click the middle of an element."""
+    x, y = await point(page, selector)
+    for type in ("mousePressed", "mouseReleased"):
+        await page.do("Input.dispatchMouseEvent", type=type, x=x, y=y, button="left", clickCount=1)
+
+
+async def point(page: Page, selector: str) -> tuple[float, float]:
+    """The middle of an element, on the screen."""
+    x, y = await page.run(
+        f"(() => {{ const at = document.querySelector({selector!r}).getBoundingClientRect();"
+        " return [at.x + at.width / 2, at.y + at.height / 2]; })()"
+    )
+    return x, y
+
+
+async def move_pointer(page: Page, x: float, y: float) -> None:
+    """Where the mouse is."""
+    await page.do("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+
+def numbered(count: int) -> list[Any]:
+    """Pending jobs, the newest first by their names."""
+    start = now_ms()
+    return [
+        jobs.create("etl", now=to_text(start - number * 1000), id=f"j{number:04d}")
+        for number in range(count)
+    ]
+
+
+async def test_each_job_is_reached_by_scrolling(served):
+    """However many there are, few of them are elements at a time."""
+    for job in numbered(1500):
+        served.create(job)
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        rowcount = "document.querySelector('.table')?.getAttribute('aria-rowcount')"
+        await page.shows(rowcount, "1501")
+        await page.shows(f"{IDS}[0]", "j0000")
+        seen: set[str] = set()
+        step = await page.run("innerHeight")
+        for place in range(0, await page.run("document.documentElement.scrollHeight"), step):
+            await page.run(f"scrollTo(0, {place}), 1")
+            await page.shows(f"{COVERED} && {ROWS_IN_ORDER}", True)
+            ids = await page.run(IDS)
+            assert len(ids) < 40
+            seen.update(ids)
+        await page.shows(f"{IDS}.at(-1)", "j1499")
+        seen.update(await page.run(IDS))
+        assert len(seen) == 1500
+        last = "document.querySelector('[data-id=j1499]').getBoundingClientRect()"
+        assert await page.run(f"{last}.bottom <= innerHeight && {last}.top > 0")
+        assert page.said == []
+
+
+async def test_keys_go_from_row_to_row_and_open_a_job(served):
+    """With the focus, to both ends, and back to the row that was left."""
+    for job in numbered(300):
+        served.create(job)
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(f"{IDS}[0]", "j0000")
+        await press(page, "j")
+        await page.shows(FOCUS, "j0000")
+        await press(page, "j")
+        await press(page, "ArrowDown")
+        await page.shows(FOCUS, "j0002")
+        await press(page, "k")
+        await page.shows(FOCUS, "j0001")
+        await press(page, "End")
+        await page.shows(FOCUS, "j0299")
+        assert await page.run(ROWS_IN_ORDER)
+        links = "document.querySelectorAll('#rows a[tabindex=\"0\"]').length"
+        assert await page.run(links) == 1
+        await press(page, "k")
+        await press(page, "Enter")
+        await page.shows(ADDRESS, "/jobs/j0298")
+        await page.run("history.back()")
+        await page.shows(ADDRESS, "/")
+        await page.shows(FOCUS, "j0298")
+        await press(page, "Home")
+        await page.shows(FOCUS, "j0000")
+        await press(page, "Escape")
+        await page.shows("document.activeElement === document.body", True)
+        await press(page, "?")
+        await page.shows("document.getElementById('help').open", True)
+        await press(page, "Escape")
+        await page.shows("document.getElementById('help').open", False)
+        assert page.said == []
+
+
+async def test_order_is_held_while_the_pointer_is_in_the_table(served):
+    """What is new is counted; a row changes in its place. A click brings all up to date."""
+    start = now_ms()
+    for number, job in enumerate(numbered(3)):
+        served.create(job.replace(created_at=to_text(start - 60_000 - number * 1000)))
+    news = "document.getElementById('news').checkVisibility() && {}"
+    text = news.format("document.getElementById('news').textContent")
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(IDS, ["j0000", "j0001", "j0002"])
+        await move_pointer(page, *await point(page, "[data-id=j0001] .stage"))
+        for id, age in (("new1", 2), ("new2", 1)):
+            created = to_text(start - age * 1000)
+            served.create(jobs.create("etl", now=created, id=id))
+        served.update("j0001", lambda job: jobs.fail(job, "no", now=now()))
+        served.remove("j0002")
+        await page.shows(text, "2 new ↑")
+        await page.shows("document.querySelector('[data-id=j0001]').dataset.kind", "failed")
+        await page.shows("document.querySelector('[data-id=j0002]').dataset.kind", "gone")
+        assert await page.run(IDS) == ["j0000", "j0001", "j0002"]
+        await click(page, "#news")
+        await page.shows(IDS, ["j0001", "new2", "new1", "j0000"])
+        await page.shows(text, False)
+        served.create(new_job("new3"))
+        await move_pointer(page, 5, 5)
+        await page.shows(f"{IDS}.slice(0, 2)", ["j0001", "new3"])
+        assert page.said == []
+
+
+async def test_counts_are_filters_and_the_way_back_leads_back(served):
+    """They stand in the address."""
+    served.create(new_job("a1"))
+    served.create(jobs.fail(new_job("a2"), "boom", now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(COUNTS, COUNTED | {"pending": "1", "failed": "1"})
+        await click(page, "#counts [data-show=failed]")
+        await page.shows(ADDRESS, "/?show=failed")
+        await page.shows(IDS, ["a2"])
+        await page.shows("document.getElementById('found').textContent", "1 of 2")
+        served.update("a1", lambda job: jobs.fail(job, "too", now=now()))
+        await page.shows(f"{IDS}.length", 2)
+        await page.run("history.back()")
+        await page.shows(ADDRESS, "/")
+        await click(page, "#counts [data-show=lost]")
+        await page.shows(IDS, [])
+        await page.shows("document.getElementById('none').checkVisibility()", True)
+        await click(page, "#counts [data-show=lost]")
+        await page.shows(ADDRESS, "/")
+        await page.shows(f"{IDS}.length", 2)
+
+
+async def test_search_stands_in_the_address_without_an_entry_for_each_letter(served):
+    """And what comes later is searched too."""
+    served.create(new_job("a1", title="Orders of April"))
+    served.create(new_job("a2", title="Customers"))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(f"{IDS}.length", 2)
+        entries = await page.run("history.length")
+        await press(page, "/")
+        await page.shows(FOCUS, "search")
+        for letter in "april":
+            await press(page, letter)
+        await page.shows(ADDRESS, "/?q=april")
+        await page.shows(IDS, ["a1"])
+        assert await page.run("history.length") == entries
+        served.create(jobs.fail(new_job("a3"), "no April", now=now()))
+        await page.shows(IDS, ["a3", "a1"])
+        await page.go(page_of(hub.url) + "?q=customers")
+        await page.shows(IDS, ["a2"])
+        assert await page.run("document.getElementById('search').value") == "customers"
+        await press(page, "/")
+        await press(page, "Escape")
+        await page.shows(ADDRESS, "/")
+        await page.shows(f"{IDS}.length", 3)
+
+
+async def test_type_and_session_are_chips(served):
+    """A type of a row, or of the list of types; the cross takes it away again."""
+    served.create(new_job("a1").replace(session_id="s 1"))
+    served.create(new_job("a2").replace(type="<b>"))
+    chips = "[...document.querySelectorAll('#filter .chip')].map((one) => one.textContent)"
+    async with running_hub(served) as hub, browser() as page:
+        await page.do(
+            "Emulation.setDeviceMetricsOverride", width=1800, height=900, deviceScaleFactor=1,
+            mobile=False,
+        )  # fmt: skip
+        await page.go(page_of(hub.url))
+        await page.shows(f"{IDS}.length", 2)
+        await page.shows("document.querySelectorAll('#types .chip').length", 2)
+        await click(page, "[data-id=a2] .type a")
+        await page.shows(ADDRESS, "/?type=%3Cb%3E")
+        await page.shows(IDS, ["a2"])
+        assert await page.run(chips) == ["type <b>"]
+        await page.shows("document.querySelectorAll('#types .chip').length", 1)
+        await click(page, "#filter .chip")
+        await page.shows(f"{IDS}.length", 2)
+        await click(page, "[data-id=a1] .session a")
+        await page.shows(ADDRESS, "/?session=s+1")
+        await page.shows(IDS, ["a1"])
+        await page.shows(STATE, "open")
+        assert page.said == []
+
+
+async def test_any_column_sorts_and_a_third_click_is_trouble_first(served):
+    """The header says how."""
+    start = now_ms()
+    for id, title, age in (("a", "beta", 3), ("b", "Alpha", 1), ("c", "gamma", 2)):
+        job = jobs.create("etl", now=to_text(start - age * 1000), id=id, title=title)
+        served.create(job)
+    async with running_hub(served) as hub, browser() as page:
+        await page.do(
+            "Emulation.setDeviceMetricsOverride", width=1600, height=900, deviceScaleFactor=1,
+            mobile=False,
+        )  # fmt: skip
+        await page.go(page_of(hub.url))
+        await page.shows(IDS, ["b", "c", "a"])
+        header = ".header .job button"
+        sorted_by = "document.querySelector('.header .job').getAttribute('aria-sort')"
+        for ids, way, address in (
+            (["b", "a", "c"], "ascending", "/?sort=job"),
+            (["c", "a", "b"], "descending", "/?sort=-job"),
+            (["b", "c", "a"], None, "/"),
+        ):
+            await click(page, header)
+            await page.shows(IDS, ids)
+            assert (await page.run(sorted_by), await page.run(ADDRESS)) == (way, address)
+
+
+async def test_a_pin_stays_over_a_reload(served):
+    """The job stands above trouble."""
+    served.create(jobs.fail(new_job("a1"), "boom", now=now()))
+    served.create(new_job("a2"))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(IDS, ["a1", "a2"])
+        await click(page, "[data-id=a2] .pin-button")
+        await page.shows(IDS, ["a2", "a1"])
+        await page.do("Page.reload")
+        await page.shows(IDS, ["a2", "a1"])
+        assert await page.run("document.querySelector('[data-id=a2]').dataset.pinned") == "yes"
+        await press(page, "j")
+        await press(page, "p")
+        await page.shows(IDS, ["a1", "a2"])
+
+
+async def test_times_are_in_words_and_exact_on_hover(served):
+    """Ages of rows that are shown grow each second."""
+    start = now_ms()
+    job = jobs.create("etl", now=to_text(start - 100_000), id="a1")
+    served.create(jobs.advance(job, "load", now=to_text(start - 90_000)))
+    took = "document.querySelector('[data-id=a1] .took')?.textContent"
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(f"{took}?.startsWith('1m4')", True)
+        first = await page.run(took)
+        await page.shows(f"{took} !== {first!r}", True)
+        started = "document.querySelector('[data-id=a1] .started')"
+        await page.shows(f"{started}.textContent", "1m ago")
+        await move_pointer(page, *await point(page, "[data-id=a1] .started"))
+        await page.shows(f"{started}.title.slice(0, 10)", "Started 20")
+        exact = await page.run(f"{started}.querySelector('time').dateTime")
+        assert exact == to_text(start - 100_000)
+
+
+async def test_a_job_becomes_stalled_while_the_page_is_open(served):
+    """Nobody sends that."""
+    start = now_ms()
+    job = jobs.create("create_session", now=to_text(start - 60_000), id="a1")
+    served.create(jobs.advance(job, "extract", now=to_text(start - 57_000)))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        kind = "document.querySelector('[data-id=a1]')?.dataset.kind"
+        await page.shows(kind, "running")
+        await page.shows(kind, "stalled", 10)
+        await page.shows(COUNTS, COUNTED | {"stalled": "1"})
+
+
+@pytest.mark.parametrize("width", [320, 800, 2560])
+async def test_table_fits_any_screen(served, width):
+    """All rows have one height, and nothing is wider than the screen."""
+    served.create(new_job("x" * 64, title="t" * 300, stages=tuple(f"s{n}" for n in range(60))))
+    failed = jobs.fail(new_job("a1", title="Nightly\nload\nagain"), "e\n" * 500, now=now())
+    served.create(failed.replace(session_id="s" * 200, type="y" * 64, host="h" * 200))
+    async with running_hub(served) as hub, browser() as page:
+        await page.do(
+            "Emulation.setDeviceMetricsOverride", width=width, height=700, deviceScaleFactor=1,
+            mobile=width < 500,
+        )  # fmt: skip
+        await page.go(page_of(hub.url))
+        await page.shows(f"{IDS}.length", 2)
+        assert await page.run("document.documentElement.scrollWidth") == width
+        heights = "[...document.querySelectorAll('#rows .row')].map((row) => row.offsetHeight)"
+        assert len(set(await page.run(heights))) == 1
+
+
+async def test_a_hidden_tab_is_up_to_date_when_it_is_seen_again(served):
+    """It paints nothing, and takes all changes."""
+    served.create(new_job("a1"))
+    hide = """Object.defineProperty(document, 'hidden', {{configurable: true, get: () => {}}});
+        Object.defineProperty(document, 'visibilityState',
+            {{configurable: true, get: () => {} ? 'hidden' : 'visible'}});
+        document.dispatchEvent(new Event('visibilitychange')); 1"""
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(IDS, ["a1"])
+        await page.run(hide.format("true", "true"))
+        served.create(new_job("a2"))
+        await page.shows("jobctl.jobs.all().length", 2)
+        await asyncio.sleep(0.3)
+        assert await page.run(IDS) == ["a1"]
+        await page.run(hide.format("false", "false"))
+        await page.shows(IDS, ["a2", "a1"], 2)
