@@ -344,8 +344,6 @@ export class Rows {
   /** Give the focus to a row, if it is here: after the way back from its page. */
   focus(id) {
     const at = this._indexOf(id);
-    if (at === undefined) return;
-    this.render();
-    this._shown.get(id)?.link.focus({ preventScroll: true });
+    if (at !== undefined) this.goTo(at);
   }
 }
