@@ -38,6 +38,7 @@ _LOGS = (
     "tests/hub/test_log_endpoint.py",
     "tests/cli/test_logs.py",
 )
+_DASHBOARD = ("tests/page/test_dashboard.py",)
 _SIZE = ("tests/hub/test_message_size.py",)
 
 _JOBSET = "jobctl/core/jobset.py"
@@ -980,5 +981,40 @@ FAULTS += (
         "                if not deadline.extend():\n",
         "                if True:\n",
         ("tests/stores/test_lock.py",),
+    ),
+    Fault(
+        "a family keeps its old place in the dashboard's table when it moves",
+        "jobctl/page/dashboard/order.js",
+        "      if (before === key || this._compare(before, key) === 0) return;\n",
+        "      if (before === key || this._compare(before, key) <= 0) return;\n",
+        _DASHBOARD,
+    ),
+    Fault(
+        "a job of the dashboard becomes stalled only when it changes",
+        "jobctl/page/dashboard/board.js",
+        "      for (const id of [...ids]) this._put(this._jobs.get(id));\n",
+        "",
+        _DASHBOARD,
+    ),
+    Fault(
+        "an active filter of the dashboard's address is not sent to the hub",
+        "jobctl/page/dashboard/address.js",
+        "  if (filter.active) sent.active = true;\n",
+        "",
+        _DASHBOARD,
+    ),
+    Fault(
+        "a child whose parent comes later stays a row of its own in the dashboard",
+        "jobctl/page/dashboard/order.js",
+        "    for (const child of this._children.get(job.id) ?? []) this._dropTop(child);\n",
+        "",
+        _DASHBOARD,
+    ),
+    Fault(
+        "the order of the dashboard's table moves under the pointer",
+        "jobctl/page/dashboard/rows.js",
+        "    return (this._isInside || this._hasFocus) &&",
+        "    return this._hasFocus &&",
+        ("tests/hub/test_page_table.py",),
     ),
 )

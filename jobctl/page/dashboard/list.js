@@ -102,11 +102,16 @@ class ListPage {
   /** Another connection: its jobs come anew. */
   reset() {
     this._rows.reset();
-    this._board.replace(this._context.jobs.all(), this._context.now(), performance.now());
+    this._isOld = true; // what is shown, until the first jobs come
   }
 
   update(change) {
-    this._board.update(change, this._context.now(), performance.now());
+    const { jobs } = this._context;
+    if (!this._isOld) this._board.update(change, this._context.now(), performance.now());
+    else if (change.jobs.length || jobs.status.synced) {
+      this._isOld = false;
+      this._board.replace(jobs.all(), this._context.now(), performance.now());
+    }
     this._overdue.update(change);
     if (document.hidden) return;
     this._state.update(change, this._context.now());
@@ -224,7 +229,7 @@ class ListPage {
 
 function makeHelp() {
   const list = make("dl", {}, ...KEYS.flatMap(([keys, text]) => [make("dt", {}, make("kbd", {}, keys)), make("dd", {}, text)]));
-  const close = make("form", { method: "dialog" }, make("button", { autofocus: true }, "Close"));
+  const close = make("form", { method: "dialog" }, make("button", {}, "Close"));
   const dialog = make("dialog", { id: "help", "aria-labelledby": "help-title" }, make("h2", { id: "help-title" }, "Keys"), list, close);
   dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
   return dialog;

@@ -8,7 +8,8 @@ export class Overdue {
   constructor({ settings, pipelineOf }) {
     this._url = `${settings.base}/api/overdue`;
     this._isExpected = (type) => pipelineOf(type).expectMs !== null;
-    this.element = make("ul", { id: "overdue", role: "status", "aria-label": "Overdue", hidden: true });
+    this._list = make("ul", { id: "overdue", "aria-label": "Overdue", hidden: true });
+    this.element = make("div", { role: "status" }, this._list);
     this._looks = 0;
     this._timer = 0;
     this._isUsed = Object.keys(settings.pipelines).some(this._isExpected);
@@ -46,7 +47,7 @@ export class Overdue {
     if (!answer?.ok) return; // the state of the connection says that the hub is away
     const { overdue } = await answer.json();
     if (number !== this._looks) return; // a later look knows more
-    this.element.replaceChildren(...overdue.map(({ text }) => make("li", {}, String(text))));
-    this.element.hidden = !overdue.length;
+    this._list.replaceChildren(...overdue.map(({ text }) => make("li", {}, String(text))));
+    this._list.hidden = !overdue.length;
   }
 }

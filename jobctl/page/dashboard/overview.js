@@ -40,7 +40,7 @@ export class Counts {
 /** How many jobs ended in each part of the last hour, and how long they took. */
 export class Plots {
   constructor() {
-    this._ended = new Plot("Ended in the last hour", ["completed", "cancelled", "failed"]);
+    this._ended = new Plot("Ended last hour", ["completed", "cancelled", "failed"]);
     this._took = new Plot("Median time", ["median"]);
     this.element = make("div", { id: "plots" }, this._ended.element, this._took.element);
   }

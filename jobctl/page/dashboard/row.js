@@ -41,7 +41,7 @@ export class Row {
     const error = cells.detail.appendChild(make("span", { class: "error" }));
     this._started = cells.started.appendChild(make("time"));
     this._ended = cells.ended.appendChild(make("time"));
-    this.pin = cells.pin.appendChild(make("button", { type: "button", tabindex: "-1", class: "pin-button", "aria-pressed": "false" }));
+    this.pin = cells.pin.appendChild(make("button", { type: "button", tabindex: "-1", class: "pin-button", "aria-label": "Pin", "aria-pressed": "false" }));
     this._texts = {
       title: new Text(this.link), id: new Text(cells.id), type: new Text(this._typeLink),
       session: new Text(this._sessionLink), stage: new Text(this._stageElement),
@@ -110,7 +110,7 @@ export class Row {
     texts.title.set(said.name);
     texts.id.set(id);
     texts.stage.set(said.stage);
-    texts.percent.set(said.percent === null ? "" : `${said.percent}%`);
+    texts.percent.set(said.percent === null || kind === "pending" ? "" : `${said.percent}%`);
     texts.progress.set(said.progress);
     texts.message.set(said.message);
     texts.error.set(said.error);
@@ -140,7 +140,7 @@ export class Row {
     const key = isBar ? `bar ${percent} ${kind}` : `${at} ${fraction} ${kind} ${stages.map(({ label, state }) => `${state} ${label}`).join("\n")}`;
     if (key === this._stripKey) return;
     this._stripKey = key;
-    const shown = isBar ? [{ label: text, state: percent === null ? "unknown" : percent === 100 ? "done" : "now" }] : stages;
+    const shown = isBar ? [{ label: text, state: percent === null || kind === "pending" ? "ahead" : percent === 100 ? "done" : "now" }] : stages;
     while (this._segments.length > shown.length) this._segments.pop().remove();
     while (this._segments.length < shown.length) this._segments.push(this._strip.appendChild(make("span")));
     shown.forEach(({ label, state }, index) => {

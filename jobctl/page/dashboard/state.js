@@ -1,15 +1,17 @@
 // How live the page is: "live · last change 3s ago"; greyed with its age when it is not.
 
-import { setAttribute, Text } from "./dom.js";
+import { make, setAttribute, Text } from "./dom.js";
 import { ago, knownMs, wholeSeconds } from "./model.js";
 
 export class State {
   constructor(context) {
     this._context = context;
     const element = document.getElementById("state");
-    element.replaceChildren();
+    const words = make("span"), told = make("span", { class: "for-readers", role: "status" });
+    element.replaceChildren(words, told);
     this._element = element;
-    this._text = new Text(element);
+    this._text = new Text(words);
+    this._told = new Text(told); // only what is worth to be read out: not the time
     this._changedAt = NaN; // by the hub's clock
   }
 
@@ -25,6 +27,7 @@ export class State {
     setAttribute(this._element, "data-state", state);
     const isLive = state === "open";
     setAttribute(document.body, "data-live", isLive ? "yes" : "no");
+    this._told.set(isLive ? "live" : state === "error" ? detail : "the hub is away");
     const changed = ago(this._changedAt, nowMs);
     if (isLive) this._text.set(changed ? `live · last change ${changed}` : "live");
     else this._text.set(away(state, detail, Date.now() - since, retryAt === null ? null : retryAt - Date.now(), changed));
