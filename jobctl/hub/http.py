@@ -506,6 +506,8 @@ class HttpApi:
         await self._refresh()
         id, hub = request.match_info["id"], self._state.hub
         job = hub.replica.get(id)
+        if job is None and id in hub.replica.damage:
+            return _refusal(404, f"the file of job {id} is damaged: {hub.replica.damage[id]}")
         if job is None:
             return _refusal(404, f"no job {ascii(id[:128])[1:-1]}")
         tag = f'"{epoch_for(hub.replica.epoch, details=details)}:{job.revision}"'

@@ -5,6 +5,7 @@
 
 import { connect } from "../client.js";
 import { hasSameFilter, hrefOf, hubFilter, viewOf } from "./address.js";
+import { keepAwake } from "./awake.js";
 import { jobPage } from "./job.js";
 import { listPage } from "./list.js";
 import { TABLE_FIELDS } from "./model.js";
@@ -49,6 +50,7 @@ function route() {
   context.view = viewOf(location, settings.base);
   if (!hasSameFilter(before, context.view)) open();
   document.documentElement.dataset.kiosk = context.view.kiosk ? "yes" : "no";
+  keepAwake(context.view.kiosk);
   if (page && before.job === context.view.job) page.show?.(context.view);
   else turnTo();
 }
