@@ -24,9 +24,9 @@ def js(
 ) -> None:
     """Write the client for web pages into a project.
 
-    The files are client.js, client.d.ts, react.js, solid.js and solid2.js. They need no build step,
-    and no package besides React or Solid. A hub serves the same files, so a page without a project
-    may import http://HUB/client.js instead.
+    The files are client.js, and react.js, solid.js and solid2.js over it, with their types. They
+    need no build step, and no package besides React or Solid. A hub serves the same files, so a
+    page without a project may import http://HUB/client.js instead.
     """
     from jobctl.page import CLIENT_FILES, asset
 

@@ -6,7 +6,10 @@ from importlib import resources
 
 __all__ = ["CLIENT_FILES", "DASHBOARD_FILES", "asset"]
 
-CLIENT_FILES = ("client.js", "client.d.ts", "react.js", "solid.js", "solid2.js")
+CLIENT_FILES = (
+    "client.js", "client.d.ts", "react.js", "react.d.ts", "signals.js", "solid.js", "solid.d.ts",
+    "solid2.js", "solid2.d.ts",
+)  # fmt: skip
 """The client, for import by any page, and its bindings."""
 
 DASHBOARD_FILES = tuple(

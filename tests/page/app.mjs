@@ -2,17 +2,25 @@
 
 export const FRAMEWORKS = {
   async react(root, options) {
-    const { createElement, StrictMode } = (await import("react")).default; // no ES module
+    const { createElement, StrictMode, useState } = (await import("react")).default; // no ES module
     const { createRoot } = (await import("react-dom/client")).default;
-    const { JobProvider, useJob, useJobs } = await import("./react.js");
+    const { JobProvider, useJob, useJobs, useNow } = await import("./react.js");
     const Row = ({ id }) => createElement("li", { id }, `${id} ${useJob(id)?.stage}`);
     const List = () => {
-      const { jobs, counts, status } = useJobs();
+      const all = useJobs(), { jobs, status, watched } = all;
+      window.all = all;
       const rows = jobs.map(({ id }) => createElement(Row, { id, key: id }));
-      return createElement("div", { id: "list", "data-state": status.state, "data-active": counts.active }, rows);
+      return createElement("div", {
+        id: "list", "data-state": status.state, "data-active": all.active, "data-watched": watched.join(),
+        "data-stalled": all.stalled().map(({ id }) => id).join(), "data-now": useNow(100),
+      }, rows);
     };
-    const page = createElement(JobProvider, options, createElement(List));
-    createRoot(root).render(createElement(StrictMode, null, page));
+    const Page = () => {
+      const [given, set] = useState(options);
+      window.setOptions = (more) => set((before) => ({ ...before, ...more }));
+      return createElement(JobProvider, given, createElement(List));
+    };
+    createRoot(root).render(createElement(StrictMode, null, createElement(Page)));
   },
 
   async solid(root, options) {

@@ -10,14 +10,16 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobctl._clock import now
+from jobctl._clock import now, now_ms
 from jobctl.core import transitions
+from jobctl.core.times import to_text
 from jobctl.page import CLIENT_FILES, asset
 from jobctl.stores import Store, open_store
 from tests import npm
@@ -61,12 +63,17 @@ def test_client_in_node(file: str) -> None:
 
 @pytest.mark.slow
 @needs_npm
-@pytest.mark.parametrize("packages", ["package.json", "solid2.json"])
-def test_solid_in_node(tmp_path: Path, packages: str) -> None:
+@pytest.mark.parametrize(
+    ("packages", "binding"), [("package.json", "solid.js"), ("solid2.json", "solid2.js")]
+)
+def test_solid_in_node(
+    tmp_path: Path, packages: str, binding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same signals in Solid 1.9 and 2."""
     write_client(tmp_path)
     shutil.copy(HERE / packages, tmp_path / "package.json")
     program = npm.install_packages(tmp_path, HERE / "solid.test.mjs")
+    monkeypatch.setenv("BINDING", f"./{binding}")
     # Node takes Solid's build for servers by default, which has no effects.
     node_tests("--conditions=browser", "--test", "--test-reporter=tap", program, cwd=tmp_path)
 
@@ -242,16 +249,23 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Nobody reads it."""
 
 
-@pytest.fixture
-def origin(bundles: Path) -> Iterator[str]:
-    """A server of pages that is not the hub."""
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The origin of a server of pages that is not the hub."""
     server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(_Quiet, directory=str(bundles / "out"))
+        ("127.0.0.1", 0), partial(_Quiet, directory=str(folder))
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def origin(bundles: Path) -> Iterator[str]:
+    """The origin of the frameworks' pages."""
+    with served(bundles / "out") as origin:
+        yield origin
 
 
 ROWS = "[...document.querySelectorAll('#list > li')].map((row) => row.textContent).join()"
@@ -289,6 +303,60 @@ async def test_page_of_a_framework(
         assert await page.run("document.getElementById('list').dataset.active") == "2"
         assert await page.run("document.getElementById('list').dataset.state") == "open"
         assert page.said == []
+
+
+@pytest.mark.slow
+@needs_npm
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+async def test_react_connects_anew_with_other_options(
+    store: Store, bundles: Path, origin: str, tmp_path: Path
+) -> None:
+    """For another filter, hub or token; not for a filter or function that is only made anew."""
+    past = to_text(now_ms() - 100_000)
+    for id, type in (("a", "etl"), ("b", "report")):
+        store.create(transitions.create(type, now=past, id=id, stages=("load",)))
+    store.update("a", lambda job: transitions.advance(job, "load", now=past))
+    second = open_store(tmp_path / "second", create=True)
+    second.create(transitions.create("etl", now=now(), id="z"))
+    token, allowed = TOKEN.encode(), [origin]
+    async with (
+        running_hub(store, allow_origins=allowed) as hub,
+        running_hub(second, allow_origins=allowed, token=token) as other,
+        browser() as page,
+    ):
+        (bundles / "out" / "options.html").write_text(
+            f'<!doctype html><html data-framework="react" data-hub="{hub.url}">'
+            '<div id="root"></div><script type="module" src="app.js"></script></html>'
+        )
+        await page.go(f"{origin}/options.html")
+        await page.shows(ROWS, "b pending,a load")
+        listed = "document.getElementById('list').dataset"
+        assert await page.run(f"{listed}.stalled") == "a"
+        seen = await page.run(f"{listed}.now")
+        await page.shows(f"{listed}.now > {seen}", True)
+        await page.run("all.watch('a'), all.watch('b'), all.watch('a'), all.unwatch('b')")
+        await page.shows(f"{listed}.watched", "a")
+        assert await page.run("all.bySession('none').length + all.job('a').stage") == "0load"
+        said = "all.cancel('a').catch(({ code }) => (window.said = code)), null"
+        await page.run(said)
+        await page.shows("window.said", "unsupported")
+
+        await page.run("setOptions({ filter: { type: 'etl' } })")
+        await page.shows(ROWS, "a load")
+        await page.run("setOptions({ token: () => 'x' })")
+        await page.shows("all.status.state + all.jobs.length", "open1")
+        since = await page.run("all.status.since")
+        await page.run("setOptions({ filter: { type: 'etl' }, token: () => 'another function' })")
+        await asyncio.sleep(0.2)  # nothing is to come
+        assert await page.run("all.status.since") == since
+        await page.run(f"setOptions({{ url: '{other.url}' }})")
+        await page.shows("all.status.state", "error")
+        assert await page.run(ROWS) == ""
+        await page.run(f"setOptions({{ token: () => '{TOKEN}' }})")
+        await page.run("all.refresh()")
+        await page.shows(ROWS, "z pending")
+        assert hub.server.clients.by_session == {}
+    second.close()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")

@@ -1,0 +1,2 @@
+// As in Solid 1.9.
+export * from "./solid.js";
