@@ -8,6 +8,7 @@
     │   └── NotObeyed           a file or directory that another user owns or can write to
     ├── IllegalTransition       a move that the job's stage does not allow                exit 1
     ├── Conflict                another process was first                                 exit 1
+    ├── ActRefused              a hub refuses to change a job                             exit 1
     ├── Cancelled               the job was cancelled                                     exit 6
     ├── JobNotFound             no job with that id, or several with that prefix          exit 4
     ├── LogNotFound             the job has no log                                        exit 4
@@ -31,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "ActRefused",
     "AddressInUse",
     "Cancelled",
     "Conflict",
@@ -155,6 +157,27 @@ class IllegalTransition(JobctlError):
 
 class Conflict(JobctlError):
     """Another process was first: the job exists already, or changes faster than it can be read."""
+
+
+class ActRefused(JobctlError):
+    """A hub refuses to change a job; see core/acts.py.
+
+    ``code`` is ``forbidden``, ``conflict``, ``gone``, ``invalid``, ``read-only``, ``busy`` or
+    ``unsupported``. After ``busy``, try again in ``retry_after_s`` seconds. ``job`` is the `Job`
+    as it stands, where that is the reason.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        job: object = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code, self.job, self.retry_after_s = code, job, retry_after_s
 
 
 class Cancelled(JobctlError):

@@ -10,6 +10,7 @@ from jobctl import errors
 from jobctl.errors import JobctlError, did_you_mean
 
 EXAMPLES = [
+    errors.ActRefused("conflict", "job a is at attempt 2, not 1", hint="look at it"),
     errors.UsageError("no such thing", hint="try another"),
     errors.InvalidId("../\x1b[2J"),
     errors.InvalidId("x" * 10_000),

@@ -37,7 +37,7 @@ from jobctl.cli.options import (
 from jobctl.cli.table import paint
 from jobctl.cli.text import visible
 from jobctl.core.eta import UsualDurations
-from jobctl.core.job import Job, Steps
+from jobctl.core.job import ACTS, HistoryEntry, Job, Steps
 from jobctl.core.pipeline import FAILED, Pipeline
 from jobctl.core.times import known_ms
 from jobctl.errors import JobctlError
@@ -253,11 +253,12 @@ def details(
         text = json.dumps(job.result, indent=2, ensure_ascii=False)
         lines += [("", ""), ("result", "bold")]
         lines += [(f"  {visible(line)}", "") for line in text.split("\n")]
-    if job.extra:
+    others = {key: value for key, value in job.extra.items() if key != ACTS}
+    if others:
         lines += [("", ""), ("other keys", "bold")]
         lines += [
             (f"  {visible(key)}: {visible(json.dumps(value, ensure_ascii=False))}", "")
-            for key, value in job.extra.items()
+            for key, value in others.items()
         ]
     lines += [("", ""), ("timeline", "bold")]
     return lines + [(line, "") for line in _timeline(job, pipeline, now, form)]
@@ -347,9 +348,20 @@ def _timeline(job: Job, pipeline: Pipeline, now: int, form: TimeFormat | None) -
         label = pipeline.label_of(stage)
         lines.append(
             f"  {formats.moment(entry.at, form, now):<{_TIME}}  {visible(stage):<12} "
-            f"{visible(label) if label != stage else '':<12} {text}".rstrip()
+            f"{visible(label) if label != stage else '':<12} {text:<9}{_asked(entry)}".rstrip()
         )
     return lines
+
+
+def _asked(entry: HistoryEntry) -> str:
+    """Return who asked a hub for this entry, and through which hub and route, if somebody did."""
+    by, via = ((entry.extra or {}).get(key) for key in ("by", "via"))
+    said = [
+        f"{word} {visible(value)}"
+        for word, value in (("by", by), ("via", via))
+        if isinstance(value, str) and value
+    ]
+    return " " + " ".join(said) if said else ""
 
 
 def _elapsed(job: Job, elapsed_ms: int | None, now: int) -> str | None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Scan = Callable[[str, int], tuple[Any, int]]
 
 __all__ = [
+    "ACTS",
     "CANCELLED_ERROR",
     "MAX_HISTORY",
     "TROUBLE_MS",
@@ -78,6 +79,10 @@ _OWNER = re.compile(r"[0-9]{1,10}-[0-9a-f]{12}\Z")
 NEW_LINE = 0x0A  # the second byte of a file in the usual layout; the wire form has none
 
 _PARENT_BYTES = b'"parent"'
+
+ACTS = "acts"
+"""The key of the last acts that hubs carried out on the job: see acts.py. It is not for readers."""
+_ACTS_BYTES = b'"acts"'
 
 NO_KEYS: Mapping[str, Any] = MappingProxyType({})
 """The `Job.extra` of a job without foreign keys."""
@@ -336,6 +341,14 @@ class Job(Draft):
             return None  # without parsing
         id = self.extra.get("parent")
         return id if isinstance(id, str) and _ID.match(id) else None
+
+    @property
+    def has_acts(self) -> bool:
+        """Whether hubs have changed the job: see acts.py, and `redact` for who may see what."""
+        source = self.source
+        if type(source) is bytes and _ACTS_BYTES not in source:
+            return False  # without parsing
+        return ACTS in self.extra or any(entry.extra for entry in self.history or ())
 
     @property
     def is_cancelled(self) -> bool:

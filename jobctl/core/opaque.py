@@ -24,10 +24,12 @@ class OpaqueJob:
     ``source`` is the form for readers with details, without the command's environment. Other
     attributes are those of the whole job, which is parsed anew each time. ``run``, ``cancelled``,
     ``acknowledged``, ``host`` and ``user`` are ``None`` without parsing if the job has none.
+    ``has_acts`` says that the history has who asked hubs to change the job.
     """
 
     __slots__ = (
         "has_acknowledgement",
+        "has_acts",
         "has_cancellation",
         "has_command",
         "has_place",
@@ -58,6 +60,7 @@ class OpaqueJob:
         self.is_cancelled = job.stage == FAILED and job.is_cancelled
         self.has_cancellation = job.cancelled is not None
         self.has_acknowledgement = job.acknowledged is not None
+        self.has_acts = job.has_acts and any(entry.extra for entry in job.history or ())
         self.has_place = job.host is not None or job.user is not None
 
     @property

@@ -7,6 +7,8 @@ right *details* get them. The variables of ``jobctl run --keep-env`` are for ``j
 
 from __future__ import annotations
 
+from jobctl.core.job import ACTS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ MASK = "***"
 _MAX_TITLE = 80
 _CUT = "…"
 _ENVIRONMENT = "env"
+_ASKER = frozenset({"by", "via"})
 _WITHOUT_DETAILS = frozenset({"exact", "exitCode", "signal", "durationMs", "maxRssBytes", "cpuMs"})
 
 
@@ -37,7 +40,7 @@ def default_title(argv: Sequence[str], mask: Callable[[str], str] = str) -> str:
 
 def has_details(job: Job) -> bool:
     """Whether the job has something that not every reader may see."""
-    if job.run is not None or job.host is not None or job.user is not None:
+    if job.run is not None or job.host is not None or job.user is not None or job.has_acts:
         return True
     said, acknowledged = job.cancelled, job.acknowledged
     return (said is not None and said is not True) or (
@@ -54,10 +57,13 @@ def redact(job: Job, *, details: bool) -> Job:
     text or a list. A title that was made from the command line becomes the name of the program. Who
     cancelled or acknowledged the job, and why, is left out, and so are ``host`` and ``user``.
 
+    Of the acts of hubs (acts.py) no reader gets the request ids, and only readers with details get
+    who asked for them, ``by`` and ``via`` in the history.
+
     Everything else stays, also ``error``, which may end with the last line of standard error.
     Returns the job itself if nothing has to be left out. Idempotent.
     """
-    update: dict[str, Any] = {}
+    update = _without_acts(job, details=details) if job.has_acts else {}
     if not details:
         for name in ("cancelled", "acknowledged"):
             said = getattr(job, name)
@@ -82,6 +88,21 @@ def redact(job: Job, *, details: bool) -> Job:
     if len(shown) < len(run):
         update["run"] = shown
     return job.replace(**update) if update else job
+
+
+def _without_acts(job: Job, *, details: bool) -> dict[str, Any]:
+    """Return the change that leaves out the request ids, and without details who asked."""
+    update: dict[str, Any] = {}
+    if ACTS in job.extra:
+        update["extra"] = {key: value for key, value in job.extra.items() if key != ACTS}
+    if not details and job.history and any(entry.extra for entry in job.history):
+        update["history"] = tuple(
+            entry._replace(extra={k: v for k, v in entry.extra.items() if k not in _ASKER} or None)
+            if entry.extra
+            else entry
+            for entry in job.history
+        )
+    return update
 
 
 def _without_reason(said: Any) -> Any:

@@ -134,11 +134,25 @@ class Store(Protocol):
     def update(self, id: str, change: Change) -> Job:
         """Record the job that ``change`` returns. If ``change`` raises, nothing is recorded."""
 
-    def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
+    def remove(
+        self,
+        id: str,
+        check: Check | None = None,
+        *,
+        damaged: bool = False,
+        request: str | None = None,
+    ) -> None:
         """Record a deletion. Raises `JobNotFound`, and `DamagedFile` for a file that is not a job.
 
         ``check`` is called with the current job, under the lock; if it raises, nothing is removed.
         With ``damaged`` a file that is not a job is removed too; then ``check`` is not called.
+        ``request`` identifies who asked, for `removed_by`.
+        """
+
+    def removed_by(self, id: str, request: str) -> int | None:
+        """Return the revision at which this request removed the job.
+
+        ``None`` if it has not, or if the deletion is forgotten, or the id is that of a job again.
         """
 
     def listen(self) -> Listener:

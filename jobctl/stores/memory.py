@@ -37,6 +37,7 @@ class MemoryStore:
         self.owners: Owners = MemoryOwners()
         self._bell = MemoryBell()
         self._logs: MemoryLogs | None = None
+        self._removed: dict[str, tuple[str | None, int]] = {}
         self._subscriptions = Subscriptions(self.head, self.since, self.listen)
 
     def head(self) -> Cursor:
@@ -81,7 +82,14 @@ class MemoryStore:
                 if self._set.get(id) is old:  # `change` has not changed the job through the store
                     return self._put(new)
 
-    def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
+    def remove(
+        self,
+        id: str,
+        check: Check | None = None,
+        *,
+        damaged: bool = False,
+        request: str | None = None,
+    ) -> None:
         with self._writing:
             job = self.get(id)
             while check is not None:
@@ -91,8 +99,13 @@ class MemoryStore:
                     break
             with self._guard:
                 self._set.delete(id, self._set.revision + 1)
+                self._removed[id] = (request, self._set.revision)
             self._kept().remove(id)
         self._bell.ring()
+
+    def removed_by(self, id: str, request: str) -> int | None:
+        by, revision = self._removed.get(check_id(id), (None, 0))
+        return revision if by == request and self._set.get(id) is None else None
 
     def log_writer(self, job: Job) -> MemoryLogWriter:
         return self._kept().writer(job)

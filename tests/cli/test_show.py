@@ -64,6 +64,22 @@ def test_a_result_is_shown_as_it_reads(run: Run, jobs_dir: Path) -> None:
     assert '  "odd": "a\\x9bb\\u2028c"' in text
 
 
+def test_asker_of_an_act_is_shown(run: Run, jobs_dir: Path) -> None:
+    """Who asked a hub, and through which; the request ids are nobody's business."""
+    run("create", "--id", "j")
+    path = jobs_dir / "j.json"
+    job = json.loads(path.read_text())
+    job["history"][0] |= {"by": "ops\x1b[2J", "via": "web1/socket"}
+    job["acts"] = ["r1 create 0a1b2c"]
+    path.write_text(json.dumps(job, indent=2))
+    text = run("show", "j").out
+    assert "by ops\\e[2J via web1/socket\n" in text
+    assert "acts" not in text
+    assert "acts" not in json.loads(run("show", "j", "-o", "json").out)
+    run("advance", "j", "load")
+    assert json.loads(path.read_text())["acts"] == ["r1 create 0a1b2c"]
+
+
 def test_json_is_one_line_with_what_is_derived(run: Run) -> None:
     """As in `ls -o json`."""
     out = run("show", "0b961de6", "--dir", str(DATA / "node-app-jobs"), "-o", "json").out

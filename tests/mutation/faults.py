@@ -47,6 +47,34 @@ _SESSIONS = "jobctl/hub/sessions.py"
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
+        "an act is carried out twice",
+        "jobctl/core/acts.py",
+        "        if req == act.req:\n",
+        "        if req == act.req and False:\n",
+        ("tests/core/test_acts.py",),
+    ),
+    Fault(
+        "an act hits the next attempt",
+        "jobctl/core/acts.py",
+        "act.attempt != job.retry_count",
+        "act.attempt > job.retry_count + 1",
+        ("tests/core/test_acts.py",),
+    ),
+    Fault(
+        "a command becomes pending, and nobody takes it up",
+        "jobctl/core/acts.py",
+        "            _check_retry(job, pipelines)\n",
+        "",
+        ("tests/core/test_acts.py",),
+    ),
+    Fault(
+        "a viewer sees who asked for an act",
+        "jobctl/core/redaction.py",
+        "if not details and job.history and any(",
+        "if False and any(",
+        ("tests/core/test_acts.py",),
+    ),
+    Fault(
         "a cursor of another epoch is resumed",
         _JOBSET,
         "            cursor.epoch == self.epoch\n            and cursor.tag",
@@ -807,8 +835,8 @@ FAULTS += (
     Fault(
         "a removed job leaves its log",
         "jobctl/stores/directory/store.py",
-        "damaged=damaged)\n        self._drop_log(id)\n",
-        "damaged=damaged)\n",
+        "request=request)\n        self._drop_log(id)\n",
+        "request=request)\n",
         _LOGS,
     ),
     Fault(

@@ -484,3 +484,17 @@ def test_change_that_changes_nothing_gives_the_job_as_it_stands(store: Store) ->
     made = store.update("a", with_message("one"))
     assert store.update("a", lambda job: job) == made
     assert store.update("a", lambda job: job).revision == made.revision == 2
+
+
+def test_removal_is_known_by_its_request(store: Store) -> None:
+    """A repeated request finds its own deletion, and nobody else's."""
+    store.create(new("a"))
+    assert store.removed_by("a", "r1") is None
+    store.remove("a", request="r1")
+    assert store.removed_by("a", "r1") == head(store).revision
+    assert store.removed_by("a", "r2") is None
+    store.create(new("a"))
+    assert store.removed_by("a", "r1") is None
+    store.remove("a")
+    assert store.removed_by("a", "r1") is None
+    assert store.removed_by("never", "r1") is None

@@ -42,7 +42,7 @@ LINE = 128
 PUT = "put"  # jobctl published these bytes
 SEEN = "seen"  # these bytes were found: written by another program, or left by a crash
 DEL = "del"  # the job was deleted
-NO_DIGEST = "0" * 32  # of a deletion
+NO_DIGEST = "0" * 32  # of a deletion without a request
 
 _MAGIC = "jobctl1"
 _CHUNK = 8192  # records a read
@@ -59,7 +59,10 @@ class Damaged(Exception):
 
 
 class Record(NamedTuple):
-    """One change. ``digest`` is that of the file's bytes; zeros for a deletion."""
+    """One change. ``digest`` is that of the file's bytes.
+
+    For a deletion it is that of the request that asked for it (`Store.removed_by`), or zeros.
+    """
 
     revision: int
     id: str

@@ -51,6 +51,14 @@ class Lookup:
         """Return the job. Raises `JobNotFound`, or `DamagedFile` if it stays unreadable."""
         return self._get(id)[1]
 
+    def removed_by(self, id: str, request: str) -> int | None:
+        """Return the revision at which this request removed the job; see `Store.removed_by`."""
+        log = self._place.current().log
+        record = log.newest(check_id(id)) if log is not None else None
+        if record is None or record.verb != DEL or record.digest != digest_of(request.encode()):
+            return None
+        return record.revision
+
     def get_runnable(self, id: str) -> Job:
         """Return the job, if nobody else can have written its command line; else `NotObeyed`."""
         with translated("reading", self._where, check_id(id)):

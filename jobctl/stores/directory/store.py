@@ -146,9 +146,20 @@ class DirectoryStore:
     def update(self, id: str, change: Change) -> Job:
         return self._writer.update(id, change)
 
-    def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
-        self._writer.remove(id, check, damaged=damaged)
+    def remove(
+        self,
+        id: str,
+        check: Check | None = None,
+        *,
+        damaged: bool = False,
+        request: str | None = None,
+    ) -> None:
+        self._writer.remove(id, check, damaged=damaged, request=request)
         self._drop_log(id)
+
+    def removed_by(self, id: str, request: str) -> int | None:
+        with translated("reading", self.where, id):
+            return self._lookup.removed_by(id, request)
 
     def log_writer(self, job: Job) -> DirectoryLogWriter:
         return self._kept().writer(job)

@@ -109,7 +109,14 @@ class DirectoryWriter:
             waited = True
         raise too_busy(id, self._where)
 
-    def remove(self, id: str, check: Check | None = None, *, damaged: bool = False) -> None:
+    def remove(
+        self,
+        id: str,
+        check: Check | None = None,
+        *,
+        damaged: bool = False,
+        request: str | None = None,
+    ) -> None:
         """Record a deletion, and remove the file."""
         check_id(id)
         for _ in range(_MAX_RACES):
@@ -117,7 +124,7 @@ class DirectoryWriter:
                 try:
                     if check is not None or not damaged:
                         self._check(state, id, check, damaged=damaged)
-                    self._remove(state, id)
+                    self._remove(state, id, request)
                     break
                 except _ChangedMeanwhile:
                     continue
@@ -203,14 +210,15 @@ class DirectoryWriter:
             if signature_of(now) != found.signature:
                 raise _ChangedMeanwhile
 
-    def _remove(self, state: DirectoryState, id: str) -> None:
+    def _remove(self, state: DirectoryState, id: str, request: str | None) -> None:
         name, log = id + ".json", state.log
         assert log is not None, "whoever writes has made it"
         if not exists(name, state.dir_fd):
             self._reconciler.settle({id: None})
             raise JobNotFound(id, self._where)
         self._refuse_directory(name, state)
-        record = Record(self._next(log), id, DEL, NO_DIGEST)
+        digest = digest_of(request.encode()) if request is not None else NO_DIGEST
+        record = Record(self._next(log), id, DEL, digest)
         try:
             log.append(record)
         except OSError as error:
