@@ -93,6 +93,7 @@ class ListPage {
     if (this._search.value.trim() !== view.q) this._search.value = view.q;
     this._sort.value = view.sort ?? "";
     this._counts.setView(view);
+    this._plots.element.hidden = view.filter.active; // nothing ends in it
     this._rows.setView(view);
     this._showChips(view);
     this._showTypes(true);
@@ -113,8 +114,8 @@ class ListPage {
       this._board.replace(jobs.all(), this._context.now(), performance.now());
     }
     this._overdue.update(change);
-    if (document.hidden) return;
     this._state.update(change, this._context.now());
+    if (document.hidden) return;
     const waitMs = PAINT_MS - (performance.now() - this._paintedAt);
     if (waitMs <= 0) this._paint();
     else this._timer ||= setTimeout(() => requestAnimationFrame(() => this._paint()), waitMs);

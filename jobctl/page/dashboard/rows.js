@@ -216,7 +216,6 @@ export class Rows {
   /** What the time changes in the rows that are shown. */
   tick(nowMs) {
     for (const row of this._shown.values()) row.tick(nowMs);
-    this._askForFrame();
   }
 
   /** Another connection: its jobs come anew. */
