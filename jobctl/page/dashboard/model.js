@@ -119,7 +119,7 @@ export function progressOf(job) {
   if (!isActive(job) || movedByOthers(job)) return null; // else it is of another stage
   const { progress } = job;
   if (typeof progress === "number") {
-    return { fraction: Math.min(1, Math.max(0, progress / 100)), text: `${Math.round(progress)} %` };
+    return { fraction: Math.min(1, Math.max(0, progress / 100)), text: `${Math.round(progress)}%` };
   }
   const { done, total } = progress ?? {};
   if (typeof done !== "number" || typeof total !== "number" || !(total > 0)) return null;
