@@ -167,6 +167,25 @@ async def test_order_is_held_while_the_pointer_is_in_the_table(served):
         assert page.said == []
 
 
+async def test_held_row_says_that_its_job_left_the_filter(served):
+    """It is not removed."""
+    served.create(new_job("a1", title="Nightly"))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url) + "?active=1")
+        await page.shows(IDS, ["a1"])
+        await move_pointer(page, *await point(page, "[data-id=a1] .stage"))
+        served.update("a1", lambda job: jobs.complete(job, now=now()))
+        await page.shows("document.querySelector('[data-id=a1]').dataset.kind", "gone")
+        stage = await page.run("document.querySelector('[data-id=a1] .stage').textContent")
+        assert stage == "No longer matches"
+        served.create(new_job("a2"))
+        await page.shows("document.getElementById('news').textContent", "1 new ↑")
+        title = "document.querySelector('[data-id=a1] .title').textContent"
+        assert await page.run(title) == "Nightly"
+        await move_pointer(page, 5, 5)
+        await page.shows(IDS, ["a2"])
+
+
 async def test_counts_are_filters_and_the_way_back_leads_back(served):
     """They stand in the address."""
     served.create(new_job("a1"))

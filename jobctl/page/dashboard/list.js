@@ -108,6 +108,7 @@ class ListPage {
 
   update(change) {
     const { jobs } = this._context;
+    this._rows.noteGone(change);
     if (!this._isOld) this._board.update(change, this._context.now(), performance.now());
     else if (change.jobs.length || jobs.status.synced) {
       this._isOld = false;

@@ -69,23 +69,25 @@ export class Row {
     this._index = -1;
   }
 
-  /** Show the job as it is on the board; `job` is undefined for one that is gone. */
-  fill(id, job, worker, kind, depth, isPinned, nowMs) {
+  /** Show the job as it is on the board; `job` is undefined for one that is gone, and `why`. */
+  fill(id, job, worker, kind, depth, isPinned, nowMs, why) {
     const { element, _texts: texts } = this, { view, settings, pipelineOf } = this._context;
     const isOther = id !== this.id;
     if (isOther) {
       this.id = id;
       element.dataset.id = id;
       this._job = null;
+      this._isGone = false;
     }
     if (isPinned !== this._isPinned || isOther) {
       this._isPinned = isPinned;
       element.dataset.pinned = isPinned ? "yes" : "no";
       this.pin.setAttribute("aria-pressed", String(isPinned));
     }
-    if (job === undefined) return this._fillGone();
+    if (job === undefined) return this._fillGone(why);
     const isSame = job === this._job && worker === this._worker && kind === this._kind && depth === this._depth;
     if (isSame && view === this._view) return;
+    this._isGone = false;
     const said = describe(job, worker, kind, pipelineOf);
     element.dataset.kind = kind;
     element.dataset.stage = worker.stage;
@@ -122,9 +124,11 @@ export class Row {
     this.tick(nowMs);
   }
 
-  _fillGone() {
+  _fillGone(why = "removed") {
+    if (this._isGone) return;
+    this._isGone = true;
     this.element.dataset.kind = "gone";
-    this._texts.stage.set("Removed");
+    this._texts.stage.set(why === "filtered" ? "No longer matches" : why === "removed" ? "Removed" : "Damaged");
     if (this._job === null) this._texts.title.set(this.id);
     this._job = null;
   }

@@ -26,6 +26,7 @@ export class Rows {
     this._signAt = -Infinity;
     this._isLoaded = false; // all jobs of the connection have been shown once
     this._current = null; // the id of the row that the keys move from
+    this._why = new Map(); // id → why it is gone, of rows that are held
     this._held = null; // the ids that are shown while the order is held
     this._make();
   }
@@ -126,6 +127,7 @@ export class Rows {
   _take(ids) {
     this.ids = ids;
     this._index = this._held = null;
+    this._why.clear();
     this._heldView = this._context.view;
     this._orderedAt = performance.now();
     this._comparedAt = undefined;
@@ -203,7 +205,7 @@ export class Rows {
         added = true;
       }
       row.move(at, this._height);
-      row.fill(id, board.job(id), board.order.worker(id) ?? board.job(id), board.kind(id), board.order.depth(id), this._pins.has(id), nowMs);
+      row.fill(id, board.job(id), board.order.worker(id) ?? board.job(id), board.kind(id), board.order.depth(id), this._pins.has(id), nowMs, this._why.get(id));
       // Readers hear the rows in the order of the elements.
       if (row.element === next) next = skip(next.nextElementSibling);
       else this.body.insertBefore(row.element, next);
@@ -216,6 +218,11 @@ export class Rows {
   /** What the time changes in the rows that are shown. */
   tick(nowMs) {
     for (const row of this._shown.values()) row.tick(nowMs);
+  }
+
+  /** Keep why jobs are gone, for rows that are held. */
+  noteGone({ gone, why }) {
+    if (this.isHeld) for (const id of gone) this._why.set(id, why && Object.hasOwn(why, id) ? why[id] : "removed");
   }
 
   /** Another connection: its jobs come anew. */
