@@ -229,15 +229,24 @@ class JobPage {
     }
     const { stages, text } = said.strip;
     this._strip.hidden = stages.length < 2 || stages.length > MAX_STRIP;
+    this._bar.classList.toggle("for-readers", !this._strip.hidden); // the strip shows it then
     const key = JSON.stringify(stages);
+    this._showFill(said.strip);
     if (key === this._stripKey || this._strip.hidden) return;
     this._stripKey = key;
     this._strip.title = text;
     this._strip.replaceChildren(...stages.map(({ label, state }) => {
-      const item = make("li", { class: state }, label, make("span", { class: "for-readers" }, STATES[state]));
+      const item = make("li", { class: state, title: label }, make("span", { class: "name" }, label), make("span", { class: "for-readers" }, STATES[state]));
       if (state === "now") item.setAttribute("aria-current", "step");
       return item;
     }));
+    this._showFill(said.strip);
+  }
+
+  /** How much of the present stage is done. */
+  _showFill({ fraction }) {
+    const item = this._strip.querySelector(".now");
+    item?.style.setProperty("--fill", `${Math.round(100 * fraction)}%`);
   }
 
   _drawFacts(job, now) {
