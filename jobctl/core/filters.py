@@ -6,6 +6,7 @@ The requirements on labels (labels.py) must all be met.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from jobctl._stdlib import blake2b
 from jobctl.core.job import Job, check_id
@@ -80,11 +81,7 @@ class Filter(NamedTuple):
     @property
     def tag(self) -> str:
         """Six hex digits that identify the filter in a cursor; ``""`` for no filter."""
-        if self == EVERYTHING:
-            return ""
-        text = repr(self.to_wire()) + (_MEANING if FAILED in self.stages else "")
-        text += "" if self.fields is None else f" fields {sorted(self.fields)!r}"
-        return blake2b(text.encode(), digest_size=3).hexdigest()
+        return "" if self == EVERYTHING else _tag_of(self)
 
     @property
     def for_stages_on_disk(self) -> Filter:
@@ -177,6 +174,13 @@ class Filter(NamedTuple):
         if not isinstance(active, bool):
             raise UsageError("the filter's active is true or false")
         return cls.make(**sets, active=active)
+
+
+@lru_cache(maxsize=64)  # each page of a session asks
+def _tag_of(filter: Filter) -> str:
+    text = repr(filter.to_wire()) + (_MEANING if FAILED in filter.stages else "")
+    text += "" if filter.fields is None else f" fields {sorted(filter.fields)!r}"
+    return blake2b(text.encode(), digest_size=3).hexdigest()
 
 
 def fields_of(value: object) -> frozenset[str] | None:

@@ -393,7 +393,7 @@ FAULTS += (
     Fault(
         "a cursor of before resumes under another meaning of failed",
         "jobctl/core/filters.py",
-        ' + (_MEANING if FAILED in self.stages else "")',
+        ' + (_MEANING if FAILED in filter.stages else "")',
         "",
         ("tests/core/test_cancelled.py",),
     ),
@@ -421,15 +421,22 @@ FAULTS += (
     Fault(
         "a cursor of other fields is resumed",
         "jobctl/core/filters.py",
-        """text += "" if self.fields is None else f" fields {sorted(self.fields)!r}\"""",
-        'text += "" if self.fields is None else " fields"',
+        """text += "" if filter.fields is None else f" fields {sorted(filter.fields)!r}\"""",
+        'text += "" if filter.fields is None else " fields"',
         ("tests/core/test_projection.py",),
     ),
     Fault(
         "facts are sent only where they say yes",
         "jobctl/core/projection.py",
-        "if (said := rule(whole)) != rule(part)}",
-        "if (said := rule(whole)) and not rule(part)}",
+        "if (said := RULES[key](whole)) != RULES[key](part)}",
+        "if (said := RULES[key](whole)) and not RULES[key](part)}",
+        ("tests/core/test_projection.py",),
+    ),
+    Fault(
+        "the history of a job that was retried is not looked at",
+        "jobctl/core/projection.py",
+        '        and not values.get("retryCount")\n',
+        "",
         ("tests/core/test_projection.py",),
     ),
     Fault(
