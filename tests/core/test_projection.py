@@ -22,7 +22,7 @@ from jobctl.core.jobset import Delta, JobSet
 from jobctl.core.projection import MAX_FACTS, RULES, PartialJob
 from jobctl.core.protocol import delta_message, parse_from_hub
 from jobctl.core.times import to_ms
-from jobctl.core.transitions import advance, fail
+from jobctl.core.transitions import advance, complete, fail, retry
 from jobctl.errors import UsageError
 from jobctl.stores import open_store, read_all
 from tests.original_writes import at, by_others, failed, retried
@@ -180,6 +180,24 @@ def test_facts_say_what_the_history_tells() -> None:
     told = held(by_others(job_in_extract(), failed(90))).sent("a", fields=frozenset())
     facts = json.loads(f"{{{told.facts}}}")["a"]
     assert (facts["lastStage"], facts["endsMs"]) == ("extract", [to_ms(at(90))])
+
+
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_reader_that_wants_no_history_alone(attempts: int, ends: bool) -> None:
+    """As a table does: an attempt of its own begins later than the job."""
+    job = job_in_extract()
+    for attempt in range(1, attempts):
+        job = retry(fail(job, "no", now=at(20 * attempt)), now=at(20 * attempt + 5))
+        job = advance(job, "extract", now=at(20 * attempt + 9))
+    if ends:
+        job = complete(job, now=at(90))
+    fields = frozenset(KEYS) - {"history"} - ALWAYS
+    assert_same(job, fields)
+    told = json.loads(f"{{{held(job).sent('a', fields=fields).facts}}}")
+    began = {"beganMs": to_ms(at(25))} if attempts > 1 else {}
+    last = {"lastStage": "extract"} if ends else {}
+    assert told.get("a", {}) == began | last
 
 
 def test_facts_are_short() -> None:
