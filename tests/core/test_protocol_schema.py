@@ -11,7 +11,7 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from jobctl.core.cursor import ZERO, Cursor
-from jobctl.core.filters import Filter
+from jobctl.core.filters import ALWAYS, Filter
 from jobctl.core.job import Job
 from jobctl.core.jobset import DAMAGED
 from jobctl.core.protocol import (
@@ -36,6 +36,8 @@ def validator(part: str) -> Draft202012Validator:
 
 
 FROM_HUB, FROM_CLIENT = validator("fromHub"), validator("fromClient")
+WHOLE = validator("job")
+FIELDS = frozenset({"title", "history"})
 
 
 def test_schema_is_one() -> None:
@@ -49,7 +51,12 @@ def sent_by(hub: Hub) -> list[Any]:
     while sendings := list(hub.pump()):
         for sending in sendings:
             assert sending.error is None
-            found += [json.loads(message) for message in sending.messages]
+            messages = [json.loads(message) for message in sending.messages]
+            whole = any(hub.sessions[id].filter.fields is None for id in sending.sessions)
+            for job in (job for message in messages for job in message.get("jobs", ())):
+                assert whole == WHOLE.is_valid(job)
+                assert whole or job.keys() - FIELDS <= {*ALWAYS, "omitted"}
+            found += messages
     return found
 
 
@@ -66,6 +73,7 @@ def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
     world.hub.open(5, Dialect.PLAIN, details=True)
     world.hub.open(6, digest=True, details=True, max_bytes=4096)
     world.hub.open(7, Dialect.PLAIN, max_bytes=4096)
+    world.hub.open(8, filter=Filter.make(fields=FIELDS), max_bytes=4096)
     world.hub.open(3, filter=Filter.make(stages=["pending"], ids=["a1", job.id]))
     messages = sent_by(world.hub)
     world.store.put(job.replace(revision=world.store.revision + 1))
@@ -100,6 +108,8 @@ def test_what_our_client_says() -> None:
         subscribe_message(cursor, Filter.make(types=["etl"], active=True)) for cursor in cursors
     ]
     more = ['{"type":"jobs:subscribe","max":4096}', '{"type":"jobs:subscribe","max":null}']
+    more += ['{"type":"jobs:subscribe","fields":["title","é\\n"]}']
+    more += ['{"type":"jobs:subscribe","fields":null}', '{"type":"jobs:subscribe","fields":[]}']
     for message in (*said, *more, ack_message(7), '{"type":"jobs:ping","at":1}',
                     '{"type":"jobs:subscribe","bad":true}',
                     '{"type":"jobs:auth","token":"x"}'):  # fmt: skip
@@ -117,6 +127,11 @@ def test_what_our_client_says() -> None:
         {"type": "jobs:ping", "at": {}},
         {"type": "jobs:subscribe", "filter": {"colour": "red"}},
         {"type": "jobs:subscribe", "filter": {"active": "yes"}},
+        {"type": "jobs:subscribe", "fields": "title"},
+        {"type": "jobs:subscribe", "fields": ["a,b"]},
+        {"type": "jobs:subscribe", "fields": [""]},
+        {"type": "jobs:subscribe", "fields": [1]},
+        {"type": "jobs:subscribe", "fields": ["a"] * 65},
         {"type": "jobs:subscribe", "max": 4095},
         {"type": "jobs:subscribe", "max": "4096"},
         {"type": "jobs:subscribe", "max": 4096.5},
