@@ -67,9 +67,11 @@ Close codes: after 4000–4399 reconnect, after 4400–4499 do not reconnect wit
     4400  a message was not understood
     4401  the first message had no token, or a wrong one
 
-The reason of a close frame that asks for a reconnect may begin with when to do so, in seconds, as
-in ``retry-after=2.5; the hub goes away; come back in 2.5 s``; see `close_reason_with_retry`. Parts
-are separated by ``; ``. The words at the end are for clients of jobctl 0.1.0, which read those.
+The reason of a close frame that asks for a reconnect may begin with when to do so, in seconds; that
+of 1001 and of 4029 does. Browsers show a page no header of a refused handshake, so this is what a
+page can obey. It looks like ``retry-after=2.5; the hub goes away; come back in 2.5 s``; see
+`close_reason_with_retry`. Parts are separated by ``; ``. The words at the end are for clients of
+jobctl 0.1.0, which read those.
 """
 
 from __future__ import annotations

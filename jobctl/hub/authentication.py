@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+import random
 import re
 from urllib.parse import urlsplit
 
 from websockets.http11 import Response
 
-from jobctl.core.protocol import CLOSE_BUSY, CLOSE_NO_TOKEN, Auth, parse_query
+from jobctl.core.protocol import (
+    CLOSE_BUSY,
+    CLOSE_NO_TOKEN,
+    Auth,
+    close_reason_with_retry,
+    parse_query,
+)
 from jobctl.errors import ProtocolError, UsageError
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, unauthorized
 from jobctl.hub.admission import PendingConnections
@@ -23,6 +30,7 @@ from jobctl.hub.metrics import Counts
 __all__ = ["Authentication", "Refusals"]
 
 _HANDSHAKE_S = 8.0
+_RETRY_S = 5.0  # on average; see the 429 of access.py
 _MAX_KEYS = 5  # unknown keys of one query that are logged
 _KEY = re.compile(r"[A-Za-z][A-Za-z_-]{0,23}")
 
@@ -130,8 +138,11 @@ class Authentication:
                 else unauthorized(str(error) or "none came")
             )
             self._refusals.record(refused, peer)
-            code = CLOSE_NO_TOKEN if refused.status == 401 else CLOSE_BUSY
-            connection.send_close_frame(code, str(refused)[:100])
+            if refused.status == 401:
+                connection.send_close_frame(CLOSE_NO_TOKEN, str(refused)[:100])
+            else:
+                why = str(refused).partition("; come back")[0]
+                connection.send_close_frame(CLOSE_BUSY, _reason_with_retry(why))
         except ConnectionError:
             pass  # the client hung up
         finally:
@@ -147,7 +158,15 @@ class Authentication:
     @staticmethod
     def _dismiss(evicted: list[HubConnection]) -> None:
         for connection in evicted:
-            connection.send_close_frame(CLOSE_BUSY, "others come in; come back")
+            connection.send_close_frame(CLOSE_BUSY, _reason_with_retry("others come in"))
+
+
+def _reason_with_retry(why: str) -> str:
+    """Return the reason for closing with when to come back: browsers show no ``Retry-After``.
+
+    Each client gets another time, so that they do not come back together.
+    """
+    return close_reason_with_retry(why, random.uniform(_RETRY_S / 2, _RETRY_S * 1.5))
 
 
 def _host_of(peer: str) -> str:

@@ -17,6 +17,7 @@ from aiohttp import ClientSession
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from jobctl.core.jobset import Delta
+from jobctl.core.protocol import retry_after_s
 from jobctl.errors import HubError, UsageError
 from jobctl.hub import access as access_module
 from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
@@ -188,6 +189,10 @@ async def test_flood_of_wrong_first_messages_may_come_back(served, monkeypatch):
             await one.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4029
+        asked_s = retry_after_s(closed.value.rcvd.reason)
+        assert asked_s is not None, "a browser shows no header of a handshake"
+        assert 2.5 <= asked_s <= 7.5
+        assert "too many wrong tokens" in closed.value.rcvd.reason
         assert await status(http(hub.url, "/api/jobs"), Authorization="Bearer wrong") == 429
 
 
