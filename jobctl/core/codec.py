@@ -509,6 +509,8 @@ def encode(job: Job) -> bytes:
     """
     try:
         check_id(job.id)
+        if job.fields is not None:
+            raise InvalidJob("cannot be written: it was read with some fields only", id=job.id)
         members = _members_of(job)
         data = ('{\n  "' + ',\n  "'.join(members.values()) + "\n}\n").encode()
     except InvalidJob:

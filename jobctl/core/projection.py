@@ -6,12 +6,12 @@ other keys only (whether the job was cancelled, when its attempt began, …) com
 equals that of the whole job. A client in another language follows the same rule: take the fact if
 there is one, and otherwise apply the rule of `Job` to the keys that came.
 
-The facts, under the keys of `RULES`: ``cancelled``, ``acknowledged``, ``moved`` (by a program that
-writes no history) and ``recorded`` (whether the history is of this attempt) are true or false.
-``enteredMs`` and ``beganMs`` are when the job entered its stage and when its attempt began, in
-milliseconds since 1970, or null. ``endsMs`` are the times at which it may have ended, best first.
-``lastStage`` is a name or null, and ``owner`` that of the owner in this attempt of an active job,
-or null.
+The facts, under the keys of `RULES`: ``attempt`` is the job's ``retryCount``. ``cancelled``,
+``acknowledged``, ``moved`` (by a program that writes no history) and ``recorded`` (whether the
+history is of this attempt) are true or false. ``enteredMs`` and ``beganMs`` are when the job
+entered its stage and when its attempt began, in milliseconds since 1970, or null. ``endsMs`` are
+the times at which it may have ended, best first. ``lastStage`` is a name or null, and ``owner``
+that of the owner in this attempt of an active job, or null.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def _last_stage(job: Job) -> str | None:
 
 
 RULES: Mapping[str, Callable[[Job], Any]] = {
+    "attempt": lambda job: job.retry_count,
     "cancelled": lambda job: job.is_cancelled,
     "acknowledged": lambda job: job.is_acknowledged,
     "moved": lambda job: job.moved_by_others,
@@ -178,11 +179,12 @@ def _record_of(values: Mapping[str, Any], reading: Reading | None) -> Job:
 class PartialJob(Job):
     """A job of which the hub has sent some of the keys: a reader asked for these ``fields``.
 
-    An attribute that was not asked for is ``None``; ``retry_count`` is 0, ``updated_at`` and
-    ``extra`` are empty. What a `Job` judges is as for the whole job: whether it is active,
-    cancelled, acknowledged, lost, stalled or trouble, when it entered its stage, began and ended,
-    and its `last_stage`. The others tell what follows from the attributes: `timeline` needs
-    ``history``, `percent` needs ``progress`` and ``stages``, `cancellation` needs ``cancelled``.
+    An attribute that was not asked for is ``None``, and ``updated_at`` and ``extra`` are empty;
+    ``retry_count`` is that of the job in any case. What a `Job` judges is as for the whole job:
+    whether it is active, cancelled, acknowledged, lost, stalled or trouble, when it entered its
+    stage, began and ended, and its `last_stage`. The others tell what follows from the attributes:
+    `timeline` needs ``history``, `percent` needs ``progress`` and ``stages``, `cancellation` needs
+    ``cancelled``.
 
     It cannot be changed or written: `replace` raises `UsageError`.
     """
@@ -199,6 +201,9 @@ class PartialJob(Job):
         new: PartialJob = object.__new__(cls)
         for name in Draft.__slots__:
             _set(new, name, getattr(record, name))
+        attempt = facts.get("attempt")
+        if type(attempt) is int:
+            _set(new, "retry_count", attempt)
         _set(new, "_record", record)
         _set(new, "_facts", facts)
         _set(new, "_fields", fields)

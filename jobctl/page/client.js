@@ -244,7 +244,7 @@ export class Jobs {
   /** The attempt that is shown, which is all that an act may change; undefined without a job. */
   _attemptOf(id) {
     const job = this.get(id);
-    return job && (job.retryCount ?? 0);
+    return job && factOf(job, "attempt", () => job.retryCount ?? 0);
   }
 
   /** Try again at once, also after a refusal. */

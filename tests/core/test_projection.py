@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobctl.core.codec import parse, parse_wire
+from jobctl.core.codec import encode, parse, parse_wire
 from jobctl.core.cursor import ZERO
 from jobctl.core.fields import FIELDS
 from jobctl.core.filters import ALWAYS, EVERYTHING, MAX_FIELDS, Filter
@@ -23,7 +23,7 @@ from jobctl.core.projection import MAX_FACTS, RULES, PartialJob
 from jobctl.core.protocol import delta_message, parse_from_hub
 from jobctl.core.times import to_ms
 from jobctl.core.transitions import advance, complete, fail, retry
-from jobctl.errors import UsageError
+from jobctl.errors import InvalidJob, UsageError
 from jobctl.stores import open_store, read_all
 from tests.original_writes import at, by_others, failed, retried
 from tests.strategies import moved_jobs, stored_jobs
@@ -49,7 +49,8 @@ def judged(job: Job) -> dict[str, Any]:
         )  # fmt: skip
     said["more"] = (
         job.active, job.shown_stage, job.stalls_at_ms(), job.ended_ms(), job.latest_end_ms(),
-        job.runs if job.run is not None else None, job.last_stage,
+        job.runs if job.run is not None else None, job.last_stage, job.retry_count,
+        job.waits_for_worker,
     )  # fmt: skip
     return said
 
@@ -269,6 +270,8 @@ def test_a_partial_job_is_never_written() -> None:
         advance(part, "analyze", now=at(9))
     with pytest.raises(UsageError, match="some of its fields"):
         part.replace(title="x")
+    with pytest.raises(InvalidJob, match="some fields only"):
+        encode(part)
 
 
 def test_a_partial_job_is_a_value() -> None:

@@ -206,6 +206,14 @@ test("a hub that knows no acts is not asked", async () => {
   assert.equal((await answered()).stage, "failed");
 });
 
+test("an act on a job with some fields names the attempt that the hub says beside it", async () => {
+  const { WebSocket, jobs } = await live();
+  WebSocket.last.say(delta(2, 3, [job("c", 3)], { derived: { c: { attempt: 2 } } }));
+  outcome(jobs.cancel("c"));
+  await settled();
+  assert.equal(WebSocket.last.of("jobs:cancel").at(-1).attempt, 2);
+});
+
 test("a job that is not shown is asked for by its attempt only", async () => {
   const { WebSocket, jobs } = await live();
   const error = await outcome(jobs.cancel("nobody"))();
