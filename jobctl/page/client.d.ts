@@ -169,9 +169,13 @@ export interface Jobs {
   [Symbol.asyncIterator](): AsyncIterableIterator<Change>;
   /** The rights of `status.can`. */
   readonly can: readonly Right[];
-  /** Resolves with the job once what is shown includes the act; undefined if it is not shown any more. */
+  /**
+   * Each act resolves with the job once what is shown includes it; undefined if it is not shown any
+   * more. A job at work is told to end, so `cancel` may resolve before it has ended.
+   */
   cancel(id: string, options?: ActOptions & { reason?: string }): Promise<Job | undefined>;
   retry(id: string, options?: ActOptions): Promise<Job | undefined>;
+  acknowledge(id: string, options?: ActOptions & { note?: string; undo?: boolean }): Promise<Job | undefined>;
   remove(id: string, options?: ActOptions): Promise<Job | undefined>;
   reconnect(): void;
   close(): void;

@@ -220,14 +220,19 @@ export class Jobs {
   // no longer shown. The shown job changes with the hub's next delta, and no sooner. Each rejects
   // with `ActRefused`. After a cut the same request is sent again, and the hub does it once.
 
-  /** End a job that is active; `reason` is shown with it. */
+  /** End a job: one at work is told to, and ends with a later change. `reason` is shown with it. */
   cancel(id, { reason, ...options } = {}) {
-    return this._act("jobs:cancel", id, options, reason === undefined ? {} : { reason });
+    return this._act("jobs:cancel", id, options, { reason });
   }
 
   /** Begin another attempt of a job that failed or was cancelled. */
   retry(id, options = {}) {
     return this._act("jobs:retry", id, options);
+  }
+
+  /** Take a failed or lost job as known, with a note; with `undo: true` no longer. */
+  acknowledge(id, { note, undo, ...options } = {}) {
+    return this._act("jobs:acknowledge", id, options, { note, undo });
   }
 
   /** Remove a job that has ended. */
@@ -546,6 +551,12 @@ class Acts {
     }
   }
 
+  /** Let what a request could not bring to the hub be sent again. */
+  unsent(req) {
+    const one = this._asked.get(req);
+    if (one) one.sent = null;
+  }
+
   done({ req, revision, cursor }) {
     const one = this._asked.get(req);
     if (!one) return;
@@ -805,6 +816,7 @@ class Machine {
     const { url, filter = {}, fields = null, token = null, rest = true, verify = true } = options;
     this._page = options.window ?? (typeof window === "object" ? window : null);
     this._WebSocket = options.WebSocket ?? (this._page && globalThis.WebSocket);
+    this._fetch = options.fetch ?? globalThis.fetch?.bind(globalThis);
     this._url = this._WebSocket ? socketUrl(url, this._page?.location) : null;
     this._query = queryOf(filter, fields, verify);
     this._token = token;
@@ -970,7 +982,7 @@ class Machine {
 
   _hangUp() {
     this._run += 1;
-    for (const name of ["connect", "error", "retry", "probe", "pulse", "ack"]) this._cancel(name);
+    for (const name of ["connect", "error", "retry", "probe", "pulse", "ack", "acts"]) this._cancel(name);
     const socket = this._socket;
     this._socket = this._sendAct = null;
     if (socket) {
@@ -1012,7 +1024,9 @@ class Machine {
     if (!this._records.follows(delta)) return this.on("lost", "a delta does not follow from where we are");
     const run = this._run, isFirst = this.status.state === "connecting";
     const can = isFirst ? Object.freeze([...(delta.can ?? [])]) : this.status.can;
-    if (isFirst && delta.can) this._sendAct = (message) => this._send(message);
+    // A hub that knows a page by its cookie takes acts by POST, where a browser shows their origin.
+    const isPosted = delta.acts === "post";
+    if (isFirst && delta.can) this._sendAct = (message) => (isPosted ? this._post(message) : this._send(message));
     this.on("message", "live", { can });
     if (run !== this._run) return; // a listener has called close()
     const change = this._records.apply(delta);
@@ -1077,6 +1091,29 @@ class Machine {
 
   _send(message) {
     if (this._socket?.readyState === 1) this._socket.send(JSON.stringify(message));
+  }
+
+  async _post({ type, id, ...body }) {
+    const verb = type.slice("jobs:".length), run = this._run;
+    const base = this._url.replace(/^ws/, "http").replace(/ws\/jobs$/, "");
+    let message = null;
+    try {
+      const answer = await this._fetch(`${base}api/jobs/${encodeURIComponent(id)}/${verb}`, {
+        method: "POST", credentials: "same-origin", headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      if (answer.status < 500 || /json/.test(answer.headers.get("Content-Type"))) message = await answer.json();
+      if (!isUnderstood(message)) message = null;
+    } catch {
+      // as below
+    }
+    if (message?.type === "jobs:done") this._acts.done(message);
+    else if (message?.type === "jobs:refused") this._acts.refused({ ...message, req: body.req });
+    else if (run === this._run) { // or the next connection sends it again
+      this._acts.unsent(body.req);
+      this._after("acts", BASE_MS + CAP_MS * this.clock.random() / 10, () => this._sendActs());
+      this._probe();
+    }
   }
 
   _ping() {
@@ -1170,7 +1207,7 @@ function isUnderstood(message) {
   const { type, epoch, since, through, jobs, gone, can = [], req, revision, cursor, code, job } = message;
   if (type === "jobs:owners") return Array.isArray(message.dead);
   if (type === "jobs:done") return typeof req === "string" && Number.isInteger(revision) && typeof cursor === "string";
-  if (type === "jobs:refused") return typeof req === "string" && typeof code === "string" && typeof (job ?? {}) === "object";
+  if (type === "jobs:refused") return typeof code === "string" && typeof (job ?? {}) === "object";
   if (type !== "jobs:delta") return true;
   return typeof epoch === "string" && Array.isArray(can) && Number.isInteger(since) && Number.isInteger(through)
     && since <= through && Array.isArray(gone) && Array.isArray(jobs)

@@ -167,15 +167,55 @@ test("a refusal has a code, a hint and the job as it stands", async () => {
   assert.equal(jobs.get("a"), before, "the shown job changes with the hub's deltas only");
   assert.deepEqual(changes, []);
   WebSocket.last.say(refused("nobody's"));
+  WebSocket.last.say(refused(null));
   assert.equal(jobs.status.state, "open");
 });
 
-test("a refusal without a request, or an answer that is none, ends the connection", async () => {
-  for (const message of [refused(undefined), { ...done("x", 3), revision: "3" }, { type: "jobs:done" }]) {
+test("an answer that is none ends the connection", async () => {
+  for (const message of [{ ...refused("x"), code: 1 }, { ...done("x", 3), revision: "3" }, { type: "jobs:done" }]) {
     const { WebSocket, jobs } = await live();
     WebSocket.last.say(message);
     assert.equal(jobs.status.state, "closed", JSON.stringify(message));
   }
+});
+
+test("a hub that let a page in by its cookie is asked by POST", async () => {
+  const posts = [], answers = [];
+  const fetch = (url, { body, ...options }) => {
+    posts.push({ url, ...JSON.parse(body), ...options });
+    const [status, message, type = "application/json"] = answers.shift() ?? [];
+    if (!status) return Promise.reject(new TypeError("no network"));
+    const answer = { status, headers: new Map([["Content-Type", type]]), json: async () => JSON.parse(message) };
+    return Promise.resolve(answer);
+  };
+  const all = await live({ url: "https://hub.example/base/", fetch }, { can: CAN, acts: "post" });
+  const { WebSocket, clock, jobs } = all;
+  answers.push([409, JSON.stringify(refused(null))]);
+  assert.equal((await outcome(jobs.retry("b"))()).code, "conflict");
+  const { req, method, credentials, headers, ...rest } = posts[0];
+  assert.deepEqual(rest, { url: "https://hub.example/base/api/jobs/b/retry", attempt: 0 });
+  assert.deepEqual([method, credentials, headers["Content-Type"]], ["POST", "same-origin", "application/json"]);
+
+  answers.push([502, "<p>nginx", "text/html"], [], [200, "{"]); // none of these is the hub's
+  const one = outcome(jobs.acknowledge("a", { note: "known" }));
+  for (let turn = 0; turn < 3; turn++) {
+    assert.equal(await one(), "waits");
+    WebSocket.last.say({ type: "jobs:pong", at: clock.now(), now: "x" });
+    await clock.pass(2000);
+  }
+  const tries = posts.slice(1);
+  assert.deepEqual(new Set(tries.map(({ req }) => req)).size, 1);
+  assert.deepEqual([tries.length, tries[0].note, tries[0].url], [5, "known", "https://hub.example/base/api/jobs/a/acknowledge"]);
+  answers.push([200, JSON.stringify(done(tries[0].req, 2))]);
+  WebSocket.last.say({ type: "jobs:pong", at: clock.now(), now: "x" });
+  await clock.pass(1500);
+  assert.equal(await one(), jobs.get("a"));
+  assert.deepEqual([acts(WebSocket.last), jobs.status.state], [[], "open"]);
+
+  const lost = outcome(jobs.cancel("a"));
+  await settled();
+  await again(all, delta(2, 2, [], { can: CAN })); // this connection takes them itself
+  assert.deepEqual([acts(WebSocket.last).length, await lost()], [1, "waits"]);
 });
 
 test("what a session may do is told with the first jobs", async () => {
