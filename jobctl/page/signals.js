@@ -65,7 +65,7 @@ export function bindingsOf({
    * client. `release()` ends the signals.
    */
   function createJobs(client) {
-    const [ids, setIds] = createSignal(client.all().map(({ id }) => id));
+    const [members, setMembers] = createSignal(0); // which jobs there are
     const [version, setVersion] = createSignal(0); // of any job
     const [additions, setAdditions] = createSignal(0);
     const [status, setStatus] = createSignal(client.status);
@@ -73,7 +73,7 @@ export function bindingsOf({
     const [watched, setWatched] = createSignal([]);
     const [now, setNow] = createSignal(client.now());
     const signals = new Map(); // of jobs that are there and that somebody looks at
-    let turn = 0, timer = null;
+    let turn = 0, timer = null, known = null, added = [];
 
     const unsubscribe = client.subscribe((change) => {
       batch(() => {
@@ -88,7 +88,11 @@ export function bindingsOf({
         setVersion(turn);
         setCounts(client.counts);
         if (change.added.length) setAdditions(turn);
-        if (change.added.length || change.gone.length) setIds(client.all().map(({ id }) => id));
+        if (!change.added.length && !change.gone.length) return;
+        if (change.gone.length) known = null;
+        // An earlier listener may have read the list, with those that are new at its end.
+        else if (known?.at(-1) !== change.added.at(-1)) added.push(...change.added);
+        setMembers(turn);
       });
     });
 
@@ -106,6 +110,14 @@ export function bindingsOf({
       if (value === undefined) return void additions();
       signals.set(id, (signal = createSignal(value)));
       return signal[0]();
+    };
+    /** The list is made when somebody reads it: a first read takes many deltas. */
+    const ids = () => {
+      members();
+      if (known === null) known = client.all().map(({ id }) => id);
+      else if (added.length) known = known.concat(added); // the same, and quicker
+      added = [];
+      return known;
     };
     const jobs = () => (version(), client.all());
     const time = () => {

@@ -47,6 +47,32 @@ test("only what reads a changed job runs again", async () => {
   assert.equal(all.active.at(-1), 2);
 });
 
+test("the list of ids is that of the jobs, whoever reads it, and when", async () => {
+  const clock = new FakeClock(), window = new FakePage(), WebSocket = fakeSockets();
+  const client = connect({ clock, window, WebSocket });
+  let jobs = null;
+  const early = [];
+  client.subscribe(() => jobs && turn % 3 === 0 && early.push(jobs.ids())); // before the signals' own
+  jobs = createRoot(() => createJobs(client));
+  await settled();
+  WebSocket.last.open();
+  let through = 0, turn = 0, seed = 7;
+  const next = (limit) => (seed = (seed * 48271) % 2147483647) % limit;
+  for (turn = 0; turn < 400; turn++) {
+    const some = Array.from({ length: next(4) }, () => job(`j${next(40)}`, (through += 1)));
+    const gone = next(5) ? [] : [`j${next(40)}`];
+    const distinct = [...new Map(some.map((one) => [one.id, one])).values()];
+    const since = turn ? client._records.revision : 0;
+    WebSocket.last.say(delta(since, (through += 1), distinct, { gone }));
+    if (turn % 7 === 0) {
+      await settled();
+      assert.deepEqual(jobs.ids(), client.all().map(({ id }) => id), `turn ${turn}`);
+      assert.equal(jobs.ids(), jobs.ids());
+    }
+  }
+  assert.ok(early.length > 20 && client.all().length > 20);
+});
+
 test("one delta is one batch", async () => {
   const all = await opened((jobs) => ({
     both: watched(() => [jobs.job("a")?.revision, jobs.job("b")?.revision, jobs.counts().total].join()),
