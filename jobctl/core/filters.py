@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
     from jobctl._stdlib import NamedTuple
 
-__all__ = ["ALWAYS", "EVERYTHING", "MAX_FIELDS", "MAX_VALUES", "Filter", "fields_of"]
+__all__ = ["ALWAYS", "EVERYTHING", "MAX_FIELDS", "MAX_VALUES", "NOTHING", "Filter", "fields_of"]
 
 MAX_VALUES = 1000
 """Maximum number of values in a filter from the wire; the hub keeps it during the session."""
@@ -33,6 +33,7 @@ ALWAYS = frozenset({"id", "type", "stage", "createdAt", "revision"})
 _FIELDS = {
     "id": "ids", "type": "types", "stage": "stages", "session": "sessions", "label": "labels",
 }  # fmt: skip
+_ONE_OF = ("ids", "types", "stages", "sessions")
 _MEANING = "cancelled jobs are not failed"
 """Goes into the tag of a filter on the stage ``failed``, which selected them up to jobctl 0.1.0."""
 
@@ -92,6 +93,25 @@ class Filter(NamedTuple):
         if FAILED not in self.stages:
             return self
         return self._replace(stages=self.stages | {CANCELLED})
+
+    def within(self, scope: Filter) -> Filter:
+        """Return the filter that selects what both select, with our ``fields``."""
+        if scope == EVERYTHING:
+            return self
+        if self == EVERYTHING:
+            return scope
+        both: dict[str, frozenset[str]] = {}
+        for field in _ONE_OF:
+            ours, theirs = getattr(self, field), getattr(scope, field)
+            both[field] = ours & theirs if ours and theirs else ours or theirs
+            if not both[field] and (ours or theirs):
+                return NOTHING._replace(fields=self.fields)  # an empty set would select all values
+        return Filter(
+            **both,
+            active=self.active or scope.active,
+            labels=self.labels | scope.labels,
+            fields=self.fields,
+        )
 
     @property
     def needs(self) -> frozenset[str]:
@@ -209,3 +229,6 @@ def _stage_of(job: Job) -> str:
 
 EVERYTHING = Filter()
 """The filter that selects every job."""
+
+NOTHING = Filter(ids=frozenset({""}))
+"""A filter that selects no job: no id is empty."""

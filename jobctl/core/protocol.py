@@ -281,12 +281,15 @@ def delta_message(
     digest: str | None = None,
     odd_texts: Iterable[str] | None = None,
     facts_texts: Iterable[str] = (),
+    can: str = "",
 ) -> bytes:
     """Return a ``jobs:delta`` from the client's own revision ``since``; ``jobs`` are encoded.
 
     ``tag`` is that of the client's filter, ``digest`` that of the jobs it has now. ``odd_texts``
     are what is odd in the jobs' files, by default the `odd_text` of each. ``facts_texts`` are the
     facts beside jobs of which some keys are sent (see projection.py). Empty texts are left out.
+    ``can`` is what the first delta says of the client's rights: members of a JSON object, with a
+    comma before.
     """
     cursor = Cursor(delta.epoch, delta.through, tag)
     proof = f',"digest":"{digest}"' if digest is not None else ""
@@ -297,7 +300,7 @@ def delta_message(
     head = (
         f'{{"type":"jobs:delta","epoch":"{delta.epoch}","since":{since},'
         f'"through":{delta.through},"cursor":"{cursor}",'
-        f'"more":{"true" if delta.more else "false"}{proof}{odd},"jobs":['
+        f'"more":{"true" if delta.more else "false"}{proof}{can}{odd},"jobs":['
     )
     gone = ",".join(f'"{item.id}"' for item in delta.gone)
     why = ",".join(f'"{item.id}":{json.dumps(item.why)}' for item in delta.gone if item.why)

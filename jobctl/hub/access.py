@@ -12,7 +12,10 @@ page sets. The value of the cookie is derived from the token and is not the toke
 is refused, because URLs are logged everywhere. ``jobctl serve --open`` signs the browser in by a
 ticket, which is valid once (see tickets.py).
 
-An admitted peer has a set of `Rights`. A feature that changes jobs must require a right of its own.
+A token file with lines (see tokens.py) has several tokens, each with its own rights and filter.
+
+An admitted client has a `Grant`. The rights to change jobs belong to a hub with ``control`` only:
+to its own user, and to tokens whose lines give them.
 """
 
 from __future__ import annotations
@@ -21,18 +24,29 @@ import asyncio
 import hashlib
 import hmac
 import os
+import pwd
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from enum import Flag, auto
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from jobctl._clock import now_ms
 from jobctl.errors import UsageError
 from jobctl.hub.origin import OriginCheck, is_loopback_host, parse_host, parse_port
+from jobctl.hub.rights import ACTS, SIGHT, Grant, Rights, Way
 from jobctl.hub.tickets import Tickets
+from jobctl.hub.tokens import TokenFile, TokenLine
 
-__all__ = ["MIN_TOKEN", "AccessPolicy", "AccessRefused", "AccessRequest", "Rights", "unauthorized"]
+__all__ = [
+    "MIN_TOKEN",
+    "AccessPolicy",
+    "AccessRefused",
+    "AccessRequest",
+    "Grant",
+    "Rights",
+    "unauthorized",
+]
 
 MIN_TOKEN = 16
 """Minimum length of a token, in bytes."""
@@ -55,16 +69,6 @@ _FROM_ELSEWHERE = (["cross-site"], ["same-site"], ["none"])
 _TOKEN_PARAMETERS = {"token", "access_token"}
 
 
-class Rights(Flag):
-    """What a client may do: a set of independent rights."""
-
-    VIEW = auto()
-    """See the jobs."""
-    DETAILS = auto()
-    """See command lines, directories and output: for the hub's own user, root, and a token."""
-
-
-_ALL = Rights.VIEW | Rights.DETAILS
 _ROOT = 0
 
 
@@ -146,7 +150,8 @@ class AccessPolicy:
 
     ``bound`` is the host that the hub listens on. ``local_users`` admits the other users of this
     machine, ``insecure`` everybody; both grant `Rights.VIEW` only. ``own_uid`` is the user whose
-    hub it is, by default the user of this process.
+    hub it is, by default the user of this process. ``token`` is a single token, which gives sight,
+    or a file with several. With ``control`` the rights to change jobs are granted too.
 
     Raises `UsageError` for options that would admit other machines or their pages with neither a
     token nor ``insecure``: a host other than loopback, foreign hosts or origins.
@@ -158,7 +163,8 @@ class AccessPolicy:
         *,
         allow_hosts: Iterable[str] = (),
         allow_origins: Iterable[str] = (),
-        token: bytes | None = None,
+        token: bytes | TokenFile | None = None,
+        control: bool = False,
         insecure: bool = False,
         local_users: bool = False,
         own_uid: int | None = None,
@@ -169,13 +175,16 @@ class AccessPolicy:
         )
         self._bound = bound
         self._given, self._insecure = token, insecure
-        self._token = token if token is not None else secrets.token_urlsafe(32).encode()
+        self._tokens = token if isinstance(token, TokenFile) else None
+        self._token = token if isinstance(token, bytes) else secrets.token_urlsafe(32).encode()
+        self._cookie_key = secrets.token_bytes(32)  # for the cookies of tokens in a file
+        self.control = control
         self._open = insecure or local_users
         self._own_uids = {_ROOT, os.geteuid() if own_uid is None else own_uid}
         self.tickets = Tickets()
         self._wrong_by_peer: OrderedDict[str, int] = OrderedDict()
         self._waiting = 0
-        if token is not None and len(token) < MIN_TOKEN:
+        if isinstance(token, bytes) and len(token) < MIN_TOKEN:
             raise UsageError(
                 f"the token has {len(token)} bytes: that can be guessed",
                 hint="'openssl rand -hex 32' makes one",
@@ -247,11 +256,26 @@ class AccessPolicy:
         """Whether the request comes from a page whose origin is one of ``allow_origins``."""
         return self._origin_check.is_named(access_request.all("origin"))
 
+    def is_same_origin(self, access_request: AccessRequest) -> bool:
+        """Whether no page of another origin sent the request.
+
+        Browsers say so by ``Sec-Fetch-Site``; older ones send ``Origin``, which must have the
+        request's own Host. A client that sends neither is no browser. A page that
+        ``--allow-origin`` names counts as another origin.
+        """
+        sites = access_request.all("sec-fetch-site")
+        if sites:
+            return sites == ["same-origin"]
+        origins, hosts = access_request.all("origin"), access_request.all("host")
+        if not origins:
+            return True
+        own = f"{'https' if access_request.is_encrypted else 'http'}://{hosts[0] if hosts else ''}"
+        return len(origins) == 1 and origins[0].lower() == own.lower()
+
     def has_token(self, access_request: AccessRequest) -> bool:
-        """Whether the request has the token in its header. The cookie does not count."""
+        """Whether the request has a token in its header. The cookie does not count."""
         return any(
-            hmac.compare_digest(_bytes(given), self._token)
-            for given in access_request.bearer_tokens()
+            self._grant_for(_bytes(given)) is not None for given in access_request.bearer_tokens()
         )
 
     def is_own(self, access_request: AccessRequest) -> bool:
@@ -265,28 +289,26 @@ class AccessPolicy:
             and not _is_proxied(access_request)
         )
 
-    async def authenticate(self, access_request: AccessRequest) -> Rights | None:
-        """Return the rights of the client; ``None`` if it must send a token first.
+    async def authenticate(self, access_request: AccessRequest) -> Grant | None:
+        """Return what the client is granted; ``None`` if it must send a token first.
 
         Raises `AccessRefused` for a wrong token in the header, and for another user of this
         machine.
         """
         if self.is_own(access_request):
-            return _ALL
+            return self._own_grant(access_request.uid)
         if self._open and not self.needs_token:
-            if self.has_token(access_request):
-                return _ALL
+            for given in access_request.bearer_tokens():
+                if (grant := self._grant_for(_bytes(given))) is not None:
+                    return grant
         elif tokens := access_request.bearer_tokens():
             return await self.check_token(_bytes(tokens[0]), access_request.peer)
-        expected = self._cookie_value().encode()
-        if any(
-            hmac.compare_digest(_bytes(value), expected) for value in self._cookies(access_request)
-        ):
-            return _ALL
+        if (by_cookie := self._grant_by_cookie(access_request)) is not None:
+            return by_cookie
         if self.needs_token:
             return None
         if self._open:
-            return Rights.VIEW
+            return Grant(Rights.VIEW)
         if access_request.uid is not None:
             raise AccessRefused(
                 403,
@@ -296,6 +318,68 @@ class AccessPolicy:
                 f"jobctl serve --local-users; to serve whoever has a token: {self._command()}",
             )
         return None
+
+    def _own_grant(self, uid: int | None) -> Grant:
+        """Return the grant of the hub's own user, recognised by the user id of its process.
+
+        A hub with ``--insecure`` may stand behind a proxy of this user that does not show itself.
+        So there these processes change nothing without the hub's own token.
+        """
+        acts = ACTS if self.control and self.trusts_this_machine else Rights(0)
+        return Grant(SIGHT | acts, _user_name(uid), Way.PEER)
+
+    def _grant_for(self, given: bytes) -> Grant | None:
+        """Return what the token gives; ``None`` for a wrong one, and for one that has expired."""
+        if self._tokens is not None:
+            line = self._tokens.find(given)
+            return self._grant_of(line, Way.TOKEN) if line is not None else None
+        if not hmac.compare_digest(given, self._token):
+            return None
+        if self.needs_token:
+            return Grant(SIGHT, "token", Way.TOKEN)
+        acts = ACTS if self.control else Rights(0)  # only its own user can read this token
+        return Grant(SIGHT | acts, _user_name(None), Way.TOKEN)
+
+    def _grant_of(self, line: TokenLine, way: Way) -> Grant | None:
+        if line.expires_ms is not None and line.expires_ms <= now_ms():
+            return None
+        rights = line.rights if self.control else line.rights & SIGHT
+        return Grant(rights, line.name, way, line.scope, line.digest)
+
+    def _grant_by_cookie(self, access_request: AccessRequest) -> Grant | None:
+        values = [_bytes(value) for value in self._cookies(access_request)]
+        if not values:
+            return None
+        if self._tokens is not None:
+            for line in self._tokens.all():
+                expected = self._cookie_of(line.digest).encode()
+                if any(hmac.compare_digest(value, expected) for value in values):
+                    return self._grant_of(line, Way.COOKIE)
+        expected = self._cookie_value().encode()
+        if not any(hmac.compare_digest(value, expected) for value in values):
+            return None
+        if self._tokens is not None:  # a ticket gave it, which only the hub's own user can have
+            acts = ACTS if self.control else Rights(0)
+            return Grant(SIGHT | acts, _user_name(None), Way.COOKIE)
+        grant = self._grant_for(self._token)
+        return grant._replace(way=Way.COOKIE) if grant is not None else None
+
+    def refresh_tokens(self) -> str:
+        """Read the token file again if it has changed; return what is wrong with it, or nothing."""
+        if self._tokens is None:
+            return ""
+        self._tokens.refresh()
+        return self._tokens.problem
+
+    def is_current(self, grant: Grant) -> bool:
+        """Whether the grant still holds: its line in the token file is unchanged and not expired.
+
+        Call `refresh_tokens` from time to time.
+        """
+        if not grant.token or self._tokens is None:
+            return True
+        line = self._tokens.get(grant.token)
+        return line is not None and self._grant_of(line, grant.way) == grant
 
     def _command(self, option: str = "") -> str:
         """Return a command that starts a hub with the option and can be typed as it is.
@@ -309,8 +393,8 @@ class AccessPolicy:
             return f"start the hub with {option} as well"
         return f"{_NEW_TOKEN} && {' '.join(filter(None, ('jobctl serve', option)))} {_WITH_TOKEN}"
 
-    async def check_token(self, given: bytes, peer: str) -> Rights:
-        """Return the rights that this token gives; raise `AccessRefused` if it is wrong.
+    async def check_token(self, given: bytes, peer: str) -> Grant:
+        """Return what this token gives; raise `AccessRefused` if it is wrong or has expired.
 
         Each wrong token from one peer delays the answer longer. While many answers are delayed,
         peers with many wrong tokens are refused at once, so that parallel requests do not get
@@ -320,9 +404,12 @@ class AccessPolicy:
         if flooded and self._wrong_by_peer.get(peer, 0) >= _MAX_WRONG:
             self._count_wrong_token(peer)
             raise _too_many_requests()
-        if hmac.compare_digest(given, self._token):
+        self.refresh_tokens()
+        if (grant := self._grant_for(given)) is not None:
             self._wrong_by_peer.pop(peer, None)
-            return _ALL
+            return grant
+        if self._tokens is not None and self._tokens.find(given) is not None:
+            raise unauthorized("the token has expired")
         count = self._count_wrong_token(peer)
         if flooded:
             raise _too_many_requests()
@@ -346,13 +433,21 @@ class AccessPolicy:
             self._wrong_by_peer.popitem(last=False)
         return count
 
-    def cookie(self, access_request: AccessRequest) -> tuple[str, str]:
+    def cookie(self, access_request: AccessRequest, grant: Grant | None = None) -> tuple[str, str]:
         """Return name and value of the cookie for a browser that has sent the token.
+
+        ``grant`` is what the token gave. The cookie of a token in a file is valid until this hub
+        ends, because its value must not follow from what the file holds.
 
         Browsers send a cookie to all ports of a host, and a new cookie replaces one with the same
         name. So the name contains the port: signing in to one hub does not sign out of another.
         """
-        return f"{_COOKIE}-{access_request.port}", self._cookie_value()
+        of_line = grant is not None and grant.token
+        value = self._cookie_of(grant.token) if grant and of_line else self._cookie_value()
+        return f"{_COOKIE}-{access_request.port}", value
+
+    def _cookie_of(self, digest: str) -> str:
+        return hmac.new(self._cookie_key, digest.encode(), hashlib.sha256).hexdigest()
 
     def _cookie_value(self) -> str:
         return hmac.new(self._token, b"jobctl login cookie", hashlib.sha256).hexdigest()
@@ -416,6 +511,15 @@ def _is_of_page_elsewhere(access_request: AccessRequest) -> bool:
     page = parse_host(referers[0].partition("://")[2].partition("/")[0])
     own = parse_host(hosts[0]) if hosts else None
     return page is not None and page != own and not is_loopback_host(page)
+
+
+def _user_name(uid: int | None) -> str:
+    """Return the name of a user, by default of this process's; its number if it has none."""
+    uid = os.geteuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"  # a container may have no entry for it
 
 
 def _bytes(text: str) -> bytes:

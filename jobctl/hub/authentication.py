@@ -26,6 +26,7 @@ from jobctl.hub.handshake import Opening, refusal
 from jobctl.hub.log_limit import LogRateLimit
 from jobctl.hub.messages import parse_from_client
 from jobctl.hub.metrics import Counts
+from jobctl.hub.rights import Grant
 
 __all__ = ["Authentication", "Refusals"]
 
@@ -98,7 +99,8 @@ class Authentication:
         )
         try:
             self._access.check_source(access_request)
-            connection.rights = await self._access.authenticate(access_request)
+            connection.grant = await self._access.authenticate(access_request)
+            connection.same_origin = self._access.is_same_origin(access_request)
         except AccessRefused as refused:
             self._refusals.record(refused, peer)
             response = refusal(http.HTTPStatus(refused.status), f"{refused}\n")
@@ -130,7 +132,7 @@ class Authentication:
             if not isinstance(said, Auth):
                 raise unauthorized("a token is needed first")
             given = said.token.encode("utf-8", "replace")
-            connection.rights = await self._access.check_token(given, _host_of(peer))
+            connection.grant = await self._access.check_token(given, _host_of(peer))
         except (TimeoutError, ProtocolError, AccessRefused) as error:
             refused = (
                 error
@@ -147,6 +149,10 @@ class Authentication:
             pass  # the client hung up
         finally:
             self.pending.remove(connection)
+
+    def is_current(self, grant: Grant) -> bool:
+        """Whether a grant still holds; see `AccessPolicy.is_current`."""
+        return self._access.is_current(grant)
 
     def make_room(self) -> None:
         """Close the oldest clients above the limit: no connection is free.

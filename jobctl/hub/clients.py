@@ -22,6 +22,7 @@ from jobctl.core.filters import Filter
 from jobctl.core.protocol import (
     CLOSE_BAD_MESSAGE,
     CLOSE_GOING_AWAY,
+    CLOSE_NO_TOKEN,
     CLOSE_SESSION_FAILED,
     CLOSE_TOO_FAST,
     FIRST_MESSAGE_HEADER,
@@ -31,11 +32,14 @@ from jobctl.core.protocol import (
 from jobctl.errors import ProtocolError
 from jobctl.hub.authentication import Authentication
 from jobctl.hub.connection import CLOSE_TIMEOUT_S, HubConnection, text_frame
+from jobctl.hub.control import Control, Route
 from jobctl.hub.eager import now_or_later
 from jobctl.hub.feed import Feed
 from jobctl.hub.handshake import Opening, refusal, url_of
 from jobctl.hub.last_served import MAX_ACTIVE, LastServed
+from jobctl.hub.messages import ActMessage
 from jobctl.hub.metrics import Counts
+from jobctl.hub.rights import Grant
 from jobctl.hub.sending import Sender
 from jobctl.hub.session import EndedSince
 from jobctl.hub.sessions import Hub
@@ -44,6 +48,7 @@ from jobctl.stores import Store
 __all__ = ["Clients"]
 
 _MAX_MESSAGES = 100  # per client and second, on average over ten seconds
+_MAX_UNREAD_ANSWERS = 200
 _RECONNECTS_PER_S = 250  # clients are told to reconnect at this rate
 
 # No context takeover: keeping a compression window per connection would cost memory.
@@ -67,6 +72,7 @@ class Clients:
         hub: Hub,
         counts: Counts,
         authentication: Authentication,
+        control: Control,
         *,
         compression: bool,
         watch_files: bool,
@@ -77,6 +83,7 @@ class Clients:
         self.hub = hub
         self.counts = counts
         self._authentication = authentication
+        self._control = control
         self._served = served
         self.open: set[HubConnection] = set()
         self.by_session: dict[int, HubConnection] = {}
@@ -96,6 +103,7 @@ class Clients:
         self._opening: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()  # those of single connections: there are few
         self._ids = itertools.count(1)
+        self._acts: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def new_connection(self, peer_uid: int | None) -> HubConnection:
@@ -181,11 +189,11 @@ class Clients:
                 unavailable = http.HTTPStatus.SERVICE_UNAVAILABLE
                 refused = refusal(unavailable, "the hub goes away; come back\n")
             # A client without a token learns from the header that it has to send one first.
-            more = [(FIRST_MESSAGE_HEADER, "jobs:auth")] if connection.rights is None else []
+            more = [(FIRST_MESSAGE_HEADER, "jobs:auth")] if connection.grant is None else []
             connection.answer(opening, refused, more)
-            if connection.is_open and connection.rights is None:
+            if connection.is_open and connection.grant is None:
                 await self._authentication.check_first_message(connection)
-            if connection.is_open and connection.rights is not None:  # it may be lost by now
+            if connection.is_open and connection.grant is not None:  # it may be lost by now
                 self._begin(connection)
         except Exception as error:
             self._fail(connection, error)
@@ -235,7 +243,8 @@ class Clients:
             self.sender.pump_or_fail()
 
     def _open(self, connection: HubConnection) -> None:
-        subscribe = connection.subscribe
+        subscribe, grant = connection.subscribe, connection.grant
+        assert grant is not None, "it may read"
         self._count_start(subscribe.cursor, connection.cursor, subscribe.filter)
         ended: EndedSince | None = None
         if subscribe.ended_s is not None:
@@ -250,6 +259,8 @@ class Clients:
             ended=ended,
             bad_files=subscribe.bad_files,
             max_bytes=subscribe.max_bytes,
+            sight=grant.sight,
+            can=self._control.can(grant, over_socket=True),
         )
         if connection.paused:
             self.hub.stall(connection.session_id)
@@ -275,11 +286,47 @@ class Clients:
         if id not in self.hub.sessions:
             return  # it failed, and is being closed
         answer = self.hub.receive(id, message, now)
-        if answer is None:
+        if isinstance(answer, ActMessage):
+            self._act(id, connection, answer)
+        elif answer is None:
             if self.hub.has_work:
                 self.sender.pump_soon()
         elif self.hub.sessions[id].writable:
             connection.write_frames(text_frame(answer))
+
+    def _act(self, id: int, connection: HubConnection, act: ActMessage) -> None:
+        """Carry out an act, and answer it when it is done.
+
+        A client that does not read its answers is sent away. It sends the acts again with the same
+        request ids.
+        """
+        if connection.paused and connection.unread_answers >= _MAX_UNREAD_ANSWERS:
+            self._dismiss(connection, CLOSE_TOO_FAST, "read the answers to your acts")
+            return
+        connection.unread_answers += 1
+        grant = connection.grant
+        assert grant is not None, "it has a session"
+        filter = self.hub.sessions[id].filter
+        route = Route("socket", connection.peer, filter, connection.same_origin)
+        task = self._loop.create_task(self._answer_act(connection, act, grant, route))
+        self._acts.add(task)
+        task.add_done_callback(self._acts.discard)
+
+    async def _answer_act(
+        self, connection: HubConnection, act: ActMessage, grant: Grant, route: Route
+    ) -> None:
+        answer = await self._control.perform(act.value, act.verb, grant, route)
+        if not connection.paused:
+            connection.unread_answers = max(0, connection.unread_answers - 1)
+        connection.write_frames(text_frame(answer.message))
+
+    def close_ended_grants(self) -> None:
+        """Close the connections whose token was changed or removed, or has expired."""
+        for connection in list(self.open):
+            grant = connection.grant
+            if grant is not None and not self._authentication.is_current(grant):
+                self.counts.refused["token"] += 1
+                self._dismiss(connection, CLOSE_NO_TOKEN, "the token was changed or removed")
 
     def log_fields(self, id: int, **more: object) -> dict[str, object]:
         """Return the fields of every log event about a session."""

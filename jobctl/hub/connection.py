@@ -36,9 +36,9 @@ from websockets.typing import Subprotocol
 from jobctl.core.cursor import ZERO, Cursor, store_cursor
 from jobctl.core.filters import EVERYTHING
 from jobctl.core.protocol import HUB_HEADERS, MAX_FROM_CLIENT, SUBPROTOCOL, Dialect, Subscribe
-from jobctl.hub.access import Rights
 from jobctl.hub.admission import is_unix
 from jobctl.hub.handshake import Opening, Terms, explained, opening_of, read_opening
+from jobctl.hub.rights import Grant
 
 __all__ = ["ConnectionEvents", "HubConnection", "deflated_frame", "text_frame", "unsent_bytes"]
 
@@ -154,16 +154,18 @@ class HubConnection(asyncio.Protocol):
         "_taken",
         "_unwritten",
         "_window",
+        "grant",
         "last_seen_s",
         "opened_at",
         "paused",
         "peer_uid",
         "protocol",
-        "rights",
+        "same_origin",
         "sent_bytes",
         "session_id",
         "subscribe",
         "transport",
+        "unread_answers",
         "url",
     )
 
@@ -177,7 +179,11 @@ class HubConnection(asyncio.Protocol):
         self.protocol: _ServerProtocol | None = None  # until it is known who reads the request
         self.transport = cast("asyncio.Transport", None)  # until `connection_made`
         self.peer_uid = peer_uid
-        self.rights: Rights | None = None
+        self.grant: Grant | None = None
+        self.same_origin = True
+        """Whether no page of another origin opened the connection."""
+        self.unread_answers = 0
+        """How many answers to acts were written since the socket was last writable."""
         self.subscribe = Subscribe(ZERO, EVERYTHING)
         self.session_id = 0
         self.opened_at = ""
@@ -230,7 +236,7 @@ class HubConnection(asyncio.Protocol):
     @property
     def details(self) -> bool:
         """Whether the client may see command lines."""
-        return self.rights is not None and Rights.DETAILS in self.rights
+        return self.grant is not None and self.grant.details
 
     @property
     def cursor(self) -> Cursor:
@@ -551,6 +557,7 @@ class HubConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.paused = False
+        self.unread_answers = 0
         while self._unwritten:
             rest = self._push(self._unwritten[0])
             if rest:

@@ -38,7 +38,7 @@ def preflight_headers(policy: AccessPolicy, access_request: AccessRequest) -> di
         return {}
     return {
         **_allowed(access_request),
-        "Access-Control-Allow-Methods": _METHODS,
+        "Access-Control-Allow-Methods": _METHODS + (", POST" if policy.control else ""),
         "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match",
         "Access-Control-Max-Age": str(_MAX_AGE_S),
     }

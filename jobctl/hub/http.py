@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import logging
+import math
 import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,9 +24,26 @@ from aiohttp import HttpVersion11, web
 
 from jobctl._clock import now_ms
 from jobctl._version import __version__
+from jobctl.core.acts import (
+    BUSY,
+    CONFLICT,
+    FORBIDDEN,
+    GONE,
+    INVALID,
+    READ_ONLY,
+    RIGHT_OF,
+    UNSUPPORTED,
+)
 from jobctl.core.cursor import ZERO, Cursor, epoch_for, store_cursor
+from jobctl.core.filters import EVERYTHING
 from jobctl.core.pipeline import BUILT_IN_ONLY, Pipelines
-from jobctl.core.protocol import HUB_HEADERS, Subscribe, parse_query
+from jobctl.core.protocol import (
+    HUB_HEADERS,
+    MAX_FROM_CLIENT,
+    Subscribe,
+    json_object,
+    parse_query,
+)
 from jobctl.core.schedule import Overdue
 from jobctl.errors import (
     InvalidCursor,
@@ -33,20 +51,23 @@ from jobctl.errors import (
     JobctlError,
     JobNotFound,
     LogNotFound,
+    ProtocolError,
     StoreError,
     UsageError,
 )
-from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest, Rights
+from jobctl.hub.access import AccessPolicy, AccessRefused, AccessRequest
 from jobctl.hub.connection import unsent_bytes
+from jobctl.hub.control import Control, Route
 from jobctl.hub.cross_origin import cross_origin_headers, is_preflight, preflight_headers
 from jobctl.hub.handshake import UPGRADE_REQUIRED
 from jobctl.hub.log_api import LOG_KEYS, LogApi, LogQuery
 from jobctl.hub.log_limit import LastingProblem
 from jobctl.hub.metrics import Counts
+from jobctl.hub.rights import Grant, Way
 from jobctl.hub.sessions import Hub
 from jobctl.page import CLIENT_FILES, DASHBOARD_FILES, asset
 
-__all__ = ["HttpApi", "ServerState", "rights_of"]
+__all__ = ["HttpApi", "ServerState", "grant_of"]
 
 _STORE_TIMEOUT_S = 5.0
 _BODY_S = 5.0
@@ -71,6 +92,13 @@ _AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 READ_ONLY_HEADER = {"Jobctl-Read-Only": "1"}
 """Of each response of a hub that offers nothing that changes a job."""
+_OF_ALL_JOBS = ("/metrics", "/api/clients", "/api/overdue")
+"""What is about all jobs is not for a client that may see only some of them."""
+_ALL_JOBS_ONLY = "this is about all jobs, and the token is limited to some of them"
+_STATUS_OF = {
+    "done": 200, FORBIDDEN: 403, CONFLICT: 409, GONE: 404, INVALID: 400, READ_ONLY: 403, BUSY: 503,
+    UNSUPPORTED: 422,
+}  # fmt: skip
 _SIGN_IN = ("/login", "/login.js")
 _SCRIPTS = ("/login.js", *(f"/{name}" for name in (*CLIENT_FILES, *DASHBOARD_FILES)))
 """The same for everybody, and without anything about jobs. A page's ``import`` sends no token."""
@@ -104,14 +132,14 @@ class ServerState(Protocol):
 
 
 class _Connection(web.RequestHandler):
-    """One HTTP connection and its one request: the user id of the peer if known, and its rights.
+    """One HTTP connection and its one request: the user id of the peer if known, and its grant.
 
     ``cross_origin`` are the headers for the page of another origin that sent the request.
     aiohttp calls no handler for a malformed request, so the response to it is made here.
     """
 
     peer_uid: int | None = None
-    rights: Rights | None = None
+    grant: Grant | None = None
     cross_origin: Mapping[str, str] = MappingProxyType({})
 
     def handle_error(
@@ -139,12 +167,14 @@ class HttpApi:
         base: str,
         socket_path: str,
         logs: LogApi,
+        control: Control,
         pipelines: Pipelines = BUILT_IN_ONLY,
         read_only: bool = False,
         place: str | None = None,
         session_url: str | None = None,
     ) -> None:
         self._logs = logs
+        self._control = control
         self._read_only = read_only
         self._place, self._session_url = place, session_url
         self._pipelines = _pipelines_value(pipelines)
@@ -169,6 +199,13 @@ class HttpApi:
                 web.post(f"{base}/login", self._login),
             ]
         )
+        if control.enabled:
+            app.add_routes(
+                [
+                    web.post(f"{base}/api/jobs", self._act),
+                    web.post(f"{base}/api/jobs/{{id}}/{{verb}}", self._act),
+                ]
+            )
         if base:
             app.add_routes([web.get(base, self._to_base)])
         app.on_response_prepare.append(_add_hub_headers)
@@ -254,13 +291,15 @@ class HttpApi:
                 self._access, access_request, authenticated=False
             )
             if path != "/healthz":  # open to all users: it only says whether the hub is healthy
-                rights = connection.rights = await self._access.authenticate(access_request)
+                grant = connection.grant = await self._access.authenticate(access_request)
                 connection.cross_origin = cross_origin_headers(
-                    self._access, access_request, authenticated=rights is not None
+                    self._access, access_request, authenticated=grant is not None
                 )
                 is_import = path in _SCRIPTS and self._access.is_named_origin(access_request)
-                if rights is None and path not in _SIGN_IN and not is_import:
+                if grant is None and path not in _SIGN_IN and not is_import:
                     raise self._access.ask_for_token()
+                if grant is not None and path in _OF_ALL_JOBS and not grant.sees_everything:
+                    return _refusal(403, _ALL_JOBS_ONLY)
         except AccessRefused as refused:
             if (
                 refused.status == 401
@@ -355,11 +394,12 @@ class HttpApi:
             return _refusal(408, "no token came")
         access_request = _access_request(request)
         try:
+            grant = None
             if "ticket" in form:
                 self._access.check_ticket(str(form["ticket"]))
             else:
                 token = str(form.get("token", "")).encode()
-                await self._access.check_token(token, access_request.peer)
+                grant = await self._access.check_token(token, access_request.peer)
         except AccessRefused as refused:
             self._state.record_refusal(refused, access_request.peer)
             said = "That is not the token." if refused.status == 401 else "Come back later."
@@ -369,7 +409,7 @@ class HttpApi:
         wanted = request.query.get("next", "/")
         view = wanted if _VIEW.fullmatch(wanted) else "/"  # never another site
         answer = web.Response(status=303, headers={"Location": f"{self._base}{view}"})
-        name, value = self._access.cookie(access_request)
+        name, value = self._access.cookie(access_request, grant)
         answer.set_cookie(
             name, value, path=f"{self._base}/", httponly=True, samesite="Strict",
             secure=access_request.is_encrypted,
@@ -429,6 +469,7 @@ class HttpApi:
     async def _jobs(self, request: web.Request) -> web.Response:
         _check_keys(request, _JOBS_KEYS)
         subscribe, snapshot_start = _parse_read(request.rel_url.raw_query_string)
+        subscribe = subscribe._replace(filter=subscribe.filter.within(_grant(request).sight))
         limit = _limit(request.query.get("limit"))
         details = _sees_details(request)
         await self._refresh()
@@ -506,9 +547,10 @@ class HttpApi:
         await self._refresh()
         id, hub = request.match_info["id"], self._state.hub
         job = hub.replica.get(id)
-        if job is None and id in hub.replica.damage:
+        grant = _grant(request)
+        if job is None and id in hub.replica.damage and grant.sees_everything:
             return _refusal(404, f"the file of job {id} is damaged: {hub.replica.damage[id]}")
-        if job is None:
+        if job is None or not grant.sight.matches(job):
             return _refusal(404, f"no job {ascii(id[:128])[1:-1]}")
         tag = f'"{epoch_for(hub.replica.epoch, details=details)}:{job.revision}"'
         if _matches_etag(request, tag):
@@ -520,6 +562,8 @@ class HttpApi:
             return _refusal(403, "a job's log is for the hub's own user and whoever has a token")
         _check_keys(request, LOG_KEYS)
         query = LogQuery(request.query, now_ms())
+        if not await self._sees_job(request, request.match_info["id"]):
+            return _refusal(404, f"no job {ascii(request.match_info['id'][:128])[1:-1]}")
 
         def prepare(answer: web.StreamResponse) -> None:
             _with_common_headers(answer).headers.update(_connection(request).cross_origin)
@@ -532,6 +576,56 @@ class HttpApi:
             return _refusal(404, f"no job {ascii(error.id[:128])[1:-1]}")
         except LogNotFound as error:
             return _refusal(404, str(error))
+
+    async def _sees_job(self, request: web.Request, id: str) -> bool:
+        """Whether the client's filter lets it see the job, as far as that is in question."""
+        grant = _grant(request)
+        if grant.sees_everything:
+            return True
+        await self._refresh()
+        job = self._state.hub.replica.get(id)
+        return job is not None and grant.sight.matches(job)
+
+    # -- acts ---------------------------------------------------------------------------------
+
+    async def _act(self, request: web.Request) -> web.Response:
+        """Carry out an act (see core/acts.py): ``POST /api/jobs`` and ``/api/jobs/ID/VERB``."""
+        _check_keys(request)
+        verb = request.match_info.get("verb", "create")
+        if verb not in RIGHT_OF or (verb == "create") != ("id" not in request.match_info):
+            return _refusal(404, "nothing here")
+        if request.content_type != "application/json":
+            return _refusal(415, "an act is sent as application/json")
+        try:
+            async with asyncio.timeout(_BODY_S):
+                body = await _body(request)
+        except TimeoutError:
+            return _refusal(408, "no act came")
+        if body is None:
+            return _refusal(413, f"an act has at most {MAX_FROM_CLIENT} bytes")
+        try:
+            value = json_object(body)
+        except ProtocolError as error:
+            return _refusal(400, str(error))
+        if "id" in request.match_info:
+            value["id"] = request.match_info["id"]
+        access_request = _access_request(request)
+        route = Route(
+            "http",
+            access_request.peer,
+            EVERYTHING,
+            self._access.is_same_origin(access_request) and _is_sure(access_request, request),
+        )
+        answer = await self._control.perform(value, verb, _grant(request), route)
+        headers = {}
+        if answer.retry_after_s is not None:
+            headers["Retry-After"] = str(math.ceil(answer.retry_after_s))
+        return web.Response(
+            body=answer.message + b"\n",
+            status=_STATUS_OF[answer.outcome],
+            content_type="application/json",
+            headers=headers,
+        )
 
     async def _clients(self, request: web.Request) -> web.Response:
         _check_keys(request)
@@ -550,9 +644,36 @@ class HttpApi:
         return _json(json.dumps({"overdue": values}).encode(), {})
 
 
-def rights_of(request: web.Request) -> Rights | None:
-    """Return the rights of an authenticated request; ``None`` on the sign-in page."""
-    return _connection(request).rights
+def grant_of(request: web.Request) -> Grant | None:
+    """Return the grant of an authenticated request; ``None`` on the sign-in page."""
+    return _connection(request).grant
+
+
+def _grant(request: web.Request) -> Grant:
+    grant = grant_of(request)
+    assert grant is not None, "the middleware has asked for a token"
+    return grant
+
+
+def _is_sure(access_request: AccessRequest, request: web.Request) -> bool:
+    """Whether it is certain that no other page sent the request, if a cookie gives its rights.
+
+    A browser says where a POST comes from. What does not say it may be a browser behind something
+    that removes these headers.
+    """
+    if _grant(request).way is not Way.COOKIE:
+        return True
+    return bool(access_request.all("sec-fetch-site") or access_request.all("origin"))
+
+
+async def _body(request: web.Request) -> bytes | None:
+    """Return the body of a request; ``None`` if it is larger than a message may be."""
+    data = bytearray()
+    async for part in request.content.iter_any():
+        data += part
+        if len(data) > MAX_FROM_CLIENT:
+            return None
+    return bytes(data)
 
 
 def _connection(request: web.Request) -> _Connection:
@@ -661,8 +782,8 @@ def _etag_headers(tag: str) -> dict[str, str]:
 
 
 def _sees_details(request: web.Request) -> bool:
-    rights = rights_of(request)
-    return rights is not None and Rights.DETAILS in rights
+    grant = grant_of(request)
+    return grant is not None and grant.details
 
 
 def _json(body: bytes, headers: dict[str, str]) -> web.Response:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from jobctl.hub.access import AccessPolicy
 from jobctl.hub.clients import Clients
 from jobctl.hub.http import HttpApi
+from jobctl.hub.log_limit import LastingProblem
 
 __all__ = ["LIVENESS_TIMEOUT_S", "Liveness"]
 
@@ -22,9 +24,11 @@ _log = logging.getLogger("jobctl.hub")
 class Liveness:
     """Looks at all connections every two seconds, while `run` runs."""
 
-    def __init__(self, clients: Clients, http: HttpApi) -> None:
+    def __init__(self, clients: Clients, http: HttpApi, access: AccessPolicy) -> None:
         self._loop = asyncio.get_running_loop()
         self._clients = clients
+        self._access = access
+        self._tokens_problem = LastingProblem(_log, "the token file can be read again")
         self._http = http
         self._last_sweep_s, self._loop_delay_s = self._loop.time(), 0.0
 
@@ -52,6 +56,11 @@ class Liveness:
             if sends_positions and clients.hub.queue_position_updates():
                 clients.sender.pump_soon()
             clients.record_served()
+            if problem := self._access.refresh_tokens():
+                self._tokens_problem.report(f"no token is accepted: {problem}")
+            else:
+                self._tokens_problem.end()
+            clients.close_ended_grants()
             for connection in list(clients.open):
                 if we_slept:
                     connection.last_seen_s = now_s

@@ -6,10 +6,11 @@ this hub. See core/protocol.py for what each message means.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from jobctl.core.acts import ACT_TYPES
 from jobctl.core.cursor import MAX_REVISION
 from jobctl.core.filters import Filter, fields_of
 from jobctl.core.protocol import (
@@ -23,7 +24,7 @@ from jobctl.core.protocol import (
 )
 from jobctl.errors import ProtocolError, UsageError
 
-__all__ = ["parse_from_client"]
+__all__ = ["ActMessage", "parse_from_client"]
 
 
 class _Message(BaseModel):
@@ -67,9 +68,19 @@ _REASONS = {
 }
 
 
-def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth:
+class ActMessage(NamedTuple):
+    """The client asks for an act: the verb, and the decoded message (see core/acts.py)."""
+
+    verb: str
+    value: dict[str, Any]
+
+
+def parse_from_client(data: str | bytes) -> Subscribe | Ack | Ping | Auth | ActMessage:
     """Parse a message of a client; raise `ProtocolError` if it is invalid."""
     value = json_object(data)
+    verb = ACT_TYPES.get(str(value.get("type")))
+    if verb is not None:
+        return ActMessage(verb, value)
     try:
         message = _ANY.validate_python(value)
     except ValidationError as error:

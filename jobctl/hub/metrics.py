@@ -92,6 +92,8 @@ class Counts:
     plain_bytes: int = 0
     """What those would have been without compression."""
     failures: int = 0
+    control: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Acts by verb and outcome: ``done``, ``repeated``, ``failed``, or the code of a refusal."""
     requests: Counter[int] = field(default_factory=Counter)
     """HTTP answers by status."""
     rings: int = 0
@@ -186,6 +188,12 @@ class _HubCollector:
                   counts.refused)  # fmt: skip
         yield _by("counter", "http_requests", "HTTP answers.", "status",
                   {str(status): count for status, count in counts.requests.items()})  # fmt: skip
+        control = CounterMetricFamily(
+            "jobctl_control", "Acts that clients asked for.", labels=["verb", "outcome"]
+        )
+        for (verb, outcome), count in sorted(counts.control.items()):
+            control.add_metric([verb, outcome], count)
+        yield control
         yield _gauge("revision", "Newest revision that the hub knows.", hub.revision())
         yield _gauge("quarantined_files", "Files that are no jobs.", hub.quarantined())
         ratio = counts.bytes / counts.plain_bytes if counts.plain_bytes else 1.0

@@ -59,7 +59,7 @@ class Pages:
             self._kept_at = replica.cursor
         page = self._kept.get(kind)
         if page is None:
-            position, dialect, filter, digest, details, max_bytes = kind
+            position, dialect, filter, digest, details, max_bytes, can = kind
             if dialect is Dialect.V1:
                 messages, position = v1_page(
                     replica,
@@ -69,6 +69,7 @@ class Pages:
                     digest=digest,
                     details=details,
                     shorten=max_bytes is not None,
+                    can=can,
                 )
             else:
                 messages, position = self.plain.page(
@@ -110,13 +111,15 @@ def v1_page(
     digest: bool,
     details: bool,
     shorten: bool = False,
+    can: str = "",
 ) -> tuple[tuple[bytes, ...], Position]:
     """Return one delta and the position after it; no message if there is nothing to say.
 
     The delta has at most ``max_page`` bytes, or it has one job, which ``shorten`` makes fit.
+    ``can`` is as in `delta_message`.
     """
     epoch = epoch_for(replica.epoch, details=details)
-    limit = max(1, max_page - delta_overhead(epoch, filter.tag))
+    limit = max(1, max_page - delta_overhead(epoch, filter.tag) - len(can))
     cursor = Cursor(position.epoch, position.examined, filter.tag)
     delta = replica.since(
         cursor,
@@ -145,6 +148,7 @@ def v1_page(
         proof,
         (one.odd for one in sent),
         (one.facts for one in sent),
+        can,
     )
     moved = Position(
         delta.epoch,

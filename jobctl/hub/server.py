@@ -22,6 +22,7 @@ from jobctl.hub.admission import AdmissionControl, RequestHeadReader, is_upgrade
 from jobctl.hub.authentication import Authentication, Refusals
 from jobctl.hub.certificates import ServerCertificate
 from jobctl.hub.clients import Clients
+from jobctl.hub.control import Control
 from jobctl.hub.discovery import announced
 from jobctl.hub.http import HttpApi
 from jobctl.hub.last_served import NOTHING_SERVED, LastServed
@@ -153,11 +154,13 @@ class HubServer:
         )
         directory = path_of(store)
         self._served = LastServed(directory) if directory is not None else None
+        self._control = Control(store, access, self.counts, pipelines, read_only=read_only)
         self.clients = Clients(
             store,
             self.hub,
             self.counts,
             self._authentication,
+            self._control,
             compression=compression,
             watch_files=watch_files,
             served=self._served,
@@ -178,12 +181,13 @@ class HubServer:
             base=base,
             socket_path=path,
             logs=LogApi(store),
+            control=self._control,
             pipelines=pipelines,
             read_only=read_only,
             place=store.where,
             session_url=session_url,
         )
-        self._liveness: Liveness = Liveness(self.clients, self._http)
+        self._liveness: Liveness = Liveness(self.clients, self._http, access)
         own_tasks = [tls.task()] if isinstance(tls, ServerCertificate) else []
         self._periodic = PeriodicTasks([*periodic_tasks, *own_tasks])
 
@@ -273,6 +277,7 @@ class HubServer:
             for server in servers:
                 server.close()
             self._admission.close()
+            self._control.close()
             await self.clients.stop_opening()
             await asyncio.gather(
                 self.clients.close(),

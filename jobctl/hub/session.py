@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jobctl.core.cursor import Cursor
-from jobctl.core.filters import Filter
+from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.job import Job
 from jobctl.core.newest import Key
 from jobctl.core.protocol import Dialect
@@ -66,7 +66,8 @@ class Position(NamedTuple):
 class Kind(NamedTuple):
     """All that decides what a session is sent. Only sessions of equal kind share messages.
 
-    ``max_bytes`` is the client's own limit for a message, or ``None``.
+    ``max_bytes`` is the client's own limit for a message, or ``None``. ``can`` is what the next
+    delta says of the client's rights, as in `delta_message`.
     """
 
     position: Position
@@ -75,6 +76,7 @@ class Kind(NamedTuple):
     digest: bool
     details: bool
     max_bytes: int | None = None
+    can: str = ""
 
 
 class Session:
@@ -84,13 +86,16 @@ class Session:
     for a message that it named, or ``None``. ``held`` says that its cursor is ahead of the replica,
     so it waits for a new read of the store. ``bad_files`` says that it is told of files that are no
     jobs. ``owners_version`` and ``bad_version`` are the versions of the list of dead owners, and of
-    these files, that were sent to it.
+    these files, that were sent to it. ``sight`` is the filter of what the client may see, and
+    ``filter`` selects nothing else. ``can`` is what its first delta says of its rights, until
+    that is sent.
     """
 
     __slots__ = (
         "acked",
         "bad_files",
         "bad_version",
+        "can",
         "details",
         "dialect",
         "digest",
@@ -100,6 +105,7 @@ class Session:
         "max_bytes",
         "owners_version",
         "position",
+        "sight",
         "writable",
     )  # fmt: skip
 
@@ -116,12 +122,20 @@ class Session:
         self.owners_version = self.bad_version = 0
         self.bad_files = False
         self.acked = 0
+        self.sight = EVERYTHING
+        self.can = ""
 
     @property
     def kind(self) -> Kind:
         """All that decides what it is sent next."""
         return Kind(
-            self.position, self.dialect, self.filter, self.digest, self.details, self.max_bytes
+            self.position,
+            self.dialect,
+            self.filter,
+            self.digest,
+            self.details,
+            self.max_bytes,
+            self.can,
         )
 
     @property

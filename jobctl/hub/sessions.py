@@ -34,7 +34,7 @@ from jobctl.core.protocol import (
     pong_message,
 )
 from jobctl.errors import ProtocolError
-from jobctl.hub.messages import parse_from_client
+from jobctl.hub.messages import ActMessage, parse_from_client
 from jobctl.hub.pages import Pages
 from jobctl.hub.plain import MAX_INIT
 from jobctl.hub.session import EndedSince, Kind, Position, Session, SessionProgress
@@ -205,21 +205,26 @@ class Hub:
         ended: EndedSince | None = None,
         bad_files: bool = False,
         max_bytes: int | None = None,
+        sight: Filter = EVERYTHING,
+        can: str = "",
     ) -> Session:
         """Open a session; the next `pump` returns its first delta.
 
         ``cursor`` is the one that the client sent. ``details`` says whether it may see command
         lines. ``max_bytes`` is its own limit for a message. ``ended`` says which ended jobs a plain
         session gets at first; by default those that ended after ``served_before``, which is where
-        an earlier hub stopped.
+        an earlier hub stopped. ``sight`` is the filter of what the client may see, and ``can`` what
+        the first delta says of its rights (see `delta_message`).
         """
         if dialect is Dialect.PLAIN:
             filter = filter.of_whole_jobs.for_stages_on_disk
+        filter = filter.within(sight)
         cursor = store_cursor(cursor, details=details)
         session = Session(id, dialect, filter, self._position_at(dialect, cursor, filter))
         session.digest = digest
         session.details = details
-        session.bad_files = bad_files
+        session.sight, session.can = sight, can
+        session.bad_files = bad_files and sight == EVERYTHING
         session.max_bytes = max_bytes
         self.sessions[id] = session
         if dialect is Dialect.PLAIN:
@@ -265,8 +270,10 @@ class Hub:
 
     def receive(
         self, id: int, data: str | bytes, now: Callable[[], str] = lambda: ""
-    ) -> bytes | None:
+    ) -> bytes | ActMessage | None:
         """Handle a message of the client; return the answer to send at once, or ``None``.
+
+        An act is returned as it is, for the caller to carry out.
 
         ``now`` returns the time, which a pong tells the client. It is called for a ping only.
 
@@ -275,6 +282,10 @@ class Hub:
         """
         session = self.sessions[id]
         match parse_from_client(data):
+            case ActMessage() as act:
+                if session.dialect is Dialect.PLAIN:
+                    raise ProtocolError("acts are for clients of jobctl.v1")
+                return act
             case Auth():
                 pass  # not needed: the client is authenticated already
             case Ping(at):
@@ -284,6 +295,8 @@ class Hub:
             case Subscribe(cursor, filter, digest, _, bad_files, max_bytes):
                 if session.dialect is Dialect.PLAIN:
                     raise ProtocolError("a plain client's filter stands in its query")
+                filter = filter.within(session.sight)
+                bad_files = bad_files and session.sight == EVERYTHING
                 self._unregister(session)
                 session.filter, session.digest, session.bad_files = filter, digest, bad_files
                 session.bad_version = 0
@@ -381,6 +394,8 @@ class Hub:
             position = page.position
             for session in sessions:
                 session.position = position
+                if page.messages:
+                    session.can = ""
                 if position.examined != head or position.unfinished:
                     self._due[session.id] = None  # there is more to come
             if page.messages:

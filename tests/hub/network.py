@@ -104,7 +104,7 @@ async def running_hub(
         )
         if key in access_options
     }
-    own = {"local_users", "own_uid"}
+    own = {"local_users", "own_uid", "control"}
     access = AccessPolicy(
         host or "localhost",
         **({"insecure": True} if access_options.keys() - own else {}) | access_options,

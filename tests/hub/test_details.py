@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 
 from jobctl.core.codec import parse
 from jobctl.core.cursor import ZERO, Cursor
-from jobctl.hub.access import AccessPolicy, AccessRequest, Rights
+from jobctl.hub.access import AccessPolicy, AccessRequest, Grant, Rights
 from jobctl.reader.once import read
 from jobctl.stores import Store
 from tests.cli.conftest import command, environment, run_process
@@ -62,8 +62,8 @@ async def limited_hub(store: Store, **options: Any) -> AsyncIterator[Running]:
     """A hub on the store that lets everybody view, and nobody see details."""
     async with running_hub(store, **options) as hub:
 
-        async def admit(access_request: AccessRequest) -> Rights:
-            return Rights.VIEW
+        async def admit(access_request: AccessRequest) -> Grant:
+            return Grant(Rights.VIEW)
 
         hub.server._access.authenticate = admit
         yield hub
@@ -129,11 +129,13 @@ async def test_viewer_sees_no_command(failed_run: Store) -> None:
 async def test_hub_that_lets_others_in_without_a_token_lets_them_view() -> None:
     """FAULTS row 65: ``--insecure`` gives no right to details, a token gives it."""
     someone = AccessRequest((), "192.0.2.1", secure=False)
-    assert await AccessPolicy("127.0.0.1", insecure=True).authenticate(someone) == Rights.VIEW
+    assert (
+        await AccessPolicy("127.0.0.1", insecure=True).authenticate(someone)
+    ).rights == Rights.VIEW
     access = AccessPolicy("127.0.0.1", token=TOKEN.encode(), insecure=True)
     assert await access.authenticate(someone) is None
     bearer = someone._replace(headers=(("authorization", f"Bearer {TOKEN}"),))
-    assert await access.authenticate(bearer) == Rights.VIEW | Rights.DETAILS
+    assert (await access.authenticate(bearer)).rights == Rights.VIEW | Rights.DETAILS
 
 
 @pytest.mark.parametrize("way", ["header", "cookie", "message"])

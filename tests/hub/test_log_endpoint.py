@@ -16,7 +16,7 @@ from jobctl.core.log import BOTH, STDOUT, LogLine, decode_lines
 from jobctl.core.times import to_text
 from jobctl.errors import StoreError
 from jobctl.hub import log_api
-from jobctl.hub.access import Rights
+from jobctl.hub.access import Grant, Rights
 from tests.hub.network import Running, running_hub, until
 
 TOKEN = b"0123456789abcdef-token"
@@ -142,8 +142,8 @@ async def test_log_needs_the_right_to_see_details(served) -> None:
     logged(served, b"secret")
     async with running_hub(served) as hub:
 
-        async def admit(access_request) -> Rights:
-            return Rights.VIEW
+        async def admit(access_request) -> Grant:
+            return Grant(Rights.VIEW)
 
         hub.server._access.authenticate = admit
         for id in ("a1", "nobody"):

@@ -829,7 +829,7 @@ FAULTS += (
         "the hub sends logs to those who may not see details",
         "jobctl/hub/http.py",
         "        if not _sees_details(request):\n            return _refusal(403",
-        "        if rights_of(request) is None:\n            return _refusal(403",
+        "        if grant_of(request) is None:\n            return _refusal(403",
         _LOGS,
     ),
     Fault(
