@@ -190,7 +190,7 @@ __jobctl_argument() {
 __jobctl_options() {
     case $1 in
         '') REPLY='-h --help --version -V' ;;
-        'serve') REPLY='-h --help --host --port --path --unix --base-path --allow-host --allow-origin --token-file --local-users --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --read-only --session-url --open --log-format -v --verbose --dir' ;;
+        'serve') REPLY='-h --help --host --port --path --unix --base-path --allow-host --allow-origin --token-file --local-users --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --read-only --session-url --open --control --log-format -v --verbose --dir' ;;
         'clients') REPLY='-h --help -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
         'watch') REPLY='-h --help --type --stage --session -l --selector --active -a --all --since --cursor --cursor-file --url --retry --token-file --ca --timeout --exit-status --verify --new --read-only --no-keys --bell -o --output -q --quiet --time-format --dir' ;;
         'wait') REPLY='-h --help --type --stage --session -l --selector --active --for --any --all --timeout -o --output -q --quiet --url --retry --token-file --ca --dir' ;;

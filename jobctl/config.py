@@ -44,6 +44,7 @@ __all__ = [
     "Where",
     "check_session_url",
     "hub_in",
+    "is_control",
     "is_durable",
     "is_read_only",
     "log_limit",
@@ -68,13 +69,14 @@ _ENVIRONMENT = {
     "log-limit": "JOBCTL_LOG_LIMIT",
     "read-only": "JOBCTL_READ_ONLY",
     "session-url": "JOBCTL_SESSION_URL",
+    "control": "JOBCTL_CONTROL",
 }
-_BOOLEANS = ("durable", "read-only")
+_BOOLEANS = ("durable", "read-only", "control")
 _SAFE = "safe-directories"
 _NAMES = (*_ENVIRONMENT, _SAFE)
 _RESERVED = ("store", "forward")
 """Settings of a later version. They send data elsewhere, so no project's file may have them."""
-_NOT_PROJECTS = ("url", "token-file", "ca", "session-url", _SAFE, *_RESERVED)
+_NOT_PROJECTS = ("url", "token-file", "ca", "session-url", "control", _SAFE, *_RESERVED)
 """What counts in the user's file and in the system's only."""
 _TYPES = "types"
 _MAX_BYTES = 64 * 1024
@@ -282,6 +284,12 @@ def is_durable(
 def is_read_only(known: Settings) -> bool:
     """Whether views of the jobs (``watch``, a hub's page) offer nothing that changes a job."""
     found = known.get("read-only")
+    return found is not None and bool(found.value)
+
+
+def is_control(known: Settings) -> bool:
+    """Whether a hub lets clients change jobs."""
+    found = known.get("control")
     return found is not None and bool(found.value)
 
 

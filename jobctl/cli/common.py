@@ -14,7 +14,7 @@ from jobctl._clock import now_ms
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note, print_error
 from jobctl.cli.options import LogMode, TimeFormat, Written
-from jobctl.config import Settings, Where, hub_in, is_durable, is_read_only, resolve_dir
+from jobctl.config import Settings, Where, hub_in, is_control, is_durable, is_read_only, resolve_dir
 from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job, values_of
@@ -39,6 +39,7 @@ __all__ = [
     "CommandStore",
     "command_store",
     "compact",
+    "control",
     "credentials",
     "for_each",
     "forget_settings",
@@ -280,6 +281,11 @@ def read_only(*, option: bool) -> bool:
     It does not apply to commands such as ``cancel``: who types them means them.
     """
     return option or is_read_only(settings())
+
+
+def control(*, option: bool) -> bool:
+    """Whether a hub lets clients change jobs: by the option ``--control`` or a setting."""
+    return option or is_control(settings())
 
 
 def time_format(option: TimeFormat | None) -> TimeFormat | None:

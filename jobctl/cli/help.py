@@ -48,6 +48,7 @@ Environment variables. An option overrides them; they override settings files:
   JOBCTL_READ_ONLY     1: watch and the page of serve offer no cancel and no
                        retry; commands such as cancel work as always
   JOBCTL_SESSION_URL   links of the page to sessions: https://HOST/PATH/{id}
+  JOBCTL_CONTROL       1: serve lets clients change jobs, by their rights
   SUDO_UID             for root: the files of this user are obeyed as root's are
   NO_COLOR, FORCE_COLOR, TERM=dumb   no colours; colours; nothing repainted
 
@@ -68,10 +69,11 @@ config' shows where they are, and each value.
   log = "on-failure"         # which output run keeps: on, all, on-failure, off
   log-limit = "200MB"        # for all logs; 1GiB, or 5 % of the disk if less
   read-only = true           # watch and the page change nothing, commands do
-  url = "wss://jobs.example" # this and the next four: in your own file or the
+  url = "wss://jobs.example" # this and the next five: in your own file or the
   token-file = "token"       # system's, never in a project's
   ca = "ca.pem"
   session-url = "https://app.example/sessions/{id}"  # links of the page of serve
+  control = true             # serve lets clients change jobs, by their rights
   safe-directories = ["/srv/jobs"]
 
   [types.etl]                # a pipeline of your own

@@ -185,10 +185,26 @@ def _print_ready(options: ServeOptions, directory: str, url: str) -> None:
     note(f"serving {directory} on {url}{both}{page} (Ctrl-C stops)")
     if options.read_only:
         note("nothing on the page changes a job (read-only)")
+    if options.access.control:
+        note(_who_changes(options.access))
     if options.insecure and not options.access.needs_token:
         note("everybody who can reach the hub may view the jobs (--insecure)")
     elif options.local_users:
         note("all users of this machine may view the jobs (--local-users)")
+
+
+def _who_changes(access: AccessPolicy) -> str:
+    """Return who may change jobs through this hub."""
+    if access.has_named_tokens:
+        return "tokens with the rights report, operate or admin change jobs (--control)"
+    if access.needs_token:
+        return (
+            "nobody can change jobs: the only token may view; "
+            "'jobctl token new NAME view,operate' makes a file of tokens with rights"
+        )
+    if not access.trusts_this_machine:
+        return "only the hub's own token, in .jobctl/hubs, changes jobs (--control)"
+    return "processes of this user change jobs through this hub (--control)"
 
 
 def _page(url: str, path: str, own_token: bytes | None) -> str:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
+from jobctl.cli.common import control as is_control
 from jobctl.cli.common import read_only as is_read_only
 from jobctl.cli.common import seconds, settings
 from jobctl.cli.options import DirOption, Option, ReadOnlyOption
@@ -58,7 +59,7 @@ def serve(
     ] = None,
     token_file: Annotated[
         Path | None,
-        Option(metavar="FILE", help="Require the token in this file from every client."),
+        Option(metavar="FILE", help="Require a token of this file from every client."),
     ] = None,
     local_users: Annotated[
         bool,
@@ -97,6 +98,10 @@ def serve(
         Option(metavar="TEMPLATE", help="Link of a session: https://app.example/sessions/{id}."),
     ] = None,
     open_page: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
+    control: Annotated[
+        bool,
+        Option("--control", help="Let clients change jobs: this user, and tokens with rights."),
+    ] = False,
     log_format: Annotated[LogFormat, Option(metavar="FORMAT", help="Log as text or json.")] = (
         LogFormat.text
     ),
@@ -113,7 +118,7 @@ def serve(
     from jobctl.hub.access import AccessPolicy
     from jobctl.hub.address import check_unix_path
     from jobctl.hub.certificates import ServerCertificate
-    from jobctl.hub.credentials import read_token
+    from jobctl.hub.tokens import server_tokens
 
     for option, given in (("--path", path), ("--base-path", base_path)):
         if (given or option == "--path") and not PATH.match(given):
@@ -129,6 +134,12 @@ def serve(
         raise UsageError("--open is for a port, and --unix is no port", hint="give --port as well")
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key goes with --tls-cert")
+    control, read_only = is_control(option=control), is_read_only(option=read_only)
+    if control and read_only:
+        raise UsageError(
+            "--control lets clients change jobs, and --read-only lets nobody",
+            hint="leave out one of them; 'jobctl config' shows where a setting comes from",
+        )
     listen_host = (DEFAULT_HOST if host is None else host) if on_port else None
     options = ServeOptions(
         host=listen_host,
@@ -140,7 +151,8 @@ def serve(
             listen_host if listen_host is not None else "localhost",
             allow_hosts=allow_host or (),
             allow_origins=allow_origin or (),
-            token=read_token(token_file, os.environ),
+            token=server_tokens(token_file, os.environ),
+            control=control,
             insecure=insecure,
             local_users=local_users,
         ),
@@ -152,7 +164,7 @@ def serve(
         watch_files=watch_files,
         prune_after_s=seconds(prune_older_than, "--prune-older-than"),
         reap=reap,
-        read_only=is_read_only(option=read_only),
+        read_only=read_only,
         session_url=_session_url(session_url),
         open_page=open_page,
         directory=directory,

@@ -214,6 +214,11 @@ class AccessPolicy:
         return self._given is not None
 
     @property
+    def has_named_tokens(self) -> bool:
+        """Whether the tokens are those of a file with names and rights."""
+        return self._tokens is not None
+
+    @property
     def trusts_this_machine(self) -> bool:
         """Whether a request counts by the process that sent it, so that a proxy must not."""
         return self._given is None and not self._insecure

@@ -39,6 +39,7 @@ _LOGS = (
     "tests/cli/test_logs.py",
 )
 _DASHBOARD = ("tests/page/test_dashboard.py",)
+_CONTROL = ("tests/hub/test_control.py",)
 _SIZE = ("tests/hub/test_message_size.py",)
 
 _JOBSET = "jobctl/core/jobset.py"
@@ -66,6 +67,55 @@ FAULTS: tuple[Fault, ...] = (
         "            _check_retry(job, pipelines)\n",
         "",
         ("tests/core/test_acts.py",),
+    ),
+    Fault(
+        "a cookie alone changes a job over a socket",
+        "jobctl/hub/control.py",
+        'if grant.way is Way.COOKIE and route.kind == "socket":',
+        "if False:",
+        _CONTROL,
+    ),
+    Fault(
+        "a page of another origin changes a job",
+        "jobctl/hub/control.py",
+        "if not route.same_origin and grant.way is not Way.TOKEN:",
+        "if False:",
+        _CONTROL,
+    ),
+    Fault(
+        "a cookie counts in a request that does not say its origin",
+        "jobctl/hub/http.py",
+        "    if _grant(request).way is not Way.COOKIE:\n",
+        "    if True:\n",
+        _CONTROL,
+    ),
+    Fault(
+        "a reporter moves the jobs of others",
+        "jobctl/hub/control.py",
+        "            and acts.created_by(job) != grant.name\n",
+        "            and False\n",
+        _CONTROL,
+    ),
+    Fault(
+        "a token's filter does not limit what it sees",
+        _SESSIONS,
+        "                filter = filter.within(session.sight)\n",
+        "",
+        _CONTROL,
+    ),
+    Fault(
+        "the socket of a removed token stays open",
+        "jobctl/hub/clients.py",
+        "if grant is not None and not self._authentication.is_current(grant):",
+        "if False:",
+        _CONTROL,
+    ),
+    Fault(
+        "a repeated removal is not recognised by another hub",
+        "jobctl/stores/directory/write.py",
+        "digest_of(request.encode()) if request is not None else NO_DIGEST",
+        "NO_DIGEST",
+        ("tests/stores/test_contract.py",),
     ),
     Fault(
         "a viewer sees who asked for an act",
@@ -203,21 +253,21 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "readers with and without details share a page",
         "jobctl/hub/session.py",
-        "self.position, self.dialect, self.filter, self.digest, self.details, self.max_bytes",
-        "self.position, self.dialect, self.filter, self.digest, True, self.max_bytes",
+        "            self.details,\n",
+        "            True,\n",
         _HUB,
     ),
     Fault(
         "clients with different limits share a page",
         "jobctl/hub/session.py",
-        "self.position, self.dialect, self.filter, self.digest, self.details, self.max_bytes",
-        "self.position, self.dialect, self.filter, self.digest, self.details, None",
+        "            self.max_bytes,\n",
+        "            None,\n",
         _SIZE,
     ),
     Fault(
         "the envelope does not count to the size of a message",
         "jobctl/hub/pages.py",
-        "max(1, max_page - delta_overhead(epoch, filter.tag))",
+        "max(1, max_page - delta_overhead(epoch, filter.tag) - len(can))",
         "max_page",
         _SIZE,
     ),
