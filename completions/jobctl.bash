@@ -24,6 +24,11 @@ __jobctl_value() {
         "clients --token-file") REPLY='files' ;;
         "clients --ca") REPLY='files' ;;
         "clients --dir") REPLY='directories' ;;
+        "token --type") REPLY='types' ;;
+        "token --session") REPLY='sessions' ;;
+        "token -l" | "token --selector") REPLY='labels' ;;
+        "token --expires") REPLY='' ;;
+        "token --token-file") REPLY='files' ;;
         "watch --type") REPLY='types' ;;
         "watch --stage") REPLY='stages' ;;
         "watch --session") REPLY='sessions' ;;
@@ -160,7 +165,10 @@ __jobctl_value() {
 # What a command's argument is, by the number of those before it.
 __jobctl_argument() {
     case "$1 $2" in
-        ' 0') REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help' ;;
+        ' 0') REPLY='words serve clients token watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help' ;;
+        "token 0") REPLY='words new list revoke' ;;
+        "token 1") REPLY='' ;;
+        "token 2") REPLY='' ;;
         "watch "*) REPLY='ids' ;;
         "wait "*) REPLY='ids' ;;
         "ls "*) REPLY='ids' ;;
@@ -182,7 +190,7 @@ __jobctl_argument() {
         "rm "*) REPLY='ids' ;;
         "run "*) REPLY='command' ;;
         "completion 0") REPLY='words bash zsh fish' ;;
-        "help 0") REPLY='words serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help exit-codes environment settings filters times output' ;;
+        "help 0") REPLY='words serve clients token watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help exit-codes environment settings filters times output' ;;
         *) REPLY='' ;;
     esac
 }
@@ -192,6 +200,7 @@ __jobctl_options() {
         '') REPLY='-h --help --version -V' ;;
         'serve') REPLY='-h --help --host --port --path --unix --base-path --allow-host --allow-origin --token-file --local-users --insecure --tls-cert --tls-key --no-compression --max-connections --watch-files --no-watch-files --prune-older-than --reap --read-only --session-url --open --control --log-format -v --verbose --dir' ;;
         'clients') REPLY='-h --help -o --output --no-headers -q --quiet --time-format --url --token-file --ca --dir' ;;
+        'token') REPLY='-h --help --type --session -l --selector --expires --token-file --no-headers' ;;
         'watch') REPLY='-h --help --type --stage --session -l --selector --active -a --all --since --cursor --cursor-file --url --retry --token-file --ca --timeout --exit-status --verify --new --read-only --no-keys --bell -o --output -q --quiet --time-format --dir' ;;
         'wait') REPLY='-h --help --type --stage --session -l --selector --active --for --any --all --timeout -o --output -q --quiet --url --retry --token-file --ca --dir' ;;
         'ls') REPLY='-h --help --type --stage --session -l --selector --active --since --until -a --all --sort --limit --cursor -o --output --no-headers -q --quiet --time-format -v --verbose --url --token-file --ca --dir' ;;

@@ -23,6 +23,11 @@ set -g __jobctl_takes \
     'clients --token-file' \
     'clients --ca' \
     'clients --dir' \
+    'token --type' \
+    'token --session' \
+    'token -l' 'token --selector' \
+    'token --expires' \
+    'token --token-file' \
     'watch --type' \
     'watch --stage' \
     'watch --session' \
@@ -309,6 +314,15 @@ complete -c jobctl -n '__jobctl_at clients' -l url -x -k -a '(__jobctl_ask hubs)
 complete -c jobctl -n '__jobctl_at clients' -l token-file -r -F -d 'Read the hub\'s token from this file.'
 complete -c jobctl -n '__jobctl_at clients' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
 complete -c jobctl -n '__jobctl_at clients' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
+complete -c jobctl -n '__jobctl_at ""' -a token -d 'Make, list and revoke the tokens of a hub.'
+complete -c jobctl -n '__jobctl_at token' -s h -l help -d 'Show this message and exit.'
+complete -c jobctl -n '__jobctl_at token' -l type -x -k -a '(__jobctl_ask types)' -d 'Limit it to jobs of this type.'
+complete -c jobctl -n '__jobctl_at token' -l session -x -k -a '(__jobctl_ask sessions)' -d 'Limit it to jobs of this session.'
+complete -c jobctl -n '__jobctl_at token' -s l -l selector -x -k -a '(__jobctl_ask labels)' -d 'Limit it to jobs with this label.'
+complete -c jobctl -n '__jobctl_at token' -l expires -x -d 'How long it is valid (90d).'
+complete -c jobctl -n '__jobctl_at token' -l token-file -r -F -d 'The hub\'s token file.'
+complete -c jobctl -n '__jobctl_at token' -l no-headers -d 'Print no header.'
+complete -c jobctl -n '__jobctl_at token 0 0' -a 'new list revoke'
 complete -c jobctl -n '__jobctl_at ""' -a watch -d 'Watch jobs live, through a hub or in the directory.'
 complete -c jobctl -n '__jobctl_at watch' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at watch' -l type -x -k -a '(__jobctl_ask types)' -d 'Only jobs of this type.'
@@ -557,4 +571,4 @@ complete -c jobctl -n '__jobctl_at completion' -s h -l help -d 'Show this messag
 complete -c jobctl -n '__jobctl_at completion 0 0' -a 'bash zsh fish'
 complete -c jobctl -n '__jobctl_at ""' -a help -d 'Explain a command, or a topic.'
 complete -c jobctl -n '__jobctl_at help' -s h -l help -d 'Show this message and exit.'
-complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help exit-codes environment settings filters times output'
+complete -c jobctl -n '__jobctl_at help 0 0' -a 'serve clients token watch wait ls show stats logs create advance progress complete fail retry cancel ack rm run reap prune doctor run-dummy demo config js completion help exit-codes environment settings filters times output'

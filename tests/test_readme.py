@@ -217,7 +217,13 @@ def test_each_command_has_a_run() -> None:
     typed = [line for text in TRANSCRIPTS for line, _ in _turns(text)]
     shown = {word for line in typed for word in re.findall(r"jobctl ([a-z-]+)", line)}
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", TEXT, flags=re.DOTALL))
-    apart = {"demo", "doctor", "completion", "js"}  # five seconds; the machine's own; a script
+    apart = {
+        "demo",
+        "doctor",
+        "completion",
+        "js",
+        "token",
+    }  # five seconds; the machine's own; a script
     assert shown | apart == set(COMMANDS)
     assert all(f"jobctl {name}" in blocks + TEXT for name in apart)
 

@@ -7,6 +7,7 @@ __all__ = ["COMMANDS", "LIGHT", "OTHER_NAMES", "command_first"]
 COMMANDS = {
     "serve": "serve",
     "clients": "clients",
+    "token": "token",
     "watch": "watch",
     "wait": "wait",
     "ls": "ls",

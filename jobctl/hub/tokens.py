@@ -12,11 +12,14 @@ begin with ``#`` are ignored. A file with one word is not of this form: the word
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import stat as stats
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +27,19 @@ from jobctl._clock import now_ms
 from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.protocol import parse_query
 from jobctl.core.times import parse_moment
-from jobctl.errors import UsageError
+from jobctl.errors import StoreError, UsageError
 from jobctl.hub.credentials import Credentials
 from jobctl.hub.rights import Rights, parse_rights
 
-__all__ = ["TokenFile", "TokenLine", "digest_of_token", "line_of", "parse_lines", "server_tokens"]
+__all__ = [
+    "TokenFile",
+    "TokenLine",
+    "changing",
+    "digest_of_token",
+    "line_of",
+    "parse_lines",
+    "server_tokens",
+]
 
 _MAX_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}\Z")
@@ -104,6 +115,8 @@ def _token_in(words: list[str]) -> TokenLine:
 
 def _scope_in(query: str) -> Filter:
     keys = {part.partition("=")[0] for part in query.split("&")}
+    if any(not part.partition("=")[2] for part in query.split("&")):
+        raise UsageError("a part of the filter has no value")
     if unknown := sorted(keys - _FILTER_KEYS):
         raise UsageError(f"a filter has no key {ascii(unknown[0][:40])}")
     try:
@@ -194,6 +207,68 @@ def server_tokens(path: Path | None, environ: Mapping[str, str]) -> bytes | Toke
             hint="'jobctl token new' adds one, 'openssl rand -hex 32' makes a single one",
         )
     return token_file
+
+
+class Changing:
+    """The text of a token file while it is being changed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+@contextmanager
+def changing(path: str, *, create: bool = True) -> Iterator[Changing]:
+    """Give the text of the file to the block, and replace the file by what the block makes of it.
+
+    Only one process at a time changes a file. It is replaced atomically, with mode 0600. Raises
+    `UsageError` for a file that holds a single token, or cannot be read, and `StoreError` for one
+    that cannot be written. If the block raises, nothing is changed.
+    """
+    try:
+        with _locked(path, create=create):
+            file = Changing(_text_in(path))
+            if len(file.text.split()) == 1:
+                raise UsageError(
+                    f"{path} holds a single token", hint="keep tokens with names in another file"
+                )
+            before = file.text
+            yield file
+            if file.text != before:
+                _replace(path, file.text)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}", path=path) from error
+
+
+@contextmanager
+def _locked(path: str, *, create: bool) -> Iterator[None]:
+    """Hold the lock on the very file that has this name."""
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    while True:
+        try:
+            fd = os.open(path, flags, 0o600)
+        except FileNotFoundError as error:
+            raise UsageError(f"there is no token file {path}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                yield
+                return
+        finally:
+            os.close(fd)
+
+
+def _replace(path: str, text: str) -> None:
+    there = os.path.realpath(path)
+    fd, temporary = tempfile.mkstemp(prefix=".tokens-", dir=os.path.dirname(there))  # mode 0600
+    try:
+        with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(fd)
+        os.replace(temporary, there)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def _text_in(path: str) -> str:

@@ -29,6 +29,7 @@ DONE, RUNNING, FAILED, WAITING = "c", "r", "f", "p"
 LINES: dict[str, list[list[str]]] = {
     "serve": [],
     "clients": [],
+    "token": [],
     "watch": [["watch", DONE, "-o", form] for form in ("table", "wide", "json", "jsonl", "name")],
     "wait": [["wait", DONE, "-o", form] for form in ("table", "wide", "json", "jsonl", "name")],
     "ls": [["ls", "-v", "-o", form] for form in ("table", "wide", "json", "jsonl", "name")],
@@ -58,7 +59,7 @@ LINES: dict[str, list[list[str]]] = {
     "help": [["help"], ["help", "output"], ["help", "ls"]],
 }
 """Command lines that end by themselves, on a `world`."""
-APART = {"serve", "clients", "demo", "js"}
+APART = {"serve", "clients", "token", "demo", "js"}
 """These go on, or need others: they have tests of their own below."""
 CODES = {"doctor": (0, 1), "wait": (0, 3)}
 """Exit codes on a `world`, where they are not 0."""
