@@ -122,7 +122,8 @@ class Delta(NamedTuple):
     that serve others: the oldest cursor that can be resumed, and the ids of which intermediate
     versions were skipped (``None``: any may have been). ``snapshot_start`` and ``gone_after``,
     with ``more``, go into the call for the next page. ``digest`` is that of the set that made the
-    delta, under the reader's filter, if asked for.
+    delta, under the reader's filter, if asked for. ``tag`` is that of the cursor which a hub sent:
+    it is another than that of the reader's filter if a token limits what the reader sees.
     """
 
     epoch: str
@@ -136,6 +137,7 @@ class Delta(NamedTuple):
     snapshot_start: int = 0
     digest: str | None = None
     gone_after: int = 0
+    tag: str = ""
 
     def __bool__(self) -> bool:
         """Whether the delta says anything except "move to ``through``"."""

@@ -449,6 +449,7 @@ def _delta(value: dict[str, Any], fields: frozenset[str] | None) -> Delta:
         lost,
         more,
         digest=digest if isinstance(digest, str) else None,
+        tag=cursor_or_zero(value.get("cursor")).tag,
     )
 
 

@@ -245,7 +245,8 @@ class Clients:
     def _open(self, connection: HubConnection) -> None:
         subscribe, grant = connection.subscribe, connection.grant
         assert grant is not None, "it may read"
-        self._count_start(subscribe.cursor, connection.cursor, subscribe.filter)
+        filter = subscribe.filter.within(grant.sight)
+        self._count_start(subscribe.cursor, connection.cursor, filter)
         ended: EndedSince | None = None
         if subscribe.ended_s is not None:
             ended = EndedSince(time_ms=now_ms() - round(subscribe.ended_s * 1000))

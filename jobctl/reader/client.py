@@ -122,6 +122,7 @@ class Client:
         self._address = address_of(url)
         self._token, self._credentials = token, credentials
         self.cursor = cursor
+        self._tag: str | None = None  # of the hub's cursor: a token's filter may limit it further
         self.filter = filter if fields is None else filter.with_fields(fields)
         self._held_under = self.filter  # by the hub: an older one knows no fields
         self.dead: frozenset[str] = frozenset()
@@ -202,7 +203,10 @@ class Client:
             await asyncio.sleep(delay_s)
 
     def _connect(self) -> _Connect:
-        query = query_of(self.cursor, self.filter, digest=self._verify, bad_files=self._bad_files)
+        cursor = self.cursor
+        if cursor != ZERO and self._tag is not None:
+            cursor = cursor._replace(tag=self._tag)
+        query = query_of(cursor, self.filter, digest=self._verify, bad_files=self._bad_files)
         url, unix = self._address
         url += ("&" if "?" in url else "?") + query if query else ""
         credentials = self._credentials or Credentials.from_environment(os.environ)
@@ -267,6 +271,7 @@ class Client:
             raise ProtocolError("a delta does not follow from where we are", url=self.url)
         self._check(event)
         self.cursor = event.cursor(self._held_under)
+        self._tag = event.tag or self._held_under.tag
         return event.filtered(self.filter) if self._filters_itself else event
 
     def _check_protocol(self, connection: ClientConnection) -> None:

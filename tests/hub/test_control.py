@@ -18,9 +18,12 @@ from websockets.exceptions import ConnectionClosed
 from jobctl._clock import now, now_ms
 from jobctl.core import transitions
 from jobctl.core.cursor import Cursor
+from jobctl.core.filters import Filter
+from jobctl.core.jobset import Delta
 from jobctl.core.times import to_text
 from jobctl.hub.access import AccessPolicy, AccessRequest
 from jobctl.hub.tokens import TokenFile, digest_of_token
+from jobctl.reader.client import Client
 from jobctl.stores import Store, open_store
 from tests.hub.network import Running, new_job, plain, running_hub, said, until, v1
 
@@ -235,6 +238,31 @@ async def test_filter_of_a_token_limits_what_it_sees(hub: Running, served: Store
             assert {job["id"] for job in jobs} == {"pending", "failed"}
         async with session.get(url, headers=bearer("blind")) as answer:
             assert (await answer.json())["jobs"] == []
+
+
+async def test_python_client_resumes_under_the_filter_of_its_token(
+    hub: Running, served: Store
+) -> None:
+    """Its cursor has the tag that the hub gave it, not that of its own filter."""
+    fill(served)
+    client = Client(hub.url, token=TOKENS["etl"].encode(), filter=Filter.make(stages=["pending"]))
+    deltas: list[Delta] = []
+
+    async def read() -> None:
+        async for event in client.events():
+            if isinstance(event, Delta):
+                deltas.append(event)
+
+    task = asyncio.create_task(read())
+    await until(lambda: deltas)
+    assert [job.id for job in deltas[0].jobs] == ["pending"]
+    for connection in list(hub.server.clients.open):
+        connection.abort()
+    served.create(new_job("second"))
+    await until(lambda: len(deltas) > 1)
+    task.cancel()
+    assert hub.server.counts.starts["resumed"] == 1
+    assert (deltas[1].since, [job.id for job in deltas[1].jobs]) == (deltas[0].through, ["second"])
 
 
 async def test_first_delta_says_what_the_session_may_do(hub: Running) -> None:
