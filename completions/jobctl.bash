@@ -112,10 +112,16 @@ __jobctl_value() {
         "fail -o" | "fail --output") REPLY='words json jsonl name' ;;
         "fail --dir") REPLY='directories' ;;
         "retry -o" | "retry --output") REPLY='words json jsonl name' ;;
+        "retry --url") REPLY='hubs' ;;
+        "retry --token-file") REPLY='files' ;;
+        "retry --ca") REPLY='files' ;;
         "retry --dir") REPLY='directories' ;;
         "cancel --reason") REPLY='' ;;
         "cancel --timeout") REPLY='' ;;
         "cancel -o" | "cancel --output") REPLY='words json jsonl name' ;;
+        "cancel --url") REPLY='hubs' ;;
+        "cancel --token-file") REPLY='files' ;;
+        "cancel --ca") REPLY='files' ;;
         "cancel --dir") REPLY='directories' ;;
         "ack -o" | "ack --output") REPLY='words json jsonl name' ;;
         "ack --dir") REPLY='directories' ;;
@@ -212,8 +218,8 @@ __jobctl_options() {
         'progress') REPLY='-h --help --strict -o --output --dir' ;;
         'complete') REPLY='-h --help --result --result-session --strict -o --output --dir' ;;
         'fail') REPLY='-h --help --strict -o --output --dir' ;;
-        'retry') REPLY='-h --help --rerun -o --output --dir' ;;
-        'cancel') REPLY='-h --help --reason --timeout -o --output --dir' ;;
+        'retry') REPLY='-h --help --rerun -o --output --url --token-file --ca --dir' ;;
+        'cancel') REPLY='-h --help --reason --timeout -o --output --url --token-file --ca --dir' ;;
         'ack') REPLY='-h --help --undo -o --output --dir' ;;
         'rm') REPLY='-h --help --damaged -o --output --dir' ;;
         'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace -d --detach --no-relay --log --no-log --dir' ;;

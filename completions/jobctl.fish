@@ -111,10 +111,16 @@ set -g __jobctl_takes \
     'fail -o' 'fail --output' \
     'fail --dir' \
     'retry -o' 'retry --output' \
+    'retry --url' \
+    'retry --token-file' \
+    'retry --ca' \
     'retry --dir' \
     'cancel --reason' \
     'cancel --timeout' \
     'cancel -o' 'cancel --output' \
+    'cancel --url' \
+    'cancel --token-file' \
+    'cancel --ca' \
     'cancel --dir' \
     'ack -o' 'ack --output' \
     'ack --dir' \
@@ -474,6 +480,9 @@ complete -c jobctl -n '__jobctl_at ""' -a retry -d 'Put failed jobs back to pend
 complete -c jobctl -n '__jobctl_at retry' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at retry' -l rerun -d 'Run the job\'s command again, as jobctl run does.'
 complete -c jobctl -n '__jobctl_at retry' -s o -l output -x -a 'json jsonl name' -d 'Print the result as json, jsonl or name.'
+complete -c jobctl -n '__jobctl_at retry' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Ask this hub to do it; unix:PATH is a Unix socket.'
+complete -c jobctl -n '__jobctl_at retry' -l token-file -r -F -d 'Read the hub\'s token from this file.'
+complete -c jobctl -n '__jobctl_at retry' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
 complete -c jobctl -n '__jobctl_at retry' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at retry 0' -k -a '(__jobctl_ask failed)'
 complete -c jobctl -n '__jobctl_at ""' -a cancel -d 'Cancel jobs, pending or running.'
@@ -481,6 +490,9 @@ complete -c jobctl -n '__jobctl_at cancel' -s h -l help -d 'Show this message an
 complete -c jobctl -n '__jobctl_at cancel' -l reason -x -d 'Why: kept in the job.'
 complete -c jobctl -n '__jobctl_at cancel' -l timeout -x -d 'Wait this long for the worker to stop.'
 complete -c jobctl -n '__jobctl_at cancel' -s o -l output -x -a 'json jsonl name' -d 'Print the result as json, jsonl or name.'
+complete -c jobctl -n '__jobctl_at cancel' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Ask this hub to do it; unix:PATH is a Unix socket.'
+complete -c jobctl -n '__jobctl_at cancel' -l token-file -r -F -d 'Read the hub\'s token from this file.'
+complete -c jobctl -n '__jobctl_at cancel' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
 complete -c jobctl -n '__jobctl_at cancel' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at cancel 0' -k -a '(__jobctl_ask active)'
 complete -c jobctl -n '__jobctl_at ""' -a ack -d 'Acknowledge a failed or lost job; watch lists it lower.'

@@ -301,9 +301,13 @@ class StoreFull(StoreError):
 
 
 class HubError(JobctlError):
-    """The hub cannot be reached or refuses; ``url`` names it."""
+    """The hub cannot be reached or refuses; ``url`` names it.
+
+    ``unanswered`` says that it was reached and gave no answer, so it is not known what it did.
+    """
 
     exit_code = 5
+    unanswered = False
 
     def __init__(self, message: str, *, url: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

@@ -42,6 +42,7 @@ __all__ = [
     "control",
     "credentials",
     "for_each",
+    "for_each_on_hub",
     "forget_settings",
     "here",
     "hub_to_read",
@@ -335,6 +336,33 @@ def for_each(
             code = code or error.exit_code
             print_error(error, error.exit_code)
     store.close()
+    show(done)
+    if code:
+        raise Exit(code)
+
+
+def for_each_on_hub(
+    url: str,
+    ids: list[str],
+    shown: Credentials,
+    change: Callable[[Job], Coroutine[Any, Any, Job]],
+    show: Callable[[list[Job]], object],
+) -> None:
+    """Change each job through the hub, and show the results; like `for_each`."""
+    from jobctl.reader.acts import each
+    from jobctl.reader.once import find_each  # import the network only if needed
+
+    async def all() -> list[Job | JobctlError]:
+        return await each(await find_each(url, ids, credentials=shown), change)
+
+    code = 0
+    done: list[Job] = []
+    for found in run_async(all()):
+        if isinstance(found, JobctlError):
+            code = code or found.exit_code
+            print_error(found, found.exit_code)
+        else:
+            done.append(found)
     show(done)
     if code:
         raise Exit(code)

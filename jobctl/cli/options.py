@@ -135,6 +135,15 @@ UrlOption = Annotated[
         show_default=False,
     ),
 ]
+ActUrlOption = Annotated[
+    str | None,
+    Option(
+        "--url",
+        metavar="URL",
+        help="Ask this hub to do it; unix:PATH is a Unix socket.",
+        show_default=False,
+    ),
+]
 TokenFileOption = Annotated[
     str | None,
     Option(

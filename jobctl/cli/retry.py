@@ -6,10 +6,34 @@ from collections.abc import Sequence
 from functools import partial
 
 from jobctl import api
-from jobctl.cli.common import command_store, for_each, log_mode, note, pipelines, print_written
-from jobctl.cli.options import Annotated, DirOption, IdsArgument, Option, Written, WrittenOption
+from jobctl.cli.common import (
+    command_store,
+    credentials,
+    for_each,
+    for_each_on_hub,
+    hub_to_read,
+    log_mode,
+    note,
+    pipelines,
+    print_written,
+)
+from jobctl.cli.options import (
+    ActUrlOption,
+    Annotated,
+    CaOption,
+    DirOption,
+    IdsArgument,
+    Option,
+    TokenFileOption,
+    Written,
+    WrittenOption,
+)
 from jobctl.core.job import Job
 from jobctl.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobctl.hub.credentials import Credentials
 
 __all__ = ["EXAMPLE", "retry"]
 
@@ -22,12 +46,25 @@ def retry(
         bool, Option("--rerun", help="Run the job's command again, as jobctl run does.")
     ] = False,
     output: WrittenOption = None,
+    url: ActUrlOption = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
     directory: DirOption = None,
 ) -> None:
     """Put failed jobs back to pending.
 
     A worker has to take them up. No worker does that for a command of jobctl run: --rerun runs it
-    again, here and now."""
+    again, here and now. With --url the hub does it, if it was started with --control; it never
+    runs a command."""
+    hub = hub_to_read(directory, url)
+    if hub is not None:
+        if rerun:
+            raise UsageError(
+                "a hub never runs a command",
+                hint="call 'jobctl retry --rerun' on the machine of its directory",
+            )
+        _on_hub(hub, ids, output, credentials(token_file, ca))
+        return
     if not rerun:
         for_each(directory, ids, api.retry, partial(_show, output=output))
         return
@@ -40,6 +77,18 @@ def retry(
     id = api.resolve(store, ids[0])
     log = log_mode(None, store.get(id).type)
     leave(rerun_command(id, store, adopt_orphans=True, log=log))
+
+
+def _on_hub(hub: str, ids: list[str], output: Written | None, shown: Credentials) -> None:
+    from jobctl.reader import acts  # import the network only if needed
+
+    for_each_on_hub(
+        hub,
+        ids,
+        shown,
+        lambda job: acts.retry(hub, job, credentials=shown),
+        partial(print_written, output=output),
+    )
 
 
 def _show(jobs: Sequence[Job], *, output: Written | None) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobctl.errors import HubError
 from jobctl.hub.address import is_loopback, page_url
 from jobctl.hub.credentials import Credentials
 from jobctl.reader.failures import is_sent_by_hub, shown_text
 
-__all__ = ["clients"]
+__all__ = ["HttpAnswer", "clients", "request"]
 
 _TIMEOUT_S = 10.0
 _MAX_BODY = 32 * 1024 * 1024
@@ -43,12 +43,58 @@ def _reason(status: int) -> str:
 
 
 async def _get(hub: str, path: str, token: bytes | None, credentials: Credentials | None) -> Any:
+    answer = await request(hub, path, token=token, credentials=credentials)
+    if answer.status != 200:
+        raise answer.error()
+    return answer.value
+
+
+class HttpAnswer(NamedTuple):
+    """An answer of what listens at ``url``. ``is_hub`` says that a hub sent it."""
+
+    url: str
+    status: int
+    body: bytes
+    is_hub: bool
+
+    @property
+    def value(self) -> Any:
+        """The body as JSON; `HubError` if it is none. ``None`` for a refusal in plain text."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            if self.status != 200:
+                return None
+            raise HubError(
+                f"{self.url} is not a hub: its answer is not JSON", url=self.url
+            ) from error
+
+    def error(self) -> HubError:
+        """Return the error for a status that is not expected."""
+        # The text of another server is a page of HTML.
+        said = (shown_text(self.body) if self.is_hub else "") or _reason(self.status)
+        return HubError(f"{self.url}: HTTP {self.status}, {said}", url=self.url)
+
+
+async def request(
+    hub: str,
+    path: str,
+    *,
+    token: bytes | None = None,
+    credentials: Credentials | None = None,
+    body: Any = None,
+) -> HttpAnswer:
+    """Send a GET, or a POST with a ``body`` as JSON, and return the answer, whatever its status.
+
+    Raises `HubError` if there is none. It is `HubError.unanswered` if the request was sent.
+    """
     import aiohttp
 
     page, unix = page_url(hub, path)
     url = page if unix is None else hub
     credentials = credentials or Credentials.from_environment(os.environ)
     token = token or credentials.read_token()
+    headers = {"Authorization": f"Bearer {token.decode()}"} if token else {}
     try:
         async with (
             aiohttp.ClientSession(
@@ -56,29 +102,24 @@ async def _get(hub: str, path: str, token: bytes | None, credentials: Credential
                 timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
                 trust_env=not is_loopback(hub),
             ) as session,
-            session.get(
+            session.request(
+                "GET" if body is None else "POST",
                 page,
-                headers={"Authorization": f"Bearer {token.decode()}"} if token else {},
+                headers=headers,
+                json=body,
                 ssl=credentials.tls() if page.startswith("https:") else True,
                 allow_redirects=False,
             ) as answer,
         ):
-            body = bytearray()
+            data = bytearray()
             async for part in answer.content.iter_any():
-                body += part
-                if len(body) > _MAX_BODY:
+                data += part
+                if len(data) > _MAX_BODY:
                     raise HubError(f"{url}: the answer is too long", url=url)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         text = "no answer" if isinstance(error, TimeoutError) else str(error)
-        raise HubError(
-            f"{url}: {text}", url=url, hint="is 'jobctl serve' running there?"
-        ) from error
-    if answer.status != 200:
-        # The text of another server is a page of HTML.
-        text = shown_text(body) if is_sent_by_hub(answer.headers.items()) else ""
-        said = text or _reason(answer.status)
-        raise HubError(f"{url}: HTTP {answer.status}, {said}", url=url)
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise HubError(f"{url} is not a hub: its answer is not JSON", url=url) from error
+        failed = HubError(f"{url}: {text}", url=url, hint="is 'jobctl serve' running there?")
+        failed.unanswered = not isinstance(error, aiohttp.ClientConnectorError)
+        raise failed from error
+    is_hub = is_sent_by_hub(answer.headers.items())
+    return HttpAnswer(url, answer.status, bytes(data), is_hub)

@@ -99,10 +99,10 @@ def run_process(*args: str, env: dict[str, str] | None = None) -> Ran:
 
 
 @contextmanager
-def hub_on(directory: Path) -> Iterator[str]:
+def hub_on(directory: Path, *options: str) -> Iterator[str]:
     """The URL of a hub on the directory, in a process of its own."""
     hub = subprocess.Popen(
-        command("serve", "--port", "0", "--dir", str(directory), "--log-format", "json"),
+        command("serve", "--port", "0", "--dir", str(directory), "--log-format", "json", *options),
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
