@@ -23,7 +23,7 @@ from jobctl.core.projection import PartialJob
 from jobctl.core.protocol import FEATURES, Dialect, parse_from_hub
 from jobctl.errors import ProtocolError
 from jobctl.hub import http as http_module
-from jobctl.hub.access import AccessRequest, Rights
+from jobctl.hub.access import AccessRequest, Grant, Rights
 from jobctl.hub.handshake import HUB_HEADERS
 from jobctl.reader.client import Client
 from jobctl.reader.follow import follow
@@ -241,8 +241,8 @@ async def test_a_reader_without_details_gets_none_by_naming_it(served):
     served.create(new_job("a1", title="curl hidden", run=run, host="hidden"))
     async with running_hub(served) as hub:
 
-        async def admit(access_request: AccessRequest) -> Rights:
-            return Rights.VIEW
+        async def admit(access_request: AccessRequest) -> Grant:
+            return Grant(Rights.VIEW)
 
         hub.server._access.authenticate = admit
         query = "fields=run,title,host,user"
