@@ -97,8 +97,13 @@ async def test_each_job_is_reached_by_scrolling(served):
         await page.shows(f"{IDS}.at(-1)", "j1499")
         seen.update(await page.run(IDS))
         assert len(seen) == 1500
+        await page.run("scrollTo(0, document.documentElement.scrollHeight), 1")
         last = "document.querySelector('[data-id=j1499]').getBoundingClientRect()"
         assert await page.run(f"{last}.bottom <= innerHeight && {last}.top > 0")
+        await page.run("document.getElementById('sort').value = 'job', 1")
+        await page.run("document.getElementById('sort').dispatchEvent(new Event('change')), 1")
+        await page.shows(ADDRESS, "/?sort=job")
+        await page.shows(f"{IDS}[0] === 'j0000' && {COVERED}", True)  # another view is at its top
         assert page.said == []
 
 
@@ -164,6 +169,14 @@ async def test_order_is_held_while_the_pointer_is_in_the_table(served):
         served.create(new_job("new3"))
         await move_pointer(page, 5, 5)
         await page.shows(f"{IDS}.slice(0, 2)", ["j0001", "new3"])
+        await move_pointer(page, *await point(page, "[data-id=j0001] .stage"))
+        served.create(new_job("new4"))
+        await page.shows(text, "1 new ↑")
+        later = (
+            "const real = performance.now; performance.now = () => real.call(performance) + 61e3"
+        )
+        await page.run(f"{{ {later} }}")
+        await page.shows(f"{IDS}.slice(0, 2)", ["j0001", "new4"])  # nobody has moved for a minute
         assert page.said == []
 
 

@@ -118,7 +118,7 @@ class ListPage {
     this._state.update(change, this._context.now());
     if (document.hidden) return;
     const waitMs = PAINT_MS - (performance.now() - this._paintedAt);
-    if (waitMs <= 0) this._paint();
+    if (waitMs <= 0 || !this._rows.ids.length) this._paint(); // somebody waits for the first rows
     else this._timer ||= setTimeout(() => requestAnimationFrame(() => this._paint()), waitMs);
   }
 

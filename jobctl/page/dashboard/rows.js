@@ -26,6 +26,7 @@ export class Rows {
     this._signAt = -Infinity;
     this._isLoaded = false; // all jobs of the connection have been shown once
     this._current = null; // the id of the row that the keys move from
+    this._heldView = null; // the view of `ids`
     this._why = new Map(); // id → why it is gone, of rows that are held
     this._held = null; // the ids that are shown while the order is held
     this._make();
@@ -128,6 +129,7 @@ export class Rows {
     this.ids = ids;
     this._index = this._held = null;
     this._why.clear();
+    const isOther = this._heldView !== null && this._heldView !== this._context.view;
     this._heldView = this._context.view;
     this._orderedAt = performance.now();
     this._comparedAt = undefined;
@@ -135,6 +137,7 @@ export class Rows {
     const count = this.ids.length;
     setAttribute(this.element, "aria-rowcount", String(count + 1));
     this.body.style.height = `${Math.min(MAX_PX, count * this._height)}px`;
+    if (isOther && scrollY > this._top - this._headPx) scrollTo({ top: Math.max(0, this._top - this._headPx) });
   }
 
   _say(count, isOther) {
