@@ -178,6 +178,7 @@ class ListPage {
 
   /** The most frequent types, to filter by. Those that were seen stay, or a filter would hide them. */
   _showTypes(isOther = false) {
+    if (!this._context.jobs.status.synced && !this._typesShown) return; // the counts are not known yet
     for (const type of this._board.types.keys()) this._seenTypes.add(type);
     const { view, settings } = this._context;
     const types = [...this._seenTypes].filter((type) => typeof type === "string" && type && !view.filter.type.includes(type));
