@@ -706,6 +706,7 @@ def _pipelines_value(pipelines: Pipelines) -> dict[str, Any]:
             "label": pipeline.label,
             "stalledMs": pipeline.stalled_after_ms,
             "expectMs": pipeline.expect_every_ms,
+            "takesRetries": pipeline.takes_retries,
             "usualMs": pipeline.eta_ms,
             "stages": [stage._asdict() for stage in pipeline.stages],
         }

@@ -385,3 +385,77 @@ async def test_a_hidden_tab_is_up_to_date_when_it_is_seen_again(served):
         assert await page.run(IDS) == ["a1"]
         await page.run(hide.format("false", "false"))
         await page.shows(IDS, ["a2", "a1"], 2)
+
+
+MAY_ACT = """(() => {
+    const { jobs } = window.jobctl, kind = Object.getPrototypeOf(jobs);
+    Object.defineProperty(kind, "can", { get: () => ["view", "operate", "admin"] });
+    window.acts = [];
+    for (const verb of ["cancel", "remove"])
+        kind[verb] = async (id, options) => {
+            if (id === "j0001") throw Object.assign(new Error("not now"), { code: "conflict" });
+            window.acts.push([verb, id, options.reason ?? null]);
+        };
+    return 1; })()"""
+DIALOG = "(document.querySelector('dialog[open]')?.textContent ?? '')"
+
+
+async def test_acts_are_offered_to_whoever_may_act(served):
+    """On those that are selected, after a question; what was refused is told."""
+    for job in numbered(3):
+        served.create(job)
+    bar = "document.getElementById('selection').checkVisibility() && {}"
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(f"{IDS}.length", 3)
+        box = "document.querySelector('[data-id=j0000] .select')"
+        assert not await page.run(f"{box}.checkVisibility()"), "this session may not act"
+        await press(page, "j")
+        await press(page, "x")
+        assert await page.run(bar.format("1")) is False
+        await page.run(MAY_ACT)
+        await page.shows(f"{box}.checkVisibility()", True)
+        await click(page, "[data-id=j0000] .select")
+        await click(page, "[data-id=j0001] .select")
+        text = "document.getElementById('selection').querySelector('.number').textContent"
+        await page.shows(bar.format(text), "2 selected")
+        await click(page, "[data-act=cancel]")
+        await page.shows(f"{DIALOG}.includes('Cancel 2 jobs?')", True)
+        await press(page, "x")  # goes into the reason
+        await press(page, "Enter")
+        await page.shows(f"{DIALOG}.includes('1 cancelled, 1 refusedj0001 not now')", True)
+        assert await page.run("acts") == [["cancel", "j0000", "x"]]
+        await press(page, "Escape")
+        await page.shows(DIALOG, "")
+        await press(page, "Escape")
+        await page.shows(bar.format("1"), False)
+        assert page.said == []
+
+
+async def test_acts_on_many_need_their_number(served):
+    """All that match the view, and no others."""
+    for job in numbered(30):
+        served.create(jobs.complete(job, now=now()))
+    served.create(new_job("other", title="not it"))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url) + "?q=etl")
+        await page.shows("document.getElementById('found')?.textContent", "31 of 31")
+        await page.run(MAY_ACT)
+        await page.go(page_of(hub.url) + "?show=completed")
+        await page.shows("document.getElementById('found')?.textContent", "30 of 31")
+        await page.run(MAY_ACT)
+        await press(page, "j")
+        await press(page, "x")
+        await page.shows("!!document.querySelector('[data-act=all]')?.checkVisibility()", True)
+        await click(page, "[data-act=all]")
+        await click(page, "[data-act=remove]")
+        await page.shows(f"{DIALOG}.includes('Type 30 to go on')", True)
+        for letters in ("29", "30"):
+            await page.run("document.querySelector('#act [name=number]').value = '', 1")
+            for letter in letters:
+                await press(page, letter)
+            await press(page, "Enter")
+            if letters == "29":
+                assert await page.run("acts") == []
+        await page.shows("acts.length", 29)
+        assert await page.run("acts.every(([verb, id]) => verb === 'remove' && id !== 'other')")

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import {
   chipsOf, emptyView, hasSameFilter, hrefOf, hubFilter, viewOf, withFilter, withoutFilter,
 } from "../../jobctl/page/dashboard/address.js";
+import { actOnAll, actsFor, resultText } from "../../jobctl/page/dashboard/acts.js";
 import { Board } from "../../jobctl/page/dashboard/board.js";
 import { LastHour, PARTS } from "../../jobctl/page/dashboard/hour.js";
 import { ago, describe, duration, exactTime, wholeSeconds, workerOf } from "../../jobctl/page/dashboard/model.js";
@@ -18,7 +19,7 @@ const USUAL = {
     { name: "analyze", label: "Analyzing", percent: 40 }, { name: "completed", label: "Completed", percent: 100 },
   ],
 };
-const NONE = { label: null, stalledMs: null, expectMs: null, usualMs: null, stages: [] };
+const NONE = { label: null, stalledMs: null, expectMs: null, usualMs: null, takesRetries: false, stages: [] };
 const pipelineOf = (type) => (type === "usual" ? USUAL : NONE);
 
 function before(seconds) {
@@ -242,4 +243,59 @@ test("the board keeps the hour of its jobs", () => {
   assert.deepEqual([board.hour.summary(NOW).completed, board.hour.summary(NOW).median], [1, 10000]);
   put(board, jobOf("a", { stage: "pending" }));
   assert.equal(board.hour.summary(NOW).completed, 0);
+});
+
+// -- acts -------------------------------------------------------------------------------------------
+
+test("acts are offered for the jobs and the rights that they are for", () => {
+  const takes = () => ({ ...NONE, takesRetries: true });
+  const all = ["view", "operate", "admin"];
+  const failed = jobOf("a", { stage: "failed" }), lost = jobOf("a", { derived: { lost: true } });
+  assert.deepEqual(actsFor(jobOf("a"), all, takes), ["cancel"]);
+  assert.deepEqual(actsFor(failed, all, takes), ["retry", "acknowledge", "remove"]);
+  assert.deepEqual(actsFor(failed, all, pipelineOf), ["acknowledge", "remove"]);
+  assert.deepEqual(actsFor({ ...failed, acknowledged: true }, all, takes), ["retry", "remove"]);
+  assert.deepEqual(actsFor(jobOf("a", { stage: "failed", derived: { cancelled: true } }), all, takes), ["retry", "remove"]);
+  assert.deepEqual(actsFor(lost, all, takes), ["cancel", "acknowledge"]);
+  assert.deepEqual(actsFor(jobOf("a", { stage: "completed" }), all, takes), ["remove"]);
+  assert.deepEqual(actsFor(failed, ["view", "operate"], takes), ["retry", "acknowledge"]);
+  assert.deepEqual(actsFor(failed, ["view", "details"], takes), []);
+});
+
+const ids = (count) => Array.from({ length: count }, (_, at) => `j${at}`);
+const refusal = (code, more = {}) => Object.assign(new Error(code), { code, ...more });
+
+test("each of many jobs is acted on once, and eight at a time", async () => {
+  const seen = [];
+  let open = 0, most = 0;
+  const act = async (id) => {
+    seen.push(id);
+    most = Math.max(most, ++open);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    open -= 1;
+    if (id === "j3") throw refusal("conflict", { hint: "look again" });
+  };
+  const result = await actOnAll(act, ids(50), { wait: async () => {} });
+  assert.deepEqual([seen.length, new Set(seen).size, most <= 8], [50, 50, true]);
+  assert.deepEqual([result.done, result.left, result.refused], [49, 0, [{ id: "j3", message: "conflict: look again" }]]);
+  assert.equal(resultText("cancel", result), "49 cancelled, 1 refused");
+});
+
+test("a busy hub is asked again, and not without end", async () => {
+  const waits = [];
+  let busy = 2;
+  const wait = async (ms) => void waits.push(ms);
+  const once = await actOnAll(async () => { if (busy-- > 0) throw refusal("busy", { retryAfterS: 3 }); }, ["a"], { wait });
+  assert.deepEqual([once.done, waits.filter((ms) => ms === 3000).length], [1, 2]);
+  const never = await actOnAll(async () => { throw refusal("busy"); }, ["a"], { wait });
+  assert.deepEqual([never.done, never.refused.length], [0, 1]);
+});
+
+test("a refusal that all others would get ends it, and so does the reader", async () => {
+  const act = async () => { throw refusal("forbidden"); };
+  const refused = await actOnAll(act, ids(100), { wait: async () => {} });
+  assert.ok(refused.refused.length <= 8 && refused.left >= 92);
+  const abort = new AbortController();
+  const stopped = await actOnAll(async (id) => { if (id === "j9") abort.abort(); }, ids(100), { signal: abort.signal, wait: async () => {} });
+  assert.ok(stopped.done < 30 && stopped.done + stopped.left === 100);
 });

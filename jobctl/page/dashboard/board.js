@@ -35,6 +35,11 @@ export class Board {
     return this.order.ids();
   }
 
+  /** The ids of all jobs that match, also of those that stand in the row of another. */
+  matching() {
+    return this.order.members();
+  }
+
   job(id) {
     return this._jobs.get(id);
   }

@@ -8,6 +8,7 @@ import { Overdue } from "./overdue.js";
 import { Pins } from "./pins.js";
 import { COLUMNS } from "./row.js";
 import { Rows } from "./rows.js";
+import { Selection } from "./selection.js";
 import { State } from "./state.js";
 
 const PAINT_MS = 100; // between two paints while jobs change without a pause
@@ -16,7 +17,7 @@ const TYPE_CHIPS = 6;
 const KEYS = [
   ["/", "Search"], ["j k or ↓ ↑", "Next and previous job"], ["Home End", "First and last job"],
   ["Page Up, Page Down", "A screen of jobs"], ["Enter", "Open the job"], ["p", "Pin the job, or unpin it"],
-  ["Escape", "Leave the search, or the table"], ["?", "This help"],
+  ["x", "Select the job, where you may act on it"], ["Escape", "Leave the search, or the table; select nothing"], ["?", "This help"],
 ];
 
 let lastOpened = null; // the job whose page was opened last, to come back to it
@@ -32,7 +33,8 @@ class ListPage {
     this._pins = new Pins(settings.base);
     this._board = new Board({ pipelineOf: context.pipelineOf, view, isPinned: (id) => this._pins.has(id) });
     this._board.replace(jobs.all(), context.now(), performance.now());
-    this._rows = new Rows(context, this._board, this._pins);
+    this._selection = new Selection(context, this._board, () => this._rows.render());
+    this._rows = new Rows(context, this._board, this._pins, this._selection);
     this._counts = new Counts(context);
     this._plots = new Plots();
     this._overdue = new Overdue(context);
@@ -68,7 +70,7 @@ class ListPage {
     this._none = make("p", { id: "none", hidden: true }, "No such jobs now.");
     this.element = make("section", { class: "list" },
       make("div", { id: "overview" }, this._counts.element, this._plots.element),
-      this._overdue.element, tools, this._rows.news, this._rows.element, this._empty, this._none, this._help);
+      this._overdue.element, tools, this._rows.news, this._rows.element, this._empty, this._none, this._selection.element, this._help);
     this._search.addEventListener("input", () => this._typed());
     this._sort.addEventListener("change", () => this._context.navigate({ ...this._context.view, sort: this._sort.value || null }));
     help.addEventListener("click", () => this._help.showModal());
@@ -89,6 +91,7 @@ class ListPage {
   /** Another view of the same jobs. */
   show(view) {
     if (view !== this._view) this._board.setView(view);
+    this._selection.clear(); // what is not seen is not acted on
     this._view = view;
     if (this._search.value.trim() !== view.q) this._search.value = view.q;
     this._sort.value = view.sort ?? "";
@@ -126,6 +129,7 @@ class ListPage {
     if (!this.element.isConnected) return;
     this._board.tick(nowMs, performance.now());
     this._state.tick(nowMs);
+    this._selection.update();
     this._showTypes();
     this._plots.update(this._board.hour.summary(nowMs));
     this._counts.update(this._board.counts);
@@ -150,6 +154,7 @@ class ListPage {
     const isLess = view.q !== "" || view.show !== null;
     this._found.set(isLess ? `${order.size} of ${total}` : "");
     const isEmpty = !order.size && status.synced, isFiltered = isLess || chipsOf(view).length > 0;
+    setAttribute(this._rows.element, "data-acts", this._selection.isOffered ? "yes" : "no");
     setAttribute(this._rows.element, "data-empty", order.size ? "no" : "yes");
     this._empty.hidden = !isEmpty || isFiltered;
     this._none.hidden = !isEmpty || !isFiltered;
@@ -197,7 +202,7 @@ class ListPage {
 
   key(event) {
     const { target, key } = event;
-    if (this._help.open) return false; // the browser closes it
+    if (document.querySelector("dialog[open]")) return false; // the browser closes it
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
     if (target === this._search) return this._searchKey(key);
     if (target.closest?.("input, select, textarea, [contenteditable]")) return false;
@@ -213,6 +218,8 @@ class ListPage {
     else if (key === "Home" && isInside) rows.goTo(0);
     else if (key === "End" && isInside) rows.goTo(Infinity);
     else if (key === "p" && rows.current !== null) rows.pin(rows.current);
+    else if (key === "x" && rows.current !== null) this._selection.toggle(rows.current);
+    else if (key === "Escape" && this._selection.size) this._selection.clear();
     else if (key === "Escape" && isInside) document.activeElement.blur();
     else return false;
     return true;

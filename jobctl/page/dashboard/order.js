@@ -39,6 +39,11 @@ export class Order {
     return this._jobs.has(id);
   }
 
+  /** The ids of all jobs, in no order. */
+  members() {
+    return this._jobs.keys();
+  }
+
   /** How deep the row stands below others. */
   depth(id) {
     return this._places.get(id)?.depth ?? 0;

@@ -8,6 +8,7 @@ const MAX_SEGMENTS = 24; // a strip of more stages is one bar
 
 /** The columns: key, name, and whether the table can be sorted by it, and in which direction first. */
 export const COLUMNS = [
+  { key: "select", name: "Selected", isHidden: true },
   { key: "job", name: "Job", sort: "job" },
   { key: "id", name: "ID" },
   { key: "type", name: "Type", sort: "type" },
@@ -19,7 +20,7 @@ export const COLUMNS = [
   { key: "started", name: "Started", sort: "-started" },
   { key: "ended", name: "Ended", sort: "-ended" },
   { key: "took", name: "Time", sort: "-took" },
-  { key: "pin", name: "" },
+  { key: "pin", name: "Pinned", isHidden: true },
 ];
 
 export class Row {
@@ -41,6 +42,7 @@ export class Row {
     const error = cells.detail.appendChild(make("span", { class: "error" }));
     this._started = cells.started.appendChild(make("time"));
     this._ended = cells.ended.appendChild(make("time"));
+    this.box = cells.select.appendChild(make("input", { type: "checkbox", tabindex: "-1", "aria-label": "Select" }));
     this.pin = cells.pin.appendChild(make("button", { type: "button", tabindex: "-1", class: "pin-button", "aria-label": "Pin", "aria-pressed": "false" }));
     this._texts = {
       title: new Text(this.link), id: new Text(cells.id), type: new Text(this._typeLink),
@@ -62,6 +64,15 @@ export class Row {
     this.element.style.transform = `translateY(${index * heightPx}px)`;
     this.element.setAttribute("aria-rowindex", String(index + 2)); // the first is the header
     this.element.dataset.even = index % 2 ? "no" : "yes";
+  }
+
+  /** Whether the job is selected. */
+  select(isSelected) {
+    if (this.box.checked !== isSelected) this.box.checked = isSelected;
+    if (isSelected === (this._isSelected ?? false)) return;
+    this._isSelected = isSelected;
+    this.element.dataset.selected = isSelected ? "yes" : "no";
+    this.element.setAttribute("aria-selected", String(isSelected));
   }
 
   /** The place has to be computed anew: the height of rows is another one. */
@@ -181,7 +192,7 @@ export class Row {
       const exactly = Number.isFinite(ended) && Number.isFinite(took) ? `Took ${took / 1000} s` : "";
       return [...times.map(([word, ms]) => `${word} ${exactTime(ms)}`), exactly].filter(Boolean).join("\n");
     }
-    if (cell === this._cells.done || cell === this._cells.pin) return "";
+    if (cell === this._cells.done || cell === this._cells.pin || cell === this._cells.select) return "";
     if (cell === this._cells.who) return [cell.textContent, this._job.owner && `process ${this._job.owner}`].filter(Boolean).join("\n");
     return cell.textContent;
   }

@@ -11,10 +11,11 @@ const ORDER_MS = 500; // between two orders
 const MAX_PX = 16000000; // browsers show no taller element
 
 export class Rows {
-  constructor(context, board, pins) {
+  constructor(context, board, pins, selection) {
     this._context = context;
     this._board = board;
     this._pins = pins;
+    this._selection = selection;
     this.ids = [];
     this._index = null; // id → place, of `ids`
     this._shown = new Map(); // id → Row
@@ -35,14 +36,13 @@ export class Rows {
   _make() {
     this._headers = new Map();
     const header = make("div", { role: "row", class: "row header", "aria-rowindex": "1" });
-    for (const { key, name, sort } of COLUMNS) {
+    for (const { key, name, sort, isHidden } of COLUMNS) {
       const cell = make("div", { role: "columnheader", class: key });
       if (sort) {
         const button = make("button", { type: "button", "data-sort": sort }, name);
         cell.append(button);
         this._headers.set(sort.replace(/^-/, ""), { cell, button, sort });
-      } else if (name) cell.append(name);
-      else cell.append(make("span", { class: "for-readers" }, "Pinned"));
+      } else cell.append(isHidden ? make("span", { class: "for-readers" }, name) : name);
       header.append(cell);
     }
     this.body = make("div", { id: "rows", role: "rowgroup" });
@@ -209,6 +209,7 @@ export class Rows {
       }
       row.move(at, this._height);
       row.fill(id, board.job(id), board.order.worker(id) ?? board.job(id), board.kind(id), board.order.depth(id), this._pins.has(id), nowMs, this._why.get(id));
+      row.select(this._selection.has(id));
       // Readers hear the rows in the order of the elements.
       if (row.element === next) next = skip(next.nextElementSibling);
       else this.body.insertBefore(row.element, next);
@@ -268,6 +269,7 @@ export class Rows {
     const row = this._rowOf(event.target);
     if (!row) return;
     if (event.target === row.pin) this.pin(row.id);
+    else if (event.target.closest(".select")) this._selection.toggle(row.id);
     else if (!event.target.closest("a, button") && getSelection().isCollapsed) this.open(row.id);
   }
 
