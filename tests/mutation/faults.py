@@ -40,6 +40,7 @@ _LOGS = (
 )
 _DASHBOARD = ("tests/page/test_dashboard.py",)
 _CONTROL = ("tests/hub/test_control.py",)
+_JOB_PAGE = ("tests/page/test_job_page.py",)
 _SIZE = ("tests/hub/test_message_size.py",)
 
 _JOBSET = "jobctl/core/jobset.py"
@@ -1101,5 +1102,54 @@ FAULTS += (
         "    return (this._isInside || this._hasFocus) &&",
         "    return this._hasFocus &&",
         ("tests/hub/test_page_table.py",),
+    ),
+    Fault(
+        "a project's settings file decides where the links of the page lead",
+        "jobctl/config.py",
+        '_NOT_PROJECTS = ("url", "token-file", "ca", "session-url", _SAFE, *_RESERVED)',
+        '_NOT_PROJECTS = ("url", "token-file", "ca", _SAFE, *_RESERVED)',
+        ("tests/test_config.py",),
+    ),
+    Fault(
+        "a ticket signs in as often as it is used",
+        "jobctl/hub/tickets.py",
+        "self._valid_until.pop(ticket) for ticket in found",
+        "self._valid_until[ticket] for ticket in found",
+        ("tests/hub/test_tickets.py",),
+    ),
+    Fault(
+        "signing in leads to whatever address the link names",
+        "jobctl/hub/http.py",
+        'view = wanted if _VIEW.fullmatch(wanted) else "/"',
+        "view = wanted",
+        ("tests/hub/test_http.py",),
+    ),
+    Fault(
+        "a session's id may lead out of the path of its link",
+        "jobctl/page/dashboard/facts.js",
+        r" || /^\.{1,2}$/.test(id)) return null;",
+        ") return null;",
+        _JOB_PAGE,
+    ),
+    Fault(
+        "the page tells again after a cut what it has told already",
+        "jobctl/page/dashboard/endings.js",
+        "if (!isKnown && hasOpened && ",
+        "if (hasOpened && ",
+        _JOB_PAGE,
+    ),
+    Fault(
+        "two tabs tell the end of one job",
+        "jobctl/page/dashboard/tells.js",
+        "const is = this._storage === null ? was : this._ids.has(id);",
+        "const is = was;",
+        _JOB_PAGE,
+    ),
+    Fault(
+        "the log scrolls to its end while somebody reads above",
+        "jobctl/page/dashboard/log.js",
+        "if (wasAtEnd) this._scrollToEnd();",
+        "if (true) this._scrollToEnd();",
+        ("tests/hub/test_job_page.py",),
     ),
 )

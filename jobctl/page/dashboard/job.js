@@ -35,13 +35,14 @@ class JobPage {
     this._place = -1; // among the rows of the table
     this._state = new State(context);
     this._job = null;
+    this._parts = null; // the jobs that were made within this one
     this._gone = null; // {why, atMs} once the job is gone
     this._said = null; // why there is no such job, by the hub
     this._make();
     this._state.update({ jobs: jobs.all(), gone: [] }, context.now());
     if (isId(id)) this._open();
     else this._explain(`“${id.length > 80 ? `${id.slice(0, 80)}…` : id}” is no id that a job can have.`);
-    this._showNeighbours();
+    this._look();
   }
 
   _open() {
@@ -104,8 +105,9 @@ class JobPage {
     this._log = new Log({ base: settings.base });
     const left = make("div", { class: "job-main" }, this._timeline.element, this._value.element, this._log.element);
     const right = make("div", { class: "job-side" }, this._facts.element, this._commands.element, this._raw.element);
+    this._help = helpDialog();
     this._body = make("div", { class: "job-body", hidden: true }, this._head, left, right);
-    this.element = make("article", { class: "job-page", "data-page": "job", "data-id": this._id, "aria-label": "Job" }, nav, this._notice, this._body);
+    this.element = make("article", { class: "job-page", "data-page": "job", "data-id": this._id, "aria-label": "Job" }, nav, this._notice, this._body, this._help);
   }
 
   // -- what the hub says
@@ -154,7 +156,10 @@ class JobPage {
     this._isDirty = false;
     const job = this._job ?? this._known;
     if (!job) return this._drawNone();
-    this._body.hidden = false;
+    if (this._body.hidden) {
+      this._body.hidden = false;
+      if (document.activeElement === document.body) this._title.focus({ preventScroll: true });
+    }
     setAttribute(this.element, "data-gone", this._gone ? "yes" : "no");
     this._whole = job === this._job;
     const now = this._now(), { pipelineOf } = this._context;
@@ -185,7 +190,6 @@ class JobPage {
       this._shownResult = job.result;
       this._value.text.set(prettyJson(job.result));
     }
-    this._drawRaw();
     if (this._whole && isRun(job) && this._context.settings.place !== null) {
       this._log.show(job, !isActive(job) || job.derived.lost || this._gone !== null);
     }
@@ -277,7 +281,7 @@ class JobPage {
       ["Result session", session(job.resultSessionId)],
       ["Labels", labels.length ? { links: labels.map(([key, value]) => ({ text: `${key}=${value}`, href: filtered("label", `${key}=${value}`) })) } : null],
       ["Part of", parent ? { text: this._nameOf(parent), href: jobHref(parent) } : null],
-      ["Parts", this._partsOf(job, jobHref)],
+      ["Parts", this._parts],
       ["Attempt", job.retryCount ? { text: String(job.retryCount + 1) } : null],
       ["Created", at(job.createdAt)],
       ["Began", job.retryCount ? { text: ago(began, now), exact: exactTime(began) } : null],
@@ -307,10 +311,12 @@ class JobPage {
   }
 
   /** The jobs that were made within this one. */
-  _partsOf(job, hrefOfJob) {
-    const parts = this._context.jobs.all().filter(({ parent, id }) => parent === job.id && id !== job.id);
+  _partsOf(parentId) {
+    const { settings, view, jobs } = this._context;
+    const hrefOfJob = (id) => hrefOf({ ...view, job: id }, settings.base);
+    const parts = jobs.all().filter(({ parent, id }) => parent === parentId && id !== parentId);
     if (!parts.length) return null;
-    const byAge = parts.sort((one, other) => (one.createdAt < other.createdAt ? -1 : 1));
+    const byAge = parts.sort((one, other) => (one.createdAt < other.createdAt ? -1 : one.createdAt > other.createdAt ? 1 : 0));
     const kindOf = (part) => standing(part, this._now(), this._context.pipelineOf).kind;
     const shown = byAge.slice(-20).map((part) => (
       { text: nameOf(part, this._context.pipelineOf), href: hrefOfJob(part.id), kind: kindOf(part) }));
@@ -325,6 +331,13 @@ class JobPage {
   }
 
   // -- next and previous
+
+  /** Look at the other jobs: once a second at most, since there may be many. */
+  _look() {
+    this._isMoved = false;
+    this._showNeighbours();
+    this._parts = this._partsOf(this._id);
+  }
 
   _showNeighbours() {
     const ids = this._board.ids(), at = ids.indexOf(this._id);
@@ -375,18 +388,20 @@ class JobPage {
   tick(nowMs) {
     this._board.tick(nowMs, performance.now());
     this._state.tick(nowMs);
-    if (this._isMoved) this._showNeighbours();
-    this._isMoved = false;
+    if (this._isMoved) this._look();
     if (this._jobs) this._draw();
+    this._drawRaw(); // not more often, since it may be long, and somebody may be reading
   }
 
   key(event) {
+    if (this._help.open) return false;
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return false;
     switch (event.key) {
       case "j": return this._go(this._next);
       case "k": return this._go(this._previous);
       case "c": this._copyId.click(); return true;
       case "l": if (!this._log.element.hidden) this._log.focus(); return true;
+      case "?": this._help.showModal(); return true;
       case "Escape": case "u": return this._go(this.element.querySelector(".back"));
       default: return false;
     }
@@ -423,6 +438,16 @@ function ownWhy(why, id) {
 
 function isTyping(element) {
   return element.closest?.("input, textarea, select") !== null && element.type !== "checkbox";
+}
+
+const KEYS = [
+  ["j k", "Next and previous job"], ["c", "Copy the id"], ["l", "To the log"], ["Escape", "All jobs"], ["?", "This help"],
+];
+
+function helpDialog() {
+  const rows = KEYS.map(([keys, what]) => [make("dt", {}, make("kbd", {}, keys)), make("dd", {}, what)]).flat();
+  return make("dialog", { "aria-labelledby": "job-help" }, make("h2", { id: "job-help" }, "Keys"), make("dl", {}, ...rows),
+    make("form", { method: "dialog" }, make("button", {}, "Close")));
 }
 
 function disclosure(name) {

@@ -121,6 +121,7 @@ export class Log {
         const text = (await answer.text()).trim();
         if (answer.status >= 500 || answer.status === 429) return this._again(text);
         this._fresh();
+        this.element.dataset.none = "yes";
         return this._saidText.set(text || `refused (${answer.status})`);
       }
       this._fresh();
@@ -157,6 +158,7 @@ export class Log {
     this._new = 0;
     this._body.replaceChildren();
     this._openLine = null;
+    this.element.dataset.none = "no";
     this._left.hidden = true;
     this._toEnd.hidden = true;
     this._follows = true;

@@ -1,16 +1,16 @@
 // What tells somebody who looks elsewhere: toasts, notifications of the browser, the tab's title and icon.
 
-import { isActive } from "./model.js";
 import { Endings } from "./endings.js";
+import { isActive, nameOf } from "./model.js";
 import { iconOf, titleOf } from "./tab.js";
 import { Tells } from "./tells.js";
 import { Toasts } from "./toasts.js";
-import { nameOf } from "./model.js";
 
 const TAB_MS = 1000; // between two changes of the title
 const BATCH_MS = 250; // what ends within it is told of together
+const LEFT_MS = 1000; // in which jobs that left the view are asked about together
 const ASK_MS = 15000; // between two questions for jobs that the view leaves out
-const MAX_ASKED = 50;
+const MAX_ASKED = 50; // jobs at once; if more leave the view within LEFT_MS, the rest is not told of
 
 export function notices(context) {
   return new Notices(context);
@@ -24,6 +24,7 @@ class Notices {
     this._toasts = new Toasts(context);
     this._tells = new Tells(context.settings.base);
     this._ended = [];
+    this._left = new Set(); // active jobs that left the view
     this._icon = document.querySelector("link[rel=icon]");
     this._paintTab();
     context.tell = (id) => this.tell(id);
@@ -42,7 +43,8 @@ class Notices {
     const { ended, left } = this._endings.take(change, synced, () => jobs.now());
     for (const job of ended) this._ended.push(job);
     if (this._ended.length) this._batch ||= setTimeout(() => this._tellEnded(), BATCH_MS);
-    if (left.length) this._ask(left).then((found) => this._tellFound(found));
+    for (const id of left.slice(0, MAX_ASKED - this._left.size)) this._left.add(id);
+    if (this._left.size) this._asking ||= setTimeout(() => this._askForLeft(), LEFT_MS);
     if (this._tells.size) {
       for (const job of change.jobs) if (!isActive(job) && this._tells.has(job.id)) this._fulfil(job);
       for (const id of change.gone) if (this._tells.has(id) && !isFiltered(change.why, id)) this._gone(id);
@@ -74,8 +76,14 @@ class Notices {
     const ended = this._ended;
     this._ended = [];
     const { pipelineOf } = this._context;
-    this._toasts.ended(ended.filter(({ id }) => this._context.jobs.get(id) !== undefined || ended.length < 100)
-      .map((job) => ({ job, name: nameOf(job, pipelineOf) })));
+    this._toasts.ended(ended.map((job) => ({ job, name: nameOf(job, pipelineOf) })));
+  }
+
+  async _askForLeft() {
+    const ids = [...this._left];
+    this._left.clear();
+    this._asking = 0;
+    this._tellFound(await this._ask(ids));
   }
 
   /** Jobs that left the view as they ended: the hub says how. */
