@@ -61,7 +61,8 @@ def tell(*words):
 for stage, verb in (("fetch", "fetched"), ("clean", "cleaned"), ("load", "loaded")):
     tell("advance", stage)
     for table in ("customers", "orders", "invoices"):
-        with track("table", title=f"{stage} {table}") as job:
+        with track("table", title=f"{stage} {table}", stages=["copy"]) as job:
+            job.stage("copy")
             for step in range(1, 6):
                 time.sleep(0.3)
                 job.progress(step, 5, f"{step * 2000} rows")

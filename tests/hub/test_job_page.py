@@ -529,3 +529,27 @@ async def test_browser_is_signed_in_by_the_file_of_serve_open(tmp_path):
         assert "0123456789abcdef" not in json.dumps(page.requests)
     opener.close()
     store.close()
+
+
+@pytest.mark.parametrize("width", [320, 380, 800, 1300, 1600])
+async def test_kiosk_fits_the_screen(served, width):
+    """Its larger letters need fewer columns; no name of a count is broken."""
+    for number in range(120):
+        job = new_job(f"a{number}", title=f"A job with quite a long title {number}")
+        served.create(jobs.fail(job, "an error that says what went wrong and why", now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        await page.do(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=900, deviceScaleFactor=1, mobile=False,
+        )  # fmt: skip
+        await page.go(page_of(hub.url, "?kiosk=1"))
+        await page.shows("document.querySelectorAll('#rows [data-id]').length > 5", True)
+        wide = f"""[...document.querySelectorAll(".row, .row > *, .count, figure, header > *")]
+            .filter((one) => one.getBoundingClientRect().right > {width})
+            .map((one) => one.className || one.tagName)"""
+        assert await page.run(wide) == []
+        assert await page.run("document.documentElement.scrollWidth") <= width
+        broken = """[...document.querySelectorAll(".count .number, .count .name")]
+            .filter((one) => one.getClientRects().length && one.offsetHeight > 1.9 *
+                parseFloat(getComputedStyle(one).fontSize)).map((one) => one.textContent)"""
+        assert await page.run(broken) == []

@@ -167,7 +167,7 @@ class JobPage {
     const said = describe(job, job, this._kind, pipelineOf);
     this._context.title = cut(said.name, MAX_TITLE);
     this._texts.title.set(this._context.title);
-    this._texts.percent.set(said.percent === null || !isActive(job) ? "" : `${said.percent} %`);
+    this._texts.percent.set(said.percent === null || !isActive(job) ? "" : `${said.percent}%`);
     this._texts.who.set(said.who ? `by ${said.who}` : "");
     this._drawBar(job, said);
     const message = cut([said.progress, said.message].filter(Boolean).join(" · "), MAX_TEXT);
