@@ -553,3 +553,23 @@ async def test_kiosk_fits_the_screen(served, width):
             .filter((one) => one.getClientRects().length && one.offsetHeight > 1.9 *
                 parseFloat(getComputedStyle(one).fontSize)).map((one) => one.textContent)"""
         assert await page.run(broken) == []
+
+
+async def test_job_that_leaves_the_view_by_failing_is_told_of(served):
+    """A view of active jobs knows only that it left; what another view brings is no news."""
+    served.create(jobs.fail(new_job("old", title="Old"), "long ago", now=now()))
+    for id in ("a1", "a2", "a3"):
+        served.create(jobs.advance(new_job(id, title=f"Job {id}"), "load", now=now(), force=True))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url, "?active=1"))
+        await page.shows("document.title", "3 active · Jobs")
+        served.update("a1", fail)
+        served.update("a2", lambda job: jobs.complete(job, now=now()))
+        served.update("a3", lambda job: jobs.cancel(job, now=now(), at_work=True))
+        told = ["Job a1 failed: boom", "Job a3 was cancelled: Cancelled by user"]
+        await page.shows(TOASTS, told)
+        await page.run("document.querySelectorAll('.toast-close').forEach((one) => one.click())")
+        await page.run("history.pushState(null, '', '/'); dispatchEvent(new Event('popstate'))")
+        await page.shows("document.title", "2 failed · Jobs")  # cancelled is not failed
+        await asyncio.sleep(0.6)
+        assert await page.run(TOASTS) == []

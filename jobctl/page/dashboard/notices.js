@@ -1,5 +1,6 @@
 // What tells somebody who looks elsewhere: toasts, notifications of the browser, the tab's title and icon.
 
+import { isCancelled } from "../client.js";
 import { Endings } from "./endings.js";
 import { isActive, nameOf } from "./model.js";
 import { iconOf, titleOf } from "./tab.js";
@@ -194,6 +195,5 @@ function isFiltered(why, id) {
 
 function howEnded(job) {
   if (job.stage === "completed") return "completed";
-  const cancelled = job.derived?.cancelled ?? (job.cancelled || job.error === "Cancelled by user");
-  return cancelled ? "was cancelled" : "failed";
+  return isCancelled(job) ? "was cancelled" : "failed";
 }

@@ -1,5 +1,6 @@
 // Short notices in a corner. Many at once are one: "37 jobs failed".
 
+import { isCancelled } from "../client.js";
 import { hrefOf } from "./address.js";
 import { make, Text } from "./dom.js";
 import { errorOf } from "./model.js";
@@ -18,7 +19,7 @@ export class Toasts {
   /** Tell of jobs that failed or were cancelled: [{job, name}]. */
   ended(found) {
     for (const { job, name } of found) {
-      const kind = job.derived?.cancelled ? "cancelled" : "failed";
+      const kind = isCancelled(job) ? "cancelled" : "failed";
       this._groups[kind].add(job.id, { name, text: errorOf(job) });
     }
     for (const group of Object.values(this._groups)) this._showGroup(group);
