@@ -43,6 +43,11 @@ _CONTROL = ("tests/hub/test_control.py",)
 _JOB_PAGE = ("tests/page/test_job_page.py",)
 _SIZE = ("tests/hub/test_message_size.py",)
 
+_PAGE = ("tests/page/test_client.py::test_client_in_node[client.test.mjs]",)
+_PAGE_ACTS = ("tests/page/test_client.py::test_client_in_node[acts.test.mjs]",)
+_SOLID = ("tests/page/test_client.py::test_solid_in_node",)
+
+_PAGE_CLIENT = "jobctl/page/client.js"
 _JOBSET = "jobctl/core/jobset.py"
 _DIRECTORY_READ = "jobctl/stores/directory/read.py"
 _SESSIONS = "jobctl/hub/sessions.py"
@@ -1151,5 +1156,103 @@ FAULTS += (
         "if (wasAtEnd) this._scrollToEnd();",
         "if (true) this._scrollToEnd();",
         ("tests/hub/test_job_page.py",),
+    ),
+    Fault(
+        "a page takes a delta of another epoch",
+        _PAGE_CLIENT,
+        "since === 0 || (epoch === this.epoch && since === this.revision)",
+        "since === 0 || since === this.revision",
+        _PAGE,
+    ),
+    Fault(
+        "a page tries again after a refusal for good when it wakes",
+        _PAGE_CLIENT,
+        'error: { start: ["connecting", "dial"],',
+        'error: { wake: ["closed", "waitLess"], start: ["connecting", "dial"],',
+        _PAGE,
+    ),
+    Fault(
+        "a page that wakes does not wait until the hub wants it back",
+        _PAGE_CLIENT,
+        "this._tryIn(Math.max(hintMs, WAKE_MS * this.clock.random()))",
+        "this._tryIn(WAKE_MS * this.clock.random())",
+        _PAGE,
+    ),
+    Fault(
+        "pages come back without jitter",
+        _PAGE_CLIENT,
+        "Math.max(MIN_MS, most * this.clock.random())",
+        "Math.max(MIN_MS, most)",
+        _PAGE,
+    ),
+    Fault(
+        "a page keeps jobs that a reset has not brought",
+        _PAGE_CLIENT,
+        "      if (!next.has(id)) {\n",
+        "      if (next.has(id) && false) {\n",
+        _PAGE,
+    ),
+    Fault(
+        "a worker that dies during a reset does not lose its jobs on a page",
+        _PAGE_CLIENT,
+        "for (const [id, job] of this._next ?? [])",
+        "for (const [id, job] of [])",
+        _PAGE,
+    ),
+    Fault(
+        "what is in a page's jobs can be changed",
+        _PAGE_CLIENT,
+        "      freezeInside(job);\n      const",
+        "      const",
+        _PAGE,
+    ),
+    Fault(
+        "a page's digest keeps the hash of a job's earlier revision",
+        _PAGE_CLIENT,
+        "    if (old) this._flip(old);\n",
+        "",
+        _PAGE,
+    ),
+    Fault(
+        "a page compares the digest with the jobs of a later delta",
+        _PAGE_CLIENT,
+        "      if (this._records.applied !== applied) return;\n",
+        "",
+        _PAGE,
+    ),
+    Fault(
+        "a page's act is asked for again though it was answered",
+        _PAGE_CLIENT,
+        "if (one.sent === send || one.answer) continue;",
+        "if (one.sent === send) continue;",
+        _PAGE_ACTS,
+    ),
+    Fault(
+        "a page's act is asked for twice by one connection",
+        _PAGE_CLIENT,
+        "if (one.sent === send || one.answer) continue;",
+        "if (one.answer) continue;",
+        _PAGE_ACTS,
+    ),
+    Fault(
+        "a page's act is done before its job is shown",
+        _PAGE_CLIENT,
+        "if (answer && this._records.includes(answer))",
+        "if (answer)",
+        _PAGE_ACTS,
+    ),
+    Fault(
+        "a page's act is done while everything is read anew",
+        _PAGE_CLIENT,
+        "if (this._next || this.epoch === null) return false;",
+        "if (this.epoch === null) return false;",
+        _PAGE_ACTS,
+    ),
+    Fault(
+        "a signal is kept for each job that is gone",
+        "jobctl/page/signals.js",
+        "          signals.delete(id);",
+        "          void id;",
+        _SOLID,
     ),
 )
