@@ -292,11 +292,11 @@ async def test_link_of_serve_signs_in_and_is_stripped(served: Store) -> None:
                          "That is not the token.")  # fmt: skip
         assert await page.run("location.href") == f"{root}login"
         await page.go(f"{root}#token={token.decode()}")
-        await page.shows("document.querySelector('tbody .title')?.textContent", SECRET)
+        await page.shows("document.querySelector('#rows .title')?.textContent", SECRET)
         assert await page.run("location.href") == root
         # Signed in, the same link shows the page at once, and is stripped all the same.
         await page.go("about:blank")
         await page.go(f"{root}#token={token.decode()}")
-        await page.shows("document.querySelector('tbody .title')?.textContent", SECRET)
+        await page.shows("document.querySelector('#rows .title')?.textContent", SECRET)
         await page.shows("location.href", root)
         assert token.decode() not in "".join(page.requests)
