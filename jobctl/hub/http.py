@@ -65,7 +65,7 @@ from jobctl.hub.log_limit import LastingProblem
 from jobctl.hub.metrics import Counts
 from jobctl.hub.rights import Grant, Way
 from jobctl.hub.sessions import Hub
-from jobctl.page import CLIENT_FILES, DASHBOARD_FILES, asset
+from jobctl.page import CLIENT_FILES, DASHBOARD_FILES, asset, modules_of
 
 __all__ = ["HttpApi", "ServerState", "grant_of"]
 
@@ -348,10 +348,10 @@ class HttpApi:
 
     async def _page(self, request: web.Request) -> web.Response:
         html = asset("index.html").replace("{base}", self._base)
+        first = "dashboard/job.js" if "id" in request.match_info else "dashboard/main.js"
         preloads = "\n".join(
             f'<link rel="modulepreload" href="{self._base}/{name}">'
-            for name in ("client.js", *DASHBOARD_FILES)
-            if name.endswith(".js")
+            for name in modules_of("dashboard/main.js", first)
         )
         html = html.replace("{preloads}", preloads)
         return self._html(request, html.replace("{settings}", self._settings(request)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+from functools import cache
 from importlib import resources
 
-__all__ = ["CLIENT_FILES", "DASHBOARD_FILES", "asset"]
+__all__ = ["CLIENT_FILES", "DASHBOARD_FILES", "asset", "modules_of"]
 
 CLIENT_FILES = (
     "client.js", "client.d.ts", "react.js", "react.d.ts", "signals.js", "solid.js", "solid.d.ts",
@@ -25,3 +28,18 @@ DASHBOARD_FILES = tuple(
 def asset(name: str) -> str:
     """Return the text of one of the files here."""
     return (resources.files(__name__) / name).read_text("utf-8")
+
+
+_IMPORT = re.compile(r'^(?:import|export|\}) ?[^;"]*from "(\.[^"]+)";$', re.MULTILINE)
+
+
+@cache
+def modules_of(*names: str) -> tuple[str, ...]:
+    """Return the modules with these names and all that they import, without dynamic imports."""
+    found = list(dict.fromkeys(names))
+    for name in found:  # which grows
+        for path in _IMPORT.findall(asset(name)):
+            other = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+            if other not in found:
+                found.append(other)
+    return tuple(found)

@@ -27,6 +27,7 @@ from jobctl.core.pipeline import Pipelines, parse_types
 from jobctl.core.protocol import parse_query
 from jobctl.hub import admission as admission_module
 from jobctl.hub import http as http_module
+from jobctl.page import DASHBOARD_FILES
 from jobctl.stores import open_store
 from tests.hub.network import Reader, Running, new_job, plain, running_hub, until, v1
 from tests.stores.support import plant_owner
@@ -146,7 +147,22 @@ async def test_the_address_of_a_job_is_a_page_too(served):
     """Its script reads the id from the address; whether there is such a job is asked later."""
     async with running_hub(served) as hub:
         page = await get(hub, "/jobs/a1")
-        assert (page.status, page.body) == (200, (await get(hub, "/")).body)
+        settings = re.compile(r'id="settings">(.*?)</script>', re.DOTALL)
+        found = settings.findall(page.body.decode())
+        assert (page.status, len(found)) == (200, 1)
+        assert settings.findall((await get(hub, "/")).body.decode()) == found
+
+
+async def test_page_names_the_modules_that_it_begins_with(served):
+    """All at once; the table does not wait for those of a job's page."""
+    preload = re.compile(r'rel="modulepreload" href="/([^"]+)"')
+    async with running_hub(served) as hub:
+        table = preload.findall((await get(hub, "/")).body.decode())
+        job = preload.findall((await get(hub, "/jobs/a1")).body.decode())
+    assert {"client.js", "dashboard/main.js", "dashboard/list.js"} < set(table)
+    assert "dashboard/job.js" not in table
+    modules = {name for name in DASHBOARD_FILES if name.endswith(".js")}
+    assert set(job) == {"client.js", *modules}, "each module is used"
 
 
 async def test_files_of_the_dashboard_have_their_types(served):

@@ -11,7 +11,7 @@ import { Rows } from "./rows.js";
 import { Selection } from "./selection.js";
 import { State } from "./state.js";
 
-const PAINT_MS = 100; // between two paints while jobs change without a pause
+const PAINT_MS = 200; // between two paints while jobs change without a pause
 const TYPE_CHIPS = 6;
 
 const KEYS = [

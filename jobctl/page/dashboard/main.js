@@ -6,7 +6,6 @@
 import { connect } from "../client.js";
 import { hasSameFilter, hrefOf, hubFilter, viewOf } from "./address.js";
 import { keepAwake } from "./awake.js";
-import { jobPage } from "./job.js";
 import { listPage } from "./list.js";
 import { TABLE_FIELDS } from "./model.js";
 import { notices } from "./notices.js";
@@ -32,7 +31,9 @@ const context = {
   navigate,
 };
 
+const NO_PAGE = { update() {}, tick() {}, key: () => false, close() {} };
 let page = null, waiting = null, frame = 0, unsubscribe = null;
+let jobModule = null;
 let isEmpty = true; // the connection has brought no jobs yet
 const main = document.querySelector("main");
 
@@ -59,10 +60,26 @@ function route() {
 function turnTo() {
   page?.close();
   const { job } = context.view;
-  page = job === null ? listPage(context) : jobPage(context, job);
+  if (job !== null && jobModule === null) {
+    page = NO_PAGE;
+    main.replaceChildren();
+    loadJobPage();
+    return;
+  }
+  page = job === null ? listPage(context) : jobModule.jobPage(context, job);
   page.element.dataset.page = job === null ? "list" : "job";
   main.replaceChildren(page.element);
   page.shown?.();
+}
+
+/** The table does not wait for the modules of the other page. They are loaded right after it. */
+async function loadJobPage() {
+  try {
+    jobModule ??= await import("./job.js");
+  } catch {
+    return; // the hub is away; it is tried again when it is back
+  }
+  if (page === NO_PAGE) turnTo();
 }
 
 /** Connect with the view's filter. */
@@ -118,6 +135,7 @@ class Waiting {
 
 /** Keep a change for the next frame. A hidden tab gets no frames, so it is told at once. */
 function take(change) {
+  if (change.status?.synced && jobModule === null) loadJobPage();
   if (change.status?.needsToken) return signIn();
   (waiting ??= new Waiting()).add(change);
   const isFirst = isEmpty && change.jobs.length > 0; // somebody waits for it
