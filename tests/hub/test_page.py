@@ -98,7 +98,9 @@ async def test_jobs_move_and_a_hub_that_comes_back_is_resumed(directory, writer)
         writer.create(new_job("a2"))
         await page.shows(ROWS, {"a1": "extract", "a2": "pending"})
         hub.kill()
-        await page.shows(STATE, "connecting")
+        await page.shows("document.body.dataset.live", "no")
+        said = "document.getElementById('state').textContent.includes('the hub is away for 2s, ')"
+        await page.shows(said, True)
         writer.update("a1", lambda job: jobs.fail(job, "boom", now=now()))
         writer.remove("a2")
         for number in range(20):

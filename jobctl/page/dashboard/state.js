@@ -13,6 +13,7 @@ export class State {
     this._text = new Text(words);
     this._told = new Text(told); // only what is worth to be read out: not the time
     this._changedAt = NaN; // by the hub's clock
+    this._leftAt = null; // since when the hub is away, through all tries; 0 while it is there
   }
 
   update({ jobs, gone }, nowMs) {
@@ -23,22 +24,25 @@ export class State {
   }
 
   tick(nowMs) {
-    const { state, detail, since, retryAt } = this._context.jobs.status;
+    const { state, detail, retryAt } = this._context.jobs.status;
     setAttribute(this._element, "data-state", state);
     const isLive = state === "open";
+    if (isLive) this._leftAt = 0;
+    else if (this._leftAt === 0) this._leftAt = performance.now();
     setAttribute(document.body, "data-live", isLive ? "yes" : "no");
-    this._told.set(isLive ? "live" : state === "error" ? detail : "the hub is away");
+    this._told.set(isLive ? "live" : state === "error" ? detail : this._leftAt === null ? "" : "the hub is away");
     const changed = ago(this._changedAt, nowMs);
     if (isLive) this._text.set(changed ? `live · last change ${changed}` : "live");
-    else this._text.set(away(state, detail, Date.now() - since, retryAt === null ? null : retryAt - Date.now(), changed));
+    else this._text.set(this._away(state, detail, retryAt, changed));
     setAttribute(this._element, "title", isLive ? "" : detail);
   }
-}
 
-function away(state, detail, forMs, retryMs, changed) {
-  const known = changed ? ` · last change ${changed}` : "";
-  if (state === "error") return (detail || "refused") + known;
-  if (state === "connecting") return `connecting${known}`;
-  const again = retryMs === null ? "" : `, trying again in ${wholeSeconds(Math.max(0, retryMs))}`;
-  return `the hub is away for ${wholeSeconds(forMs)}${again}${known}`;
+  _away(state, detail, retryAt, changed) {
+    const known = changed ? ` · last change ${changed}` : "";
+    if (state === "error") return (detail || "refused") + known;
+    if (this._leftAt === null && state === "connecting") return state;
+    const again = retryAt === null ? "trying again" : `trying again in ${wholeSeconds(Math.max(0, retryAt - Date.now()))}`;
+    if (this._leftAt === null) return `no connection yet, ${again}`;
+    return `the hub is away for ${wholeSeconds(performance.now() - this._leftAt)}, ${again}${known}`;
+  }
 }
