@@ -338,11 +338,12 @@ async def test_times_are_in_words_and_exact_on_hover(served):
 
 async def test_a_job_becomes_stalled_while_the_page_is_open(served):
     """Nobody sends that."""
-    start = now_ms()
-    job = jobs.create("create_session", now=to_text(start - 60_000), id="a1")
-    served.create(jobs.advance(job, "extract", now=to_text(start - 57_000)))
     async with running_hub(served) as hub, browser() as page:
         await page.go(page_of(hub.url))
+        await page.shows(STATE, "open")
+        start = now_ms()
+        job = jobs.create("create_session", now=to_text(start - 60_000), id="a1")
+        served.create(jobs.advance(job, "extract", now=to_text(start - 56_000)))
         kind = "document.querySelector('[data-id=a1]')?.dataset.kind"
         await page.shows(kind, "running")
         await page.shows(kind, "stalled", 10)
