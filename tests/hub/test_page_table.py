@@ -236,6 +236,9 @@ async def test_search_stands_in_the_address_without_an_entry_for_each_letter(ser
             await press(page, letter)
         await page.shows(ADDRESS, "/?q=april")
         await page.shows(IDS, ["a1"])
+        await page.shows(
+            "document.querySelector('#tools [role=status]').textContent", "1 of 2 jobs"
+        )
         assert await page.run("history.length") == entries
         served.create(jobs.fail(new_job("a3"), "no April", now=now()))
         await page.shows(IDS, ["a3", "a1"])

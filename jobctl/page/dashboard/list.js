@@ -12,6 +12,7 @@ import { Selection } from "./selection.js";
 import { State } from "./state.js";
 
 const PAINT_MS = 200; // between two paints while jobs change without a pause
+const TELL_MS = 1000; // of no typing, before what was found is read out
 const TYPE_CHIPS = 6;
 
 const KEYS = [
@@ -53,8 +54,9 @@ class ListPage {
     });
     this._chips = make("ul", { id: "filter", "aria-label": "Filter" });
     this._types = make("ul", { id: "types", "aria-label": "Types" });
-    const found = make("span", { id: "found", role: "status" });
+    const found = make("span", { id: "found" }), told = make("span", { class: "for-readers", role: "status" });
     this._found = new Text(found);
+    this._told = new Text(told); // after a search, and not for each change of a job
     this._sort = make("select", { id: "sort", "aria-label": "Order" }, new Option("Trouble first", ""));
     for (const { name, sort } of COLUMNS) {
       if (!sort) continue;
@@ -64,7 +66,7 @@ class ListPage {
       this._sort.append(...(sort === key ? options : options.reverse()));
     }
     const help = make("button", { type: "button", id: "help-button", "aria-label": "Keys", "aria-keyshortcuts": "?", title: "Keys (?)" }, "?");
-    const tools = make("div", { id: "tools", role: "search" }, this._search, this._chips, this._types, found, this._sort, help);
+    const tools = make("div", { id: "tools", role: "search" }, this._search, this._chips, this._types, found, told, this._sort, help);
     this._help = makeHelp();
     this._empty = make("p", { id: "empty", hidden: true }, "No jobs yet. Start one: ", make("code", {}, "jobctl run-dummy"));
     this._none = make("p", { id: "none", hidden: true }, "No such jobs now.");
@@ -139,6 +141,7 @@ class ListPage {
 
   close() {
     clearTimeout(this._timer);
+    clearTimeout(this._telling);
     this._rows.close();
     this._overdue.close();
   }
@@ -170,6 +173,8 @@ class ListPage {
   _typed() {
     const q = this._search.value.trim();
     if (q !== this._context.view.q) this._context.navigate({ ...this._context.view, q }, { replace: true });
+    clearTimeout(this._telling);
+    this._telling = setTimeout(() => this._told.set(`${this._board.order.size} of ${this._board.total} jobs`), TELL_MS);
   }
 
   _showChips(view) {
