@@ -573,3 +573,36 @@ async def test_job_that_leaves_the_view_by_failing_is_told_of(served):
         await page.shows("document.title", "2 failed · Jobs")  # cancelled is not failed
         await asyncio.sleep(0.6)
         assert await page.run(TOASTS) == []
+
+
+ACTS = """[...document.querySelectorAll(".job-acts [data-verb]:not([hidden])")].map(
+    (one) => one.textContent)"""
+ALLOW = """(() => {
+    window.acted = [];
+    Object.defineProperty(jobctl.job, "can", { get: () => ["view", "operate", "admin"] });
+    for (const verb of ["cancel", "retry", "acknowledge", "remove"])
+        jobctl.job[verb] = async (id, options) => window.acted.push([verb, id, options]);
+})()"""
+
+
+async def test_acts_are_offered_to_who_may_and_ask_first(served):
+    """By the page's own connection; without the right there is no button."""
+    served.create(jobs.advance(new_job("a1", title="Load"), "load", now=now(), force=True))
+    served.create(jobs.fail(new_job("b1", title="Other"), "boom", now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url, "jobs/a1?type=none"))
+        await page.shows(KIND, "running")
+        assert await page.run(ACTS) == []
+        await page.run(ALLOW)
+        await page.shows(ACTS, ["Cancel"])
+        await page.run("document.querySelector('[data-verb=cancel]').click()")
+        assert await page.run("window.acted") == []
+        await page.run("document.querySelector('dialog[open] input[name=text]').value = 'late'")
+        await page.run("document.querySelector('dialog[open] form').requestSubmit()")
+        await page.shows("window.acted", [["cancel", "a1", {"reason": "late"}]])
+        await page.shows("document.querySelector('dialog[open]')", None)
+        await page.go(page_of(hub.url, "jobs/b1"))
+        await page.shows(KIND, "failed")
+        await page.run(ALLOW)
+        await page.shows(ACTS, ["Acknowledge", "Remove"])  # no worker takes up its type
+        assert page.said == []

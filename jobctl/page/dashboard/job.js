@@ -1,6 +1,7 @@
 // A job's page: everything that the hub sends of one job, live, by a connection of its own.
 
 import { connect, isAcknowledged } from "../client.js";
+import { ACTS, actsFor, askAndAct } from "./acts.js";
 import { hrefOf, withFilter } from "./address.js";
 import { Board } from "./board.js";
 import { copyButton } from "./copy.js";
@@ -73,6 +74,11 @@ class JobPage {
     this._tellText = new Text(this._tell);
     this._tell.addEventListener("click", () => this._context.tell?.(this._id));
     this._result = make("a", { class: "button primary", target: "_blank", rel: "noopener noreferrer", hidden: true }, "Go to the result ↗");
+    this._acts = new Map(Object.entries(ACTS).map(([verb, { name }]) => {
+      const button = make("button", { type: "button", class: "button", "data-verb": verb, hidden: true }, name);
+      button.addEventListener("click", () => this._act(verb));
+      return [verb, button];
+    }));
     this._stage = make("span", { class: "job-stage" });
     this._percent = make("span", { class: "job-percent" });
     this._took = make("span", { class: "job-took" });
@@ -85,7 +91,7 @@ class JobPage {
     this._stderr = make("details", { class: "job-stderr", hidden: true }, make("summary", {}, "Last lines of standard error"), make("pre", { tabindex: "0" }));
     const id = make("code", { class: "job-id" }, this._id.slice(0, 200));
     this._head = make("header", { class: "card job-head" },
-      make("div", { class: "job-name" }, this._title, make("div", { class: "job-acts" }, this._tell, this._result)),
+      make("div", { class: "job-name" }, this._title, make("div", { class: "job-acts" }, this._tell, ...this._acts.values(), this._result)),
       make("p", { class: "job-sub" }, id, this._copyId),
       make("div", { class: "job-now" }, this._stage, this._percent, this._took, this._who),
       this._bar, this._strip, this._message, this._error, this._stderr);
@@ -182,6 +188,9 @@ class JobPage {
     const result = sessionHref(sessionUrl, job.resultSessionId);
     this._result.hidden = result === null || this._gone !== null;
     if (result !== null) setAttribute(this._result, "href", result);
+    // Only by the whole record: an act names the attempt that is shown.
+    const verbs = this._whole && !this._gone ? actsFor(job, this._jobs.can, pipelineOf) : [];
+    for (const [verb, button] of this._acts) button.hidden = !verbs.includes(verb);
     this._drawFacts(job, now);
     this._timeline.draw(job, now, this._kind);
     const has = job.result !== undefined && job.result !== null;
@@ -303,6 +312,12 @@ class JobPage {
     const commands = this._gone ? [] : commandsOf(job, { place, url: hubUrl(location, settings.socket), local, readOnly: settings.readOnly });
     this._commands.show(commands.map(({ what, line, there }) => (
       [what, { text: line, mono: true, copy: true, note: there ? "on the hub’s machine" : "" }])));
+  }
+
+  /** Ask, and do it. This connection has the job also where the table's filter leaves it out. */
+  async _act(verb) {
+    const job = this._job;
+    if (job) await askAndAct({ ...this._context, jobs: this._jobs }, verb, [job]);
   }
 
   _nameOf(id) {
