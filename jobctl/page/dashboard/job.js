@@ -29,10 +29,8 @@ class JobPage {
   constructor(context, id) {
     this._context = context;
     this._id = id;
-    const { settings, view, jobs } = context;
-    const pins = new Pins(settings.base);
-    this._board = new Board({ pipelineOf: context.pipelineOf, view, isPinned: (id) => pins.has(id) });
-    this._board.replace(jobs.all(), context.now(), performance.now());
+    const { jobs } = context;
+    this._board = null; // the order of the table, made after the first frame
     this._place = -1; // among the rows of the table
     this._state = new State(context);
     this._job = null;
@@ -43,7 +41,7 @@ class JobPage {
     this._state.update({ jobs: jobs.all(), gone: [] }, context.now());
     if (isId(id)) this._open();
     else this._explain(`“${id.length > 80 ? `${id.slice(0, 80)}…` : id}” is no id that a job can have.`);
-    this._look();
+    this._later = setTimeout(() => this._look());
   }
 
   _open() {
@@ -321,7 +319,7 @@ class JobPage {
   }
 
   _nameOf(id) {
-    const job = this._board.job(id);
+    const job = this._context.jobs.get(id);
     return job ? nameOf(job, this._context.pipelineOf) : id;
   }
 
@@ -350,8 +348,16 @@ class JobPage {
   /** Look at the other jobs: once a second at most, since there may be many. */
   _look() {
     this._isMoved = false;
+    this._board ??= this._makeBoard();
     this._showNeighbours();
     this._parts = this._partsOf(this._id);
+  }
+
+  _makeBoard() {
+    const { settings, pipelineOf, view, jobs } = this._context, pins = new Pins(settings.base);
+    const board = new Board({ pipelineOf, view, isPinned: (id) => pins.has(id) });
+    board.replace(jobs.all(), this._context.now(), performance.now());
+    return board;
   }
 
   _showNeighbours() {
@@ -372,6 +378,7 @@ class JobPage {
   }
 
   _go(link) {
+    if (this._board === null) this._look();
     const href = link.getAttribute("href");
     if (href !== null) this._context.navigate(href);
     return true;
@@ -386,11 +393,12 @@ class JobPage {
 
   /** Another connection of the table. */
   reset() {
-    this._board.replace(this._context.jobs.all(), this._context.now(), performance.now());
+    this._board = null;
+    this._isMoved = true;
   }
 
   update(change) {
-    this._board.update(change, this._context.now(), performance.now());
+    this._board?.update(change, this._context.now(), performance.now());
     this._state.update(change, this._context.now());
     this._isMoved = true;
     if (!this._job) {
@@ -401,7 +409,7 @@ class JobPage {
   }
 
   tick(nowMs) {
-    this._board.tick(nowMs, performance.now());
+    this._board?.tick(nowMs, performance.now());
     this._state.tick(nowMs);
     if (this._isMoved) this._look();
     if (this._jobs) this._draw();
@@ -424,6 +432,7 @@ class JobPage {
 
   close() {
     this._closed = true;
+    clearTimeout(this._later);
     cancelAnimationFrame(this._frame);
     this._jobs?.close();
     this._log.close();
