@@ -90,7 +90,7 @@ async def _run(directory: Path, opener: BrowserOpener) -> None:
     pipelines = Pipelines(parse_types({name: (said, "demo") for name, said in _TYPES.items()}))
     hub, side = open_store(directory, adopt=True), open_store(directory)
     stop = asyncio.Event()
-    access = AccessPolicy("127.0.0.1")
+    access = AccessPolicy("127.0.0.1", control=True)  # so that acts can be tried
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     served = asyncio.create_task(
         serve(

@@ -577,6 +577,26 @@ async def test_job_that_leaves_the_view_by_failing_is_told_of(served):
 
 ACTS = """[...document.querySelectorAll(".job-acts [data-verb]:not([hidden])")].map(
     (one) => one.textContent)"""
+
+
+async def test_job_is_cancelled_and_removed_from_its_page(directory, writer, served):
+    """The page shows what the hub answers, and its last state when it is gone."""
+    writer.create(new_job("a1", title="Load"))
+    async with running_hub(served, control=True) as hub, browser() as page:
+        await page.go(page_of(hub.url, "jobs/a1"))
+        await page.shows(ACTS, ["Cancel"])
+        for verb in ("cancel", "remove"):
+            await page.run(f"document.querySelector('[data-verb={verb}]').click()")
+            await page.run("document.querySelector('dialog[open] form').requestSubmit()")
+            if verb == "cancel":
+                await page.shows(KIND, "cancelled")
+                await page.shows(ACTS, ["Remove"])
+        await page.shows(f"{NOTICE}?.startsWith('This job was removed ')", True)
+        await page.shows(ACTS, [])
+        assert not (directory / "a1.json").exists()
+        assert page.said == []
+
+
 ALLOW = """(() => {
     window.acted = [];
     Object.defineProperty(jobctl.job, "can", { get: () => ["view", "operate", "admin"] });

@@ -122,6 +122,10 @@ test("commands name the directory on this machine, and the hub elsewhere", () =>
   assert.deepEqual(lines(running, { ...HERE, place: null }), [
     "jobctl show a1 --url ws://127.0.0.1:8765", "jobctl wait a1 --url ws://127.0.0.1:8765",
   ]);
+  const remote = { ...HERE, local: false, can: ["view", "operate"] };
+  assert.deepEqual(commandsOf(running, remote).at(-1), { what: "Cancel it", line: "jobctl cancel a1 --url ws://127.0.0.1:8765", there: false });
+  assert.equal(lines(job("failed", []), { ...remote, place: null }).at(-1), "jobctl retry a1 --url ws://127.0.0.1:8765");
+  assert.equal(lines(running, { ...remote, local: true }).at(-1), "jobctl cancel a1 --dir '/srv/my jobs'");
   assert.equal(lines(running, { ...HERE, readOnly: true }).some((line) => line.includes("cancel")), false);
 });
 

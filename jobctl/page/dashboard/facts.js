@@ -47,11 +47,14 @@ export function isLocal({ hostname }) {
 
 /**
  * The commands for a terminal that do what a reader of this job may want: [{what, line, there}].
- * `there` says that the command is for the hub's machine. Commands that change jobs need the directory.
+ * `there` says that the command is for the hub's machine. `can` are the rights of this session, without
+ * which the hub does not change jobs for a command; then it needs the directory.
  */
-export function commandsOf(job, { place, url, local, readOnly }) {
+export function commandsOf(job, { place, url, local, readOnly, can = [] }) {
   const reads = place !== null && local ? ["--dir", place] : ["--url", url];
-  const acts = place !== null && !readOnly ? ["--dir", place] : null;
+  const onDisk = place !== null && !readOnly ? ["--dir", place] : null;
+  const isAsked = can.includes("operate") && !(onDisk && local);
+  const acts = isAsked ? ["--url", url] : onDisk, isThere = !isAsked && !local;
   const { id } = job, active = isActive(job), lost = job.derived?.lost ?? false;
   const found = [];
   const add = (what, words, there = false) => found.push({ what, line: commandLine(["jobctl", ...words]), there });
@@ -60,13 +63,11 @@ export function commandsOf(job, { place, url, local, readOnly }) {
   if (isRun(job) && place !== null) {
     add(active ? "Follow its log" : "Read its log", ["logs", ...(active ? ["-f"] : []), id, ...reads]);
   }
-  if (acts === null) return found;
-  if (lost) add("Fail it, since its worker has died", ["reap", ...acts], !local);
-  else if (active) add("Cancel it", ["cancel", id, ...acts], !local);
-  if (job.stage === "failed") {
-    const rerun = isRun(job) && job.run.exact !== false ? ["--rerun"] : [];
-    add(rerun.length ? "Run it again" : "Have it tried again", ["retry", ...rerun, id, ...acts], !local);
-  }
+  if (lost && onDisk) add("Fail it, since its worker has died", ["reap", ...onDisk], !local);
+  if (acts && active && !lost) add("Cancel it", ["cancel", id, ...acts], isThere);
+  const reruns = isRun(job) && job.run.exact !== false && onDisk !== null;
+  if (job.stage === "failed" && reruns) add("Run it again", ["retry", "--rerun", id, ...onDisk], !local);
+  else if (job.stage === "failed" && acts) add("Have it tried again", ["retry", id, ...acts], isThere);
   return found;
 }
 

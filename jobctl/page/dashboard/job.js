@@ -307,7 +307,7 @@ class JobPage {
       ["Remarks", job.derived?.remarks?.length ? { lines: job.derived.remarks.map(String) } : null],
     ]);
     const place = settings.place, local = isLocal(location);
-    const commands = this._gone ? [] : commandsOf(job, { place, url: hubUrl(location, settings.socket), local, readOnly: settings.readOnly });
+    const commands = this._gone ? [] : commandsOf(job, { place, url: hubUrl(location, settings.socket), local, readOnly: settings.readOnly, can: this._jobs.can });
     this._commands.show(commands.map(({ what, line, there }) => (
       [what, { text: line, mono: true, copy: true, note: there ? "on the hub’s machine" : "" }])));
   }
