@@ -617,6 +617,10 @@ async def test_acts_are_offered_to_who_may_and_ask_first(served):
         await page.shows(ACTS, ["Cancel"])
         await page.run("document.querySelector('[data-verb=cancel]').click()")
         assert await page.run("window.acted") == []
+        await page.run("""for (const key of ["j", "Escape"])
+            document.querySelector("dialog[open] button").dispatchEvent(
+                new KeyboardEvent("keydown", { key, bubbles: true }))""")
+        assert await page.run("location.pathname") == "/jobs/a1"  # the keys are the dialog's
         await page.run("document.querySelector('dialog[open] input[name=text]').value = 'late'")
         await page.run("document.querySelector('dialog[open] form').requestSubmit()")
         await page.shows("window.acted", [["cancel", "a1", {"reason": "late"}]])

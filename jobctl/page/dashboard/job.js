@@ -417,7 +417,7 @@ class JobPage {
   }
 
   key(event) {
-    if (this._help.open) return false;
+    if (document.querySelector("dialog[open]")) return false; // its keys are its own
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return false;
     switch (event.key) {
       case "j": return this._go(this._next);
@@ -432,6 +432,7 @@ class JobPage {
 
   close() {
     this._closed = true;
+    document.getElementById("act")?.close(); // a question about a job that is not shown any more
     clearTimeout(this._later);
     cancelAnimationFrame(this._frame);
     this._jobs?.close();

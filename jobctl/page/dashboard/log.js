@@ -7,6 +7,7 @@ import { make, Text } from "./dom.js";
 export const MAX_LINES = 5000;
 const MAX_LINE = 4000; // characters of a line that are shown
 const AGAIN_MS = 2000, MAX_AGAIN_MS = 30000; // before a stream that was cut is read again
+const DRAW_MS = 100; // between two times of drawing, however fast the log grows
 const NEAR_PX = 24; // from the end counts as the end
 
 /** The text that came, as lines; the last one may still grow. Keeps at most `max` of them. Pure. */
@@ -177,11 +178,14 @@ export class Log {
   _drawSoon() {
     if (this._isDrawing) return;
     this._isDrawing = true;
-    // A hidden tab has no frames, and nobody looks at it.
-    (document.hidden ? setTimeout : requestAnimationFrame)(() => {
+    const draw = () => {
       this._isDrawing = false;
+      this._drawnAt = performance.now();
       this._draw();
-    });
+    };
+    // A hidden tab has no frames, and nobody looks at it.
+    const waitMs = Math.max(0, DRAW_MS - (performance.now() - (this._drawnAt ?? -DRAW_MS)));
+    setTimeout(() => (document.hidden ? draw() : requestAnimationFrame(draw)), waitMs);
   }
 
   _draw() {
