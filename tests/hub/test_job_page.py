@@ -229,7 +229,7 @@ async def test_log_grows_and_scrolls_along_at_its_end_only(directory, served):
             assert await page.run("document.querySelector('.log .sgr-red').textContent") == "red"
             await page.run("document.querySelector('.log-box').scrollTop = 0")
             go.touch()
-            await page.shows(LOG, 5000, 30)
+            await page.shows(LOG, 2000, 30)
             await page.shows("document.querySelector('.log-said').textContent", "complete", 30)
             assert not await page.run(AT_END)
             await page.shows("document.querySelector('.to-end').hidden", False)

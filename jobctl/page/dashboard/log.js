@@ -4,10 +4,10 @@
 import { classesOf, PLAIN, split } from "./ansi.js";
 import { make, Text } from "./dom.js";
 
-export const MAX_LINES = 5000;
+export const MAX_LINES = 2000;
 const MAX_LINE = 4000; // characters of a line that are shown
 const AGAIN_MS = 2000, MAX_AGAIN_MS = 30000; // before a stream that was cut is read again
-const DRAW_MS = 100; // between two times of drawing, however fast the log grows
+const DRAW_MS = 100; // between two times of drawing, or longer, so that a fast log costs a fifth of the time
 const NEAR_PX = 24; // from the end counts as the end
 
 /** The text that came, as lines; the last one may still grow. Keeps at most `max` of them. Pure. */
@@ -180,11 +180,13 @@ export class Log {
     this._isDrawing = true;
     const draw = () => {
       this._isDrawing = false;
-      this._drawnAt = performance.now();
+      const began = performance.now();
       this._draw();
+      this._drawnAt = performance.now();
+      this._pauseMs = Math.max(DRAW_MS, 4 * (this._drawnAt - began));
     };
     // A hidden tab has no frames, and nobody looks at it.
-    const waitMs = Math.max(0, DRAW_MS - (performance.now() - (this._drawnAt ?? -DRAW_MS)));
+    const waitMs = Math.max(0, (this._pauseMs ?? 0) - (performance.now() - (this._drawnAt ?? 0)));
     setTimeout(() => (document.hidden ? draw() : requestAnimationFrame(draw)), waitMs);
   }
 
