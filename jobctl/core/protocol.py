@@ -14,15 +14,18 @@
     hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
                     "more": …, "odd": {id: {…}}, "derived": {id: {…}}, "jobs": [{…}],
                     "gone": [id],
-                    "why": {id: "removed" | "filtered" | "damaged: …"}}
+                    "can": [right], "why": {id: "removed" | "filtered" | "damaged: …"}}
                    {"type": "jobs:pong", "at": …, "now": time}
                    {"type": "jobs:owners", "dead": [name], "more": …}
+                   {"type": "jobs:done", "req": …, "id": …, "revision": …, "cursor": …}
+                   {"type": "jobs:refused", "req": …, "code": …, "message": …, "hint": …}
                    {"type": "jobs:bad", "files": {name: reason}, "omitted": number}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
                    {"type": "jobs:subscribe", "since": cursor, "filter": {…}, "max": bytes,
                     "fields": [key]}
                    {"type": "jobs:ack", "through": revision}
                    {"type": "jobs:ping", "at": …}
+                   {"type": "jobs:cancel", "req": …, "id": …, "attempt": …}    and other acts
 
 The first cursor and filter may also stand in the query: ``?since=…&type=…&stage=…&id=…&session=…``
 ``&label=…`` (each may be repeated) ``&active=1``. Labels are selected by ``team=data``,
@@ -49,6 +52,9 @@ of other keys still moves the revision and sends the job, so that all readers ar
 revision and the digest, which is over ids and revisions, proves the same. What can be judged only
 from keys that did not come stands in ``derived``, where it differs from what the job that came
 tells: see projection.py. Plain clients get whole jobs.
+
+A hub that takes acts says so by ``can`` in the first delta of a connection: the rights of the
+client. What acts there are, and how they are answered, is in acts.py.
 
 ``odd`` says what is odd in the files of these jobs, and is left out where nothing is: ``remarks``,
 which are texts, and ``missing``, the times that the file lacks.

@@ -263,6 +263,18 @@ class HttpApi:
             if now_s - since_s >= patience_s:
                 transport.abort()
 
+    def close_ended_grants(self) -> None:
+        """Abort the connections whose token was changed or removed, or has expired.
+
+        They are those that follow a log; all other answers are short.
+        """
+        server = self._runner.server
+        for protocol in server.connections if server is not None else []:
+            grant = getattr(protocol, "grant", None)
+            if grant is None or self._access.is_current(grant) or protocol.transport is None:
+                continue
+            protocol.transport.abort()
+
     # -- for every request --------------------------------------------------------------------
 
     @web.middleware

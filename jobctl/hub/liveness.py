@@ -61,6 +61,7 @@ class Liveness:
             else:
                 self._tokens_problem.end()
             clients.close_ended_grants()
+            self._http.close_ended_grants()
             for connection in list(clients.open):
                 if we_slept:
                     connection.last_seen_s = now_s

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from jsonschema import Draft202012Validator
 
+from jobctl.core import acts
 from jobctl.core.cursor import ZERO, Cursor
 from jobctl.core.filters import ALWAYS, Filter
 from jobctl.core.job import Job
@@ -21,7 +22,7 @@ from jobctl.core.protocol import (
     dead_owners_messages,
     pong_message,
 )
-from jobctl.errors import ProtocolError
+from jobctl.errors import ActRefused, ProtocolError
 from jobctl.hub.messages import parse_from_client
 from jobctl.hub.sessions import Hub
 from tests.hub.world import World, subscribe_message
@@ -43,6 +44,36 @@ FIELDS = frozenset({"title", "history"})
 def test_schema_is_one() -> None:
     """By its own rules."""
     Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        {"type": "jobs:create", "jobType": "etl", "labels": {"a": "b"}, "stages": ["x"]},
+        {"type": "jobs:advance", "id": "a", "attempt": 0, "stage": "load"},
+        {"type": "jobs:progress", "id": "a", "attempt": 0, "done": 1, "total": 2, "message": "m"},
+        {"type": "jobs:complete", "id": "a", "attempt": 0, "result": {"n": [1]}},
+        {"type": "jobs:fail", "id": "a", "attempt": 0, "error": "no"},
+        {"type": "jobs:cancel", "id": "a", "attempt": 0, "revision": 7, "reason": "r"},
+        {"type": "jobs:retry", "id": "a", "attempt": 1},
+        {"type": "jobs:acknowledge", "id": "a", "attempt": 1, "note": "n", "undo": False},
+        {"type": "jobs:remove", "id": "a", "attempt": 1},
+    ],
+)
+def test_act_is_taken_as_the_schema_has_it(act: dict[str, Any]) -> None:
+    """And one with another key by neither; answers are by the schema too."""
+    act = {**act, "req": "r1"}
+    verb = acts.ACT_TYPES[act["type"]]
+    FROM_CLIENT.validate(act)
+    parsed = acts.parse_act(act, verb)
+    FROM_HUB.validate(json.loads(acts.done_message(parsed, 7, Cursor("e", 7, "abcdef"))))
+    odd = {**act, "argv": ["sh"]}
+    assert not FROM_CLIENT.is_valid(odd)
+    with pytest.raises(ActRefused) as refused:
+        acts.parse_act(odd, verb)
+    FROM_HUB.validate(json.loads(acts.refused_message("r1", refused.value)))
+    busy = ActRefused("busy", "later", retry_after_s=1.5)
+    FROM_HUB.validate(json.loads(acts.refused_message(None, busy)))
 
 
 def sent_by(hub: Hub) -> list[Any]:
@@ -69,7 +100,9 @@ def test_whatever_a_job_holds_is_sent_by_the_schema(job: Job, run: Any) -> None:
     world.put("a1")
     world.hub.open(1, digest=True)
     world.hub.open(2, Dialect.PLAIN)
-    world.hub.open(4, digest=True, details=True, bad_files=True)
+    world.hub.open(
+        4, digest=True, details=True, bad_files=True, can=',"can":["view"],"acts":"post"'
+    )
     world.hub.open(5, Dialect.PLAIN, details=True)
     world.hub.open(6, digest=True, details=True, max_bytes=4096)
     world.hub.open(7, Dialect.PLAIN, max_bytes=4096)

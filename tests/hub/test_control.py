@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientPayloadError, ClientSession
 from websockets.exceptions import ConnectionClosed
 
 from jobctl._clock import now, now_ms
@@ -26,6 +26,7 @@ from jobctl.hub.tokens import TokenFile, digest_of_token
 from jobctl.reader.client import Client
 from jobctl.stores import Store, open_store
 from tests.hub.network import Running, new_job, plain, running_hub, said, until, v1
+from tests.hub.test_log_endpoint import logged
 
 pytestmark = pytest.mark.slow
 
@@ -597,6 +598,18 @@ async def read_on(connection: Any) -> None:
     """Read until the connection is closed, which raises."""
     while True:
         await connection.recv()
+
+
+async def test_log_of_a_removed_token_ends(hub: Running, served: Store, token_file: Path) -> None:
+    """A followed log would go on for as long as its job."""
+    logged(served, b"one")
+    url = f"http://127.0.0.1:{hub.port}/api/jobs/a1/log?follow=1"
+    async with ClientSession() as session, session.get(url, headers=bearer("viewer")) as answer:
+        assert (await answer.content.readline()) == b"one\n"
+        token_file.write_text(lines(("ops",)))
+        async with asyncio.timeout(5):
+            with pytest.raises(ClientPayloadError):
+                await answer.read()
 
 
 async def test_new_token_counts_at_once_and_an_expired_one_never(
