@@ -548,9 +548,7 @@ def _members_of(job: Job) -> dict[str, str]:
     offset_s = reading.guess.offset_s if reading is not None and reading.guess else None
     for attribute in sorted(changed, key=_place_of):
         if attribute == "extra":
-            for key in [key for key in members if key not in BY_KEY and key != "revision"]:
-                del members[key]
-            _set_foreign(members, job.extra)
+            _change_foreign(members, job.extra, parse(file, id=job.id).extra)
             continue
         field, value = BY_ATTRIBUTE[attribute], getattr(job, attribute)
         line = members.get(field.key)
@@ -578,6 +576,21 @@ def _set_foreign(members: dict[str, str], extra: Mapping[str, Any]) -> None:
         if key in BY_KEY or key == "revision":
             raise InvalidJob(f"{ascii(key)[:80]} cannot be a foreign key")
         members[key] = f"{encode_basestring(key)[1:]}: {_checked(value)}"
+
+
+def _change_foreign(
+    members: dict[str, str], extra: Mapping[str, Any], before: Mapping[str, Any]
+) -> None:
+    """Set the foreign keys that are not as ``before``; the others keep their raw text."""
+    for key in [key for key in members if key not in BY_KEY and key != "revision"]:
+        if key not in extra:
+            del members[key]
+    changed = {
+        key: value
+        for key, value in extra.items()
+        if key not in members or key not in before or value != before[key]
+    }
+    _set_foreign(members, changed)
 
 
 def _with_new(members: dict[str, str], new: str, text: str, before: str | None) -> dict[str, str]:

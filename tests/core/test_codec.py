@@ -619,3 +619,18 @@ def test_signal_is_swallowed_nowhere(act: str) -> None:
         finally:
             sys.setprofile(None)
         assert struck, f"call {at} of {calls} swallowed it"
+
+
+def test_change_of_one_foreign_key_keeps_the_text_of_the_others() -> None:
+    """A number with many digits, an escape, and a key that stands twice."""
+    text = (
+        '{"id": "a", "stage": "load", "n": 1.00000000000000000000001, "mine": "\\u0041", '
+        '"twice": 1, "twice": 2, "gone": [1], "acts": ["old"]}'
+    )
+    job = parse(text.encode(), id="a")
+    extra = {key: value for key, value in job.extra.items() if key != "gone"}
+    written = encode(job.replace(extra={**extra, "acts": ["new"], "more": {"b": 1}})).decode()
+    for kept in ('"n": 1.00000000000000000000001', '"mine": "\\u0041"', '"twice": 1', '"twice": 2'):
+        assert kept in written
+    assert "gone" not in written
+    assert parse(written.encode(), id="a").extra == {**extra, "acts": ["new"], "more": {"b": 1}}

@@ -127,8 +127,16 @@ async def running_hub(
 class HubProcess:
     """A hub in a process of its own, to be stopped and killed."""
 
-    def __init__(self, directory: Path, *, port: int = 0, watch_files: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        watch_files: bool = False,
+        token_file: Path | None = None,
+    ) -> None:
         command = [sys.executable, str(HUB_PROCESS), str(directory), str(port), str(watch_files)]
+        command += [str(token_file)] if token_file is not None else []
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(

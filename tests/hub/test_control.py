@@ -21,6 +21,7 @@ from jobctl.core.cursor import Cursor
 from jobctl.core.filters import Filter
 from jobctl.core.jobset import Delta
 from jobctl.core.times import to_text
+from jobctl.errors import StoreLocked
 from jobctl.hub.access import AccessPolicy, AccessRequest
 from jobctl.hub.tokens import TokenFile, digest_of_token
 from jobctl.reader.client import Client
@@ -477,6 +478,53 @@ async def test_command_is_not_made_pending(hub: Running, served: Store) -> None:
         answer = await asked(connection, "retry", id="a", attempt=0)
     assert answer["code"] == "unsupported"
     assert "jobctl retry --rerun a" in answer["hint"]
+
+
+async def test_file_of_another_program_keeps_what_the_act_does_not_set(
+    hub: Running, served: Store, directory: Path
+) -> None:
+    """Its own keys have their bytes, and the program may rewrite the file without the acts."""
+    path = directory / "f1.json"
+    path.write_text(
+        '{"stage":"pending","createdAt":"2026-11-28 12:00:00Z","n":1.00000000000000000000001}'
+    )
+    async with socket(hub, "ops") as connection:
+        answer = await asked(connection, "cancel", id="f1", attempt=0)
+        assert answer["type"] == "jobs:done", answer
+        text = path.read_text()
+        assert '"n":1.00000000000000000000001' in text.replace(": ", ":")
+        assert "2026-11-28 12:00:00Z" in text
+        path.write_text('{"stage":"failed","error":"x","retryCount":3}')
+        served.refresh()
+        answer = await asked(connection, "retry", req="r2", id="f1", attempt=0)
+        assert (answer["code"], answer["job"]["retryCount"]) == ("conflict", 3)
+        answer = await asked(connection, "retry", req="r2", id="f1", attempt=3)
+        assert answer["type"] == "jobs:done"
+    assert served.get("f1").retry_count == 4
+
+
+async def test_damaged_file_and_busy_store_are_refusals(
+    hub: Running, served: Store, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a code; a store that refuses says when to ask again."""
+    (directory / "bad.json").write_text("not a job")
+    status, answer = await post(hub, "/api/jobs/bad/cancel", CANCEL, **bearer("ops"))
+    assert (status, answer["code"]) == (409, "conflict")
+    fill(served)
+
+    def locked(*_: object) -> None:
+        raise StoreLocked(str(directory), 5.0, 77)
+
+    monkeypatch.setattr(served, "update", locked)
+    status, answer = await post(hub, "/api/jobs/pending/cancel", CANCEL, **bearer("ops"))
+    assert (status, answer["code"], answer["retryAfter"]) == (503, "busy", 5.0)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(served, "update", broken)
+    status, answer = await post(hub, "/api/jobs/pending/cancel", CANCEL, **bearer("ops"))
+    assert (status, answer["message"]) == (422, "the hub failed; its log says more")
 
 
 async def test_done_names_the_cursor_that_the_delta_reaches(hub: Running, served: Store) -> None:

@@ -20,12 +20,13 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from jobctl.core.acts import MAX_REMEMBERED
 from jobctl.hub.tokens import TokenFile, digest_of_token
-from jobctl.stores import open_store
-from tests.hub.network import running_hub, v1
+from jobctl.stores import Store, open_store
+from tests.hub.network import HubProcess, running_hub, v1
 
 pytestmark = pytest.mark.slow
 
 CLIENTS, ACTS, JOBS = 8, 40, 6
+NAMES = [f"user{number}" for number in range(CLIENTS)]
 ENDED = {"completed", "failed"}
 LEGAL = {
     "advance": lambda stage: stage not in ENDED,
@@ -80,8 +81,9 @@ class User:
                             self.seen[job["id"]] = job["retryCount"]
                     if message.get("req") == act["req"] and message.get("code") != "busy":
                         return message
-            except (ConnectionClosed, InvalidHandshake, OSError):
+            except (ConnectionClosed, InvalidHandshake, OSError, EOFError):
                 self.connection = None
+                await asyncio.sleep(0.005)
 
     def act(self, number: int) -> dict[str, Any]:
         """A random act; most verbs mean one of a few jobs that all clients know."""
@@ -99,9 +101,10 @@ class User:
                 "progress": {"message": req}}  # fmt: skip
         return {**act, **more.get(verb, {})}
 
-    async def run(self) -> None:
-        """All acts, one after the other."""
+    async def run(self, pause_s: float) -> None:
+        """All acts, one after the other, with pauses of up to this length."""
         for number in range(ACTS):
+            await asyncio.sleep(self.random.random() * pause_s)
             act = self.act(number)
             answer = await self.ask(act)
             if self.random.random() < 0.2:
@@ -123,32 +126,81 @@ class User:
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_act_is_lost_and_none_counts_twice(tmp_path: Path, seed: int) -> None:
     """What the store holds is what was answered, and refusals are right."""
-    names = [f"user{number}" for number in range(CLIENTS)]
-    rights = "view,details,report,operate,admin"
-    token_file = tmp_path / "tokens"
-    token_file.write_text(
-        "".join(
-            f"{name} {rights} {digest_of_token(f'{name}-0123456789abcdef'.encode())}\n"
-            for name in names
-        )
-    )
-    token_file.chmod(0o600)
-    stores = [open_store(tmp_path / "jobs", create=True, adopt=True) for _ in range(2)]
+    token_file, directory = tokens_in(tmp_path), tmp_path / "jobs"
+    stores = [open_store(directory, create=True, adopt=True) for _ in range(2)]
     options = {"token": TokenFile(token_file), "control": True}
     async with running_hub(stores[0], **options) as one, running_hub(stores[1], **options) as two:
-        users = [User(name, [one.url, two.url], seed) for name in names]
-        for number in range(JOBS):
-            made = {"type": "jobs:create", "req": f"c{number}", "jobType": "etl",
-                    "id": f"j{number}"}  # fmt: skip
-            assert (await users[0].ask(made))["type"] == "jobs:done"
-            users[0].done.append({**made, "verb": "create", "by": users[0].name, "shared": True})
-        await asyncio.gather(*(user.run() for user in users))
+        users = await all_run([one.url, two.url], seed)
     assert sum(user.cuts for user in users) > 20
     assert sum(user.repeats for user in users) > 20
+    check(stores[0], users)
+    for store in stores:
+        store.close()
 
+
+async def test_hub_that_is_killed_loses_no_act(tmp_path: Path) -> None:
+    """Two hubs in processes of their own, killed in the middle of acts and started again."""
+    token_file, directory = tokens_in(tmp_path), tmp_path / "jobs"
+    store = open_store(directory, create=True, adopt=True)
+    hubs = [HubProcess(directory, token_file=token_file) for _ in range(2)]
+    kills = 0
+    over = asyncio.Event()
+
+    async def kill() -> None:
+        nonlocal kills
+        while not over.is_set():
+            await asyncio.sleep(0.2)
+            place = kills % 2
+            hubs[place].kill()
+            kills += 1
+            port = hubs[place].port
+            hubs[place] = await asyncio.to_thread(
+                HubProcess, directory, port=port, token_file=token_file
+            )
+
+    killer = asyncio.create_task(kill())
+    try:
+        users = await all_run([hub.url for hub in hubs], 7, pause_s=0.15)
+    finally:
+        over.set()
+        await killer
+        for hub in hubs:
+            hub.kill()
+    assert kills > 1
+    check(store, users)
+    store.close()
+
+
+def tokens_in(place: Path) -> Path:
+    """A token file with all rights for each user."""
+    path = place / "tokens"
+    path.write_text(
+        "".join(
+            f"{name} view,details,report,operate,admin "
+            f"{digest_of_token(f'{name}-0123456789abcdef'.encode())}\n"
+            for name in NAMES
+        )
+    )
+    path.chmod(0o600)
+    return path
+
+
+async def all_run(urls: list[str], seed: int, pause_s: float = 0.0) -> list[User]:
+    """All users, after they have done all that they do."""
+    users = [User(name, urls, seed) for name in NAMES]
+    for number in range(JOBS):
+        made = {"type": "jobs:create", "req": f"c{number}", "jobType": "etl", "id": f"j{number}"}
+        assert (await users[0].ask(made))["type"] == "jobs:done"
+        users[0].done.append({**made, "verb": "create", "by": users[0].name, "shared": True})
+    await asyncio.gather(*(user.run(pause_s) for user in users))
+    return users
+
+
+def check(store: Store, users: list[User]) -> None:
+    """The history of each job is the acts that were done, and each refusal fits its job."""
     done = [act for user in users for act in user.done]
     removed = {act["id"] for act in done if act["verb"] == "remove"}
-    held = {id: stores[0].get(id) for id in stores[0].ids()}
+    held = {id: store.get(id) for id in store.ids()}
     created = {act["id"] for act in done if act["verb"] == "create"}
     assert held.keys() == created - removed
     for id, job in held.items():
@@ -173,5 +225,3 @@ async def test_no_act_is_lost_and_none_counts_twice(tmp_path: Path, seed: int) -
             act,
             answer,
         )
-    for store in stores:
-        store.close()
