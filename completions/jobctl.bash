@@ -124,8 +124,14 @@ __jobctl_value() {
         "cancel --ca") REPLY='files' ;;
         "cancel --dir") REPLY='directories' ;;
         "ack -o" | "ack --output") REPLY='words json jsonl name' ;;
+        "ack --url") REPLY='hubs' ;;
+        "ack --token-file") REPLY='files' ;;
+        "ack --ca") REPLY='files' ;;
         "ack --dir") REPLY='directories' ;;
         "rm -o" | "rm --output") REPLY='words json jsonl name' ;;
+        "rm --url") REPLY='hubs' ;;
+        "rm --token-file") REPLY='files' ;;
+        "rm --ca") REPLY='files' ;;
         "rm --dir") REPLY='directories' ;;
         "run --type") REPLY='types' ;;
         "run --title") REPLY='' ;;
@@ -220,8 +226,8 @@ __jobctl_options() {
         'fail') REPLY='-h --help --strict -o --output --dir' ;;
         'retry') REPLY='-h --help --rerun -o --output --url --token-file --ca --dir' ;;
         'cancel') REPLY='-h --help --reason --timeout -o --output --url --token-file --ca --dir' ;;
-        'ack') REPLY='-h --help --undo -o --output --dir' ;;
-        'rm') REPLY='-h --help --damaged -o --output --dir' ;;
+        'ack') REPLY='-h --help --undo -o --output --url --token-file --ca --dir' ;;
+        'rm') REPLY='-h --help --damaged -o --output --url --token-file --ca --dir' ;;
         'run') REPLY='-h --help --type --title --stages --session --label --id --again --keep-env --ok --timeout --grace -d --detach --no-relay --log --no-log --dir' ;;
         'reap') REPLY='-h --help --dry-run -o --output -q --quiet --dir' ;;
         'prune') REPLY='-h --help --older-than --keep --stage --type -l --selector --foreign --logs --dry-run -y --yes -o --output -q --quiet --dir' ;;

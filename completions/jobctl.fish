@@ -123,8 +123,14 @@ set -g __jobctl_takes \
     'cancel --ca' \
     'cancel --dir' \
     'ack -o' 'ack --output' \
+    'ack --url' \
+    'ack --token-file' \
+    'ack --ca' \
     'ack --dir' \
     'rm -o' 'rm --output' \
+    'rm --url' \
+    'rm --token-file' \
+    'rm --ca' \
     'rm --dir' \
     'run --type' \
     'run --title' \
@@ -499,12 +505,18 @@ complete -c jobctl -n '__jobctl_at ""' -a ack -d 'Acknowledge a failed or lost j
 complete -c jobctl -n '__jobctl_at ack' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at ack' -l undo -d 'Take the acknowledgement back.'
 complete -c jobctl -n '__jobctl_at ack' -s o -l output -x -a 'json jsonl name' -d 'Print the result as json, jsonl or name.'
+complete -c jobctl -n '__jobctl_at ack' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Ask this hub to do it; unix:PATH is a Unix socket.'
+complete -c jobctl -n '__jobctl_at ack' -l token-file -r -F -d 'Read the hub\'s token from this file.'
+complete -c jobctl -n '__jobctl_at ack' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
 complete -c jobctl -n '__jobctl_at ack' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at ack 0 0' -k -a '(__jobctl_ask failed)'
 complete -c jobctl -n '__jobctl_at ""' -a rm -d 'Remove jobs, whatever their stage.'
 complete -c jobctl -n '__jobctl_at rm' -s h -l help -d 'Show this message and exit.'
 complete -c jobctl -n '__jobctl_at rm' -l damaged -d 'Also remove files that are not jobs.'
 complete -c jobctl -n '__jobctl_at rm' -s o -l output -x -a 'json jsonl name' -d 'Print the result as json, jsonl or name.'
+complete -c jobctl -n '__jobctl_at rm' -l url -x -k -a '(__jobctl_ask hubs)' -d 'Ask this hub to do it; unix:PATH is a Unix socket.'
+complete -c jobctl -n '__jobctl_at rm' -l token-file -r -F -d 'Read the hub\'s token from this file.'
+complete -c jobctl -n '__jobctl_at rm' -l ca -r -F -d 'Trust these certificate authorities for a wss hub.'
 complete -c jobctl -n '__jobctl_at rm' -l dir -x -a '(__jobctl_directories)' -d 'Directory of the job files.'
 complete -c jobctl -n '__jobctl_at rm 0' -k -a '(__jobctl_ask ids)'
 complete -c jobctl -n '__jobctl_at ""' -a run -d 'Run a command as a tracked job; exit as it does.'

@@ -53,6 +53,7 @@ __all__ = [
     "safe_hint",
     "system_file",
     "user_file",
+    "who_forbids_control",
 ]
 
 FILE_NAME = "jobctl.toml"
@@ -291,6 +292,14 @@ def is_control(known: Settings) -> bool:
     """Whether a hub lets clients change jobs."""
     found = known.get("control")
     return found is not None and bool(found.value)
+
+
+def who_forbids_control(known: Settings) -> str | None:
+    """Return the path of the system's file if it says that no hub lets clients change jobs."""
+    for file in known.files:
+        if file.level == _SYSTEM_LEVEL and "control" in file.values:
+            return None if _of_file("control", file) else file.path
+    return None
 
 
 def log_limit(env: Mapping[str, str]) -> int | None:

@@ -15,12 +15,14 @@ from jobctl.config import (
     Settings,
     check_session_url,
     hub_in,
+    is_control,
     is_durable,
     is_read_only,
     resolve_dir,
     safe_directories,
     system_file,
     user_file,
+    who_forbids_control,
 )
 from jobctl.errors import NotObeyed, UsageError
 
@@ -635,3 +637,20 @@ def test_session_url_counts_in_no_project(tmp_path: Path, own_file: Path) -> Non
         Settings({}, project).get("session-url")
     with pytest.raises(UsageError, match="over 2048"):
         check_session_url(f"https://app.example/{'x' * 2048}{{id}}", "it")
+
+
+def test_system_file_can_forbid_control(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root_file: Path
+) -> None:
+    """Whatever the user's own settings say; a project's file counts neither way."""
+    root_file.write_text("control = false\n")
+    known = Settings({"JOBCTL_CONTROL": "1"}, tmp_path)
+    assert is_control(known)
+    assert who_forbids_control(known) == str(root_file)
+    root_file.write_text("control = true\n")
+    known = Settings({}, tmp_path)
+    assert is_control(known)
+    assert who_forbids_control(known) is None
+    root_file.write_text("")
+    (tmp_path / "jobctl.toml").write_text("control = true\n")
+    assert not is_control(Settings({}, tmp_path))

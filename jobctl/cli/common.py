@@ -14,7 +14,16 @@ from jobctl._clock import now_ms
 from jobctl.cli.exits import Exit
 from jobctl.cli.messages import note, print_error
 from jobctl.cli.options import LogMode, TimeFormat, Written
-from jobctl.config import Settings, Where, hub_in, is_control, is_durable, is_read_only, resolve_dir
+from jobctl.config import (
+    Settings,
+    Where,
+    hub_in,
+    is_control,
+    is_durable,
+    is_read_only,
+    resolve_dir,
+    who_forbids_control,
+)
 from jobctl.core.eta import UsualDurations
 from jobctl.core.filters import Filter
 from jobctl.core.job import Job, values_of
@@ -285,8 +294,17 @@ def read_only(*, option: bool) -> bool:
 
 
 def control(*, option: bool) -> bool:
-    """Whether a hub lets clients change jobs: by the option ``--control`` or a setting."""
-    return option or is_control(settings())
+    """Whether a hub lets clients change jobs: by the option ``--control`` or a setting.
+
+    `UsageError` if the settings of the machine forbid it.
+    """
+    wanted = option or is_control(settings())
+    if wanted and (path := who_forbids_control(settings())):
+        raise UsageError(
+            f"{path} says 'control = false', so no hub of this machine lets clients change jobs",
+            hint="only root can change that",
+        )
+    return wanted
 
 
 def time_format(option: TimeFormat | None) -> TimeFormat | None:

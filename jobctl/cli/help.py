@@ -72,7 +72,7 @@ config' shows where they are, and each value.
   url = "wss://jobs.example" # this and the next five: in your own file or the
   token-file = "token"       # system's, never in a project's
   ca = "ca.pem"
-  session-url = "https://app.example/sessions/{id}"  # links of the page of serve
+  session-url = "https://app.example/sessions/{id}"  # links of the page
   control = true             # serve lets clients change jobs, by their rights
   safe-directories = ["/srv/jobs"]
 

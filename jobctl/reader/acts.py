@@ -23,7 +23,7 @@ from jobctl.errors import (
 from jobctl.hub.credentials import Credentials
 from jobctl.reader.http_api import HttpAnswer, request
 
-__all__ = ["act", "cancel", "job_of", "retry"]
+__all__ = ["acknowledge", "act", "cancel", "each", "job_of", "remove", "retry"]
 
 TRY_AGAIN_S = 10.0
 """How long an act is sent again to a hub that is away or busy."""
@@ -137,6 +137,31 @@ async def retry(url: str, job: Job, *, credentials: Credentials | None = None) -
     """Make the failed job pending again through the hub, and return it."""
     await act(url, "retry", job.id, {"attempt": job.retry_count}, credentials=credentials)
     return await job_of(url, job.id, credentials=credentials)
+
+
+async def acknowledge(
+    url: str,
+    job: Job,
+    note: str | None = None,
+    *,
+    undo: bool = False,
+    credentials: Credentials | None = None,
+) -> Job:
+    """Acknowledge through the hub that the job has failed or is lost, and return it."""
+    fields: dict[str, Any] = {"attempt": job.retry_count}
+    if note is not None:
+        fields["note"] = note
+    if undo:
+        fields["undo"] = True
+    await act(url, "acknowledge", job.id, fields, credentials=credentials)
+    return await job_of(url, job.id, credentials=credentials)
+
+
+async def remove(url: str, job: Job, *, credentials: Credentials | None = None) -> Job:
+    """Remove the ended job through the hub, if it is as it was seen; return what it was."""
+    fields = {"attempt": job.retry_count, "revision": job.revision}
+    await act(url, "remove", job.id, fields, credentials=credentials)
+    return job
 
 
 async def each(found: list[Job | JobctlError], change: Any) -> list[Job | JobctlError]:

@@ -54,6 +54,23 @@ def test_jobs_are_cancelled_and_retried_through_a_hub(run: Run, url: str, store:
     assert "via" in run("show", "abc1", "--url", url).out
 
 
+def test_jobs_are_acknowledged_and_removed_through_a_hub(run: Run, url: str, store: Store) -> None:
+    """A job that has not ended stays."""
+    api.create(store, id="f1")
+    api.fail(store, "f1", "no disk")
+    api.create(store, id="p1")
+    said = run("ack", "f1", "replaced", "--url", url, "-o", "json")
+    assert (said.code, said.err) == (0, "")
+    assert json.loads(said.out)["acknowledged"]["note"] == "replaced"
+    assert run("ack", "--undo", "f1", "--url", url).code == 0
+    assert store.get("f1").acknowledgement is None
+    said = run("rm", "f1", "p1", "--url", url, "-o", "name")
+    assert (said.code, said.out) == (1, "f1\n")
+    assert "job p1 has not ended; cancel it first" in said.err
+    assert store.ids() == ["p1"]
+    assert run("rm", "p1", "--damaged", "--url", url).code == 2
+
+
 def test_failure_of_one_does_not_stop_the_others(run: Run, url: str, store: Store) -> None:
     """One line each, and the exit code of the first."""
     api.create(store, id="a1")
