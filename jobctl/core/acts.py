@@ -162,7 +162,10 @@ def parse_act(value: Mapping[str, Any], verb: str, by: str = "") -> Act:
         check_id(id)
     except InvalidId as error:
         raise _invalid(error.message, error.hint) from error
-    content = json.dumps([verb, id, attempt, revision, fields], sort_keys=True)
+    try:
+        content = json.dumps([verb, id, attempt, revision, fields], sort_keys=True)
+    except RecursionError as error:
+        raise _invalid(f"a key of {verb} is nested too deep") from error
     mark = blake2b(content.encode(), digest_size=3).hexdigest()
     return Act(verb, req, id, attempt, revision, fields, mark)
 
@@ -419,4 +422,4 @@ def refused_message(req: str | None, refused: ActRefused, job: bytes | None = No
 
 
 def _message(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, separators=(",", ":")).encode()  # ASCII: no surrogate can fail

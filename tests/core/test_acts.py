@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobctl.core import acts, transitions
 from jobctl.core.acts import Asker, parse_act
@@ -13,7 +15,7 @@ from jobctl.core.codec import encode, parse, to_wire
 from jobctl.core.cursor import Cursor
 from jobctl.core.job import Job
 from jobctl.core.opaque import as_opaque
-from jobctl.errors import ActRefused
+from jobctl.errors import ActRefused, InvalidJob
 
 T0, T1 = "2026-11-28T12:00:00.000Z", "2026-11-28T12:00:01.000Z"
 OPS = Asker("ops", "web1/socket")
@@ -184,6 +186,56 @@ def test_request_ids_are_on_no_wire_and_askers_only_with_details() -> None:
         assert "acts" not in all_of_it
         assert [entry.keys() for entry in seen["history"]] == [{"stage", "at"}] * 2
         assert all_of_it["history"][1]["by"] == "ops"
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+_keys = st.sampled_from(
+    ["attempt", "revision", "jobType", "stage", "done", "total", "message", "result", "error",
+     "reason", "note", "undo", "labels", "stages", "title", "run"]
+)  # fmt: skip
+_values = st.sampled_from([0, 1, 0.5, "load", "pending", True, ["a"], {"a": "b"}, "\ud800"]) | _json
+
+
+@given(
+    st.sampled_from(sorted(acts.RIGHT_OF)), st.dictionaries(_keys, _values),
+    st.sampled_from(["pending", "load", "failed", "completed"]),
+)  # fmt: skip
+def test_whatever_is_sent_is_done_or_refused(verb: str, value: dict[str, Any], stage: str) -> None:
+    """Nothing else is raised, and a refusal can be sent."""
+    job = new()
+    if stage == "failed":
+        job = transitions.fail(job, "no", now=T0)
+    elif stage == "completed":
+        job = transitions.complete(job, now=T0)
+    elif stage == "load":
+        job = transitions.advance(job, "load", now=T0)
+    value = {"attempt": 0, **value} if verb != "create" else value
+    try:
+        parsed = parse_act({"req": "r1", "id": "a", **value}, verb)
+        acts.check(parsed, job, 7)
+        if verb == "create":
+            encode(acts.create(parsed, OPS, now=T1))
+        elif verb != "remove":
+            encode(acts.change(parsed, job, OPS, now=T1))
+    except (ActRefused, InvalidJob) as error:
+        refused = error if isinstance(error, ActRefused) else ActRefused("invalid", str(error))
+        json.loads(acts.refused_message("r1", refused))
+
+
+def test_deep_result_is_refused() -> None:
+    """Before anything recurses over it."""
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ActRefused, match="nested") as refused:
+        act("complete", result=deep)
+    assert refused.value.code == "invalid"
+    while isinstance(deep, list):
+        deep = deep.pop()
 
 
 def test_answers_are_one_json_object() -> None:
