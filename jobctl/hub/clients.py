@@ -261,7 +261,7 @@ class Clients:
             bad_files=subscribe.bad_files,
             max_bytes=subscribe.max_bytes,
             sight=grant.sight,
-            can=self._control.can(grant, over_socket=True),
+            can=self._control.can(grant, same_origin=connection.same_origin),
         )
         if connection.paused:
             self.hub.stall(connection.session_id)

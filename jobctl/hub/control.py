@@ -37,7 +37,7 @@ from jobctl.errors import (
 from jobctl.hub.access import AccessPolicy
 from jobctl.hub.log_limit import LogRateLimit
 from jobctl.hub.metrics import Counts
-from jobctl.hub.rights import Grant, Rights, Way, right_names
+from jobctl.hub.rights import SIGHT, Grant, Rights, Way, right_names
 from jobctl.stores import Store
 from jobctl.stores.async_store import Worker
 from jobctl.stores.owners import CancelRequest
@@ -101,15 +101,18 @@ class Control:
         """Whether this hub takes acts at all."""
         return self._access.control and not self._read_only
 
-    def can(self, grant: Grant, *, over_socket: bool) -> str:
-        """Return what the first delta says about the rights, as members of a JSON object.
+    def can(self, grant: Grant, *, same_origin: bool) -> str:
+        """Return what the first delta of a socket says about the rights: members of a JSON object.
 
-        It is empty if this hub takes no acts.
+        It is empty if this hub takes no acts. ``same_origin`` is as in `Route`: from another page
+        only a token gives the rights to act.
         """
         if not self.enabled:
             return ""
-        names = ",".join(f'"{name}"' for name in right_names(grant.rights))
-        post = ',"acts":"post"' if over_socket and grant.way is Way.COOKIE else ""
+        may_act = same_origin or grant.way is Way.TOKEN
+        rights = grant.rights if may_act else grant.rights & SIGHT
+        names = ",".join(f'"{name}"' for name in right_names(rights))
+        post = ',"acts":"post"' if may_act and grant.way is Way.COOKIE else ""
         return f',"can":[{names}]{post}'
 
     async def perform(

@@ -383,6 +383,7 @@ async def test_socket_of_this_user_from_another_page_changes_nothing(
     async with running_hub(served, control=True) as hub:
         headers = {"Origin": origin.format(port=hub.port)}
         async with v1(hub.url, additional_headers=headers) as connection:
+            assert ("operate" in (await said(connection))["can"]) == done
             answer = await asked(connection, "cancel", id="pending", attempt=0)
     assert (answer["type"] == "jobs:done") == done
     assert (served.get("pending").stage == "failed") == done
