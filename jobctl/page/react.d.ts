@@ -25,6 +25,7 @@ export interface UseJobs extends Snapshot {
   /** Resolves once the jobs shown include it; rejects with `ActRefused`. */
   cancel(id: string, options?: ActOptions & { reason?: string }): Promise<Job | undefined>;
   retry(id: string, options?: ActOptions): Promise<Job | undefined>;
+  acknowledge(id: string, options?: ActOptions & { note?: string; undo?: boolean }): Promise<Job | undefined>;
   remove(id: string, options?: ActOptions): Promise<Job | undefined>;
 }
 

@@ -60,8 +60,8 @@ function useInside(context) {
  * {jobs, counts, status}, and what follows from them: `active`, how many are at work; `can`, what
  * one may do; `job(id)`; `bySession(id)`; `stalled(afterMs)`. `watched` are the ids of `watch(id)`,
  * until `unwatch(id)`, for all components below the provider. `refresh()` connects again;
- * `cancel(id, {reason})`, `retry(id)` and `remove(id)` are those of the client. Renders again when
- * something changes, but not because time passes: see `useNow`.
+ * `cancel(id, {reason})`, `retry(id)`, `acknowledge(id, {note})` and `remove(id)` are those of the
+ * client. Renders again when something changes, but not because time passes: see `useNow`.
  */
 export function useJobs() {
   const client = useClient(), watching = useInside(WatchContext);
@@ -77,6 +77,7 @@ export function useJobs() {
       refresh: () => client.reconnect(),
       cancel: (id, more) => client.cancel(id, more),
       retry: (id, more) => client.retry(id, more),
+      acknowledge: (id, more) => client.acknowledge(id, more),
       remove: (id, more) => client.remove(id, more),
     };
   }, [client, snapshot, watching]);

@@ -61,8 +61,8 @@ export function bindingsOf({
    * `ids()` and `jobs()`, all of them; `job(id)`, one; `counts()`, `status()`; `active()`, how many
    * are at work; `can()`, what one may do; `bySession(id)`; `stalled(afterMs)`; `now()`, the time by
    * the hub's clock, each second. `watched()` are the ids of `watch(id)`, until `unwatch(id)`.
-   * `refresh()` connects again; `cancel(id, {reason})`, `retry(id)` and `remove(id)` are those of the
-   * client. `release()` ends the signals.
+   * `refresh()` connects again; `cancel(id, {reason})`, `retry(id)`, `acknowledge(id, {note})` and
+   * `remove(id)` are those of the client. `release()` ends the signals.
    */
   function createJobs(client) {
     const [members, setMembers] = createSignal(0); // which jobs there are
@@ -136,6 +136,7 @@ export function bindingsOf({
       refresh: () => client.reconnect(),
       cancel: (id, more) => client.cancel(id, more),
       retry: (id, more) => client.retry(id, more),
+      acknowledge: (id, more) => client.acknowledge(id, more),
       remove: (id, more) => client.remove(id, more),
       _signals: signals,
     };

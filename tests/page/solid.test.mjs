@@ -180,12 +180,12 @@ test("acts are those of the client", async () => {
   WebSocket.last.say(delta(3, 3, [], { can: ["view", "operate"] }));
   await settled();
   assert.deepEqual(jobs.can(), ["view", "operate"]);
-  const acts = [jobs.cancel("a", { reason: "why" }), jobs.retry("b"), jobs.remove("c")];
+  const acts = [jobs.cancel("a", { reason: "why" }), jobs.retry("b"), jobs.remove("c"), jobs.acknowledge("a")];
   for (const { type, req, reason } of WebSocket.last.sent.filter(({ req }) => req)) {
     if (type === "jobs:cancel") assert.equal(reason, "why");
     WebSocket.last.say({ type: "jobs:done", req, id: "x", revision: 3, cursor: "e1:3" });
   }
-  assert.deepEqual((await Promise.all(acts)).map(({ id }) => id), ["a", "b", "c"]);
+  assert.deepEqual((await Promise.all(acts)).map(({ id }) => id), ["a", "b", "c", "a"]);
 });
 
 /** What a component returns, by calling what is still a function. */
