@@ -19,6 +19,9 @@ const LATE_MS = 1000; // a timer that is later than this says nothing about the 
 const CLOCK_MS = 60000; // between two questions for the hub's time
 const ACK_MS = 1000;
 const REST_MS = 300000; // hidden for this long
+// A hub ends a connection with over 1,000 messages in ten seconds.
+const MAX_UNANSWERED = 16, ACTS_AT_ONCE = 100, ACTS_PER_S = 80;
+const MAX_ACT = 20000; // characters, of at most three bytes; a hub takes 64 KiB
 const VERIFY_MS = 30000; // between two comparisons with the hub's digest
 const SLICE_MS = 4; // of hashing at once
 const MAX_HISTORY = 64; // entries of a history that may have been cut
@@ -528,6 +531,8 @@ class Acts {
   constructor(records) {
     this._records = records;
     this._asked = new Map(); // request → what was asked
+    this._allowed = ACTS_AT_ONCE;
+    this._allowedAt = 0;
   }
 
   get count() {
@@ -545,13 +550,34 @@ class Acts {
     });
   }
 
-  /** Send what this connection, of which `send` is the function, was not asked yet. */
-  send(send) {
-    for (const one of [...this._asked.values()]) {
-      if (one.sent === send || one.answer) continue;
-      one.sent = send;
-      send(one.message);
+  /**
+   * Send what this connection, of which `send` is the function, was not asked yet, in order. Returns
+   * in how many milliseconds to go on, or null: with the next answer, if there is more.
+   */
+  send(send, now) {
+    let unanswered = 0;
+    for (const one of this._asked.values()) {
+      if (one.answer) continue;
+      if (one.sent !== send) {
+        const waitMs = this._take(now);
+        if (waitMs > 0) return waitMs;
+        one.sent = send;
+        send(one.message);
+      }
+      unanswered += 1;
+      if (unanswered >= MAX_UNANSWERED) break;
     }
+    return null;
+  }
+
+  /** Count one that is sent now; returns how long it has to wait instead. */
+  _take(now) {
+    const passedMs = Math.max(0, now - this._allowedAt);
+    this._allowed = Math.min(ACTS_AT_ONCE, this._allowed + (passedMs * ACTS_PER_S) / 1000);
+    this._allowedAt = now;
+    if (this._allowed < 1) return Math.ceil(((1 - this._allowed) * 1000) / ACTS_PER_S);
+    this._allowed -= 1;
+    return 0;
   }
 
   /** Let what a request could not bring to the hub be sent again. */
@@ -870,15 +896,27 @@ class Machine {
     if (this._url === null || state === "idle" || state === "error") {
       return Promise.reject(new ActRefused("closed", detail || "there is no connection"));
     }
+    if (JSON.stringify(message).length > MAX_ACT) {
+      return Promise.reject(new ActRefused("invalid", "the act is too long for a message"));
+    }
     const asked = this._acts.ask(message, signal);
     if (state === "open") this._sendActs();
     if (state === "resting") this.on("wake"); // whoever acts is there
+    const more = () => this._sendMoreActs();
+    asked.then(more, more);
     return asked;
   }
 
   _sendActs() {
-    if (this._sendAct) this._acts.send(this._sendAct);
+    if (this._sendAct) this._sendMoreActs();
     else this._acts.refuseAll("unsupported", "the hub does not take acts");
+  }
+
+  _sendMoreActs() {
+    const waitMs = this._sendAct && this._acts.send(this._sendAct, this.clock.now());
+    if (waitMs !== null && !this._timers.has("acts")) {
+      this._after("acts", waitMs, () => this._sendMoreActs());
+    }
   }
 
   retryNow() {
@@ -1019,8 +1057,11 @@ class Machine {
     if (message.type === "jobs:delta") this._take(message);
     else if (message.type === "jobs:pong") this._takeTime(message);
     else if (message.type === "jobs:owners") this._takeOwners(message);
-    else if (message.type === "jobs:done") this._acts.done(message);
     else if (message.type === "jobs:refused") this._acts.refused(message);
+    else if (message.type === "jobs:done") {
+      this._acts.done(message);
+      this._sendMoreActs();
+    }
   }
 
   _take(delta) {
@@ -1099,22 +1140,28 @@ class Machine {
   async _post({ type, id, ...body }) {
     const verb = type.slice("jobs:".length), run = this._run;
     const base = this._url.replace(/^ws/, "http").replace(/ws\/jobs$/, "");
-    let message = null;
+    const refuse = (news) => this._acts.refused({ ...news, req: body.req });
+    let message = null, status = 0;
     try {
       const answer = await this._fetch(`${base}api/jobs/${encodeURIComponent(id)}/${verb}`, {
         method: "POST", credentials: "same-origin", headers: { "Content-Type": "application/json" },
         body: JSON.stringify(body),
       });
-      if (answer.status < 500 || /json/.test(answer.headers.get("Content-Type"))) message = await answer.json();
-      if (!isUnderstood(message)) message = null;
+      ({ status } = answer);
+      message = await answer.json();
     } catch {
-      // as below
+      // no network, or no JSON
     }
-    if (message?.type === "jobs:done") this._acts.done(message);
-    else if (message?.type === "jobs:refused") this._acts.refused({ ...message, req: body.req });
-    else if (run === this._run) { // or the next connection sends it again
+    if (message?.type === "jobs:done" && isUnderstood(message)) {
+      this._acts.done(message);
+      this._sendMoreActs();
+    } else if (message?.type === "jobs:refused" && isUnderstood(message)) refuse(message);
+    else if (status >= 400 && status < 500) {
+      const code = status === 401 || status === 403 ? "forbidden" : "invalid";
+      refuse({ code, message: message?.error ?? `the hub's address answered with ${status}` });
+    } else if (run === this._run) { // or the next connection sends it again
       this._acts.unsent(body.req);
-      this._after("acts", BASE_MS + CAP_MS * this.clock.random() / 10, () => this._sendActs());
+      this._after("acts", BASE_MS + CAP_MS * this.clock.random() / 10, () => this._sendMoreActs());
       this._probe();
     }
   }

@@ -1230,15 +1230,29 @@ FAULTS += (
     Fault(
         "a page's act is asked for again though it was answered",
         _PAGE_CLIENT,
-        "if (one.sent === send || one.answer) continue;",
-        "if (one.sent === send) continue;",
+        "      if (one.answer) continue;\n      if (one.sent",
+        "      if (one.sent",
         _PAGE_ACTS,
     ),
     Fault(
         "a page's act is asked for twice by one connection",
         _PAGE_CLIENT,
-        "if (one.sent === send || one.answer) continue;",
-        "if (one.answer) continue;",
+        "if (one.sent !== send) {",
+        "if (one.message) {",
+        _PAGE_ACTS,
+    ),
+    Fault(
+        "a page sends all of its acts at once",
+        _PAGE_CLIENT,
+        "      if (unanswered >= MAX_UNANSWERED) break;\n",
+        "",
+        _PAGE_ACTS,
+    ),
+    Fault(
+        "a page sends acts faster than a hub takes messages",
+        _PAGE_CLIENT,
+        "        if (waitMs > 0) return waitMs;\n",
+        "",
         _PAGE_ACTS,
     ),
     Fault(

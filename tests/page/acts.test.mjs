@@ -122,6 +122,50 @@ test("one that is asked for while there is no connection is sent with the next",
   assert.equal(await one(), jobs.get("a"));
 });
 
+test("many acts go as fast as the hub takes them, in order, and each once", async () => {
+  const all = await live(), { clock, jobs } = all;
+  const ends = Array.from({ length: 2000 }, (_, attempt) => outcome(jobs.cancel("a", { attempt })));
+  const seen = [];
+  let ended = 0;
+  const answer = async () => {
+    for (const { req, attempt } of acts(all.WebSocket.last).slice(ended)) {
+      ended += 1;
+      seen.push(attempt);
+      all.WebSocket.last.say(attempt % 2 ? done(req, 2) : refused(req));
+    }
+    await settled();
+  };
+  assert.equal(acts(all.WebSocket.last).length, 16, "not all at once");
+  for (let tenth = 0; tenth < 100; tenth++) {
+    for (let turn = 0; turn < 8; turn++) await answer();
+    await clock.pass(100);
+    all.WebSocket.last.say({ type: "jobs:pong", at: clock.now(), now: "x" });
+  }
+  const sent = all.WebSocket.last.sent.length;
+  assert.ok(sent > 700 && sent < 950, `${sent} messages in ten seconds`);
+  await answer();
+  const one = ends.length - 1;
+  const stop = new AbortController();
+  const given = Array.from({ length: 3 }, () => outcome(jobs.retry("a", { signal: stop.signal })));
+  await again(all);
+  ended = 0;
+  stop.abort("enough");
+  for (let tenth = 0; tenth < 300; tenth++) {
+    for (let turn = 0; turn < 4; turn++) await answer();
+    await clock.pass(100);
+    all.WebSocket.last.say({ type: "jobs:pong", at: clock.now(), now: "x" });
+  }
+  assert.deepEqual(seen, Array.from({ length: 2000 }, (_, attempt) => attempt));
+  assert.deepEqual([await ends[one](), (await ends[0]()).code, await given[2]()], [jobs.get("a"), "conflict", "enough"]);
+  assert.equal(jobs._machine._acts.count, 0);
+});
+
+test("an act that no message can carry is refused, and the connection stays", async () => {
+  const { WebSocket, jobs } = await live();
+  assert.equal((await outcome(jobs.cancel("a", { reason: "x".repeat(30000) }))()).code, "invalid");
+  assert.deepEqual([acts(WebSocket.last), jobs.status.state], [[], "open"]);
+});
+
 test("a listener that acts as soon as the hub is there asks once", async () => {
   let one;
   const { WebSocket } = await live({
@@ -211,6 +255,10 @@ test("a hub that let a page in by its cookie is asked by POST", async () => {
   await clock.pass(1500);
   assert.equal(await one(), jobs.get("a"));
   assert.deepEqual([acts(WebSocket.last), jobs.status.state], [[], "open"]);
+
+  answers.push([401, JSON.stringify({ error: "sign in first" })]);
+  const { code, message } = await outcome(jobs.cancel("a"))();
+  assert.deepEqual([code, message], ["forbidden", "sign in first"]);
 
   const lost = outcome(jobs.cancel("a"));
   await settled();
