@@ -36,6 +36,10 @@ export function bindingsOf({
 
   function provide(props) {
     const { client, ...options } = optionsOf(props);
+    // Functions are those of the time at which they are called.
+    const latest = (name) => (...given) => untrack(() => props[name]?.(...given));
+    if (typeof options.token === "function") options.token = latest("token");
+    if ("onchange" in options) options.onchange = latest("onchange");
     const jobs = createJobs(client ?? connect(options));
     onCleanup(() => {
       jobs.release();

@@ -217,6 +217,12 @@ test("a provider connects anew with another address, filter or token, and for no
   await set({});
   await set({ token: () => "another function" });
   assert.deepEqual(hosts(), ["one.example"]);
+  seen[0].refresh(); // it is connecting
+  WebSocket.last.end();
+  await clock.pass(250);
+  WebSocket.last.open();
+  assert.equal(WebSocket.last.of("jobs:auth")[0].token, "another function");
+  WebSocket.made.shift();
   await set({ filter: { type: "etl" } });
   await set({ filter: { type: "etl" } });
   assert.deepEqual(hosts(), ["one.example", "one.exampleetl"]);
