@@ -64,12 +64,11 @@ function Panel() {
 
 export function App(props) {
   return (
-    <JobProvider url={props.url} WebSocket={props.WebSocket}>
+    <JobProvider url={props.url} token={props.token}>
       <Indicator />
       <Panel />
     </JobProvider>
   );
 }
 
-/** Shows the page; `more` are further options of the client. */
-export const show = (root, url, more = {}) => render(() => <App url={url} {...more} />, root);
+export const show = (root, url, token) => render(() => <App url={url} token={token} />, root);

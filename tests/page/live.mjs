@@ -12,6 +12,10 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (word === "until") {
     const said = await jobs.until(id, what).then((job) => job.stage ?? null, (error) => error.message);
     console.log(JSON.stringify(said));
+  } else if (["cancel", "retry", "remove", "acknowledge"].includes(word)) {
+    const said = await jobs[word](id, what ? JSON.parse(what) : {}).then(
+      (job) => job ?? null, ({ code, message, job }) => ({ code, message, job: job ?? null }));
+    console.log(JSON.stringify(said));
   } else {
     const all = Object.fromEntries(jobs.all().map((job) => [job.id, job]));
     console.log(JSON.stringify({ jobs: all, counts: jobs.counts, status: jobs.status }));

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import http.server
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -20,7 +22,9 @@ import pytest
 
 from jobctl._clock import now, now_ms
 from jobctl.core import transitions
+from jobctl.core.cursor import ZERO
 from jobctl.core.times import to_text
+from jobctl.hub.tokens import TokenFile
 from jobctl.page import CLIENT_FILES, asset
 from jobctl.stores import Store, open_store
 from tests import npm
@@ -230,6 +234,63 @@ async def test_client_shows_its_token_in_the_first_message(folder: Path, store: 
         await asyncio.to_thread(wrong.close)
 
 
+@pytest.mark.slow
+@needs_socket
+async def test_client_acts_through_a_hub(folder: Path, store: Store) -> None:
+    """Each resolves with the job as the store has it; a refusal says why, and how it stands."""
+    for id in ("a", "b", "c"):
+        store.create(transitions.create("etl", now=now(), id=id, stages=("load",)))
+    store.update("b", lambda job: transitions.fail(job, "no", now=now()))
+    async with running_hub(store, control=True) as hub:
+        program = Program(folder, hub.url)
+
+        async def ask(line: str) -> Any:
+            return await asyncio.to_thread(program.ask, line)
+
+        assert await ask("until a pending") == "pending"
+        held = await ask("state")
+        assert "admin" in held["status"]["can"]
+        cancelled = await ask('cancel a {"reason":"not-needed"}')
+        assert (cancelled["revision"], cancelled["stage"]) == (store.get("a").revision, "failed")
+        assert cancelled["cancelled"]["reason"] == "not-needed"
+        again = await ask("cancel a")
+        assert (again["code"], again["job"]["stage"]) == ("conflict", "failed")
+        assert (await ask('acknowledge b {"note":"known"}'))["acknowledged"]["note"] == "known"
+        assert (await ask("retry b"))["retryCount"] == 1
+        late = await ask('cancel b {"attempt":0}')
+        assert (late["code"], late["job"]["retryCount"]) == ("conflict", 1)
+        assert (await ask("remove c"))["code"] == "conflict"
+        assert await ask("remove a") is None
+        assert {job.id for job in store.since(ZERO).jobs} == {"b", "c"}
+        assert (await ask("retry a"))["code"] == "gone"
+        await asyncio.to_thread(program.close)
+
+
+@pytest.mark.slow
+@needs_socket
+async def test_client_acts_once_through_cuts(folder: Path, store: Store) -> None:
+    """What is asked while the hub is away is done by the next one, and once."""
+    ids, moments = [f"j{number}" for number in range(12)], random.Random(7)
+    for id in ids:
+        store.create(transitions.create("etl", now=now(), id=id))
+        store.update(id, lambda job: transitions.fail(job, "no", now=now()))
+    async with running_hub(store, control=True) as hub:
+        program = Program(folder, hub.url)
+        assert await asyncio.to_thread(program.ask, "until j0 failed") == "failed"
+        port = hub.port
+    asked = asyncio.create_task(asyncio.to_thread(program.ask, "retry j0"))
+    async with running_hub(store, control=True, port=port) as hub:
+        assert (await asked)["retryCount"] == 1
+        for id in ids[1:]:
+            asked = asyncio.create_task(asyncio.to_thread(program.ask, f"retry {id}"))
+            await asyncio.sleep(moments.uniform(0, 0.01))  # before, within or after the act
+            for connection in list(hub.server.clients.by_session.values()):
+                connection.transport.abort()
+            assert (await asked)["retryCount"] == 1
+        assert {job.retry_count for job in store.since(ZERO).jobs} == {1}
+        await asyncio.to_thread(program.close)
+
+
 # -- in a browser -----------------------------------------------------------------------------
 
 
@@ -325,6 +386,39 @@ async def test_page_of_a_framework(
         assert await page.run("document.getElementById('list').dataset.active") == "2"
         assert await page.run("document.getElementById('list').dataset.state") == "open"
         assert page.said == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+async def test_page_acts_by_its_cookie(store: Store, tmp_path: Path) -> None:
+    """Somebody has signed in: acts go by POST; a token without the right is refused."""
+    tokens = {name: f"{name} 0123456789abcdef" for name in ("boss", "viewer")}
+    rights = {"boss": "view,details,operate,admin", "viewer": "view,details"}
+    file = tmp_path / "tokens"
+    digests = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in tokens.items()}
+    file.write_text("".join(f"{name} {rights[name]} {digests[name]}\n" for name in tokens))
+    file.chmod(0o600)
+    for id in ("a", "b"):
+        store.create(transitions.create("etl", now=now(), id=id))
+    said = "({ code, message }) => (window.said = code ?? message)"
+    async with running_hub(store, token=TokenFile(file), control=True) as hub:
+        for name, outcome in (("viewer", "forbidden"), ("boss", "failed by hand")):
+            async with browser() as page:
+                await page.go(f"http://127.0.0.1:{hub.port}/login")
+                await page.shows("document.readyState", "complete")
+                await page.run(
+                    f"document.querySelector('[name=token]').value = '{tokens[name]}';"
+                    "document.querySelector('form').submit()"
+                )
+                await page.shows("window.jobctl?.jobs.counts.total", 2)
+                await page.run(
+                    "jobctl.jobs.cancel('a', { reason: 'by hand' }).then((job) =>"
+                    f" (window.said = `${{job.stage}} ${{job.cancelled.reason}}`), {said}), null"
+                )
+                await page.shows("window.said", outcome)
+        assert {(job.id, job.stage) for job in store.since(ZERO).jobs} == {
+            ("a", "failed"), ("b", "pending"),
+        }  # fmt: skip
 
 
 @pytest.mark.slow

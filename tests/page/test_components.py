@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -17,11 +18,12 @@ from jobctl._clock import now, now_ms
 from jobctl.core import transitions
 from jobctl.core.job import Job
 from jobctl.core.times import to_text
+from jobctl.hub.tokens import TokenFile
 from jobctl.stores import Store, open_store
 from tests import npm
 from tests.hub.browser import CHROMIUM, Page, browser
 from tests.hub.network import running_hub
-from tests.page.test_client import HERE, needs_npm, served, write_client
+from tests.page.test_client import HERE, TOKEN, needs_npm, served, write_client
 
 pytestmark = [pytest.mark.slow, needs_npm]
 
@@ -108,27 +110,6 @@ NEW_NODES = (
     ".map((node) => `${node.closest('article').id} ${node.className || node.localName}`).join()"
 )
 
-ACTING = """
-// A hub's acts, played by the test: what is asked, and answers to it.
-window.asked = [];
-window.Acting = class extends WebSocket {
-  set onmessage(take) {
-    window.answer = (message) => void take({ data: JSON.stringify(message) });
-    super.onmessage = take && (({ data }) => {
-      const message = JSON.parse(data);
-      if (message.type === "jobs:delta" && !this.begun) message.can = ["view", "operate"];
-      this.begun = true;
-      take({ data: JSON.stringify(message) });
-    });
-  }
-  send(text) {
-    const message = JSON.parse(text);
-    if (message.req) window.asked.push(message);
-    else super.send(text);
-  }
-};
-"""
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
@@ -147,9 +128,9 @@ def page_of(project: Project) -> Iterator[tuple[str, Callable[[str], None]]]:
 
     def write(hub: str) -> None:
         (out / "index.html").write_text(
-            f'<!doctype html><div id="root"></div><script>{ACTING}</script>'
+            '<!doctype html><div id="root"></div>'
             '<script type="module">import { show } from "./cards.js";'
-            f'show(document.getElementById("root"), "{hub}", {{ WebSocket: Acting }});</script>'
+            f'show(document.getElementById("root"), "{hub}", "{TOKEN}");</script>'
         )
 
     with served(out) as origin:
@@ -179,15 +160,21 @@ async def kept(page: Page) -> str:
 
 
 @needs_chromium
-async def test_cards_follow_their_jobs(project: Project, store: Store) -> None:
+async def test_cards_follow_their_jobs(project: Project, store: Store, tmp_path: Path) -> None:
     """Appear, move, stall, finish, end by hand; other cards keep their elements."""
+    tokens = tmp_path / "tokens"
     create = partial(transitions.create, "etl", stages=("load", "check", "save"))
     past = to_text(now_ms() - 100_000)
     store.create(create(now=past, id="a", title="Nightly load"))
     store.update("a", lambda job: transitions.advance(job, "load", now=past))
     store.create(create(now=now(), id="b"))
     with page_of(project) as (origin, write):
-        async with running_hub(store, allow_origins=[origin]) as hub, browser() as page:
+        # A page of another origin changes jobs with a token only.
+        digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+        tokens.write_text(f"app view,details,operate {digest}\n")
+        tokens.chmod(0o600)
+        token = TokenFile(tokens)
+        async with running_hub(store, token=token, control=True) as hub, browser() as page:
             write(hub.url)
             await page.go(f"{origin}/index.html")
             await page.shows(CARDS, "a,b")
@@ -218,15 +205,14 @@ async def test_cards_follow_their_jobs(project: Project, store: Store) -> None:
             await page.run("document.querySelector('#b .pin').click()")
             await page.shows(text("#b .pin"), "pinned")
 
-            await page.run("document.querySelector('#b .cancel').click()")
-            await page.shows("asked.length", 1)
-            (asked,) = json.loads(await page.run("JSON.stringify(asked)"))
-            assert (asked["type"], asked["id"], asked["reason"]) == ("jobs:cancel", "b", "by hand")
-            move(store, "b", transitions.cancel, at_work=True, reason="by hand")
-            await page.shows("document.querySelector('#b').dataset.stage", "failed")
-            assert await page.run(text("#b output")) == ""
-            await page.run("answer({ type: 'jobs:refused', req: asked[0].req, code: 'conflict' })")
-            await page.shows(text("#b output"), "conflict")
+            await page.run("document.querySelector('#c .cancel').click()")
+            await page.shows(text("#c output"), "done")
+            await page.shows("document.querySelector('#c').dataset.stage", "failed")
+            cancelled = store.get("c").cancellation
+            assert cancelled is not None
+            assert cancelled.reason == "by hand"
+            await page.shows(text("#indicator"), "1")
+            assert await page.run(text("#c .cancel")) is None
             store.remove("a")
             await page.shows(CARDS, "b,c")
             assert await kept(page) == ""
