@@ -112,6 +112,7 @@ export class Row {
       this._typeLink.href = hrefOf(withFilter(view, "type", String(job.type)), settings.base);
       const session = typeof job.sessionId === "string" ? job.sessionId : "";
       this._sessionLink.href = hrefOf(withFilter(view, "session", session), settings.base);
+      this._sessionLink.hidden = session === "";
       texts.type.set(String(job.type));
       texts.session.set(session);
     }
