@@ -93,6 +93,17 @@ class Page:
         metrics = {"deviceScaleFactor": 1, "mobile": False, **more}
         await self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, **metrics)
 
+    async def hide(self) -> None:
+        """Put another tab in front of this one."""
+        other = await self.do("Target.createTarget", url="about:blank")
+        await self.do("Target.activateTarget", targetId=other["targetId"])
+        await self.shows("document.visibilityState", "hidden")
+
+    async def show(self) -> None:
+        """Put this tab in front."""
+        await self.do("Page.bringToFront")
+        await self.shows("document.visibilityState", "visible")
+
     async def close(self) -> None:
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
@@ -100,7 +111,7 @@ class Page:
 
 @asynccontextmanager
 async def browser(*flags: str) -> AsyncIterator[Page]:
-    """A tab in a browser of its own, which ends with the block; ``flags`` are more options of it."""
+    """A tab in a browser of its own, which ends with the block, with more ``flags``."""
     assert CHROMIUM is not None, "the test is skipped without one"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         process = subprocess.Popen(
