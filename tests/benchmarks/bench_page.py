@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import statistics
@@ -194,7 +195,7 @@ def judge(events: list[dict[str, Any]], figures: Figures) -> None:
             frames.setdefault((event["pid"], event["tid"]), []).append(event["ts"])
     thread, times = max(frames.items(), key=lambda item: len(item[1]))
     times.sort()
-    pairs = zip(times, times[1:], strict=False)
+    pairs = itertools.pairwise(times)
     figures.frames_ms = sorted((after - before) / 1000 for before, after in pairs)
     tasks = [
         (event["ts"], event["ts"] + event.get("dur", 0))
