@@ -1,10 +1,13 @@
 """Draw ``jobctl watch`` and a hub's page, with the same jobs, by headless Chromium.
 
-Run it after a change of either, look at both pictures, and commit them.
+Run it after a change of either, look at the pictures, and commit them. With ``--all FOLDER`` it draws
+every page of the hub into a folder instead, to be looked at: at 380, 800 and 1600 pixels, dark and
+light, with 0, 7, 200 and 10,000 jobs.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import html
@@ -186,7 +189,66 @@ async def draw() -> None:
         print(f"{file}: {file.stat().st_size // 1024} KiB")
 
 
+# -- all pages, to be looked at --------------------------------------------------------------------
+
+
+def fill_more(store: Store, count: int) -> None:
+    """A morning's jobs, and ended ones until there are so many."""
+    fill(store)
+    made = len(store.ids())
+    types = ("etl", "report", "backup", "create_session", "train")
+    for number in range(count - made):
+        began = 600 + 20 * number
+        title = f"{('Orders', 'Report', 'Backup')[number % 3]} of customer {number % 977}"
+        step = failed("connection reset by peer", began - 60) if number % 19 == 3 else None
+        end = step or completed(began - 30 - number % 240)
+        job(store, f"job-{number:05d}", types[number % 5], title, began, "fetch,clean,load",
+            at("fetch", began - 5), end)  # fmt: skip
+
+
+async def shoot_all(page: Page, url: str, name: str, folder: Path) -> None:
+    """The page at each width, dark and light."""
+    await page.go("about:blank")
+    await page.shows("location.href", "about:blank")
+    await page.go(url)
+    await page.shows("window.jobctl?.jobs.status.synced === true", True, 30)
+    for scheme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        await page.do("Emulation.setEmulatedMedia", features=features)
+        for width, height in ((380, 800), (800, 900), (1600, 1000)):
+            metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+            await page.do("Emulation.setDeviceMetricsOverride", **metrics)
+            await asyncio.sleep(1.2)
+            shot = await page.do("Page.captureScreenshot", format="png")
+            (folder / f"{name}-{width}-{scheme}.png").write_bytes(base64.b64decode(shot["data"]))
+
+
+async def draw_all(folder: Path) -> None:
+    """Every page of the dashboard, to be looked at."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for count in (0, 7, 200, 10_000):
+        with tempfile.TemporaryDirectory() as place:
+            store = open_store(Path(place) / "jobs", create=True, adopt=True)
+            if count:
+                fill_more(store, count)
+            if count == 7:
+                for id in store.ids()[7:]:
+                    store.remove(id)
+            async with running_hub(store) as hub, browser() as page:
+                at = hub.url.replace("ws://", "http://").removesuffix("ws/jobs")
+                await shoot_all(page, at, f"list-{count}", folder)
+                if count == 200:
+                    for id in ("train-resnet", "import-0412", "import-0411", "missing"):
+                        await shoot_all(page, f"{at}jobs/{id}", f"job-{id}", folder)
+                    await shoot_all(page, f"{at}?kiosk=1", "wall", folder)
+                    await shoot_all(page, f"{at}?q=orders&show=failed", "search", folder)
+            store.close()
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--all", type=Path, metavar="FOLDER")
+    options = parser.parse_args()
     if CHROMIUM is None:
         sys.exit("needs chromium")
-    asyncio.run(draw())
+    asyncio.run(draw() if options.all is None else draw_all(options.all.resolve()))
