@@ -9,6 +9,7 @@ import pytest
 
 from jobctl._clock import now, now_ms
 from jobctl.core import transitions as jobs
+from jobctl.core.cursor import ZERO
 from jobctl.core.times import to_text
 from tests.hub.browser import CHROMIUM, Page, browser
 from tests.hub.network import new_job, running_hub
@@ -463,3 +464,30 @@ async def test_acts_on_many_need_their_number(served):
                 assert await page.run("acts") == []
         await page.shows("acts.length", 29)
         assert await page.run("acts.every(([verb, id]) => verb === 'remove' && id !== 'other')")
+
+
+async def test_page_cancels_and_removes_jobs_through_the_hub(served):
+    """The rows change with what the hub sends then."""
+    served.create(new_job("a1", title="Nightly"))
+    served.create(jobs.fail(new_job("a2"), "boom", now=now()))
+    async with running_hub(served, control=True) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows(f"{IDS}.length", 2)
+        await page.shows("!!document.querySelector('[data-acts=yes]')", True)
+        await click(page, "[data-id=a1] .select")
+        await click(page, "[data-act=cancel]")
+        await page.shows("!!document.querySelector('#act input')", True)
+        for letter in "late":
+            await press(page, letter)
+        await press(page, "Enter")
+        await page.shows(DIALOG, "")
+        await page.shows("document.querySelector('[data-id=a1]').dataset.kind", "cancelled")
+        error = await page.run("document.querySelector('[data-id=a1] .error').textContent")
+        assert error.endswith(": late")
+        await click(page, "[data-id=a2] .select")
+        await click(page, "[data-act=remove]")
+        await page.shows(f"{DIALOG}.includes('Remove 2 jobs?')", True)
+        await press(page, "Enter")
+        await page.shows("jobctl.jobs.all().length", 0)
+        assert list(served.since(ZERO).jobs) == []
+        assert page.said == []
