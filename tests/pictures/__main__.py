@@ -1,8 +1,8 @@
 """Draw ``jobctl watch`` and a hub's page, with the same jobs, by headless Chromium.
 
-Run it after a change of either, look at the pictures, and commit them. With ``--all FOLDER`` it draws
-every page of the hub into a folder instead, to be looked at: at 380, 800 and 1600 pixels, dark and
-light, with 0, 7, 200 and 10,000 jobs.
+Run it after a change of either, look at the pictures, and commit them. With ``--all FOLDER`` it
+draws every page of the hub into a folder instead, to be looked at: at 380, 800 and 1600 pixels,
+dark and light, with 0, 7, 200 and 10,000 jobs.
 """
 
 from __future__ import annotations
