@@ -37,6 +37,9 @@ def test_every_block_has_a_test() -> None:
         ("A Node application that has its own job files", "js"): 3,
         ("A Node application that has its own job files", "sh"): 1,
         ("A page in Vite", "js"): 3,
+        ("A page in Solid, React or plain HTML", "html"): 1,
+        ("A page in Solid, React or plain HTML", "sh"): 1,
+        ("A page in Solid, React or plain HTML", "jsx"): 3,
     }
 
 
