@@ -90,10 +90,9 @@ SCROLL = """
 """
 
 ANIMATE = "(function frame() { window.animation = requestAnimationFrame(frame); })()"
+# What changes as long as changes arrive. An older page does not tell; its counts do in the end.
 SHOWN_CHANGE = """
-(() => window.jobctl
-  ? window.jobctl.jobs.status.cursor
-  : document.getElementById("rows").textContent)()
+window.jobctl ? window.jobctl.jobs.status.cursor : document.getElementById("counts").textContent
 """
 
 
@@ -214,7 +213,7 @@ def judge(events: list[dict[str, Any]], figures: Figures) -> None:
 async def settle(page: Page) -> None:
     """Wait until the page shows no change any more."""
     before, still = None, 0
-    while still < 4:
+    while still < 6:
         now = await page.run(SHOWN_CHANGE)
         still = still + 1 if now == before else 0
         before = now
