@@ -1276,4 +1276,25 @@ FAULTS += (
         "          void id;",
         _SOLID,
     ),
+    Fault(
+        "a hidden dashboard waits for a frame that does not come",
+        "jobctl/page/dashboard/main.js",
+        "  if (document.hidden || isFirst) flush();\n",
+        "  if (isFirst) flush();\n",
+        ("tests/page/test_dashboard_scenarios.py",),
+    ),
+    Fault(
+        "the dashboard counts ages by the clock of the browser",
+        "jobctl/page/dashboard/main.js",
+        "  now: () => context.jobs.now(),\n",
+        "  now: () => Date.now(),\n",
+        ("tests/page/test_dashboard_scenarios.py",),
+    ),
+    Fault(
+        "rows without a session have a link without a name",
+        "jobctl/page/dashboard/row.js",
+        '      this._sessionLink.hidden = session === "";\n',
+        "",
+        ("tests/page/test_dashboard_accessibility.py",),
+    ),
 )

@@ -163,7 +163,7 @@ async def shoot(page: Page, width: int, height: int, file: Path) -> None:
 
 
 async def draw() -> None:
-    """Both pictures."""
+    """The pictures of README."""
     ASSETS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place) / "jobs"
@@ -181,9 +181,17 @@ async def draw() -> None:
             width, height = [round(await page.run(f"{box}.{side}")) for side in ("width", "height")]
             await shoot(page, width, height, ASSETS / "watch.png")
         async with running_hub(store) as hub, browser() as page:
-            await page.go(hub.url.replace("ws://", "http://").removesuffix("ws/jobs"))
-            await page.shows("document.querySelectorAll('#rows [data-id]').length > 5", True)
-            await shoot(page, 1000, 640, ASSETS / "page.png")
+            url = hub.url.replace("ws://", "http://").removesuffix("ws/jobs")
+            for name, path, scheme, height in (
+                ("page", "", "light", 640), ("job", "jobs/train-resnet", "dark", 560),
+            ):  # fmt: skip
+                features = [{"name": "prefers-color-scheme", "value": scheme}]
+                await page.do("Emulation.setEmulatedMedia", features=features)
+                await page.go("about:blank")
+                await page.shows("location.href", "about:blank")
+                await page.go(url + path)
+                await page.shows("window.jobctl?.jobs.status.synced === true", True)
+                await shoot(page, 1280, height, ASSETS / f"{name}.png")
         store.close()
     for file in sorted(ASSETS.iterdir()):
         print(f"{file}: {file.stat().st_size // 1024} KiB")
