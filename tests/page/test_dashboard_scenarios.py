@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -201,7 +202,15 @@ async def test_page_is_frozen(directory, writer):
             await agrees(page, directory)
             await page.shows(STATE, "open")
             await nothing_was_made_anew(page)
-            assert page.said == []
+            # The browser may have closed the socket of the frozen page, and notes that.
+            said = [text for text in page.said if "entered Back-Forward Cache" not in text]
+            assert said == []
+
+
+async def go_back(page: Page) -> None:
+    """By the history; the page that is left may be gone before it answers."""
+    with suppress(AssertionError):
+        await page.run("history.back()")
 
 
 async def test_page_is_left_and_come_back_to(directory, writer):
@@ -212,7 +221,7 @@ async def test_page_is_left_and_come_back_to(directory, writer):
             await page.go(page_of(hub.url, "/login"))
             await page.shows("location.pathname", "/login")
             change_all(writer)
-            await page.run("history.back()")
+            await go_back(page)
             await page.shows("location.pathname + location.search", "/?type=etl")
             await agrees(page, directory)
 
@@ -231,7 +240,7 @@ async def test_page_comes_back_out_of_the_browsers_cache(directory, writer):
             await page.go("about:blank")
             await page.shows("location.href", "about:blank")
             change_all(writer)
-            await page.run("history.back()")
+            await go_back(page)
             await page.shows("[location.pathname, window.wasKept]", ["/", True])
             await agrees(page, directory)
             await page.shows(STATE, "open")
