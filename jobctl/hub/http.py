@@ -65,7 +65,7 @@ from jobctl.hub.log_limit import LastingProblem
 from jobctl.hub.metrics import Counts
 from jobctl.hub.rights import Grant, Way
 from jobctl.hub.sessions import Hub
-from jobctl.page import CLIENT_FILES, DASHBOARD_FILES, asset, modules_of
+from jobctl.page import CLIENT_FILES, DASHBOARD_FILES, asset, files_digest, modules_of
 
 __all__ = ["HttpApi", "ServerState", "grant_of"]
 
@@ -188,6 +188,7 @@ class HttpApi:
                 web.get(f"{base}/", self._page),
                 web.get(f"{base}/jobs/{{id}}", self._page),
                 *(web.get(base + path, self._script) for path in _SCRIPTS),
+                web.get(f"{base}/assets/{{digest}}/{{name:.+}}", self._lasting_script),
                 web.get(f"{base}/healthz", self._health),
                 web.get(f"{base}/metrics", self._metrics),
                 web.get(f"{base}/api/jobs", self._jobs),
@@ -361,11 +362,12 @@ class HttpApi:
     async def _page(self, request: web.Request) -> web.Response:
         html = asset("index.html").replace("{base}", self._base)
         first = "dashboard/job.js" if "id" in request.match_info else "dashboard/main.js"
+        assets = f"{self._base}/assets/{files_digest()}"
         preloads = "\n".join(
-            f'<link rel="modulepreload" href="{self._base}/{name}">'
+            f'<link rel="modulepreload" href="{assets}/{name}">'
             for name in modules_of("dashboard/main.js", first)
         )
-        html = html.replace("{preloads}", preloads)
+        html = html.replace("{preloads}", preloads).replace("{assets}", assets)
         return self._html(request, html.replace("{settings}", self._settings(request)))
 
     def _settings(self, request: web.Request) -> str:
@@ -382,9 +384,21 @@ class HttpApi:
         return json.dumps(values).replace("<", "\\u003c")
 
     async def _script(self, request: web.Request) -> web.Response:
-        name = request.path.removeprefix(f"{self._base}/")
-        suffix = name[name.rindex(".") :]
-        return web.Response(text=asset(name), content_type=_CONTENT_TYPES.get(suffix, "text/plain"))
+        return _file(request.path.removeprefix(f"{self._base}/"))
+
+    async def _lasting_script(self, request: web.Request) -> web.Response:
+        """Serve a file of the page under an address that is another one when the files change.
+
+        So a browser asks for it once. A page that was loaded before the hub was replaced still
+        has the old address, and gets the new file.
+        """
+        name = request.match_info["name"]
+        if f"/{name}" not in _SCRIPTS:
+            raise web.HTTPNotFound
+        answer = _file(name)
+        if request.match_info["digest"] == files_digest():
+            answer.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+        return answer
 
     async def _login_form(self, request: web.Request) -> web.Response:
         return self._html(request, self._sign_in(""))
@@ -801,6 +815,12 @@ def _sees_details(request: web.Request) -> bool:
 
 def _json(body: bytes, headers: dict[str, str]) -> web.Response:
     return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _file(name: str) -> web.Response:
+    """Return a file of the page or of the client, with its content type."""
+    suffix = name[name.rindex(".") :]
+    return web.Response(text=asset(name), content_type=_CONTENT_TYPES.get(suffix, "text/plain"))
 
 
 def _refusal(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from functools import cache
 from importlib import resources
 
-__all__ = ["CLIENT_FILES", "DASHBOARD_FILES", "asset", "modules_of"]
+__all__ = ["CLIENT_FILES", "DASHBOARD_FILES", "asset", "files_digest", "modules_of"]
 
 CLIENT_FILES = (
     "client.js", "client.d.ts", "react.js", "react.d.ts", "signals.js", "solid.js", "solid.d.ts",
@@ -28,6 +29,15 @@ DASHBOARD_FILES = tuple(
 def asset(name: str) -> str:
     """Return the text of one of the files here."""
     return (resources.files(__name__) / name).read_text("utf-8")
+
+
+@cache
+def files_digest() -> str:
+    """Return 16 hex digits that are others when any file of the client or the dashboard changes."""
+    digest = hashlib.sha256()
+    for name in (*CLIENT_FILES, *DASHBOARD_FILES):
+        digest.update(f"{name}\0{asset(name)}\0".encode())
+    return digest.hexdigest()[:16]
 
 
 _IMPORT = re.compile(r'^(?:import|export|\}) ?[^;"]*from "(\.[^"]+)";$', re.MULTILINE)

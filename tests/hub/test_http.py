@@ -155,7 +155,7 @@ async def test_the_address_of_a_job_is_a_page_too(served):
 
 async def test_page_names_the_modules_that_it_begins_with(served):
     """All at once; the table does not wait for those of a job's page."""
-    preload = re.compile(r'rel="modulepreload" href="/([^"]+)"')
+    preload = re.compile(r'rel="modulepreload" href="/assets/[0-9a-f]{16}/([^"]+)"')
     async with running_hub(served) as hub:
         table = preload.findall((await get(hub, "/")).body.decode())
         job = preload.findall((await get(hub, "/jobs/a1")).body.decode())
@@ -173,6 +173,25 @@ async def test_files_of_the_dashboard_have_their_types(served):
             assert answer.status == 200
             assert answer.headers["Content-Type"].startswith(kind)
         assert (await get(hub, "/dashboard/../__init__.py")).status == 404
+
+
+async def test_browser_asks_once_for_the_files_of_the_page(served):
+    """Their address changes with them; a page from before a replacement gets the new files."""
+    async with running_hub(served) as hub:
+        page = (await get(hub, "/")).body.decode()
+        [main] = re.findall(r'<script type="module" src="([^"]+)"', page)
+        [style] = re.findall(r'href="([^"]+/style.css)"', page)
+        for path in (main, style):
+            answer = await get(hub, path)
+            assert (answer.status, answer.headers["Cache-Control"]) == (
+                200, "private, max-age=31536000, immutable",
+            )  # fmt: skip
+        old = await get(hub, re.sub("[0-9a-f]{16}", "0" * 16, main))
+        assert (old.status, old.headers["Cache-Control"]) == (200, "no-store")
+        assert old.body == (await get(hub, "/dashboard/main.js")).body
+        for name in ("index.html", "../__init__.py", "login.html", ""):
+            there = f"{main.partition('dashboard')[0]}{name}"
+            assert (await get(hub, there)).status == 404, name
 
 
 async def test_host_does_not_write_the_policy(served):
@@ -806,7 +825,8 @@ async def test_all_is_under_the_base_path(directory, writer, base):
         async with session.get(root + base, allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (308, f"{base}/")
         async with session.get(f"{root}{base}/") as answer:
-            assert f'src="{base}/dashboard/main.js"' in await answer.text()
+            text = await answer.text()
+            assert re.search(rf'src="{base}/assets/\w+/dashboard/main.js"', text)
         async with session.get(f"{root}/api/jobs") as answer:
             assert answer.status == 404
         async with session.get(f"{root}{base}/api/jobs") as answer:
