@@ -194,6 +194,8 @@ export function isRecordedAttempt(job: Job): boolean;
 export function movedByOthers(job: Job): boolean;
 /** Whether it is in its stage for longer than that, a minute by default; `null` is no limit. */
 export function isStalled(job: Job, nowMs: number, afterMs?: number | null): boolean;
+/** The time in a record; NaN for what is no time, or a placeholder such as the year 1. */
+export function knownMs(text: unknown): number;
 /** When it entered its stage. */
 export function enteredMs(job: Job): number;
 /** When its present attempt began. */

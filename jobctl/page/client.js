@@ -769,7 +769,8 @@ function lastByRecord(job) {
   return historyOf(job).findLast(({ stage }) => isWork(stage))?.stage ?? null;
 }
 
-function knownMs(text) {
+/** The time in a record, in milliseconds since 1970; NaN for what is no time, or a placeholder. */
+export function knownMs(text) {
   const ms = typeof text === "string" ? Date.parse(text) : NaN;
   return ms >= FIRST_MS && ms < LAST_MS ? ms : NaN;
 }

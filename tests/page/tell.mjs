@@ -1,8 +1,9 @@
 // Boards of the dashboard, one per line: what they say of the jobs of that line.
 
 import { createInterface } from "node:readline";
+import { knownMs } from "../../jobctl/page/client.js";
 import { Board } from "../../jobctl/page/dashboard/board.js";
-import { ago, describe, knownMs, percentOf, stagesOf, wholeSeconds, timesOf } from "../../jobctl/page/dashboard/model.js";
+import { ago, describe, percentOf, stagesOf, wholeSeconds, timesOf } from "../../jobctl/page/dashboard/model.js";
 
 const NONE = { label: null, stalledMs: null, expectMs: null, usualMs: null, stages: [] };
 const VIEW = { q: "", show: null, sort: null };

@@ -1,6 +1,6 @@
 // A job's page: everything that the hub sends of one job, live, by a connection of its own.
 
-import { connect, isAcknowledged } from "../client.js";
+import { connect, isAcknowledged, knownMs } from "../client.js";
 import { ACTS, actsFor, askAndAct } from "./acts.js";
 import { hrefOf, withFilter } from "./address.js";
 import { Board } from "./board.js";
@@ -12,7 +12,7 @@ import {
 import { Facts } from "./fact_list.js";
 import { Log } from "./log.js";
 import {
-  ago, describe, duration, exactTime, isActive, knownMs, nameOf, standing, timesOf, wholeSeconds,
+  ago, describe, duration, exactTime, isActive, nameOf, standing, timesOf, wholeSeconds,
 } from "./model.js";
 import { Pins } from "./pins.js";
 import { State } from "./state.js";

@@ -3,7 +3,8 @@
 // those of `jobctl ls` and `jobctl watch` (core/times.py, core/pipeline.py, cli/job_table/ranks.py).
 
 import {
-  beganMs, cancellation, endedMs, enteredMs, isAcknowledged, isCancelled, lastStage, movedByOthers,
+  beganMs, cancellation, endedMs, enteredMs, isAcknowledged, isCancelled, knownMs, lastStage,
+  movedByOthers,
 } from "../client.js";
 
 /** What the table needs of each job. */
@@ -16,16 +17,9 @@ export const TABLE_FIELDS = [
 /** How long a failure stands at the top. */
 export const TROUBLE_MS = 86400000;
 
-const FIRST_MS = Date.UTC(1971), LAST_MS = Date.UTC(9999); // other times are placeholders
 const PENDING = { name: "pending", label: "Queued", percent: 0 };
 const COMPLETED = { name: "completed", label: "Completed", percent: 100 };
 const ENDED = new Set(["completed", "failed"]);
-
-/** Milliseconds since 1970; NaN for what is no time, or a placeholder. */
-export function knownMs(text) {
-  const ms = typeof text === "string" ? Date.parse(text) : NaN;
-  return ms >= FIRST_MS && ms < LAST_MS ? ms : NaN;
-}
 
 /** Whether the job has not ended. */
 export function isActive(job) {

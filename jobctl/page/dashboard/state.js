@@ -1,7 +1,8 @@
 // How live the page is: "live · last change 3s ago"; greyed with its age when it is not.
 
+import { knownMs } from "../client.js";
 import { make, setAttribute, Text } from "./dom.js";
-import { ago, knownMs, wholeSeconds } from "./model.js";
+import { ago, wholeSeconds } from "./model.js";
 
 export class State {
   constructor(context) {

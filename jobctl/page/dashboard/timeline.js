@@ -1,7 +1,7 @@
 // When a job was in which stage, in each of its attempts. Pure functions; see Job.timeline.
 
-import { endedMs, enteredMs, isCancelled, movedByOthers } from "../client.js";
-import { isActive, knownMs } from "./model.js";
+import { endedMs, enteredMs, isCancelled, knownMs, movedByOthers } from "../client.js";
+import { isActive } from "./model.js";
 
 const ENDS = new Set(["completed", "failed"]);
 const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
