@@ -14,11 +14,13 @@
     hub → client   {"type": "jobs:delta", "epoch": …, "since": …, "through": …, "cursor": …,
                     "more": …, "odd": {id: {…}}, "derived": {id: {…}}, "jobs": [{…}],
                     "gone": [id],
-                    "can": [right], "why": {id: "removed" | "filtered" | "damaged: …"}}
+                    "can": [right], "acts": "post",
+                    "why": {id: "removed" | "filtered" | "damaged: …"}}
                    {"type": "jobs:pong", "at": …, "now": time}
                    {"type": "jobs:owners", "dead": [name], "more": …}
                    {"type": "jobs:done", "req": …, "id": …, "revision": …, "cursor": …}
-                   {"type": "jobs:refused", "req": …, "code": …, "message": …, "hint": …}
+                   {"type": "jobs:refused", "req": …, "code": …, "message": …, "hint": …,
+                    "retryAfter": seconds, "job": {…}}
                    {"type": "jobs:bad", "files": {name: reason}, "omitted": number}
     client → hub   {"type": "jobs:auth", "token": …}        first, where no header can be sent
                    {"type": "jobs:subscribe", "since": cursor, "filter": {…}, "max": bytes,
@@ -54,7 +56,8 @@ from keys that did not come stands in ``derived``, where it differs from what th
 tells: see projection.py. Plain clients get whole jobs.
 
 A hub that takes acts says so by ``can`` in the first delta of a connection: the rights of the
-client. What acts there are, and how they are answered, is in acts.py.
+client. ``"acts": "post"`` beside it says that a cookie let the client in: it has to send its acts
+by POST. What acts there are, and how they are answered, is in acts.py.
 
 ``odd`` says what is odd in the files of these jobs, and is left out where nothing is: ``remarks``,
 which are texts, and ``missing``, the times that the file lacks.
@@ -68,10 +71,11 @@ Close codes: after 4000–4399 reconnect, after 4400–4499 do not reconnect wit
 
     1001  the hub stops: reconnect
     4000  the session failed inside the hub: reconnect
-    4008  too many messages: reconnect, and send fewer
+    4008  too many messages, or answers to acts that are not read: reconnect, and send fewer
     4029  too many wrong tokens from this address, or too many unauthenticated connections: later
     4400  a message was not understood
-    4401  the first message had no token, or a wrong one
+    4401  the first message had no token or a wrong one; or the token was changed or removed, or
+          has expired
 
 The reason of a close frame that asks for a reconnect may begin with when to do so, in seconds; that
 of 1001 and of 4029 does. Browsers show a page no header of a refused handshake, so this is what a
