@@ -5,8 +5,7 @@ import { isAcknowledged } from "../client.js";
 import { make, Text } from "./dom.js";
 import { isActive, nameOf } from "./model.js";
 
-const AT_ONCE = 8; // acts that wait for an answer
-const PACE_MS = 25; // between two: a hub takes 100 messages a second
+const AT_ONCE = 8; // acts that wait for an answer; how fast they are sent is for client.js
 const MAX_TRIES = 5; // of one act while the hub is busy
 const MAX_NAMED = 5;
 const TYPED = 20; // for more jobs than this the number has to be typed
@@ -39,7 +38,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  */
 export async function actOnAll(act, ids, { onprogress = () => {}, signal, wait = pause } = {}) {
   const result = { done: 0, refused: [], left: ids.length };
-  let next = 0, start = Promise.resolve(), hopeless = false;
+  let next = 0, hopeless = false;
   const isOver = () => hopeless || signal?.aborted || next >= ids.length;
   const one = async (id, tries = 1) => {
     try {
@@ -58,8 +57,6 @@ export async function actOnAll(act, ids, { onprogress = () => {}, signal, wait =
     while (!isOver()) {
       const id = ids[next++];
       result.left -= 1;
-      start = start.then(() => wait(PACE_MS));
-      await start;
       await one(id);
       onprogress(result);
     }
