@@ -466,6 +466,77 @@ async def test_acts_on_many_need_their_number(served):
         assert await page.run("acts.every(([verb, id]) => verb === 'remove' && id !== 'other')")
 
 
+SEEN = "document.querySelector({0!r}).checkVisibility()"
+RIGHT = "Math.round(document.querySelector({0!r}).getBoundingClientRect().right)"
+CUT = """[...document.querySelectorAll('#rows .row > *')]
+    .filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
+
+
+async def test_no_width_goes_to_a_column_that_is_empty_in_each_row(served):
+    """What the others say is whole then; a column comes with the first job that has it."""
+    error = "429 Too Many Requests: quota is used up"
+    made = jobs.create("submit_answers", now=now(), id="answers-77", stages=["analyze"])
+    served.create(jobs.fail(jobs.advance(made, "analyze", now=now()), error, now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        for width in (1600, 800):
+            await page.size(width, 800)
+            await page.go(page_of(hub.url))
+            await page.shows(f"{IDS}.length", 1)
+            await page.shows(CUT, [])
+            await page.go("about:blank")
+            await page.shows("location.href", "about:blank")
+        await page.size(1600, 800)
+        await page.go(page_of(hub.url))
+        await page.shows(f"{IDS}.length", 1)
+        for column in ("session", "who"):
+            await page.shows(SEEN.format(f".header .{column}"), False)
+        served.create(new_job("b1", session_id="s-1", host="node-1"))
+        for column in ("session", "who"):
+            await page.shows(SEEN.format(f".header .{column}"), True)
+        assert page.said == []
+
+
+async def test_edges_of_a_narrow_screen_are_in_one_line(served):
+    """The search with the counts, the percent with the times."""
+    served.create(jobs.complete(new_job("a1"), now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        await page.size(380, 800)
+        await page.go(page_of(hub.url))
+        await page.shows(f"{IDS}.length", 1)
+        right = await page.run(RIGHT.format("#counts"))
+        await page.shows(RIGHT.format("#sort"), right)
+        assert await page.run(RIGHT.format("#rows .percent")) == await page.run(
+            RIGHT.format("#rows .took")
+        )
+
+
+async def test_a_wall_shows_whole_titles_and_errors(served):
+    """Also narrow ones, in larger letters; nothing is wider than the screen."""
+    made = jobs.create("create_session", now=now(), id="job-00022", title="Report of customer 22")
+    served.create(jobs.fail(made, "connection reset by peer", now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        for width in (1920, 1600, 1300, 800, 380):
+            await page.go("about:blank")
+            await page.shows("location.href", "about:blank")
+            await page.size(width, 800)
+            await page.go(page_of(hub.url) + "?kiosk=1")
+            await page.shows(f"{IDS}.length", 1)
+            await page.shows(CUT, [])
+            assert await page.run("document.documentElement.scrollWidth") <= width
+
+
+async def test_an_empty_hub_shows_how_to_begin(served):
+    """And no search over nothing, and no empty plots; both come with the first job."""
+    async with running_hub(served) as hub, browser() as page:
+        await page.go(page_of(hub.url))
+        await page.shows("!!document.querySelector('#empty')?.checkVisibility()", True)
+        parts = ("#tools", "#plots")
+        assert [await page.run(SEEN.format(part)) for part in parts] == [False, False]
+        served.create(new_job("a1"))
+        await page.shows(f"{IDS}.length", 1)
+        assert [await page.run(SEEN.format(part)) for part in parts] == [True, True]
+
+
 async def test_page_cancels_and_removes_jobs_through_the_hub(served):
     """The rows change with what the hub sends then."""
     served.create(new_job("a1", title="Nightly"))

@@ -8,7 +8,7 @@ import {
 import { actOnAll, actsFor, resultText } from "../../jobctl/page/dashboard/acts.js";
 import { Board } from "../../jobctl/page/dashboard/board.js";
 import { LastHour, PARTS } from "../../jobctl/page/dashboard/hour.js";
-import { ago, describe, duration, exactTime, wholeSeconds, workerOf } from "../../jobctl/page/dashboard/model.js";
+import { ago, countText, describe, duration, exactTime, wholeSeconds, workerOf } from "../../jobctl/page/dashboard/model.js";
 
 const HUB = "http://127.0.0.1:8765";
 const NOW = Date.parse("2026-11-28T12:00:00Z");
@@ -89,6 +89,10 @@ test("durations are those of the command line", () => {
   assert.deepEqual([0, 59, 61, 7200, 180000].map((s) => ago(NOW - s * 1000, NOW)), ["0s ago", "59s ago", "1m ago", "2h ago", "2d ago"]);
   assert.equal(ago(NOW + 5000, NOW), "0s ago");
   assert.equal(ago(NaN, NOW), "");
+});
+
+test("counts have separators", () => {
+  assert.deepEqual([0, 999, 1000, 10243, 1234567].map(countText), ["0", "999", "1,000", "10,243", "1,234,567"]);
 });
 
 test("a time is exact in the zone of the reader", () => {
@@ -236,6 +240,18 @@ test("what ended within the hour is counted where it ended", () => {
   assert.deepEqual([then.completed, then.failed, then.cancelled, then.median], [0, 1, 1, null]);
   assert.equal(hour.summary(NOW + 3700000).failed, 0);
   assert.equal(hour._partOf.size, 0);
+});
+
+test("the board counts the jobs that have a session or a worker", () => {
+  const board = boardOf([jobOf("a", { sessionId: "s1" }), jobOf("b", { host: "node-1" }), jobOf("c", { sessionId: "" })]);
+  assert.deepEqual(board.said, { session: 1, who: 1 });
+  put(board, jobOf("a", { user: "amy" }), jobOf("b"));
+  assert.deepEqual(board.said, { session: 0, who: 1 });
+  board.tick(NOW + 5000);
+  board.replace([jobOf("b", { sessionId: "s2" })], NOW);
+  assert.deepEqual(board.said, { session: 1, who: 0 });
+  board.update({ jobs: [], gone: ["b"] }, NOW);
+  assert.deepEqual(board.said, { session: 0, who: 0 });
 });
 
 test("the board keeps the hour of its jobs", () => {

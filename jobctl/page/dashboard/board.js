@@ -21,6 +21,7 @@ export class Board {
     this._ahead = NaN;
     this.counts = emptyCounts();
     this.types = new Map(); // type → number of jobs
+    this.said = { session: 0, who: 0 }; // in how many jobs these columns say something
     this.hour = new LastHour();
     this._setView(view);
     this.order = new Order(this._compare);
@@ -130,6 +131,8 @@ export class Board {
       if (before) this._countType(before.type, -1);
       this._countType(job.type, 1);
     }
+    if (before) this._countSaid(before, -1);
+    this._countSaid(job, 1);
     this._jobs.set(id, job);
     this._standings.set(id, now);
     this.counts[now.kind] += 1;
@@ -148,6 +151,7 @@ export class Board {
     this.counts[old.kind] -= 1;
     this._notDue(id, old);
     this._countType(this._jobs.get(id).type, -1);
+    this._countSaid(this._jobs.get(id), -1);
     this._jobs.delete(id);
     this._standings.delete(id);
     this.hour.remove(id);
@@ -158,6 +162,11 @@ export class Board {
     const count = (this.types.get(type) ?? 0) + by;
     if (count) this.types.set(type, count);
     else this.types.delete(type);
+  }
+
+  _countSaid(job, by) {
+    if (typeof job.sessionId === "string" && job.sessionId !== "") this.said.session += by;
+    if (workerOf(job) !== "") this.said.who += by;
   }
 
   _setDue(id, { until }) {

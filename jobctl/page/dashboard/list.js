@@ -4,6 +4,7 @@ import { chipsOf, hrefOf, withFilter, withoutFilter } from "./address.js";
 import { Board } from "./board.js";
 import { make, setAttribute, Text } from "./dom.js";
 import { Counts, Plots } from "./overview.js";
+import { countText } from "./model.js";
 import { Overdue } from "./overdue.js";
 import { Pins } from "./pins.js";
 import { COLUMNS } from "./row.js";
@@ -68,7 +69,7 @@ class ListPage {
     const help = make("button", { type: "button", id: "help-button", "aria-label": "Keys", "aria-keyshortcuts": "?", title: "Keys (?)" }, "?");
     const tools = make("div", { id: "tools", role: "search" }, this._search, this._chips, this._types, found, told, this._sort, help);
     this._help = makeHelp();
-    this._empty = make("p", { id: "empty", hidden: true }, "No jobs yet. Start one: ", make("code", {}, "jobctl run-dummy"));
+    this._empty = make("p", { id: "empty", hidden: true }, "No jobs yet. Start one: ", make("code", {}, "jobctl run -- COMMAND"));
     this._none = make("p", { id: "none", hidden: true }, "No such jobs now.");
     this.element = make("section", { class: "list" },
       make("div", { id: "overview" }, this._counts.element, this._plots.element),
@@ -155,10 +156,12 @@ class ListPage {
     const { total, order, counts } = this._board, { status } = this._context.jobs, { view } = this._context;
     this._counts.update(counts);
     const isLess = view.q !== "" || view.show !== null;
-    this._found.set(isLess ? `${order.size} of ${total}` : "");
+    this._found.set(isLess ? `${countText(order.size)} of ${countText(total)}` : "");
     const isEmpty = !order.size && status.synced, isFiltered = isLess || chipsOf(view).length > 0;
     setAttribute(this._rows.element, "data-acts", this._selection.isOffered ? "yes" : "no");
     setAttribute(this._rows.element, "data-empty", order.size ? "no" : "yes");
+    for (const [key, count] of Object.entries(this._board.said)) setAttribute(this._rows.element, `data-${key}`, count ? "yes" : "no");
+    setAttribute(this.element, "data-empty", isEmpty && !isFiltered ? "yes" : "no");
     this._empty.hidden = !isEmpty || isFiltered;
     this._none.hidden = !isEmpty || !isFiltered;
     if (!this._hasPlots && status.synced) {
@@ -174,7 +177,7 @@ class ListPage {
     const q = this._search.value.trim();
     if (q !== this._context.view.q) this._context.navigate({ ...this._context.view, q }, { replace: true });
     clearTimeout(this._telling);
-    this._telling = setTimeout(() => this._told.set(`${this._board.order.size} of ${this._board.total} jobs`), TELL_MS);
+    this._telling = setTimeout(() => this._told.set(`${countText(this._board.order.size)} of ${countText(this._board.total)} jobs`), TELL_MS);
   }
 
   _showChips(view) {

@@ -45,6 +45,11 @@ export function wholeSeconds(ms) {
   return Number.isFinite(ms) ? duration(Math.max(0, Math.floor(ms / 1000)) * 1000).replace(/^0ms$/, "0s") : "";
 }
 
+/** A count with separators: `10,243`. */
+export function countText(number) {
+  return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
 /** The age in one unit: `5s ago`, `12m ago`, `3h ago`, `9d ago`; empty if it is not known. */
 export function ago(ms, nowMs) {
   if (!Number.isFinite(ms)) return "";

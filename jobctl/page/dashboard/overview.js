@@ -3,7 +3,7 @@
 import { hrefOf, SHOWN } from "./address.js";
 import { make, makeSvg, setAttribute, Text } from "./dom.js";
 import { PARTS } from "./hour.js";
-import { duration } from "./model.js";
+import { countText, duration } from "./model.js";
 
 const WIDTH = 180, HEIGHT = 36;
 const NAMES = { running: "Running", pending: "Queued", stalled: "Stalled", lost: "Lost", failed: "Failed", cancelled: "Cancelled", completed: "Completed" };
@@ -22,7 +22,7 @@ export class Counts {
 
   update(counts) {
     for (const { kind, link, text } of this._items) {
-      text.set(String(counts[kind]));
+      text.set(countText(counts[kind]));
       setAttribute(link, "data-none", counts[kind] ? "no" : "yes");
     }
   }
@@ -47,7 +47,7 @@ export class Plots {
 
   update({ parts, completed, failed, cancelled, median }) {
     const total = completed + failed + cancelled;
-    this._ended.say(String(total), failed ? `${failed} failed` : "");
+    this._ended.say(countText(total), failed ? `${countText(failed)} failed` : "");
     this._took.say(median === null ? "–" : duration(median), "");
     const most = Math.max(1, ...parts.map((part) => part.completed + part.failed + part.cancelled));
     const step = WIDTH / PARTS, paths = { completed: "", cancelled: "", failed: "" };
@@ -66,8 +66,8 @@ export class Plots {
     let line = "";
     parts.forEach((part, at) => {
       if (part.median === null) return;
-      const height = Math.max(1.5, (part.median / longest) * (HEIGHT - 2));
-      line += `M${round(at * step + 0.5)} ${round(HEIGHT - height)}h${round(step - 1)}v2h${round(1 - step)}z`;
+      const height = Math.max(1.5, (part.median / longest) * (HEIGHT - 1));
+      line += `M${round(at * step + 0.5)} ${round(HEIGHT - height)}h${round(step - 1)}v${round(height)}h${round(1 - step)}z`;
     });
     this._took.draw("median", line);
     this._took.describe(median === null ? "No job completed in the last hour." : `The median of the jobs that completed in the last hour took ${duration(median)}; of two minutes at most ${duration(longest)}.`);

@@ -129,6 +129,7 @@ export class Row {
     texts.message.set(said.message);
     texts.error.set(said.error);
     texts.who.set(said.who);
+    element.dataset.by = said.who ? "yes" : "no";
     this._fillStrip(said);
     this._times = timesOf(job, nowMs);
     this._setTime(this._started, this._times.began);

@@ -3,6 +3,7 @@
 
 import { hrefOf } from "./address.js";
 import { make, setAttribute, Text } from "./dom.js";
+import { countText } from "./model.js";
 import { COLUMNS, Row } from "./row.js";
 
 const OVERSCAN = 6; // rows beyond the screen
@@ -142,7 +143,7 @@ export class Rows {
 
   _say(count, isOther) {
     if (this._news.hidden === (isOther && count > 0)) this._news.hidden = !(isOther && count > 0);
-    if (count) this._newsText.set(`${count} new ↑`);
+    if (count) this._newsText.set(`${countText(count)} new ↑`);
   }
 
   /** Take the newest order although it is held, and go to its top. */
