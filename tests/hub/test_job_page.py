@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from jobctl._clock import now
+from jobctl._clock import now, now_ms
 from jobctl.core import transitions as jobs
+from jobctl.core.times import to_text
 from tests.hub.browser import CHROMIUM, Page, browser
 from tests.hub.network import HubProcess, new_job, running_hub, until
 from tests.stores.support import DATA
@@ -24,7 +25,7 @@ pytestmark = [
 ]
 
 KIND = "document.querySelector('main [data-page=job]')?.dataset.kind"
-NOTICE = "document.querySelector('.job-notice:not([hidden])')?.textContent"
+NOTICE = "document.querySelector('.job-notice:not([hidden]) > span')?.textContent"
 TITLE = "document.querySelector('.job-page h2')?.textContent"
 TOASTS = """[...document.querySelectorAll("#toasts > *")].map(
     (one) => [...one.querySelectorAll("p")].map((text) => text.textContent).join(": "))"""
@@ -96,8 +97,9 @@ async def test_what_is_no_job_is_one_sentence(directory, served, writer):
         for id in ("nobody", "constructor", "toString"):
             await page.go(page_of(hub.url, f"jobs/{id}"))
             await page.shows(
-                NOTICE, "There is no job with this id: it was removed, or it never was."
+                NOTICE, f"There is no job “{id}”: it was removed, or it never existed."
             )
+            assert await page.run("document.querySelector('.notice-link').checkVisibility()")
         for path, id in (
             ("a%20b", "a b"),
             ("%2e%2e%2fx", "../x"),
@@ -630,3 +632,20 @@ async def test_acts_are_offered_to_who_may_and_ask_first(served):
         await page.run(ALLOW)
         await page.shows(ACTS, ["Acknowledge", "Remove"])  # no worker takes up its type
         assert page.said == []
+
+
+async def test_timeline_shows_each_stage_and_no_part_of_a_label(served):
+    """A stage of seconds among hours is seen, and its label is left out rather than cut."""
+    start = now_ms()
+    made = jobs.create("train", now=to_text(start - 8_040_000), id="a1", stages=["load", "train"])
+    made = jobs.advance(made, "load", now=to_text(start - 8_030_000))
+    served.create(jobs.advance(made, "train", now=to_text(start - 20_000)))
+    spans = """[...document.querySelectorAll('.tl-span')].map((span) => {
+        const bar = span.getBoundingClientRect(), track = span.parentNode.getBoundingClientRect();
+        const label = span.lastElementChild.getBoundingClientRect();
+        return [Math.min(bar.right, track.right) - bar.left >= 3, label.top < bar.bottom - 1];
+    })"""
+    async with running_hub(served) as hub, browser() as page:
+        await page.size(380, 800)
+        await page.go(page_of(hub.url, "jobs/a1"))
+        await page.shows(spans, [[True, False], [True, True], [True, False]])

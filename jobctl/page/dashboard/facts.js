@@ -59,7 +59,7 @@ export function commandsOf(job, { place, url, local, readOnly, can = [] }) {
   const found = [];
   const add = (what, words, there = false) => found.push({ what, line: commandLine(["jobctl", ...words]), there });
   add("Show it", ["show", id, ...reads]);
-  if (active && !lost) add("Wait for its end", ["wait", id, ...reads]);
+  if (active && !lost) add("Wait until it ends", ["wait", id, ...reads]);
   if (isRun(job) && place !== null) {
     add(active ? "Follow its log" : "Read its log", ["logs", ...(active ? ["-f"] : []), id, ...reads]);
   }
@@ -67,7 +67,7 @@ export function commandsOf(job, { place, url, local, readOnly, can = [] }) {
   if (acts && active && !lost) add("Cancel it", ["cancel", id, ...acts], isThere);
   const reruns = isRun(job) && job.run.exact !== false && onDisk !== null;
   if (job.stage === "failed" && reruns) add("Run it again", ["retry", "--rerun", id, ...onDisk], !local);
-  else if (job.stage === "failed" && acts) add("Have it tried again", ["retry", id, ...acts], isThere);
+  else if (job.stage === "failed" && acts) add("Retry it", ["retry", id, ...acts], isThere);
   return found;
 }
 

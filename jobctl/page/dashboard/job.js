@@ -40,7 +40,7 @@ class JobPage {
     this._make();
     this._state.update({ jobs: jobs.all(), gone: [] }, context.now());
     if (isId(id)) this._open();
-    else this._explain(`“${id.length > 80 ? `${id.slice(0, 80)}…` : id}” is no id that a job can have.`);
+    else this._explain(`“${id.length > 80 ? `${id.slice(0, 80)}…` : id}” is no id that a job can have.`, true);
     this._later = setTimeout(() => this._look());
   }
 
@@ -62,7 +62,9 @@ class JobPage {
     this._next = make("a", { class: "button", rel: "next", "aria-keyshortcuts": "j", title: "Next job (j)" }, "↓ Next");
     const nav = make("nav", { class: "job-nav", "aria-label": "Jobs" }, back, this._previous, this._next);
     this._notice = make("p", { class: "job-notice", role: "status", hidden: true });
-    this._noticeText = new Text(this._notice);
+    this._noticeText = new Text(this._notice.appendChild(make("span")));
+    this._noticeLink = make("a", { class: "notice-link", href: back.getAttribute("href"), hidden: true }, "All jobs");
+    this._notice.append(this._noticeLink);
 
     this._title = make("h2", { tabindex: "-1" });
     this._copyId = copyButton(() => this._id, "Copy id");
@@ -150,9 +152,10 @@ class JobPage {
     }
   }
 
-  _explain(text) {
+  _explain(text, isMissing = false) {
     this._noticeText.set(text);
     this._notice.hidden = text === "";
+    this._noticeLink.hidden = !isMissing;
   }
 
   _draw() {
@@ -207,7 +210,7 @@ class JobPage {
     if (state === "error") return this._explain(detail || "The hub refuses to show this job.");
     if (this._gone) return this._explain(goneText(this._gone, this._now()));
     if (!synced) return this._explain("Loading…");
-    this._explain(this._said || "There is no job with this id: it was removed, or it never was.");
+    this._explain(this._said || `There is no job “${this._id}”: it was removed, or it never existed.`, true);
   }
 
   /** What the time changes. */

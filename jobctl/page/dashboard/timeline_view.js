@@ -40,7 +40,7 @@ export class TimelineView {
         const time = ms >= 0 ? (isNow ? wholeSeconds(ms) : duration(ms)) : "";
         bar.hidden = where === null;
         if (where !== null) {
-          bar.style.left = `${100 * where.start}%`;
+          bar.style.left = `min(${100 * where.start}%, 100% - 4px)`; // short ones are seen too
           bar.style.width = `${100 * where.size}%`;
         }
         setAttribute(bar, "title", `${labelOf(span.stage)}${time && `: ${time}`}`);
