@@ -327,7 +327,9 @@ class Clients:
             grant = connection.grant
             if grant is not None and not self._authentication.is_current(grant):
                 self.counts.refused["token"] += 1
-                self._dismiss(connection, CLOSE_NO_TOKEN, "the token was changed or removed")
+                self._dismiss(
+                    connection, CLOSE_NO_TOKEN, "the token was changed, removed or expired"
+                )
 
     def log_fields(self, id: int, **more: object) -> dict[str, object]:
         """Return the fields of every log event about a session."""

@@ -178,20 +178,26 @@ class Control:
         self._check_way(grant, route)
         right = acts.RIGHT_OF[verb]
         if Rights[right.upper()] not in grant.rights:
-            who = f"{grant.name} has" if grant.name else "you have"
+            who = f"{grant.name} does" if grant.name else "you do"
             raise ActRefused(
                 acts.FORBIDDEN,
-                f"{verb} needs the right '{right}', which {who} not",
+                f"{verb} needs the right '{right}', which {who} not have",
                 hint="rights are given by 'jobctl token new', and to the hub's own user",
             )
-        if not self._access.is_current(grant):
-            raise ActRefused(
-                acts.FORBIDDEN, "the token was changed or removed", hint="sign in again"
-            )
+        self._check_current(grant)
         act = acts.parse_act(value, verb, grant.name)
         if self._waiting >= _MAX_WAITING:
             raise _busy(f"{self._waiting} acts are waiting", _RETRY_AFTER_S)
         return act
+
+    def _check_current(self, grant: Grant) -> None:
+        """Refuse an act whose token was changed or removed, or has expired."""
+        if not self._access.is_current(grant):
+            raise ActRefused(
+                acts.FORBIDDEN,
+                "the token was changed or removed, or has expired",
+                hint="sign in again",
+            )
 
     def _check_way(self, grant: Grant, route: Route) -> None:
         """Refuse an act that a page of another origin may have sent with this user's rights."""
@@ -234,6 +240,7 @@ class Control:
     def _carry_out(self, act: Act, grant: Grant, asker: Asker) -> tuple[int, str, str]:
         """Carry out the act; return the revision, ``done`` or ``repeated``, and the epoch."""
         try:
+            self._check_current(grant)  # again: acts may have waited for seconds
             if act.verb == "create":
                 revision, repeated = self._create(act, grant, asker)
             elif act.verb == "remove":

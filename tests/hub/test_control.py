@@ -6,19 +6,21 @@ import asyncio
 import hashlib
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError, ClientSession
+from aiohttp import ClientError, ClientPayloadError, ClientSession
 from websockets.exceptions import ConnectionClosed
 
 from jobctl._clock import now, now_ms
 from jobctl.core import transitions
 from jobctl.core.cursor import Cursor
 from jobctl.core.filters import Filter
+from jobctl.core.job import Job
 from jobctl.core.jobset import Delta
 from jobctl.core.times import to_text
 from jobctl.errors import StoreLocked
@@ -643,6 +645,32 @@ async def test_sockets_of_a_changed_token_are_closed(
                 pass
 
 
+async def test_act_that_waits_is_refused_if_its_token_is_removed(
+    hub: Running, served: Store, token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many acts may wait for the store for seconds; a removed token ends them too."""
+    fill(served)
+    go, update = threading.Event(), served.update
+
+    def waits(*args: Any) -> Job:
+        assert go.wait(20)
+        return update(*args)
+
+    monkeypatch.setattr(served, "update", waits)
+    control = hub.server._control
+    first = asyncio.create_task(post(hub, "/api/jobs/failed/retry", CANCEL, **bearer("boss")))
+    await until(lambda: control._waiting == 1)
+    second = asyncio.create_task(post(hub, "/api/jobs/pending/cancel", CANCEL, **bearer("ops")))
+    await until(lambda: control._waiting == 2)
+    token_file.write_text(lines(("boss", "viewer")))
+    await post(hub, "/api/jobs", {}, **bearer("viewer"))  # the hub reads the file again
+    go.set()
+    answer, *_ = await asyncio.gather(second, return_exceptions=True)
+    assert isinstance(answer, ClientError) or answer[0] == 403
+    assert (await first)[0] == 200
+    assert served.get("pending").active
+
+
 async def read_on(connection: Any) -> None:
     """Read until the connection is closed, which raises."""
     while True:
@@ -674,13 +702,16 @@ async def test_new_token_counts_at_once_and_an_expired_one_never(
         assert status == 400
 
 
-async def test_token_that_expires_ends_its_socket(served: Store, token_file: Path) -> None:
+async def test_token_that_expires_ends_its_socket(
+    served: Store, token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As one that is removed."""
     digest = digest_of_token(TOKENS["ops"].encode())
-    token_file.write_text(f"ops view {to_text(now_ms() + 1500)} {digest}\n")
+    token_file.write_text(f"ops view {to_text(now_ms() + 3_600_000)} {digest}\n")
     async with running_hub(served, token=TokenFile(token_file), control=True) as hub:
         async with socket(hub, "ops") as connection:
             await said(connection)
+            monkeypatch.setattr("jobctl.hub.access.now_ms", lambda: now_ms() + 3_600_000)
             async with asyncio.timeout(6):
                 with pytest.raises(ConnectionClosed):
                     await read_on(connection)
