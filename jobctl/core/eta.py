@@ -77,10 +77,5 @@ class UsualDurations:
 
 def _kind_of(job: Job) -> _Kind | None:
     """Return what the job is compared with; ``None`` for a command that is not to be seen."""
-    if not isinstance(job.run, dict):
-        return (job.type,)
-    command = job.command
-    if command is None:
-        return None
-    argument = next((word for word in command.argv[1:] if not word.startswith("-")), "")
-    return (job.type, command.argv[0], argument)
+    program = job.program
+    return None if program is None else (job.type, *program)

@@ -34,6 +34,7 @@ __all__ = [
     "Unfit",
     "command_end_of",
     "command_of",
+    "program_of",
 ]
 
 MAX_RETRIES = 2**53 - 1
@@ -211,6 +212,17 @@ def command_of(value: object) -> Command | None:
         )
     except (KeyError, Unfit):
         return None
+
+
+def program_of(value: object) -> tuple[str, ...] | None:
+    """Return the program in a job's ``run`` and its first argument; see `Job.program`."""
+    if not isinstance(value, dict):
+        return ()
+    command = command_of(value)
+    if command is None:
+        return None
+    argument = next((word for word in command.argv[1:] if not word.startswith("-")), "")
+    return (command.argv[0], argument)
 
 
 def command_end_of(value: object) -> CommandEnd | None:

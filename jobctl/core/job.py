@@ -25,6 +25,7 @@ from jobctl.core.fields import (
     anything,
     command_end_of,
     command_of,
+    program_of,
     text,
     time,
 )
@@ -483,6 +484,15 @@ class Job(Draft):
     def command(self) -> Command | None:
         """The command of ``jobctl run``, or ``None`` for other jobs."""
         return command_of(self.run)
+
+    @property
+    def program(self) -> tuple[str, ...] | None:
+        """What the command of ``jobctl run`` is compared with: its program and first argument.
+
+        The first argument is the first that is not an option, or "": ``("make", "test")``.
+        ``()`` for other jobs, and ``None`` for a command that may not be seen.
+        """
+        return program_of(self.run)
 
     @property
     def command_end(self) -> CommandEnd | None:

@@ -11,7 +11,8 @@ The facts, under the keys of `RULES`: ``attempt`` is the job's ``retryCount``. `
 history is of this attempt) are true or false. ``enteredMs`` and ``beganMs`` are when the job
 entered its stage and when its attempt began, in milliseconds since 1970, or null. ``endsMs`` are
 the times at which it may have ended, best first. ``lastStage`` is a name or null, and ``owner``
-that of the owner in this attempt of an active job, or null.
+that of the owner in this attempt of an active job, or null. ``program`` is `Job.program` of a
+command: a list of two texts, or null if it may not be seen or is long.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import json
 from json.decoder import scanstring  # type: ignore[attr-defined]
 
 from jobctl.core.codec import check_wire, reading_of
-from jobctl.core.fields import BY_KEY, HistoryEntry
+from jobctl.core.fields import BY_KEY, HistoryEntry, program_of
 from jobctl.core.filters import ALWAYS
 from jobctl.core.job import Draft, Job, draft_of, values_of
 from jobctl.core.pipeline import TERMINAL
@@ -40,6 +41,7 @@ MAX_FACTS = 1024
 """Maximum number of bytes of the facts about a job in a message."""
 
 _MAX_LAST_STAGE = 100  # characters: a longer name is not told
+_MAX_PROGRAM = 128  # bytes of JSON: longer ones are not told
 _NOT_ASKED = {"updatedAt": ""}  # what stands for a required key
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _set = object.__setattr__
@@ -48,6 +50,11 @@ _set = object.__setattr__
 def _last_stage(job: Job) -> str | None:
     stage = job.last_stage
     return stage if stage is None or len(stage) <= _MAX_LAST_STAGE else None
+
+
+def _program(run: object) -> list[str] | None:
+    program = program_of(run)
+    return None if program is None or len(json.dumps(program)) > _MAX_PROGRAM else [*program]
 
 
 RULES: Mapping[str, Callable[[Job], Any]] = {
@@ -61,12 +68,13 @@ RULES: Mapping[str, Callable[[Job], Any]] = {
     "endsMs": lambda job: [ms for ms, _ in job._ends()],
     "lastStage": _last_stage,
     "owner": lambda job: job.owned_by if job.active else None,
+    "program": lambda job: _program(job.run),
 }
 """How each fact follows from a whole job."""
 
 _JUDGED = frozenset({
     "updatedAt", "completedAt", "stageStartedAt", "error", "retryCount", "stages", "history",
-    "owner", "cancelled", "acknowledged",
+    "owner", "cancelled", "acknowledged", "run",
 })  # fmt: skip
 """The keys that `RULES` read, beside `ALWAYS`."""
 
@@ -112,18 +120,25 @@ def facts_text(wire: bytes, part: bytes, reading: Reading | None) -> str:
 def _facts_text(values: dict[str, Any], lacks: list[str], reading: Reading | None) -> str:
     history, stage = values.get("history"), values["stage"]
     told: Collection[str] = RULES
-    if (
+    facts: dict[str, Any] = {}
+    lacks_run = "run" in lacks
+    if lacks_run:
+        lacks = [key for key in lacks if key != "run"]  # only one rule reads it
+    if not lacks:
+        told = ()
+    elif (
         lacks == ["history"]
         and history
         and history[-1]["stage"] == stage
         and not values.get("retryCount")
     ):  # as most jobs: the history tells little more, and the rules take a while
         told = ("lastStage",) if stage in TERMINAL else ()
-    facts = {}
     if told:
         whole = _judged(values, reading)
         part = _judged(values | dict.fromkeys(lacks), reading)
         facts = {key: said for key in told if (said := RULES[key](whole)) != RULES[key](part)}
+    if lacks_run and (program := _program(values["run"])) != []:
+        facts["program"] = program
     if not facts:
         return ""
     return f'"{values["id"]}":{json.dumps(facts, separators=(",", ":"), ensure_ascii=False)}'
@@ -144,7 +159,7 @@ def _judged(values: dict[str, Any], reading: Reading | None) -> Job:
     stages, history = get("stages"), get("history")
     job.stages = None if stages is None else tuple(stages)
     job.history = None if history is None else tuple(map(_entry_of, history))
-    job.reading, job.source = reading, None
+    job.reading, job.source, job.run = reading, None, None  # see _facts_text for run
     return job.finish()
 
 
@@ -260,6 +275,11 @@ class PartialJob(Job):
     def _ends(self) -> list[tuple[int, str]]:
         ends = self._fact("endsMs")
         return [(ms, "") for ms in ends if type(ms) is int] if isinstance(ends, list) else []
+
+    @property
+    def program(self) -> tuple[str, ...] | None:
+        program = self._fact("program")
+        return tuple(map(str, program)) if isinstance(program, list) else None
 
     def _entered_at(self) -> str:
         entered = self.entered_ms

@@ -204,3 +204,7 @@ export function beganMs(job: Job): number;
 export function endedMs(job: Job, nowMs: number): number;
 /** The last stage of its strip that the job was in; null if that is not known. */
 export function lastStage(job: Job): string | null;
+/** Program and first argument of a command of `jobctl run`; empty for other jobs, null if it may not be seen. */
+export function programOf(job: Job): readonly string[] | null;
+/** The epoch of the store that the cursor in `status` is of: revisions of another one cannot be compared. */
+export function storeEpoch(cursor: string): string;

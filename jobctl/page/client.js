@@ -629,7 +629,7 @@ function newRequest() {
 }
 
 /** The epoch of a store's counter, from a cursor or a reader's epoch. */
-function storeEpoch(cursor) {
+export function storeEpoch(cursor) {
   return cursor.split(":", 1)[0].replace(/-limited$/, "");
 }
 
@@ -707,6 +707,14 @@ export function lastStage(job) {
   return factOf(job, "lastStage", lastByRecord);
 }
 
+/**
+ * What the command of a job of `jobctl run` is compared with: its program and its first argument that
+ * is no option. Empty for other jobs, and null for a command that may not be seen.
+ */
+export function programOf(job) {
+  return factOf(job, "program", programByRecord);
+}
+
 /** What the hub says beside the job, or what follows from its record. */
 function factOf(job, key, byRecord) {
   const fact = job.derived?.facts?.[key];
@@ -760,6 +768,13 @@ function beganByRecord(job) {
   if (!job.retryCount) return created;
   const began = attemptMs(job);
   return began > created ? began : created;
+}
+
+function programByRecord({ run }) {
+  if (typeof run !== "object" || run === null || Array.isArray(run)) return NO_ITEMS;
+  const { argv, cwd } = run, isText = (word) => typeof word === "string";
+  if (!Array.isArray(argv) || !argv.length || !argv.every(isText) || !isText(cwd)) return null;
+  return [argv[0], argv.slice(1).find((word) => !word.startsWith("-")) ?? ""];
 }
 
 function lastByRecord(job) {

@@ -39,6 +39,7 @@ _LOGS = (
     "tests/cli/test_logs.py",
 )
 _DASHBOARD = ("tests/page/test_dashboard.py",)
+_USUAL = ("tests/page/test_usual.py",)
 _CONTROL = ("tests/hub/test_control.py",)
 _JOB_PAGE = ("tests/page/test_job_page.py",)
 _SIZE = ("tests/hub/test_message_size.py",)
@@ -1296,5 +1297,40 @@ FAULTS += (
         '      this._sessionLink.hidden = session === "";\n',
         "",
         ("tests/page/test_dashboard_accessibility.py",),
+    ),
+    Fault(
+        "the dashboard rounds halves up where Python rounds to even",
+        "jobctl/page/dashboard/usual.js",
+        "twice > by || (twice === by && down % 2) ?",
+        "twice >= by ?",
+        _USUAL,
+    ),
+    Fault(
+        "the dashboard learns by arrival and not by revision",
+        "jobctl/page/dashboard/usual.js",
+        "    while (place && entries[place - 1].revision > entry.revision) place -= 1;\n",
+        "",
+        _USUAL,
+    ),
+    Fault(
+        "the dashboard compares all commands with each other",
+        "jobctl/core/projection.py",
+        '    if lacks_run and (program := _program(values["run"])) != []:\n',
+        '    if False and (program := _program(values["run"])) != []:\n',
+        _USUAL,
+    ),
+    Fault(
+        "the job's page does not say what is usual",
+        "jobctl/page/dashboard/job.js",
+        "usually = usual && `, usually ${usual}`;",
+        'usually = "";',
+        ("tests/hub/test_page_usual.py",),
+    ),
+    Fault(
+        "the table's hint does not say what is usual",
+        "jobctl/page/dashboard/row.js",
+        "const usually = usual && `Usually ${usual}`;",
+        'const usually = "";',
+        ("tests/hub/test_page_usual.py",),
     ),
 )

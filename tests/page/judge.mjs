@@ -18,5 +18,6 @@ for await (const line of createInterface({ input: process.stdin, crlfDelay: Infi
     ended: known(client.endedMs(job, nowMs)),
     stalled: client.isStalled(job, nowMs, 60000),
     lastStage: client.lastStage(job),
+    program: client.programOf(job),
   }));
 }

@@ -69,6 +69,7 @@ def judged(job: Job) -> dict[str, Any]:
         "ended": NOW_MS if job.active else job.ended_ms(NOW_MS),
         "stalled": job.stalled(NOW_MS),
         "lastStage": job.last_stage,
+        "program": None if job.program is None else [*job.program],
     }
 
 

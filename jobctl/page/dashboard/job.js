@@ -223,7 +223,8 @@ class JobPage {
     this._texts.stage.set(said.stage);
     const { took, ended } = timesOf(job, now), active = isActive(job);
     const time = active ? wholeSeconds(took) : duration(took);
-    this._texts.took.set(time && (active ? `for ${time}` : `${time}${Number.isFinite(ended) ? `, ended ${ago(ended, now)}` : ""}`));
+    const usual = this._context.usual.text(job), usually = usual && `, usually ${usual}`;
+    this._texts.took.set(time && (active ? `for ${time}${usually}` : `${time}${Number.isFinite(ended) ? `, ended ${ago(ended, now)}` : ""}`));
     setAttribute(this._took, "title", exactTime(ended));
     if (this._gone) this._explain(goneText(this._gone, now));
     else this._explain("");

@@ -3,12 +3,13 @@
 // A page is made by `listPage(context)` or `jobPage(context, id)` and has {element, update(change),
 // tick(nowMs), key(event), close()}. It is updated once per frame at most.
 
-import { connect } from "../client.js";
+import { connect, storeEpoch } from "../client.js";
 import { hasSameFilter, hrefOf, hubFilter, viewOf } from "./address.js";
 import { keepAwake } from "./awake.js";
 import { listPage } from "./list.js";
 import { TABLE_FIELDS } from "./model.js";
 import { notices } from "./notices.js";
+import { UsualDurations } from "./usual.js";
 
 const TICK_MS = 1000;
 
@@ -26,14 +27,19 @@ const context = {
   view: viewOf(location, settings.base),
   /** What the hub's settings say about a type. */
   pipelineOf: (type) => (Object.hasOwn(settings.pipelines, type) ? settings.pipelines[type] : NO_PIPELINE),
+  /** How long jobs of each kind take, from all that this page has seen. */
+  usual: null,
   /** The present time by the hub's clock. */
   now: () => context.jobs.now(),
   navigate,
 };
 
+context.usual = new UsualDurations(context.pipelineOf);
+
 const NO_PAGE = { update() {}, tick() {}, key: () => false, close() {} };
 let page = null, waiting = null, frame = 0, unsubscribe = null;
 let jobModule = null;
+let store = null; // the store of the connection's jobs: revisions of another cannot be compared
 let isEmpty = true; // the connection has brought no jobs yet
 const main = document.querySelector("main");
 
@@ -156,6 +162,10 @@ function flush() {
   if (waiting === null) return;
   const { change } = waiting;
   waiting = null;
+  const { cursor } = context.jobs.status, before = store;
+  if (cursor) store = storeEpoch(cursor);
+  if (before !== null && before !== store) context.usual.clear();
+  context.usual.take(change.jobs);
   page.update(change);
   told.update(change);
 }

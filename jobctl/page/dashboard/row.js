@@ -192,7 +192,9 @@ export class Row {
     if (cell === this._cells.took) {
       const times = [["Started", began], ["Ended", ended]].filter(([, ms]) => Number.isFinite(ms));
       const exactly = Number.isFinite(ended) && Number.isFinite(took) ? `Took ${took / 1000} s` : "";
-      return [...times.map(([word, ms]) => `${word} ${exactTime(ms)}`), exactly].filter(Boolean).join("\n");
+      const usual = this._context.usual.text(this._job);
+      const usually = usual && `Usually ${usual}`;
+      return [...times.map(([word, ms]) => `${word} ${exactTime(ms)}`), exactly, usually].filter(Boolean).join("\n");
     }
     if (cell === this._cells.done || cell === this._cells.pin || cell === this._cells.select) return "";
     if (cell === this._cells.who) return [cell.textContent, this._job.owner && `process ${this._job.owner}`].filter(Boolean).join("\n");
