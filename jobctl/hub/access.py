@@ -33,7 +33,13 @@ from urllib.parse import parse_qsl
 
 from jobctl._clock import now_ms
 from jobctl.errors import UsageError
-from jobctl.hub.origin import OriginCheck, is_loopback_host, parse_host, parse_port
+from jobctl.hub.origin import (
+    OriginCheck,
+    is_loopback_host,
+    is_loopback_origin,
+    parse_host,
+    parse_port,
+)
 from jobctl.hub.rights import ACTS, SIGHT, Grant, Rights, Way
 from jobctl.hub.tickets import Tickets
 from jobctl.hub.tokens import TokenFile, TokenLine
@@ -198,7 +204,14 @@ class AccessPolicy:
             return
         foreign = next(
             (f"--allow-host {host}" for host in allow_hosts if not is_loopback_host(host)),
-            next((f"--allow-origin {origin}" for origin in allow_origins), ""),
+            next(
+                (
+                    f"--allow-origin {origin}"
+                    for origin in allow_origins
+                    if not is_loopback_origin(origin)
+                ),
+                "",
+            ),
         )
         if not is_loopback_host(bound):
             foreign = f"--host {bound}"

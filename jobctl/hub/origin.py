@@ -17,7 +17,14 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-__all__ = ["OriginCheck", "RefusalReason", "is_loopback_host", "parse_host", "parse_port"]
+__all__ = [
+    "OriginCheck",
+    "RefusalReason",
+    "is_loopback_host",
+    "is_loopback_origin",
+    "parse_host",
+    "parse_port",
+]
 
 _PLAIN = re.compile(r"[A-Za-z0-9.:/\[\]-]{1,200}\Z")
 _AS_PAGE = {"ws": "http", "wss": "https"}  # some programs send the socket's scheme as their Origin
@@ -57,6 +64,13 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_loopback_origin(origin: str) -> bool:
+    """Whether the origin is that of a page of this machine."""
+    scheme, _, authority = origin.lower().rstrip("/").partition("://")
+    host = parse_host(authority) if scheme in ("http", "https") else None
+    return host is not None and is_loopback_host(host)
 
 
 def _is_printable(text: str | None) -> bool:

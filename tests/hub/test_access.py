@@ -462,6 +462,25 @@ def test_unsafe_access_policy_does_not_start(bound, options):
 
 
 @pytest.mark.parametrize(
+    "origin", ["http://127.0.0.1:8000", "http://localhost:5173", "http://[::1]"]
+)
+def test_origin_of_this_machine_needs_no_token(origin):
+    """Its pages can read from the socket without the option."""
+    policy = AccessPolicy("127.0.0.1", allow_origins=[origin])
+    assert not policy.needs_token
+    assert policy.trusts_this_machine
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://app.example", "http://localhost.example", "http://127.0.0.1@x", "null", "x"]
+)
+def test_any_other_origin_needs_a_token(origin):
+    """Also one that only looks like this machine."""
+    with pytest.raises(UsageError, match="lets others in"):
+        AccessPolicy("127.0.0.1", allow_origins=["http://localhost", origin])
+
+
+@pytest.mark.parametrize(
     "name", ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP"]
 )
 def test_proxy_needs_a_token(name):
