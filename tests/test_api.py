@@ -15,7 +15,7 @@ from jobctl.errors import Conflict, InvalidId, JobNotFound, LogNotFound, TimedOu
 from jobctl.stores import logs_of, open_store
 from jobctl.stores.owners import CancelRequest
 
-OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help", "js"}
+OF_THE_COMMAND_LINE_ALONE = {"demo", "completion", "config", "help", "js", "token"}
 
 
 def test_every_command_has_its_call() -> None:

@@ -112,7 +112,7 @@ def serve(
 ) -> None:
     """Serve a directory to browsers and terminals, until Ctrl-C.
 
-    Without a token the hub serves only processes of your own user and of root on this machine.
+    Without a token it serves only your own processes and those of root.
     """
     from jobctl.cli.live_serve import ServeOptions, run_server  # slow to import
     from jobctl.hub.access import AccessPolicy

@@ -43,6 +43,8 @@ LINES = {
     ("watch", "--timeout"): ["watch", "done", "--url", NO_HUB],
 }
 """Each option that takes a duration or a time, with a command line that ends by itself."""
+ELSEWHERE = {("token", "--expires")}
+"""Those that one command line cannot be repeated for: test_expiry_is_a_duration."""
 
 SETTINGS = ("stalled-after", "eta", "expect-every", "grace")
 
@@ -63,7 +65,7 @@ def _options() -> dict[tuple[str, str], Option]:
 
 def test_each_option_is_in_the_table() -> None:
     """A new one has to be entered in `LINES`."""
-    assert set(LINES) == set(_options())
+    assert set(LINES) | ELSEWHERE == set(_options())
 
 
 @pytest.fixture
@@ -90,6 +92,17 @@ def test_numbers_without_a_unit_are_seconds(run: Run, done: None, key: tuple[str
         ran = run(*_line(key, value))
         assert ran.code == (125 if key[0] == "run" else 2), value
         assert f"{key[1]}: '{value}' is no {'time' if _is_time(key) else 'duration'}" in ran.err
+
+
+def test_expiry_is_a_duration(run: Run, tmp_path: Path) -> None:
+    """By the same rule, in ``jobctl token new --expires``."""
+    place = ["--token-file", str(tmp_path / "tokens")]
+    for number, value in enumerate(VALUES):
+        assert run("token", "new", f"ops{number}", "view", "--expires", value, *place).code == 0
+    for value in WRONG:
+        ran = run("token", "new", "other", "view", f"--expires={value}", *place)
+        assert ran.code == 2
+        assert f"--expires: '{value}' is no duration" in ran.err
 
 
 def _is_time(key: tuple[str, str]) -> bool:

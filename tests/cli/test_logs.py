@@ -224,7 +224,7 @@ def test_follower_says_why_there_was_nothing(store: DirectoryStore, source: list
     """An end without a word does not tell whether it printed nothing, or its log is off."""
     new(store)
     with following("a1", *source) as process:
-        time.sleep(1)
+        time.sleep(3)  # it has to have begun; a busy machine needs more than a second
         store.update("a1", lambda job: jobs.complete(job, now=now()))
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out) == (0, "")

@@ -35,7 +35,7 @@ def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"doctor", "js"}))
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"doctor", "js", "token"}))
 def test_every_command_says_so_in_one_line(run: Run, name: str, tmp_path: Path) -> None:
     """And makes no directory that is named ~."""
     ran = run(name, *ARGUMENTS.get(name, []))

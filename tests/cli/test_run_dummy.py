@@ -78,12 +78,12 @@ def test_wait_sees_what_others_did_to_its_jobs(jobs_dir: Path) -> None:
 @pytest.mark.slow
 def test_cancelled_job_ends_alone_and_is_no_failure(run: Run, jobs_dir: Path) -> None:
     """The others go on: it was one that was not wanted."""
-    words = command("run-dummy", "--count", "2", "--speed", "2", "--wait", "--dir", str(jobs_dir))
-    dummy = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True)
-    assert dummy.stdout is not None
-    first = dummy.stdout.readline().split()[1]
-    assert run("cancel", first).code == 0
-    rest, _ = dummy.communicate(timeout=40)
+    words = command("run-dummy", "--count", "2", "--speed", "0.5", "--wait", "--dir", str(jobs_dir))
+    with subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True) as dummy:
+        assert dummy.stdout is not None
+        first = dummy.stdout.readline().split()[1]
+        assert run("cancel", first).code == 0
+        rest, _ = dummy.communicate(timeout=40)
     assert "2 jobs: 1 completed, 0 failed, 1 cancelled; " in rest
     assert dummy.returncode == 6
 

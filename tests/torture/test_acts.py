@@ -94,7 +94,11 @@ class User:
             return {**act, "jobType": "etl"}
         act["id"] = self.random.choice([f"j{number}" for number in range(JOBS)])
         if verb == "remove":  # one that nobody else means
-            mine = [done["id"] for done in self.done if done["verb"] == "create"]
+            mine = [
+                done["id"]
+                for done in self.done
+                if done["verb"] == "create" and "shared" not in done
+            ]
             act["id"] = self.random.choice(mine) if mine else "none"
         act["attempt"] = self.seen.get(act["id"], 0)
         more = {"advance": {"stage": f"s-{req}"}, "fail": {"error": req},
