@@ -510,6 +510,27 @@ async def test_edges_of_a_narrow_screen_are_in_one_line(served):
         )
 
 
+async def test_of_many_failures_the_newest_are_rows_and_all_are_a_click_away(served):
+    """What runs is on the first screen, and the way back is that of the browser."""
+    for number in range(50):
+        served.create(jobs.fail(new_job(f"f{number:02d}"), "boom", now=now()))
+    served.create(jobs.advance(new_job("runs"), "load", now=now()))
+    async with running_hub(served) as hub, browser() as page:
+        await page.size(1280, 900)
+        await page.go(page_of(hub.url))
+        await page.shows(
+            "document.getElementById('folded')?.textContent.slice(0, 17)", "40 older failures"
+        )
+        await page.shows(f"[{IDS}.length, {IDS}[10]]", [11, "runs"])
+        await click(page, "#folded")
+        await page.shows(ADDRESS, "/?show=failed")
+        await page.shows("document.querySelector('.table').ariaRowCount ?? ''", "51")
+        await page.shows(SEEN.format("#folded"), False)
+        await page.run("history.back()")
+        await page.shows(f"{IDS}.length", 11)
+        assert page.said == []
+
+
 async def test_a_wall_shows_whole_titles_and_errors(served):
     """Also narrow ones, in larger letters; nothing is wider than the screen."""
     made = jobs.create("create_session", now=now(), id="job-00022", title="Report of customer 22")

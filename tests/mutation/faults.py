@@ -1110,6 +1110,13 @@ FAULTS += (
         _DASHBOARD,
     ),
     Fault(
+        "the dashboard folds failed jobs with their parts, which may run",
+        "jobctl/page/dashboard/board.js",
+        " && !this.order.isFamily(id) && this.order.depth(id) === 0;",
+        ";",
+        _DASHBOARD,
+    ),
+    Fault(
         "the order of the dashboard's table moves under the pointer",
         "jobctl/page/dashboard/rows.js",
         "    return (this._isInside || this._hasFocus) &&",

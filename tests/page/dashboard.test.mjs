@@ -195,6 +195,25 @@ test("what runs longest stands first by its time", () => {
   assert.deepEqual(boardOf(jobs, { sort: "-took" }).ids(), ["old", "young", "long"]);
 });
 
+test("of many failures only the newest are rows, and what runs is on the screen", () => {
+  const failures = (count) => Array.from({ length: count }, (_, at) => (
+    jobOf(`f${String(at).padStart(3, "0")}`, { stage: "failed", updatedAt: before(at + 1), completedAt: before(at + 1) })));
+  const board = boardOf([...failures(20), jobOf("runs")]);
+  assert.deepEqual([board.rows(), board.folded], [board.ids(), 0]);
+  put(board, ...failures(28), jobOf("lost", { derived: { lost: true }, updatedAt: before(500) }));
+  const newest = failures(10).map(({ id }) => id);
+  assert.deepEqual([board.rows(), board.folded], [[...newest, "lost", "runs"], 18]);
+  assert.equal(board.rows(), board.rows());
+  assert.equal([...board.matching()].length, 30);
+  put(board, jobOf("part", { parent: "f020" })); // of which one sees that it runs
+  assert.equal(board.folded, 17);
+  assert.ok(board.rows().includes("f020") && board.rows().includes("part"));
+  for (const view of [{ q: "etl" }, { show: "failed" }, { sort: "job" }]) {
+    board.setView({ ...emptyView(), ...view });
+    assert.deepEqual([board.rows(), board.folded], [board.ids(), 0]);
+  }
+});
+
 test("a pinned job stands above all others", () => {
   const pinned = new Set(["b"]);
   const board = boardOf([jobOf("a", { stage: "failed" }), jobOf("b", { stage: "completed" })], {}, { isPinned: (id) => pinned.has(id) });

@@ -7,6 +7,7 @@ import {
 } from "./model.js";
 import { compareText, Order } from "./order.js";
 
+const FOLD_ABOVE = 20, FOLD_TO = 10; // failures at the top: above so many, only the newest are rows
 const CLOCK_MS = 1500; // the clock was set if it moved by so much more or less than time passed
 
 export class Board {
@@ -34,6 +35,41 @@ export class Board {
   /** The rows, in order; the same array until something moves. */
   ids() {
     return this.order.ids();
+  }
+
+  /**
+   * The rows of the table: those of ids(), but of many failures only the newest, or nothing else would
+   * be on the screen. `folded` of them are left out; all are in the view that shows failed jobs.
+   */
+  rows() {
+    const ids = this.ids();
+    if (ids !== this._foldedOf) {
+      this._foldedOf = ids;
+      this._rows = this._fold(ids);
+    }
+    return this._rows;
+  }
+
+  get folded() {
+    return this.ids().length - this.rows().length;
+  }
+
+  _fold(ids) {
+    if (!this._isFolding) return ids;
+    let end = 0;
+    while (end < ids.length && this._isTrouble(ids[end])) end += 1;
+    const isOld = new Set(ids.slice(0, end).filter((id) => this._isFoldable(id)).slice(FOLD_TO));
+    if (isOld.size <= FOLD_ABOVE - FOLD_TO) return ids;
+    return ids.filter((id) => !isOld.has(id));
+  }
+
+  _isTrouble(id) {
+    return this.order.depth(id) > 0 || this._isPinned(id) || this.order.isFamily(id) || this._standings.get(id).rank === 0;
+  }
+
+  /** A failed job without parts: what belongs to it may run. */
+  _isFoldable(id) {
+    return this._standings.get(id).kind === "failed" && !this._isPinned(id) && !this.order.isFamily(id) && this.order.depth(id) === 0;
   }
 
   /** The ids of all jobs that match, also of those that stand in the row of another. */
@@ -103,6 +139,8 @@ export class Board {
   _setView({ q, show, sort }) {
     this._words = q.toLowerCase().split(/\s+/).filter(Boolean);
     this._show = show;
+    this._isFolding = q === "" && show === null && sort === null;
+    this._foldedOf = null;
     const column = (sort ?? "").replace(/^-/, "");
     this._value = Object.hasOwn(VALUES, column) ? VALUES[column] : null;
     this._compare = this._value === null ? byTrouble : sort.startsWith("-") ? downwards : upwards;

@@ -70,10 +70,12 @@ class ListPage {
     const tools = make("div", { id: "tools", role: "search" }, this._search, this._chips, this._types, found, told, this._sort, help);
     this._help = makeHelp();
     this._empty = make("p", { id: "empty", hidden: true }, "No jobs yet. Start one: ", make("code", {}, "jobctl run -- COMMAND"));
+    this._folded = make("a", { id: "folded", hidden: true });
+    this._foldedText = new Text(this._folded);
     this._none = make("p", { id: "none", hidden: true }, "No such jobs now.");
     this.element = make("section", { class: "list" },
       make("div", { id: "overview" }, this._counts.element, this._plots.element),
-      this._overdue.element, tools, this._rows.news, this._rows.element, this._empty, this._none, this._selection.element, this._help);
+      this._overdue.element, tools, this._folded, this._rows.news, this._rows.element, this._empty, this._none, this._selection.element, this._help);
     this._search.addEventListener("input", () => this._typed());
     this._sort.addEventListener("change", () => this._context.navigate({ ...this._context.view, sort: this._sort.value || null }));
     help.addEventListener("click", () => this._help.showModal());
@@ -99,6 +101,7 @@ class ListPage {
     if (this._search.value.trim() !== view.q) this._search.value = view.q;
     this._sort.value = view.sort ?? "";
     this._counts.setView(view);
+    this._folded.href = hrefOf({ ...view, show: "failed" }, this._context.settings.base);
     this._plots.element.hidden = view.filter.active; // nothing ends in it
     this._rows.setView(view);
     this._showChips(view);
@@ -157,6 +160,9 @@ class ListPage {
     this._counts.update(counts);
     const isLess = view.q !== "" || view.show !== null;
     this._found.set(isLess ? `${countText(order.size)} of ${countText(total)}` : "");
+    const { folded } = this._board;
+    this._folded.hidden = !folded;
+    if (folded) this._foldedText.set(`${countText(folded)} older failures are not in this list: show all failed`);
     const isEmpty = !order.size && status.synced, isFiltered = isLess || chipsOf(view).length > 0;
     setAttribute(this._rows.element, "data-acts", this._selection.isOffered ? "yes" : "no");
     setAttribute(this._rows.element, "data-empty", order.size ? "no" : "yes");

@@ -49,6 +49,11 @@ export class Order {
     return this._places.get(id)?.depth ?? 0;
   }
 
+  /** Whether the row is the first of a family of several jobs. */
+  isFamily(id) {
+    return this._families.has(id);
+  }
+
   /** The job whose stage the row of `id` shows: mostly itself. */
   worker(id) {
     return this._places.get(id)?.worker ?? this._jobs.get(id);

@@ -101,7 +101,7 @@ export class Rows {
 
   /** Take the newest order, if it is not held. */
   _order() {
-    const ids = this._board.ids();
+    const ids = this._board.rows();
     if (!this._isLoaded && this._context.jobs.status.synced) {
       this._isLoaded = true;
       return this._take(ids);
@@ -148,7 +148,7 @@ export class Rows {
 
   /** Take the newest order although it is held, and go to its top. */
   catchUp() {
-    this._take(this._board.ids());
+    this._take(this._board.rows());
     if (scrollY > this._top) scrollTo({ top: Math.max(0, this._top - this._headPx) });
     this.render();
   }
@@ -281,7 +281,7 @@ export class Rows {
   pin(id) {
     this._pins.toggle(id);
     this._board.setView(this._context.view);
-    this._take(this._board.ids());
+    this._take(this._board.rows());
     this.render();
   }
 
