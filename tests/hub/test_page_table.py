@@ -192,6 +192,8 @@ async def test_held_row_says_that_its_job_left_the_filter(served):
         await page.shows("document.querySelector('[data-id=a1]').dataset.kind", "gone")
         stage = await page.run("document.querySelector('[data-id=a1] .stage').textContent")
         assert stage == "No longer matches"
+        await asyncio.sleep(0.3)  # longer than between two paints
+        assert await page.run("document.querySelector('[data-id=a1]').checkVisibility()")
         served.create(new_job("a2"))
         await page.shows("document.getElementById('news').textContent", "1 new ↑")
         title = "document.querySelector('[data-id=a1] .title').textContent"

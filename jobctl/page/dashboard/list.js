@@ -163,9 +163,10 @@ class ListPage {
     const { folded } = this._board;
     this._folded.hidden = !folded;
     if (folded) this._foldedText.set(`${countText(folded)} older failures are not in this list: show all failed`);
-    const isEmpty = !order.size && status.synced, isFiltered = isLess || chipsOf(view).length > 0;
+    const hasRows = order.size > 0 || this._rows.ids.length > 0; // also of jobs that are gone, while held
+    const isEmpty = !hasRows && status.synced, isFiltered = isLess || chipsOf(view).length > 0;
     setAttribute(this._rows.element, "data-acts", this._selection.isOffered ? "yes" : "no");
-    setAttribute(this._rows.element, "data-empty", order.size ? "no" : "yes");
+    setAttribute(this._rows.element, "data-empty", hasRows ? "no" : "yes");
     for (const [key, count] of Object.entries(this._board.said)) setAttribute(this._rows.element, `data-${key}`, count ? "yes" : "no");
     setAttribute(this.element, "data-empty", isEmpty && !isFiltered ? "yes" : "no");
     this._empty.hidden = !isEmpty || isFiltered;
