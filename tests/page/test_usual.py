@@ -192,5 +192,7 @@ def test_only_the_newest_count_in_any_order(dashboard: Dashboard) -> None:
         for number, job in enumerate(new)
     ]
     asked = old[0].replace(stage="pending", completed_at=None, history=None, id="x")
-    answers = dashboard.ask([[received(job)] for job in [*new, *old]], [received(asked)])
-    assert answers[-1] == [[[60_000, 60_000], "1m"]]
+    middle = MAX_LEARNED // 2
+    for order in ([*new, *old], [*new[middle:], *old, *new[:middle]]):
+        answers = dashboard.ask([[received(job)] for job in order], [received(asked)])
+        assert answers[-1] == [[[60_000, 60_000], "1m"]]
