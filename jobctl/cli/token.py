@@ -95,14 +95,19 @@ def _path(given: str | None) -> str:
     found = settings().get("token-file")
     if found is None:
         raise UsageError(
-            "which token file?", hint="name that of 'jobctl serve' by --token-file FILE"
+            "no token file is named", hint="give that of 'jobctl serve' by --token-file FILE"
         )
     return str(found.value)
 
 
 def _new(path: str, name: str, rights: str, scope: Filter, valid_s: float | None) -> None:
-    from jobctl.hub.tokens import changing, digest_of_token, line_of, parse_lines
+    from jobctl.hub.tokens import changing, digest_of_token, is_token_name, line_of, parse_lines
 
+    if not is_token_name(name):
+        raise UsageError(
+            f"{ascii(name[:70])} is not a name",
+            hint="take up to 64 letters, digits and ._@- and begin with a letter, digit or _",
+        )
     expires = to_text(now_ms() + round(valid_s * 1000)) if valid_s is not None else ""
     query = query_of(ZERO, scope) if scope != EVERYTHING else ""
     secret = secrets.token_urlsafe(32)

@@ -36,6 +36,7 @@ __all__ = [
     "TokenLine",
     "changing",
     "digest_of_token",
+    "is_token_name",
     "line_of",
     "parse_lines",
     "server_tokens",
@@ -61,6 +62,11 @@ class TokenLine(NamedTuple):
 def digest_of_token(token: bytes) -> str:
     """Return what stands for the token in the file: its SHA-256 in hex."""
     return hashlib.sha256(token).hexdigest()
+
+
+def is_token_name(name: str) -> bool:
+    """Whether a token may have this name."""
+    return _NAME.match(name) is not None
 
 
 def line_of(name: str, rights: str, query: str, expires: str, digest: str) -> str:
@@ -94,7 +100,7 @@ def _token_in(words: list[str]) -> TokenLine:
     if len(words) < 3 or len(words) > 5:
         raise UsageError(f"{len(words)} words, and 3 to 5 are expected")
     name, rights_text, *between, digest = words
-    if not _NAME.match(name):
+    if not is_token_name(name):
         raise UsageError(f"{ascii(name[:70])} is not a name")
     rights = parse_rights(rights_text)
     if rights is None:

@@ -55,7 +55,7 @@ def test_revoked_token_is_gone_and_others_stay(run: Run, file: str) -> None:
         (("new",), "jobctl token new NAME RIGHTS"),
         (("new", "ops"), "jobctl token new NAME RIGHTS"),
         (("new", "ops", "view,fly"), "are not rights"),
-        (("new", "a b", "view"), "are not rights"),
+        (("new", "a b", "view"), "'a b' is not a name"),
         (("new", "kim", "view"), "there is a token of kim"),
         (("new", "ops", "view", "--expires", "soon"), "--expires"),
         (("revoke", "eve"), "it has those of kim"),
