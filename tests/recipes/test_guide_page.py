@@ -82,7 +82,7 @@ async def test_plain_page_imports_the_client_from_the_hub(store: Store, tmp_path
     folder.mkdir()
     assert "--allow-origin http://127.0.0.1:8000" in block(TITLE, "sh")
     with served(folder) as origin:
-        async with running_hub(store, allow_origins=[origin]) as hub:
+        async with running_hub(store, allow_origins=[origin], insecure=False) as hub:
             html = block(TITLE, "html").replace(HUB, f"127.0.0.1:{hub.port}")
             (folder / "index.html").write_text(html)
             await follows(store, f"{origin}/")
