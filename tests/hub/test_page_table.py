@@ -478,18 +478,20 @@ async def test_no_width_goes_to_a_column_that_is_empty_in_each_row(served):
     """What the others say is whole then; a column comes with the first job that has it."""
     error = "429 Too Many Requests: quota is used up"
     made = jobs.create("submit_answers", now=now(), id="answers-77", stages=["analyze"])
+    long = "274a7f80-3398-4c1e-9f7b-2d1c5a0e8b11"  # which may be cut, but not the type beside it
+    served.create(jobs.complete(jobs.create("create_session", now=now(), id=long), now=now()))
     served.create(jobs.fail(jobs.advance(made, "analyze", now=now()), error, now=now()))
     async with running_hub(served) as hub, browser() as page:
         for width in (1600, 800):
             await page.size(width, 800)
             await page.go(page_of(hub.url))
-            await page.shows(f"{IDS}.length", 1)
-            await page.shows(CUT, [])
+            await page.shows(f"{IDS}.length", 2)
+            await page.shows(CUT, [long])
             await page.go("about:blank")
             await page.shows("location.href", "about:blank")
         await page.size(1600, 800)
         await page.go(page_of(hub.url))
-        await page.shows(f"{IDS}.length", 1)
+        await page.shows(f"{IDS}.length", 2)
         for column in ("session", "who"):
             await page.shows(SEEN.format(f".header .{column}"), False)
         served.create(new_job("b1", session_id="s-1", host="node-1"))
