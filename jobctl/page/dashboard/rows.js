@@ -61,10 +61,12 @@ export class Rows {
     for (const type of ["pointermove", "pointerdown", "wheel"]) {
       this.body.addEventListener(type, () => this._sign(), { passive: true });
     }
-    this.body.addEventListener("pointerenter", () => this._sign());
-    this.body.addEventListener("pointerleave", ({ pointerType }) => {
-      if (pointerType === "mouse") this._isInside = false;
-    });
+    for (const element of [this.body, this._news]) { // the button lies over the rows
+      element.addEventListener("pointerenter", () => this._sign());
+      element.addEventListener("pointerleave", ({ pointerType }) => {
+        if (pointerType === "mouse") this._isInside = false;
+      });
+    }
     this._onScroll = () => this._askForFrame();
     this._onResize = () => this._measure();
     addEventListener("scroll", this._onScroll, { passive: true });
