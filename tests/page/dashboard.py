@@ -76,7 +76,7 @@ async def agrees(page: Page, directory: Path, within_s: float = 15.0) -> dict[st
     """Wait until the page holds what ``jobctl ls`` prints, and its rows show that; returns it."""
     expected = await _listed(directory)
     await page.shows(HELD, expected, within_s)
-    await page.shows(SCROLLED, {id: job[1] for id, job in expected.items()}, 5)
+    await page.shows(SCROLLED, {id: job[1] for id, job in expected.items()}, within_s)
     return expected
 
 

@@ -89,14 +89,14 @@ def assert_same(judge: Judge, job: Job) -> None:
     assert answer == expected
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(job=moved_jobs())
 def test_any_job_is_judged_as_in_python(judge: Judge, job: Job) -> None:
     """Whatever programs have moved and retried it, and whatever times they have left."""
     assert_same(judge, job)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(job=moved_jobs(), fields=field_sets)
 def test_a_job_with_some_fields_is_judged_as_the_whole_one(
     judge: Judge, job: Job, fields: frozenset[str]
