@@ -82,7 +82,7 @@ def test_cancelled_job_ends_alone_and_is_no_failure(run: Run, jobs_dir: Path) ->
     with subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True) as dummy:
         assert dummy.stdout is not None
         first = dummy.stdout.readline().split()[1]
-        assert run("cancel", first).code == 0
+        assert run("cancel", first).code == 0, run("show", first).out
         rest, _ = dummy.communicate(timeout=40)
     assert "2 jobs: 1 completed, 0 failed, 1 cancelled; " in rest
     assert dummy.returncode == 6
