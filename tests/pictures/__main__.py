@@ -166,9 +166,8 @@ async def draw() -> None:
     """The pictures of README."""
     ASSETS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
-        directory = Path(place) / "jobs"
         os.chdir(place)
-        store = open_store(directory, create=True)
+        store = open_store(Path("jobs"), create=True)
         fill(store)
         picture = Path(place) / "watch.html"
         picture.write_text(TERMINAL.format(await asyncio.to_thread(terminal, Path("jobs"))))
