@@ -100,6 +100,7 @@ _STATUS_OF = {
     UNSUPPORTED: 422,
 }  # fmt: skip
 _SIGN_IN = ("/login", "/login.js")
+_FILES = ("index.html", "login.html", "login.js", *CLIENT_FILES, *DASHBOARD_FILES)
 _SCRIPTS = ("/login.js", *(f"/{name}" for name in (*CLIENT_FILES, *DASHBOARD_FILES)))
 """The same for everybody, and without anything about jobs. A page's ``import`` sends no token."""
 
@@ -180,6 +181,8 @@ class HttpApi:
         self._pipelines = _pipelines_value(pipelines)
         self._state, self._access, self._base = state, access, base
         self._socket_path = socket_path
+        for name in _FILES:  # of one version, whatever an upgrade replaces while the hub runs
+            asset(name)
         self._old_version = LastingProblem(_log, "")
         self._unsent: dict[int, tuple[int, float]] = {}
         app = web.Application(middlewares=[self._middleware], client_max_size=4096)

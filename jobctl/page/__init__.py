@@ -26,8 +26,9 @@ DASHBOARD_FILES = tuple(
 """The modules and the style sheet of the dashboard."""
 
 
+@cache
 def asset(name: str) -> str:
-    """Return the text of one of the files here."""
+    """Return the text of one of the files here, as it was when it was first asked for."""
     return (resources.files(__name__) / name).read_text("utf-8")
 
 

@@ -19,6 +19,7 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 from yarl import URL
 
+from jobctl import page as page_module
 from jobctl._clock import now
 from jobctl.core import transitions as jobs
 from jobctl.core.cursor import ZERO, Cursor
@@ -163,6 +164,16 @@ async def test_page_names_the_modules_that_it_begins_with(served):
     assert "dashboard/job.js" not in table
     modules = {name for name in DASHBOARD_FILES if name.endswith(".js")}
     assert set(job) == {"client.js", *modules}, "each module is used"
+
+
+async def test_running_hub_serves_the_page_that_it_was_started_with(served, monkeypatch, tmp_path):
+    """Also when an upgrade has replaced the files since: old and new modules do not fit."""
+    page_module.asset.cache_clear()
+    page_module.files_digest.cache_clear()
+    async with running_hub(served) as hub:
+        monkeypatch.setattr(page_module.resources, "files", lambda name: tmp_path / "replaced")
+        paths = ["/", "/jobs/a1", "/login", *(f"/{name}" for name in DASHBOARD_FILES)]
+        assert [(await get(hub, path)).status for path in paths] == [200] * len(paths)
 
 
 async def test_files_of_the_dashboard_have_their_types(served):
