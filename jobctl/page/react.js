@@ -14,7 +14,8 @@ const WatchContext = createContext(null);
 /**
  * Connects to a hub for the components below. The other properties are the options of `connect`.
  * With another `url`, `filter`, `fields` or `token` it connects anew: these are compared by value,
- * and a function `token` may be another one in each rendering.
+ * and a function `token` may be another one in each rendering. `refresh()` asks the one that was
+ * rendered last: after a refusal call it in an effect, or later.
  */
 export function JobProvider({ children, client = null, ...options }) {
   const latest = useRef(options);

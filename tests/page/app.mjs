@@ -2,7 +2,7 @@
 
 export const FRAMEWORKS = {
   async react(root, options) {
-    const { createElement, StrictMode, useState } = (await import("react")).default; // no ES module
+    const { createElement, StrictMode, useEffect, useState } = (await import("react")).default; // no ES module
     const { createRoot } = (await import("react-dom/client")).default;
     const { JobProvider, useJob, useJobs, useNow } = await import("./react.js");
     const Row = ({ id }) => createElement("li", { id }, `${id} ${useJob(id)?.stage}`);
@@ -18,6 +18,7 @@ export const FRAMEWORKS = {
     const Page = () => {
       const [given, set] = useState(options);
       window.setOptions = (more) => set((before) => ({ ...before, ...more }));
+      useEffect(() => { window.given = given; }); // after the effects of the provider
       return createElement(JobProvider, given, createElement(List));
     };
     createRoot(root).render(createElement(StrictMode, null, createElement(Page)));
