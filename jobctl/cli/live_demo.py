@@ -23,7 +23,7 @@ from jobctl.reader.status import Status
 from jobctl.stores import open_store
 from jobctl.work.dummy import DummyOptions, run_dummy
 
-__all__ = ["remove_directory", "show_all"]
+__all__ = ["remove_directory", "show_all", "until_ready"]
 
 
 def show_all() -> None:
@@ -42,17 +42,22 @@ def remove_directory(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+async def until_ready(served: asyncio.Future[None], ready: asyncio.Future[str]) -> None:
+    """Wait until the hub listens; raise its error, or `HubError`, if it ends before."""
+    first: list[asyncio.Future[Any]] = [served, ready]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        await served
+        raise HubError("the hub ended before it began")
+
+
 async def _run(directory: Path) -> None:
     producers, hub = open_store(directory), open_store(directory, adopt=True)
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     served = asyncio.create_task(serve(hub, port=0, stop=stop, ready=ready.set_result))
     try:
-        first: list[asyncio.Future[Any]] = [served, ready]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            await served
-            raise HubError("the hub ended before it began")
+        await until_ready(served, ready)
         out(f"A hub listens on {ready.result()}; jobs of four types run beside it:")
         good = DummyOptions(count=6, concurrency=4, speed=0.85)
         bad = DummyOptions(count=1, type="submit_answers", fail_at="generate", speed=0.7)

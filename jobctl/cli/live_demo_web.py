@@ -20,11 +20,11 @@ from typing import Any
 
 from jobctl import api
 from jobctl.cli.common import note, run_async
-from jobctl.cli.live_demo import remove_directory
+from jobctl.cli.live_demo import remove_directory, until_ready
 from jobctl.cli.live_serve import open_page
 from jobctl.cli.open_page import BrowserOpener
 from jobctl.core.pipeline import BUILT_IN, Pipelines, parse_types
-from jobctl.errors import Cancelled, HubError, JobctlError
+from jobctl.errors import Cancelled, JobctlError
 from jobctl.hub.access import AccessPolicy
 from jobctl.hub.address import DEFAULT_PATH, page_url
 from jobctl.hub.server import serve
@@ -104,11 +104,7 @@ async def _run(directory: Path, opener: BrowserOpener) -> None:
         )
     )
     try:
-        first: list[asyncio.Future[Any]] = [served, ready]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            await served
-            raise HubError("the hub ended before it began")
+        await until_ready(served, ready)
         note(f"the page is {page_url(ready.result(), '/').url} (Ctrl-C ends the demo)")
         open_page(opener, ready.result(), DEFAULT_PATH, access)
         with suppress(asyncio.CancelledError):  # Ctrl-C is how the demo ends

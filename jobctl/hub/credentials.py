@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobctl.errors import UsageError
 
-__all__ = ["Credentials", "read_token", "server_tls"]
+__all__ = ["Credentials", "read_secret", "read_token", "server_tls"]
 
 _MAX_TOKEN = 4096
 
@@ -50,7 +50,9 @@ class Credentials:
         """
         if self.token:
             return _checked(self.token, "$JOBCTL_TOKEN")
-        return _in_file(self.token_file) if self.token_file else None
+        if not self.token_file:
+            return None
+        return _checked(read_secret(self.token_file, _MAX_TOKEN), os.fspath(self.token_file))
 
     def tls(self) -> ssl.SSLContext:
         """Return a TLS context that trusts the authorities; `UsageError` for an invalid file."""
@@ -70,14 +72,18 @@ def read_token(path: str | Path | None, environ: Mapping[str, str]) -> bytes | N
     return given.read_token()
 
 
-def _in_file(given: str | os.PathLike[str]) -> bytes:
+def read_secret(given: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Return the bytes of a file that only its owner may read, at most ``max_bytes`` + 1 of them.
+
+    It may be a pipe. Raises `UsageError` if it cannot be read, or can be read by others.
+    """
     where = os.fspath(given)
     try:
         fd = os.open(given, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
             mode = os.fstat(fd).st_mode
             os.set_blocking(fd, True)  # wait for the data of a pipe, as in <(…)
-            data = file.read(_MAX_TOKEN + 1)
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise UsageError(f"cannot read a token from {where}: {error.strerror}") from error
     if stats.S_ISREG(mode) and mode & 0o077:
@@ -85,7 +91,7 @@ def _in_file(given: str | os.PathLike[str]) -> bytes:
             f"{where} can be read by others (mode {stats.S_IMODE(mode):04o})",
             hint=f"'chmod 600 {where}'",
         )
-    return _checked(data, where)
+    return data
 
 
 def _checked(data: bytes, where: str) -> bytes:

@@ -16,7 +16,6 @@ import fcntl
 import hashlib
 import os
 import re
-import stat as stats
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from jobctl.core.filters import EVERYTHING, Filter
 from jobctl.core.protocol import parse_query
 from jobctl.core.times import parse_moment
 from jobctl.errors import StoreError, UsageError
-from jobctl.hub.credentials import Credentials
+from jobctl.hub.credentials import Credentials, read_secret
 from jobctl.hub.rights import Rights, parse_rights
 
 __all__ = [
@@ -278,19 +277,7 @@ def _replace(path: str, text: str) -> None:
 
 
 def _text_in(path: str) -> str:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, "rb") as file:
-            mode = os.fstat(fd).st_mode
-            os.set_blocking(fd, True)  # wait for the data of a pipe, as in <(…)
-            data = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read a token from {path}: {error.strerror}") from error
-    if stats.S_ISREG(mode) and mode & 0o077:
-        raise UsageError(
-            f"{path} can be read by others (mode {stats.S_IMODE(mode):04o})",
-            hint=f"'chmod 600 {path}'",
-        )
+    data = read_secret(path, _MAX_BYTES)
     if len(data) > _MAX_BYTES:
         raise UsageError(f"{path} is too large for a token file")
     return data.decode("utf-8", "surrogateescape")

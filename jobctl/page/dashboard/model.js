@@ -19,7 +19,8 @@ export const TROUBLE_MS = 86400000;
 
 const PENDING = { name: "pending", label: "Queued", percent: 0 };
 const COMPLETED = { name: "completed", label: "Completed", percent: 100 };
-const ENDED = new Set(["completed", "failed"]);
+/** The stages in which a job has ended. */
+export const ENDED = new Set(["completed", "failed"]);
 
 /** Whether the job has not ended. */
 export function isActive(job) {

@@ -1,9 +1,8 @@
 // When a job was in which stage, in each of its attempts. Pure functions; see Job.timeline.
 
 import { endedMs, enteredMs, isCancelled, knownMs, movedByOthers } from "../client.js";
-import { isActive } from "./model.js";
+import { ENDED, isActive } from "./model.js";
 
-const ENDS = new Set(["completed", "failed"]);
 const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const STEPS_MS = [
   10, 20, 50, 100, 200, 500, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 15 * SECOND, 30 * SECOND,
@@ -44,7 +43,7 @@ export function attemptsOf(job, nowMs) {
 }
 
 function attempt(job, entries, number, isLast, nextMs, nowMs) {
-  const end = entries.find(({ stage }) => ENDS.has(stage)) ?? null;
+  const end = entries.find(({ stage }) => ENDED.has(stage)) ?? null;
   let endMs = end ? end.atMs : nextMs ?? NaN, outcome = end ? end.stage : "";
   if (isLast && isActive(job)) {
     endMs = nowMs;
@@ -55,7 +54,7 @@ function attempt(job, entries, number, isLast, nextMs, nowMs) {
   }
   const spans = [];
   entries.forEach(({ stage, atMs, by, via }, index) => {
-    if (ENDS.has(stage)) return;
+    if (ENDED.has(stage)) return;
     const next = entries[index + 1]?.atMs ?? endMs;
     const known = Number.isFinite(atMs) && Number.isFinite(next);
     spans.push({ stage, fromMs: atMs, toMs: known ? Math.max(atMs, next) : NaN, by, via });
